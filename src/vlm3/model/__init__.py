@@ -1,0 +1,31 @@
+"""A standard Hugging Face vision language model and its picture input; no modelling file."""
+
+from vlm3.model.checkpoint import (
+    NANO_PATH,
+    Checkpoint,
+    Settings,
+    load_checkpoint,
+    pixel_values,
+    save_checkpoint,
+)
+from vlm3.model.picture import Grid, PictureInput, mrope_positions, patchify
+from vlm3.model.small import SmallSize, build_small
+from vlm3.model.tokenizer import CHAT_TEMPLATE, SPECIAL_TOKENS, train_tokenizer
+
+__all__ = [
+    "CHAT_TEMPLATE",
+    "NANO_PATH",
+    "SPECIAL_TOKENS",
+    "Checkpoint",
+    "Grid",
+    "PictureInput",
+    "Settings",
+    "SmallSize",
+    "build_small",
+    "load_checkpoint",
+    "mrope_positions",
+    "patchify",
+    "pixel_values",
+    "save_checkpoint",
+    "train_tokenizer",
+]
