@@ -27,8 +27,9 @@ NANO_PATH = Path(__file__).parents[1] / "assets" / "nano"
 _FAMILIES = {"qwen3_vl": "Qwen3-VL", "qwen2_5_vl": "Qwen2.5-VL"}
 _HUB_FILES = ("*.json", "*.jinja", "*.txt", "*.safetensors")
 _SETTINGS_FILE = "vlm3.json"
-# Above this many parameters a model is computed in bfloat16 on a CPU too: float32 would not fit.
-_FLOAT32_LIMIT = 1_000_000_000
+# Weights that take more than this on disk are computed in bfloat16 on a CPU too: float32 would
+# double them.
+_FLOAT32_LIMIT_BYTES = 2 * 10**9
 
 
 @dataclass(frozen=True)
@@ -200,7 +201,7 @@ def load_checkpoint(
                 folder,
                 local_files_only=True,
                 use_safetensors=True,
-                dtype=dtype or torch.bfloat16,
+                dtype=dtype or _default_dtype(folder, place),
                 attn_implementation="sdpa",
                 output_loading_info=True,
             )
@@ -217,8 +218,6 @@ def load_checkpoint(
             f"{folder} lacks {len(missing)} of the model's weights, {missing[0]} first: "
             "copy the whole checkpoint folder again"
         )
-    if dtype is None and place.type == "cpu" and model.num_parameters() < _FLOAT32_LIMIT:
-        model = model.float()
     return Checkpoint(
         model=model.to(place).eval(),
         tokenizer=tokenizer,
@@ -239,7 +238,7 @@ def _find(name: str) -> Path:
         raise CheckpointError(
             f"{name} is a file: give the folder that holds config.json and the weights"
         )
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+    if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name):
         raise CheckpointError(
             f"no model {name!r}: give nano, a folder, or a hub id such as facebook/VLM3-depth"
         )
@@ -292,6 +291,12 @@ def _check(folder: Path) -> None:
     if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json")):
         raise CheckpointError(f"{folder} has no tokenizer.json: copy the whole checkpoint folder")
     PictureInput.read(folder)
+
+
+def _default_dtype(folder: Path, place: torch.device) -> torch.dtype:
+    weights = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    small = place.type == "cpu" and weights < _FLOAT32_LIMIT_BYTES
+    return torch.float32 if small else torch.bfloat16
 
 
 def _device(name: str | None) -> torch.device:
