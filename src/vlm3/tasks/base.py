@@ -1,0 +1,182 @@
+"""Types that every task shares: questions, answers, and the failure to read one.
+
+Knows no model and no picture.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Task = Literal["depth", "objects", "correspondence", "pose"]
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class ParseFailure:
+    """A text in which no answer was found: a value like any other, and falsy.
+
+    Attributes:
+        text: what the model wrote, whole.
+        reason: why it was not read, in a few words.
+    """
+
+    text: str
+    reason: str
+
+    def __bool__(self) -> bool:
+        return False
+
+
+@dataclass(frozen=True)
+class QA:
+    """One question about one or two pictures, with its answer where it is known."""
+
+    task: Task
+    question: str
+    answer: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Answer:
+    """What every answer keeps, so that a result can be traced and read again.
+
+    Attributes:
+        protocol: name of the protocol of prompt and answer.
+        intrinsics: for each view where its focal length came from: "given", "exif", "fov",
+            "assumed".
+    """
+
+    protocol: str
+    intrinsics: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields under their own names, and `task`; arrays as lists, NaN as None."""
+        return {"task": self._task()} | {
+            f.name: _plain(getattr(self, f.name)) for f in fields(self)
+        }
+
+    def _task(self) -> Task:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DepthAnswer(_Answer):
+    """Distances at n pixels of one picture.
+
+    Attributes:
+        xy_px: (n, 2) pixels asked, in the view's own picture.
+        distance_m: (n,) metres from the camera to the point; NaN where unparsed.
+        depth_z_m: (n,) metres along the optical axis; NaN where unparsed.
+        parsed: (n,) whether a distance was read.
+        raw_text: what the model wrote, one a pixel.
+        prompt: what it was asked, one a pixel.
+    """
+
+    xy_px: Floats
+    distance_m: Floats
+    depth_z_m: Floats
+    parsed: Bools
+    raw_text: tuple[str, ...]
+    prompt: tuple[str, ...]
+
+    def _task(self) -> Task:
+        return "depth"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MatchAnswer(_Answer):
+    """Where n pixels of view a appear in view b.
+
+    Attributes:
+        xy_a_px: (n, 2) pixels asked, in view a.
+        xy_px: (n, 2) their matches in view b; NaN where unparsed.
+        parsed: (n,) whether a match was read.
+        raw_text: what the model wrote, one a pixel.
+        prompt: what it was asked, one a pixel.
+    """
+
+    xy_a_px: Floats
+    xy_px: Floats
+    parsed: Bools
+    raw_text: tuple[str, ...]
+    prompt: tuple[str, ...]
+
+    def _task(self) -> Task:
+        return "correspondence"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PoseAnswer(_Answer):
+    """Camera 2 seen from camera 1; what could not be read is None.
+
+    Attributes:
+        yaw_pitch_roll_deg: (3,) degrees.
+        direction: (3,) unit vector from camera 1 to camera 2, in camera 1's frame.
+        distance_m: metres between the cameras.
+        cam1_from_cam2: (4, 4), where all three parts were read.
+        parsed: component -> whether it was read.
+        raw_text: component -> what the model wrote.
+        prompt: component -> what it was asked.
+    """
+
+    yaw_pitch_roll_deg: Floats | None
+    direction: Floats | None
+    distance_m: float | None
+    cam1_from_cam2: Floats | None
+    parsed: dict[str, bool]
+    raw_text: dict[str, str]
+    prompt: dict[str, str]
+
+    def _task(self) -> Task:
+        return "pose"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ObjectAnswer(_Answer):
+    """A free answer about objects, and the value in it where there is one.
+
+    Attributes:
+        text: the answer without its thinking part.
+        value_m: a length in metres.
+        clock_hour: a direction, 1 to 12.
+        yes: agreement or not.
+        region: index, from 0, of the box that was chosen.
+        parsed: whether any of the four was read.
+        raw_text: what the model wrote.
+        prompt: what it was asked.
+        boxes_xyxy_px: (n, 4) the boxes asked about, in the view's own picture.
+    """
+
+    text: str
+    value_m: float | None
+    clock_hour: int | None
+    yes: bool | None
+    region: int | None
+    parsed: bool
+    raw_text: str
+    prompt: str
+    boxes_xyxy_px: Floats
+
+    def _task(self) -> Task:
+        return "objects"
+
+
+Answer = DepthAnswer | MatchAnswer | PoseAnswer | ObjectAnswer
+
+
+def _plain(value: Any) -> Any:
+    """Arrays, tuples and mappings as JSON has them; NaN as None."""
+    if isinstance(value, np.ndarray | np.generic):
+        return _plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, Mapping):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,52 @@
+"""Metric depth (paper, section 3.2): how far a pixel's point is from the camera.
+
+Asked under `release-depth` (facebookresearch/VLM3, sample_data/depth_labels.json):
+
+    Given this image, how far is the point at coordinates (16, 1061) from the camera? ...
+
+and answered in the form DepthLM trained:
+
+    <think> The point is around 2.75 meters away from the camera. </think>
+
+    <answer> 2.75 </answer>
+
+The distance is the straight one from the camera's centre, not along the axis.
+"""
+
+from numpy.typing import ArrayLike
+
+from vlm3.tasks.base import ParseFailure
+from vlm3.tasks.protocol import Protocol
+from vlm3.tasks.reading import answer_part, metres
+from vlm3.tasks.writing import written_metres, written_xy
+
+
+def ask(protocol: Protocol, xy_px: ArrayLike, *, width_px: int, height_px: int) -> str:
+    """The question about one pixel (2,) of a picture of that size.
+
+    Raises:
+        InputError: the pixel lies outside, or the protocol has no depth.
+    """
+    template = protocol.template("depth.ask")
+    x, y = written_xy(protocol, xy_px, width_px=width_px, height_px=height_px)
+    return template.format(x=x, y=y)
+
+
+def answer(protocol: Protocol, distance_m: float) -> str:
+    """The answer that a model is trained to give.
+
+    Raises:
+        InputError: a distance that is not positive and finite, or the protocol has no depth.
+    """
+    return protocol.template("depth.answer").format(metres=written_metres(distance_m))
+
+
+def parse(protocol: Protocol, text: str) -> float | ParseFailure:
+    """The distance in metres that a model wrote; a failure where none stands."""
+    part = answer_part(text)
+    if isinstance(part, ParseFailure):
+        return part
+    found = protocol.patterns["depth"].search(part)
+    if found is None:
+        return ParseFailure(text, "no distance in the form asked for")
+    return metres(text, found["metres"])

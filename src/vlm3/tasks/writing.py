@@ -1,0 +1,51 @@
+"""Putting geometry into text: the checks and the rounding limits that all tasks share."""
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from vlm3.errors import InputError
+from vlm3.geometry.pixels import norm_from_px
+from vlm3.tasks.protocol import Protocol
+from vlm3.tasks.reading import LARGEST_M
+
+# Lengths are written with two decimals, and "0.00" is no length.
+FINEST_M = 0.01
+
+
+def written_xy(
+    protocol: Protocol, xy_px: ArrayLike, *, width_px: int, height_px: int
+) -> tuple[int, int]:
+    """One pixel (2,) as the whole numbers that stand in the text.
+
+    Raises:
+        InputError: the pixel lies outside the picture; its far edge counts as inside.
+    """
+    xy = np.asarray(xy_px, dtype=np.float64)
+    if xy.shape != (2,):
+        raise InputError(f"a pixel is two numbers x, y; got shape {xy.shape}")
+    x_px, y_px = xy.tolist()
+    if not (0 <= x_px <= width_px and 0 <= y_px <= height_px):
+        raise InputError(
+            f"the point ({x_px:g}, {y_px:g}) lies outside the {width_px}x{height_px} picture; "
+            "give pixels counted from its top left corner"
+        )
+    x, y = norm_from_px(
+        xy, width_px, height_px, size=protocol.norm_size, half_open=protocol.half_open
+    ).tolist()
+    return x, y
+
+
+def written_metres(length_m: float) -> float:
+    """A length that two decimals can hold: at least `FINEST_M`.
+
+    Raises:
+        InputError: not positive, not finite, or longer than anything that is read back.
+    """
+    if not (math.isfinite(length_m) and 0 < length_m <= LARGEST_M):
+        raise InputError(
+            f"{length_m} m is not a length that can be written; "
+            f"give a positive number up to {LARGEST_M:.0f}"
+        )
+    return max(float(length_m), FINEST_M)
