@@ -1,0 +1,1 @@
+"""Cameras, pixels, depth, poses and visibility: numpy only; knows no text, no files, no torch."""
