@@ -1,1 +1,1 @@
-"""The four tasks of the paper's section 3.2: geometry <-> text, one file a task, both directions."""
+"""The four tasks of the paper's section 3.2: geometry <-> text, both directions in a file."""

@@ -196,7 +196,7 @@ _ROTATION = (
     "operator's POV)."
 )
 _DISTANCE = "Estimate the magnitude of the camera translation between the two viewpoints."
-_DIRECTION_ANSWER = "The camera moves {words}, unit vector ({x:z+.2f}, {y:z+.2f}, {z:z+.2f})."
+_DIRECTION_ANSWER = "The camera moves {words}, unit vector ({x:+z.2f}, {y:+z.2f}, {z:+z.2f})."
 
 _PAPER = Protocol(
     name="paper",
@@ -224,7 +224,7 @@ _PAPER = Protocol(
             "point that the first image shows at ({x}, {y})?",
             "correspondence.answer": "The corresponding pixel is ({x}, {y}).",
             "pose.rotation.ask": _ROTATION.format(gap=" "),
-            "pose.rotation.answer": "Yaw={yaw:z+.1f}, Pitch={pitch:z+.1f}, Roll={roll:z+.1f}.",
+            "pose.rotation.answer": "Yaw={yaw:+z.1f}, Pitch={pitch:+z.1f}, Roll={roll:+z.1f}.",
             "pose.direction.ask": "Using the first camera as the reference frame, describe the "
             "displacement of the camera between the two views. Use the first camera's local axes "
             "(X = right, Y = down, Z = forward) and give a qualitative direction together with the "
@@ -325,7 +325,7 @@ _RELEASE_POSE = Protocol(
             "what is the relative rotation angle (in degrees) between the two camera poses?",
             "pose.rotation_angle.answer": "Rotation angle: {degrees:.1f} degrees",
             "pose.rotation.ask": _ROTATION.format(gap="  "),
-            "pose.rotation.answer": "Yaw={yaw:z+.1f}°, Pitch={pitch:z+.1f}°, Roll={roll:z+.1f}°",
+            "pose.rotation.answer": "Yaw={yaw:+z.1f}°, Pitch={pitch:+z.1f}°, Roll={roll:+z.1f}°",
             "pose.direction.ask": "Where did the camera move, expressed in the first camera's "
             "local frame (X right, Y down, Z forward)?  Give a qualitative direction and the "
             "precise unit direction vector (x, y, z).",
@@ -362,9 +362,9 @@ _JOINT = Protocol(
             "seen in picture 2: {x:04d} {y:04d}",
             "correspondence.answer": "{x:04d} {y:04d}",
             "pose.rotation.ask": "Rotation from camera 1 to camera 2, yaw pitch roll in degrees:",
-            "pose.rotation.answer": "{yaw:z+06.1f} {pitch:z+06.1f} {roll:z+06.1f}",
+            "pose.rotation.answer": "{yaw:+z06.1f} {pitch:+z06.1f} {roll:+z06.1f}",
             "pose.direction.ask": "Direction from camera 1 to camera 2, x right y down z forward:",
-            "pose.direction.answer": "{x:z+.2f} {y:z+.2f} {z:z+.2f}",
+            "pose.direction.answer": "{x:+z.2f} {y:+z.2f} {z:+z.2f}",
             "pose.distance.ask": "Distance in meters from camera 1 to camera 2:",
             "pose.distance.answer": "{metres:05.2f}",
             "objects.region": "region {k}",
