@@ -190,7 +190,7 @@ class Camera:
             fisheye sees past 90 degrees, up to where its own polynomial ends. Pixels outside the
             picture are returned as they are: see `contains`.
         """
-        points = np.asarray(points_cam_m, dtype=np.float64)
+        points = _coordinates("points_cam_m", points_cam_m, 3)
         x, y, z = points[..., 0], points[..., 1], points[..., 2]
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             if self.model == "fisheye":
@@ -272,19 +272,28 @@ class Camera:
 
     def contains(self, xy_px: ArrayLike) -> NDArray[np.bool_]:
         """Whether pixels (*n, 2) lie in [0, width) x [0, height); NaN does not. -> (*n,)."""
-        xy = np.asarray(xy_px, dtype=np.float64)
+        xy = _coordinates("xy_px", xy_px, 2)
         x, y = xy[..., 0], xy[..., 1]
         inside = (x >= 0) & (x < self.width_px) & (y >= 0) & (y < self.height_px)
         return np.asarray(inside, dtype=np.bool_)
 
     def _plane(self, xy_px: ArrayLike) -> NDArray[np.float64]:
-        xy = np.asarray(xy_px, dtype=np.float64)
+        xy = _coordinates("xy_px", xy_px, 2)
         plane: NDArray[np.float64] = (xy - [self.cx_px, self.cy_px]) / [self.fx_px, self.fy_px]
         return plane
 
     def _pixels(self, plane: NDArray[np.float64]) -> NDArray[np.float64]:
         xy: NDArray[np.float64] = plane * [self.fx_px, self.fy_px] + [self.cx_px, self.cy_px]
         return xy
+
+
+def _coordinates(name: str, values: ArrayLike, dimensions: int) -> NDArray[np.float64]:
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim == 0 or array.shape[-1] != dimensions:
+        raise InputError(
+            f"{name} has shape {array.shape}; its last axis must hold {dimensions} coordinates"
+        )
+    return array
 
 
 def _finite(name: str, value: object) -> float:

@@ -95,7 +95,7 @@ def plan_focal(
         raise InputError(f"f_px is {f_px:g}; the focal length to reach must be positive, as 1000")
     scale_x = f_px / camera.fx_px
     scale_y = scale_x if axes == "x" else f_px / camera.fy_px
-    requested = (f_px, camera.fy_px * scale_y)
+    requested = (float(f_px), camera.fy_px * scale_y)
     return _plan(camera, scale_x, scale_y, requested, multiple_px, max_tokens, token_px, rounding)
 
 

@@ -1,0 +1,258 @@
+"""From a path, a Pillow image or an array to 8-bit RGB as displayed, and the focal length in EXIF.
+
+The only place that decodes picture files. Formats are limited to those whose decoders need no other
+program, sizes are checked before decoding, and every failure is one line. Knows no camera.
+
+What becomes of other pictures:
+    grey, 1-bit, palette, YCbCr, HSV   converted to RGB
+    CMYK                  converted to RGB by Pillow's plain formula; ICC profiles are ignored
+    alpha, transparency   laid over white
+    16 bits a channel     the high byte (value >> 8)
+    MPO (phone cameras)   its first picture
+    animated, several pages, 32-bit or float values, Lab   refused
+
+Pillow itself warns from 89 megapixels on; vlm3 refuses from 150, before decoding.
+"""
+
+import math
+import os
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from vlm3.errors import InputError
+
+LARGEST_PX = 150_000_000
+SMALLEST_SIDE_PX = 16
+
+_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "TIFF", "PPM", "GIF", "AVIF")
+_NAMES = "PNG, JPEG, WebP, AVIF, TIFF, BMP, PPM or a still GIF"
+
+# EXIF tags (EXIF 2.32, section 4.6).
+_EXIF_IFD = 0x8769
+_FOCAL_LENGTH_MM = 0x920A
+_FOCAL_LENGTH_35MM = 0xA405
+_WIDTH_PX, _HEIGHT_PX = 0xA002, 0xA003
+_FOCAL_PLANE_X_RESOLUTION = 0xA20E
+_FOCAL_PLANE_UNIT = 0xA210
+_UNIT_MM = {1: 25.4, 2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}
+_FILM_DIAGONAL_MM = math.hypot(36.0, 24.0)
+# From a 10x telephoto to an action camera; anything else is a wrong tag.
+_SANE_LONG_SIDE_FOV_DEG = (3.0, 150.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A decoded picture.
+
+    Attributes:
+        image: (height, width, 3) uint8, upright.
+        name: what messages call it.
+        path: where it came from, if a file.
+        exif_f_px: focal length in pixels from EXIF, if there is a believable one.
+        exif_problem: why EXIF gave none, for the warning.
+    """
+
+    image: NDArray[np.uint8]
+    name: str
+    path: str | None
+    exif_f_px: float | None = None
+    exif_problem: str = "no focal length in EXIF"
+
+
+def read_picture(source: object) -> Picture:
+    """Decode `source`: a path, a Pillow image, or an (height, width, 3) uint8 array.
+
+    Raises:
+        InputError: anything that is not one still picture of a sane size; one line.
+    """
+    if isinstance(source, np.ndarray):
+        return Picture(
+            _checked_array(source), "the array", None, exif_problem="arrays have no EXIF"
+        )
+    if isinstance(source, Image.Image):
+        return _from_pillow(source, "the Pillow image", None)
+    if isinstance(source, (str, os.PathLike)):
+        path = os.fspath(source)
+        if isinstance(path, str):
+            return _from_file(path)
+    raise InputError(
+        f"a picture cannot be a {type(source).__name__}; give a path, a Pillow image, "
+        "or a (height, width, 3) uint8 array"
+    )
+
+
+def _from_file(path: str) -> Picture:
+    name = repr(path)
+    if "://" in path:
+        raise InputError(f"{name} is an address, not a file; download the picture first")
+    try:
+        file = Path(path)
+        if file.is_dir():
+            raise InputError(f"{name} is a folder; give one picture file")
+        if not file.is_file():
+            what = "is not a regular file" if file.exists() else "does not exist"
+            raise InputError(f"{name} {what}; give the path of a picture: {_NAMES}")
+        if file.stat().st_size == 0:
+            raise InputError(f"{name} is empty (0 bytes); give a picture: {_NAMES}")
+        opened = Image.open(file, formats=_FORMATS)
+    except InputError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise _too_large(name) from error
+    except UnidentifiedImageError as error:
+        raise InputError(
+            f"{name} is not a picture that can be read; allowed are {_NAMES}: convert it first"
+        ) from error
+    # Decoders raise nearly anything on hostile bytes; whatever it is, the file cannot be read.
+    except Exception as error:
+        raise InputError(f"{name} cannot be opened ({_line(error)}); check the file") from error
+    with closing(opened):
+        return _from_pillow(opened, name, path)
+
+
+def _from_pillow(source: Image.Image, name: str, path: str | None) -> Picture:
+    width, height = source.size
+    # Sizes stand in the header, so this comes before any pixel is decoded.
+    if width * height > LARGEST_PX:
+        raise _too_large(name, width, height)
+    if min(width, height) < SMALLEST_SIDE_PX:
+        raise _too_small(name, width, height)
+    try:
+        frames = 1 if source.format == "MPO" else getattr(source, "n_frames", 1)
+        if frames > 1:
+            raise InputError(
+                f"{name} holds {frames} pictures (animated, or several pages); "
+                "give one still picture: extract the frame you mean"
+            )
+        source.load()
+        f_px, problem = _exif_focal_px(source)
+        image = _upright_rgb(source, name)
+    except InputError:
+        raise
+    # As above: truncated and damaged files fail here, in many ways.
+    except Exception as error:
+        raise InputError(
+            f"{name} is truncated or damaged ({_line(error)}); get a complete copy of the file"
+        ) from error
+    return Picture(image, name, path, f_px, problem)
+
+
+def _upright_rgb(source: Image.Image, name: str) -> NDArray[np.uint8]:
+    try:
+        upright = ImageOps.exif_transpose(source)
+    except (SyntaxError, ValueError, TypeError, KeyError, OSError):
+        # Unreadable EXIF says nothing about orientation: the picture stays as stored.
+        upright = source
+    if upright.mode.startswith("I"):
+        return _high_byte(upright, name)
+    # Pillow would clip float values without a word, and cannot convert Lab or premultiplied grey.
+    if upright.mode in ("F", "LAB", "La"):
+        raise InputError(
+            f"{name} has pixels of Pillow's mode {upright.mode}; convert it to 8-bit RGB first"
+        )
+    if upright.has_transparency_data:
+        pixels = upright.convert("RGBA")
+        white = Image.new("RGBA", pixels.size, "white")
+        upright = Image.alpha_composite(white, pixels)
+    return np.array(upright.convert("RGB"), dtype=np.uint8)
+
+
+def _high_byte(image: Image.Image, name: str) -> NDArray[np.uint8]:
+    values = np.asarray(image)
+    if values.min() < 0 or values.max() > 65535:
+        raise InputError(
+            f"{name} has 32-bit values from {values.min()} to {values.max()}; "
+            "convert it to 8-bit RGB first"
+        )
+    grey = (values.astype(np.uint32) >> 8).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=-1)
+
+
+def _checked_array(array: NDArray[np.generic]) -> NDArray[np.uint8]:
+    if array.ndim != 3 or array.shape[2] != 3:
+        hint = "give (height, width, 3) uint8, RGB"
+        if array.ndim == 2:
+            hint = "repeat grey three times along a last axis"
+        elif array.ndim == 3 and array.shape[0] == 3:
+            hint = "move the channels last: array.transpose(1, 2, 0)"
+        elif array.ndim == 3 and array.shape[2] == 4:
+            hint = "drop or blend alpha: a picture has 3 channels"
+        raise InputError(f"the array has shape {array.shape}; {hint}")
+    if array.dtype != np.uint8:
+        raise InputError(
+            f"the array holds {array.dtype}; give uint8 from 0 to 255 "
+            "(floats in 0..1: multiply by 255, round, then astype(uint8))"
+        )
+    height, width = array.shape[:2]
+    if min(width, height) < SMALLEST_SIDE_PX:
+        raise _too_small("the array", width, height)
+    if width * height > LARGEST_PX:
+        raise _too_large("the array", width, height)
+    return np.array(array, dtype=np.uint8, order="C")
+
+
+def _exif_focal_px(source: Image.Image) -> tuple[float | None, str]:
+    """Focal length in pixels and, failing that, why.
+
+    The 35 mm equivalent is read by diagonals (CIPA DCG-001). The sensor's pixel pitch comes second:
+    it refers to the recorded size, so a picture resized since is scaled, and one cropped since
+    (another aspect) is not believed at all.
+    """
+    try:
+        exif = source.getexif().get_ifd(_EXIF_IFD)
+    except Exception:  # a damaged EXIF block must not cost the picture
+        return None, "EXIF cannot be read"
+    width, height = source.size
+    short_px, long_px = sorted((width, height))
+    was_short, was_long = sorted((_number(exif.get(_WIDTH_PX)), _number(exif.get(_HEIGHT_PX))))
+    scale = long_px / was_long if was_long > 0 else 1.0
+    if was_short > 0 and abs(was_short * scale - short_px) > 0.01 * short_px + 1:
+        return None, "EXIF describes a picture of another shape (cropped since?)"
+    diagonal_px = math.hypot(width, height)
+    candidates = [_number(exif.get(_FOCAL_LENGTH_35MM)) / _FILM_DIAGONAL_MM * diagonal_px]
+    unit_mm = _UNIT_MM.get(int(_number(exif.get(_FOCAL_PLANE_UNIT, 2))), 0.0)
+    if unit_mm > 0:
+        per_mm = _number(exif.get(_FOCAL_PLANE_X_RESOLUTION)) / unit_mm
+        candidates.append(_number(exif.get(_FOCAL_LENGTH_MM)) * per_mm * scale)
+    candidates = [f_px for f_px in candidates if f_px > 0]
+    low, high = _SANE_LONG_SIDE_FOV_DEG
+    for f_px in candidates:
+        if low <= math.degrees(2 * math.atan(long_px / 2 / f_px)) <= high:
+            return f_px, ""
+    if candidates:
+        return None, f"EXIF's focal length ({candidates[0]:.4g} px) is not believable"
+    return None, "no focal length in EXIF"
+
+
+def _number(value: object) -> float:
+    """A tag's value as a finite float; 0, which EXIF uses for unknown, when it is anything else."""
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, ZeroDivisionError):
+        return 0.0
+    return number if math.isfinite(number) else 0.0
+
+
+def _too_large(name: str, width: int | None = None, height: int | None = None) -> InputError:
+    size = f"{width}x{height}" if width else "far too many pixels"
+    return InputError(
+        f"{name} has {size}; at most {LARGEST_PX // 10**6} megapixels are decoded: "
+        "make it smaller first"
+    )
+
+
+def _too_small(name: str, width: int, height: int) -> InputError:
+    return InputError(
+        f"{name} is {width}x{height}; each side must have at least {SMALLEST_SIDE_PX} px: "
+        "give a larger picture"
+    )
+
+
+def _line(error: Exception) -> str:
+    text = " ".join(str(error).split())[:120]
+    return text or type(error).__name__

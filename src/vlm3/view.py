@@ -1,0 +1,180 @@
+"""View: a picture and its camera, changed together and never apart.
+
+Opening settles everything a foreign picture may bring: orientation, colour, lens distortion, and
+where the intrinsics come from. What decodes files is `pictures`. Knows no text, no task, no model.
+"""
+
+import os
+import warnings
+from dataclasses import dataclass
+from typing import Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from vlm3.errors import InputError
+from vlm3.geometry.camera import Camera
+from vlm3.geometry.focal import ResizePlan
+from vlm3.geometry.undistort import undistort_image
+from vlm3.pictures import Picture, read_picture
+
+Intrinsics = Literal["given", "exif", "fov", "assumed"]
+
+ASSUMED_FOV_DEG = 60.0
+
+
+class AssumedCameraWarning(UserWarning):
+    """Nothing says what the camera's focal length is, so a common one was assumed."""
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """One picture with the pinhole camera that took it.
+
+    Attributes:
+        image: (height, width, 3) uint8 RGB, read-only.
+        camera: its camera, without distortion, of the picture's size.
+        intrinsics: where the camera came from.
+        path: the file, if there was one.
+
+    Raises:
+        InputError: image and camera do not belong together.
+    """
+
+    image: NDArray[np.uint8]
+    camera: Camera
+    intrinsics: Intrinsics = "given"
+    path: str | None = None
+
+    def __post_init__(self) -> None:
+        image = self.image
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise InputError(
+                f"a view's image is {image.dtype} {image.shape}; give (height, width, 3) uint8"
+            )
+        _check_size(self.camera, image, "the image")
+        if self.camera.model != "pinhole":
+            raise InputError(
+                "a view's camera is a pinhole; open the picture with View.open to undistort it"
+            )
+        if image.flags.writeable:
+            image = image.copy()
+            image.setflags(write=False)
+            object.__setattr__(self, "image", image)
+
+    @classmethod
+    def open(
+        cls,
+        source: str | os.PathLike[str] | Image.Image | NDArray[np.uint8],
+        *,
+        camera: Camera | None = None,
+        f_px: float | None = None,
+        fov_deg: float | None = None,
+    ) -> Self:
+        """Open a picture; at most one of `camera`, `f_px`, `fov_deg` says what took it.
+
+        Without any, the focal length is read from EXIF, else a horizontal field of view of 60
+        degrees is assumed, with a warning: every distance then carries that guess's error.
+
+        Args:
+            source: a path, a Pillow image, or an RGB array (height, width, 3) uint8. Conversions
+                to 8-bit RGB are listed in `vlm3.pictures`.
+            camera: the camera of the picture AS DISPLAYED, after its EXIF orientation is applied,
+                as viewers and this class do. With distortion, the picture is undistorted here, and
+                every pixel from then on is one of the undistorted picture.
+            f_px: focal length in pixels, principal point at the centre.
+            fov_deg: horizontal field of view in degrees, principal point at the centre.
+
+        Raises:
+            InputError: a picture that cannot be used, or a camera that does not fit it.
+
+        Warns:
+            AssumedCameraWarning: the field of view was assumed.
+        """
+        given = {"camera": camera, "f_px": f_px, "fov_deg": fov_deg}
+        names = [name for name, value in given.items() if value is not None]
+        if len(names) > 1:
+            raise InputError(f"{' and '.join(names)} were given; give only one of them")
+        if camera is not None and not isinstance(camera, Camera):
+            raise InputError(
+                f"camera is a {type(camera).__name__}; give a vlm3.Camera, "
+                "as from Camera.from_K(K, width_px=..., height_px=...)"
+            )
+        picture = read_picture(source)
+        height_px, width_px = picture.image.shape[:2]
+        intrinsics: Intrinsics = "given"
+        if fov_deg is not None:
+            camera = Camera.from_fov(fov_deg, width_px=width_px, height_px=height_px)
+            intrinsics = "fov"
+        elif f_px is not None:
+            camera = _centred(f_px, width_px, height_px)
+        elif camera is None and picture.exif_f_px is not None:
+            camera = _centred(picture.exif_f_px, width_px, height_px)
+            intrinsics = "exif"
+        elif camera is None:
+            camera = Camera.from_fov(ASSUMED_FOV_DEG, width_px=width_px, height_px=height_px)
+            intrinsics = "assumed"
+            warnings.warn(_assumed(picture, camera), AssumedCameraWarning, stacklevel=2)
+        _check_size(camera, picture.image, picture.name)
+        image, camera = undistort_image(picture.image, camera)
+        image.setflags(write=False)
+        return cls(image, camera, intrinsics, picture.path)
+
+    def resized(self, plan: ResizePlan) -> Self:
+        """The view after `plan`'s resize.
+
+        Raises:
+            InputError: the plan was made for another camera.
+        """
+        if plan.source != self.camera:
+            raise InputError(
+                f"the plan is for another camera ({plan.source.width_px}x{plan.source.height_px}); "
+                "make it from this view's camera"
+            )
+        image = resize_image(self.image, plan)
+        image.setflags(write=False)
+        return type(self)(image, plan.camera, self.intrinsics, self.path)
+
+
+def resize_image(image: NDArray[np.uint8], plan: ResizePlan) -> NDArray[np.uint8]:
+    """The one resize that `plan` asks for: (h, w, 3) uint8 -> (h', w', 3) uint8.
+
+    Pillow's bicubic: its kernel widens with the reduction, so it antialiases; its pixels are
+    areas, so it is a pure scale about the corner; and it is what the released checkpoints and their
+    processor used.
+
+    Raises:
+        InputError: the picture is not of the plan's source size.
+    """
+    _check_size(plan.source, image, "the image")
+    size = (plan.camera.width_px, plan.camera.height_px)
+    if size == (plan.source.width_px, plan.source.height_px):
+        return image
+    return np.array(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
+
+
+def _centred(f_px: float, width_px: int, height_px: int) -> Camera:
+    return Camera(f_px, f_px, width_px / 2, height_px / 2, width_px, height_px)
+
+
+def _check_size(camera: Camera, image: NDArray[np.uint8], name: str) -> None:
+    height_px, width_px = image.shape[:2]
+    size = (camera.width_px, camera.height_px)
+    if size == (width_px, height_px):
+        return
+    hint = "if K was measured at that size, pass camera.resized(width_px, height_px)"
+    if size == (height_px, width_px):
+        hint = "the camera must describe the picture as displayed, after its EXIF rotation"
+    raise InputError(
+        f"{name} is {width_px}x{height_px}, its camera {size[0]}x{size[1]}; "
+        f"sizes must agree: {hint}"
+    )
+
+
+def _assumed(picture: Picture, camera: Camera) -> str:
+    return (
+        f"{picture.name}: {picture.exif_problem}; assuming a horizontal field of view of "
+        f"{ASSUMED_FOV_DEG:g} degrees (focal length {camera.fx_px:.0f} px): distances may be off "
+        "by a common factor. Give camera, f_px or fov_deg"
+    )
