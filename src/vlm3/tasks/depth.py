@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from vlm3.tasks.base import ParseFailure
 from vlm3.tasks.protocol import Protocol
-from vlm3.tasks.reading import answer_part, metres
+from vlm3.tasks.reading import answer_part, length_in_metres
 from vlm3.tasks.writing import written_metres, written_xy
 
 
@@ -49,4 +49,4 @@ def parse(protocol: Protocol, text: str) -> float | ParseFailure:
     found = protocol.patterns["depth"].search(part)
     if found is None:
         return ParseFailure(text, "no distance in the form asked for")
-    return metres(text, found["metres"])
+    return length_in_metres(text, float(found["metres"]))

@@ -20,7 +20,7 @@ from vlm3.errors import InputError
 from vlm3.geometry.pose import RelativePose
 from vlm3.tasks.base import Floats, ParseFailure
 from vlm3.tasks.protocol import Protocol
-from vlm3.tasks.reading import answer_part, metres, refuses
+from vlm3.tasks.reading import answer_part, length_in_metres, refuses
 from vlm3.tasks.writing import written_metres
 
 Component = Literal["rotation_angle", "rotation", "direction", "distance"]
@@ -98,7 +98,7 @@ def parse(protocol: Protocol, component: Component, text: str) -> float | Floats
     if found is None:
         return ParseFailure(text, f"no {component} in the form asked for")
     if component == "distance":
-        return metres(text, found["metres"])
+        return length_in_metres(text, float(found["metres"]))
     values = np.array([float(v) for v in found.groups()])
     if component == "direction":
         length = float(np.linalg.norm(values))

@@ -155,14 +155,19 @@ def _number(name: str) -> str:
     return rf"(?P<{name}>{NUMBER})"
 
 
+# Answers are matched after `reading.answer_part`: every run of spaces is one space.
 _METRES = r"(?:m|met(?:er|re)s?)"
-_PAIR = rf"\(\s*{_number('x')}\s*,\s*{_number('y')}\s*\)"
-_TRIPLE = rf"\(\s*{_number('x')}\s*,\s*{_number('y')}\s*,\s*{_number('z')}\s*\)"
-_DEGREES = r"\s*(?:°|deg(?:rees?)?)?"
-_YPR = (
-    rf"yaw\s*[=:]?\s*{_number('yaw')}{_DEGREES}\s*[,;]?\s*"
-    rf"pitch\s*[=:]?\s*{_number('pitch')}{_DEGREES}\s*[,;]?\s*"
-    rf"roll\s*[=:]?\s*{_number('roll')}{_DEGREES}\s*\.?"
+_DEGREES = r"(?: ?(?:°|deg(?:rees?)?))"
+# Nothing sticks to the number's start or end that would make it another number.
+_FRESH = r"(?<![\w.,+\-–—/])"
+_DONE = r"(?!\w|[.,][0-9])"
+_PAIR = rf"\( ?{_number('x')} ?, ?{_number('y')} ?\)"
+_TRIPLE = rf"\( ?{_number('x')} ?, ?{_number('y')} ?, ?{_number('z')} ?\)"
+_ECHO = rf"\( ?{NUMBER} ?, ?{NUMBER} ?\)"
+_IN_SECOND = r"(?: in (?:the second image|image 2))"
+_ANGLES = ("yaw", "pitch", "roll")
+_YPR = ",? ?(?:and )?".join(
+    rf"{angle} ?[=:]? ?{_number(angle)}{_DEGREES}?{_DONE}" for angle in _ANGLES
 )
 
 
@@ -171,9 +176,14 @@ def _whole(pattern: str) -> re.Pattern[str]:
     return re.compile(rf"\A(?:{pattern})\Z", re.IGNORECASE)
 
 
-def _anywhere(pattern: str) -> re.Pattern[str]:
-    """The first such place is the answer."""
+def _first(pattern: str) -> re.Pattern[str]:
+    """The first such place is the answer, whatever stands around it."""
     return re.compile(pattern, re.IGNORECASE)
+
+
+def _only(pattern: str) -> re.Pattern[str]:
+    """No other number stands around it, of any script, and not many words."""
+    return _whole(rf"\D{{0,80}}?{_FRESH}{pattern}\D{{0,80}}")
 
 
 _REGION_WORDS = {
@@ -238,19 +248,20 @@ _PAPER = Protocol(
     patterns=MappingProxyType(
         {
             "depth": _whole(
-                rf"(?:the (?:point|pixel|distance) is )?(?:(?:about|around|approximately) )?"
-                rf"{_number('metres')}\s*{_METRES}?(?: away)?(?: from the camera)?\s*\.?"
+                rf"(?:(?:the (?:point|pixel|distance)|it)(?: at {_ECHO})? is )?"
+                rf"(?:(?:about|around|approximately|roughly) )?"
+                rf"{_number('metres')} ?{_METRES}?(?: away)?(?: from the camera)? ?\.?"
             ),
             "correspondence": _whole(
-                rf"(?:the (?:corresponding |matching )?(?:pixel|point) (?:is|lies)(?: at)? )?"
-                rf"{_PAIR}\s*\.?"
+                rf"(?:(?:the (?:corresponding |matching )?(?:pixel|point)|it){_IN_SECOND}? "
+                rf"(?:is|lies)(?: at)? )?(?:\(x2?, y2?\) ?= ?)?{_PAIR}{_IN_SECOND}? ?\.?"
             ),
-            "pose.rotation": _whole(_YPR),
+            "pose.rotation": _whole(rf"{_YPR} ?\.?"),
             "pose.direction": _whole(
-                rf"(?:the camera moves [a-z ,]{{0,60}}unit vector )?{_TRIPLE}\s*\.?"
+                rf"(?:the camera moves [a-z ,]{{0,60}}unit vector )?{_TRIPLE} ?\.?"
             ),
             "pose.distance": _whole(
-                rf"(?:translation distance:? )?{_number('metres')}\s*{_METRES}\s*\.?"
+                rf"(?:translation distance:? )?{_number('metres')} ?{_METRES} ?\.?"
             ),
         }
     ),
@@ -274,7 +285,7 @@ _RELEASE_DEPTH = Protocol(
         }
     ),
     patterns=MappingProxyType(
-        {"depth": _anywhere(rf"<answer>\s*{_number('metres')}(?:\s*{_METRES})?\s*</answer>")}
+        {"depth": _first(rf"<answer> ?{_number('metres')}(?: ?{_METRES})? ?</answer>")}
     ),
 )
 
@@ -309,7 +320,14 @@ _RELEASE_CORR = Protocol(
             "correspondence.answer": "({x}, {y})",
         }
     ),
-    patterns=MappingProxyType({"correspondence": _anywhere(_PAIR)}),
+    patterns=MappingProxyType(
+        {
+            # In brackets anywhere, or bare and alone.
+            "correspondence": _first(
+                rf"(?:(?P<open>\()|\A) ?{_number('x')} ?, ?{_number('y')} ?(?(open)\)|\.?\Z)"
+            )
+        }
+    ),
 )
 
 _RELEASE_POSE = Protocol(
@@ -336,12 +354,10 @@ _RELEASE_POSE = Protocol(
     ),
     patterns=MappingProxyType(
         {
-            "pose.rotation_angle": _anywhere(
-                rf"(?<![\w.+-]){_number('degrees')}\s*(?:°|deg(?:rees?)?\b)"
-            ),
-            "pose.rotation": _anywhere(_YPR),
-            "pose.direction": _anywhere(_TRIPLE),
-            "pose.distance": _anywhere(rf"(?<![\w.+-]){_number('metres')}\s*{_METRES}\b"),
+            "pose.rotation_angle": _only(rf"{_number('degrees')}{_DEGREES}(?!\w)"),
+            "pose.rotation": _first(_YPR),
+            "pose.direction": _first(_TRIPLE),
+            "pose.distance": _only(rf"{_number('metres')} ?{_METRES}(?!\w)"),
         }
     ),
 )
@@ -379,11 +395,16 @@ _JOINT = Protocol(
     ),
     patterns=MappingProxyType(
         {
-            "depth": _whole(_number("metres")),
-            "correspondence": _whole(r"(?P<x>[0-9]{1,4}) (?P<y>[0-9]{1,4})"),
-            "pose.rotation": _whole(f"{_number('yaw')} {_number('pitch')} {_number('roll')}"),
-            "pose.direction": _whole(f"{_number('x')} {_number('y')} {_number('z')}"),
-            "pose.distance": _whole(_number("metres")),
+            # Exactly as written: a digit too few means that the answer was cut short.
+            "depth": _whole(r"(?P<metres>[0-9]{2,7}\.[0-9]{2})"),
+            "correspondence": _whole(r"(?P<x>[0-9]{4}) (?P<y>[0-9]{4})"),
+            "pose.rotation": _whole(
+                " ".join(rf"(?P<{angle}>[-+][0-9]{{3}}\.[0-9])" for angle in _ANGLES)
+            ),
+            "pose.direction": _whole(
+                " ".join(rf"(?P<{axis}>[-+][0-9]\.[0-9]{{2}})" for axis in "xyz")
+            ),
+            "pose.distance": _whole(r"(?P<metres>[0-9]{2,7}\.[0-9]{2})"),
         }
     ),
 )

@@ -1,70 +1,77 @@
-r"""Reading numbers out of model output: the grammar of a number, and what is not an answer.
+"""Reading model output: what is left after the thinking, what a number is, what a refusal.
 
-A model may write anything of any length. Every pattern here runs over a text of bounded length
-with bounded repeats, so that reading takes bounded time; and a number is read only where it stands
-whole: `1,234`, `2-3`, `1e999` and a digit of another script give none.
+A model may write anything, of any length. The text that is searched is bounded and its spaces are
+single, and every pattern repeats a bounded number of times, so that reading takes bounded time. A
+number is read only where it stands whole: `1,234`, `2-3`, `1e999`, or a digit of another script
+give none.
 """
 
 import re
 
 from vlm3.tasks.base import ParseFailure
 
-# Longest text that is read at all: a long chain of thought is a fifth of it.
+# Longest text that is read at all: several times the longest chain of thought.
 MAX_CHARS = 100_000
 
-# Sign, at most 15 digits a side, a short exponent. The sign U+2212 is made '-' by `answer_part`.
+# Sign, at most 15 digits a side, a short exponent; longer ones are not numbers anybody meant.
 NUMBER = r"[-+]?(?:[0-9]{1,15}(?:\.[0-9]{0,15})?|\.[0-9]{1,15})(?:[eE][-+]?[0-9]{1,2})?"
 
-# Metres beyond these are a slip of the pen: a hair's breadth, and past the horizon.
+# Lengths beyond these are slips: less than a hair, or past the horizon.
 SMALLEST_M, LARGEST_M = 1e-4, 1e6
 
+_TAG = re.compile(r"<(think|/think|answer)>", re.IGNORECASE)
+
 _REFUSAL = re.compile(
-    r"\b(?:cannot|can ?not|can['’]t|could ?n[o'’]t|un(?:able|clear|known|sure|certain|determined)"
-    r"|impossible|not (?:sure|clear|visible|possible|certain|known|enough|able|shown|present|found)"
-    r"|no (?:idea|way|answer|match|correspond\w{0,12}|information)|sorry|(?:do|does)(?: not|n['’]t)"
-    r" (?:know|see|appear in|exist|have)|hard to|difficult to|insufficient|n/a|maybe|perhaps)\b",
+    r"\b(?:cannot|can not|can['’]?t|could ?n['’]?t|could not|un(?:able|clear|known|sure|certain)"
+    r"|undetermined|impossible|insufficient|ambiguous|sorry|refuse|none|neither"
+    r"|not (?:\w{1,12} )?(?:sure|clear|visible|possible|certain|known|enough|able|shown|present"
+    r"|found|seen|determined|there|given|available)"
+    r"|no (?:idea|way|answer|match|matching|correspond\w{0,12}|information|such)"
+    r"|(?:do|does|did)(?: not|n['’]?t) (?:know|see|appear|exist|have|contain|find|move|moved)"
+    r"|hard to|difficult to|out of view|n/a)(?!\w)",
     re.IGNORECASE,
 )
 
 
 def answer_part(text: str) -> str | ParseFailure:
-    """The text after its thinking part, trimmed, with typographic minus signs made ASCII.
+    """The answer without its thinking: spaces single, typographic minus signs made ASCII.
 
-    A thinking part runs from `<think>` to `</think>`; to the next `<answer>` or the end where it
-    is not closed; and from the start where only its end is there (some chat templates open it).
+    Thinking runs from `<think>` to `</think>`; where it is not closed, to the next `<answer>` or to
+    the end; where it was not opened (some chat templates open it in the prompt), from the start.
     """
     if len(text) > MAX_CHARS:
         return ParseFailure(text, f"longer than {MAX_CHARS} characters")
-    low = text.lower() if text.isascii() else "".join(c.lower()[:1] or c for c in text)
     kept: list[str] = []
-    at = 0
-    while True:
-        start, end = low.find("<think>", at), low.find("</think>", at)
-        if end >= 0 and (start < 0 or end < start):
-            kept.clear()
-            at = end + len("</think>")
-        elif start >= 0:
-            kept.append(text[at:start])
-            if end < 0:
-                end_answer = low.find("<answer>", start)
-                kept.append(text[end_answer:] if end_answer >= 0 else "")
-                break
-            at = end + len("</think>")
-        else:
-            kept.append(text[at:])
-            break
-    part = "".join(kept).replace("\u2212", "-").strip()
+    start = 0
+    thinking = False
+    closes = [m.start() for m in _TAG.finditer(text) if m[1].lower() == "/think"]
+    last_close = closes[-1] if closes else -1
+    for tag in _TAG.finditer(text):
+        kind = tag[1].lower()
+        if kind == "think" and not thinking:
+            kept.append(text[start : tag.start()])
+            thinking = True
+        elif kind == "/think":
+            if not thinking:
+                kept.clear()
+            thinking, start = False, tag.end()
+        elif kind == "answer" and thinking and tag.start() > last_close:
+            thinking, start = False, tag.start()
+    if not thinking:
+        kept.append(text[start:])
+    part = " ".join("".join(kept).replace("\u2212", "-").split())
     return part if part else ParseFailure(text, "empty")
 
 
-def refuses(text: str) -> bool:
-    """Whether the text says, in words, that it holds no answer."""
-    return _REFUSAL.search(text) is not None
+def refuses(part: str) -> bool:
+    """Whether the answer says in words that there is none."""
+    return _REFUSAL.search(part) is not None
 
 
-def metres(text: str, number: str) -> float | ParseFailure:
-    """A length as written, or a failure when it is not one that could be meant."""
-    value = float(number)
-    if not SMALLEST_M <= value <= LARGEST_M:
-        return ParseFailure(text, f"{number} is not a length between {SMALLEST_M} and 1000000 m")
-    return value
+def length_in_metres(text: str, value_m: float) -> float | ParseFailure:
+    """The length itself, or a failure when nobody could mean it (0, negative, absurd)."""
+    if not SMALLEST_M <= value_m <= LARGEST_M:
+        return ParseFailure(
+            text, f"{value_m:g} m is not a length between {SMALLEST_M:g} and {LARGEST_M:g} m"
+        )
+    return value_m
