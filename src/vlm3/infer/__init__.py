@@ -1,0 +1,1 @@
+"""Answers: engines turn questions into texts, the predictor turns texts into geometry."""

@@ -1,0 +1,371 @@
+"""Ask a model about pictures in pixels, get geometry back: the calls most users make.
+
+A picture is resized as the protocol says, the question written, the engine asked, the text parsed,
+and the result brought back to the pixels of the picture as it was given. What a text does not say
+becomes NaN or None beside `parsed = False`, never a number. Knows no model and no file format.
+"""
+
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from vlm3.errors import InputError
+from vlm3.geometry.depth import z_from_distance
+from vlm3.geometry.pose import RelativePose
+from vlm3.infer.engine import Engine
+from vlm3.tasks import correspondence, depth, objects, pose
+from vlm3.tasks.base import (
+    DepthAnswer,
+    Floats,
+    MatchAnswer,
+    ObjectAnswer,
+    ParseFailure,
+    PoseAnswer,
+    Task,
+)
+from vlm3.tasks.protocol import PROTOCOLS, Protocol, get_protocol, protocol_for_checkpoint
+from vlm3.tasks.reading import answer_part
+from vlm3.view import View
+
+MAX_TOKENS = 16_384
+"""Most tokens a picture may take when the checkpoint names no limit: Qwen3-VL's own."""
+
+# Long enough for what the protocol's answers look like; release-corr may think first (its demo
+# allows 2048). A text that needs more is not an answer of that protocol.
+_MAX_NEW_TOKENS = {"joint": 32, "release-depth": 256, "release-corr": 2048}
+_MAX_NEW_TOKENS_OTHERS = 128
+
+
+class TokenBudgetWarning(UserWarning):
+    """A picture was made smaller than its protocol asks, to stay within the token budget."""
+
+
+class ProtocolWarning(UserWarning):
+    """Nothing says how a checkpoint was trained to be asked; the paper's wording is used."""
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """Answers about views, from one engine asked under one protocol.
+
+    All pixels, in and out, are those of the views as given, whatever size the model reads.
+
+    Attributes:
+        engine: what answers.
+        protocol: how it is asked.
+        multiple_px: picture sides must be multiples of this: patch side times merge.
+        max_tokens: most tokens one picture may take; a bigger one is made smaller, with a warning.
+
+    Every method raises InputError when the protocol does not have its task, and warns with
+    `TokenBudgetWarning` where a picture had to be made smaller.
+    """
+
+    engine: Engine
+    protocol: Protocol
+    multiple_px: int
+    max_tokens: int | None = MAX_TOKENS
+
+    def depth(self, view: View, xy_px: ArrayLike) -> DepthAnswer:
+        """How far the points at some pixels are from the camera.
+
+        Args:
+            view: the picture.
+            xy_px: (n, 2) or (2,) pixels of it.
+
+        Returns:
+            Distances and depths along the axis, (n,), in metres; NaN where unparsed.
+
+        Raises:
+            InputError: a point that is not two numbers inside the picture.
+        """
+        self._require("depth", view)
+        xy = _points(xy_px, view)
+        camera = view.camera
+        prompts = [
+            depth.ask(self.protocol, point, width_px=camera.width_px, height_px=camera.height_px)
+            for point in xy
+        ]
+        texts = self._ask([view], prompts)
+        values = [depth.parse(self.protocol, text) for text in texts]
+        parsed = np.array([not isinstance(value, ParseFailure) for value in values], dtype=bool)
+        distance_m = np.array(
+            [np.nan if isinstance(value, ParseFailure) else value for value in values], dtype=float
+        )
+        return DepthAnswer(
+            xy_px=xy,
+            distance_m=distance_m,
+            depth_z_m=z_from_distance(distance_m, camera.unproject(xy)),
+            parsed=parsed,
+            raw_text=tuple(texts),
+            prompt=tuple(prompts),
+            protocol=self.protocol.name,
+            intrinsics=(view.intrinsics,),
+        )
+
+    def match(self, view_a: View, view_b: View, xy_px: ArrayLike) -> MatchAnswer:
+        """Where points of one picture appear in another.
+
+        Args:
+            view_a: the picture with the points.
+            view_b: the picture to find them in.
+            xy_px: (n, 2) or (2,) pixels of `view_a`.
+
+        Returns:
+            Pixels of `view_b`, (n, 2); NaN where unparsed.
+
+        Raises:
+            InputError: a point that is not two numbers inside the first picture.
+        """
+        self._require("correspondence", view_a, view_b)
+        xy_a = _points(xy_px, view_a)
+        a, b = view_a.camera, view_b.camera
+        prompts = [
+            correspondence.ask(self.protocol, point, width_px=a.width_px, height_px=a.height_px)
+            for point in xy_a
+        ]
+        texts = self._ask([view_a, view_b], prompts)
+        xy_b = np.full((len(texts), 2), np.nan)
+        for row, text in zip(xy_b, texts, strict=True):
+            # The text holds fractions of the picture, so any size reads it: the given one here.
+            found = correspondence.parse(
+                self.protocol, text, width_px=b.width_px, height_px=b.height_px
+            )
+            if not isinstance(found, ParseFailure):
+                row[:] = found
+        return MatchAnswer(
+            xy_a_px=xy_a,
+            xy_px=xy_b,
+            parsed=np.isfinite(xy_b).all(axis=1),
+            raw_text=tuple(texts),
+            prompt=tuple(prompts),
+            protocol=self.protocol.name,
+            intrinsics=(view_a.intrinsics, view_b.intrinsics),
+        )
+
+    def pose(self, view_a: View, view_b: View) -> PoseAnswer:
+        """How the camera turned and moved from one picture to the other.
+
+        Returns:
+            Rotation, direction and distance of camera b in camera a's frame, each None where
+            unparsed; `cam1_from_cam2` where all of them were read.
+        """
+        self._require("pose", view_a, view_b)
+        asked = pose.components(self.protocol)
+        prompt: dict[str, str] = {part: pose.ask(self.protocol, part) for part in asked}
+        texts = self._ask([view_a, view_b], list(prompt.values()))
+        read: dict[str, float | Floats | ParseFailure] = {
+            part: pose.parse(self.protocol, part, text)
+            for part, text in zip(asked, texts, strict=True)
+        }
+        ypr_deg, direction = _vector(read["rotation"]), _vector(read["direction"])
+        distance = read.get("distance")
+        distance_m = distance if isinstance(distance, float) else None
+        cam1_from_cam2 = None
+        if ypr_deg is not None and direction is not None and distance_m is not None:
+            whole = RelativePose.from_ypr_direction(ypr_deg, direction, distance_m)
+            cam1_from_cam2 = whole.cam1_from_cam2
+        return PoseAnswer(
+            yaw_pitch_roll_deg=ypr_deg,
+            direction=direction,
+            distance_m=distance_m,
+            cam1_from_cam2=cam1_from_cam2,
+            parsed={part: not isinstance(value, ParseFailure) for part, value in read.items()},
+            raw_text=dict(zip(prompt, texts, strict=True)),
+            prompt=prompt,
+            protocol=self.protocol.name,
+            intrinsics=(view_a.intrinsics, view_b.intrinsics),
+        )
+
+    def ask(self, view: View, question: str, boxes_xyxy_px: ArrayLike = ()) -> ObjectAnswer:
+        """A question in words about regions of a picture.
+
+        Args:
+            view: the picture.
+            question: with {0}, {1}, ... where a box is meant, such as "How wide is {0}?".
+            boxes_xyxy_px: (n, 4) or (4,) x_min, y_min, x_max, y_max in its pixels.
+
+        Returns:
+            The text, and the length, clock hour, yes or no, or region in it if there is one.
+
+        Raises:
+            InputError: an empty question, a box that is inverted or outside, or boxes and
+                placeholders that do not pair.
+        """
+        self._require("objects", view)
+        if not question.strip():
+            raise InputError('the question is empty; ask such as "How wide is {0}?"')
+        boxes = _numbers("boxes_xyxy_px", boxes_xyxy_px, 4)
+        camera = view.camera
+        prompt = objects.ask(
+            self.protocol, question, boxes, width_px=camera.width_px, height_px=camera.height_px
+        )
+        (raw_text,) = self._ask([view], [prompt])
+        spoken = answer_part(raw_text)
+        value = objects.parse(prompt, raw_text, len(boxes))
+        said = objects.ObjectValue() if isinstance(value, ParseFailure) else value
+        return ObjectAnswer(
+            text="" if isinstance(spoken, ParseFailure) else spoken,
+            value_m=said.value_m,
+            clock_hour=said.clock_hour,
+            yes=said.yes,
+            region=said.region,
+            parsed=not isinstance(value, ParseFailure),
+            raw_text=raw_text,
+            prompt=prompt,
+            boxes_xyxy_px=boxes,
+            protocol=self.protocol.name,
+            intrinsics=(view.intrinsics,),
+        )
+
+    def _require(self, task: Task, *views: View) -> None:
+        if task not in self.protocol.tasks:
+            able = [p.name for p in PROTOCOLS.values() if task in p.tasks]
+            raise InputError(
+                f"protocol {self.protocol.name!r} cannot be asked for {task}, only for "
+                f"{', '.join(sorted(self.protocol.tasks))}; {task} needs {' or '.join(able)}, "
+                "and a model trained with it"
+            )
+        for view in views:
+            if not isinstance(view, View):
+                raise InputError(
+                    f"a view was expected, a {type(view).__name__} came: open it with View.open"
+                )
+
+    def _ask(self, views: Sequence[View], prompts: Sequence[str]) -> list[str]:
+        if not prompts:
+            return []
+        images = []
+        for view in views:
+            plan = self.protocol.plan(
+                view.camera, multiple_px=self.multiple_px, max_tokens=self.max_tokens
+            )
+            if plan.note is not None:
+                name = f"{view.path}: " if view.path else ""
+                # Points at who called depth, match, pose or ask.
+                warnings.warn(f"{name}{plan.note}", TokenBudgetWarning, stacklevel=3)
+            images.append(view.resized(plan).image)
+        limit = _MAX_NEW_TOKENS.get(self.protocol.name, _MAX_NEW_TOKENS_OTHERS)
+        with self.engine.open(images) as scene:
+            return self.engine.ask(scene, prompts, max_new_tokens=limit)
+
+
+def load(
+    model: str | os.PathLike[str] = "nano",
+    *,
+    protocol: str | None = None,
+    device: str | None = None,
+) -> Predictor:
+    """A predictor that runs a checkpoint in this process.
+
+    Args:
+        model: "nano" (in the package), a local folder, or a hub id such as "facebook/VLM3-depth".
+        protocol: how to ask it, a name from `vlm3.tasks.protocol.PROTOCOLS`. Without one: what the
+            checkpoint's `vlm3.json` says, else what its name says, else `paper`, with a warning.
+        device: such as "cpu" or "cuda"; the GPU if there is one.
+
+    Raises:
+        InputError: an unknown protocol or device.
+        CheckpointError: the model cannot be found or loaded.
+        MissingDependencyError: a CUDA torchvision beside a CPU torch, which breaks every model.
+
+    Warns:
+        ProtocolWarning: nothing says how the checkpoint was trained to be asked.
+    """
+    # A wrong name should not take the seconds that importing torch takes.
+    if protocol is not None:
+        get_protocol(protocol)
+    from vlm3.infer.local import NaiveEngine, check_torchvision
+    from vlm3.model import load_checkpoint
+
+    check_torchvision()
+    checkpoint = load_checkpoint(os.fspath(model), device=device)
+    settings = checkpoint.settings
+    return Predictor(
+        engine=NaiveEngine(checkpoint),
+        protocol=resolve_protocol(
+            protocol, name=checkpoint.name, trained=settings.protocol, f_px=settings.f_px
+        ),
+        multiple_px=checkpoint.token_px,
+        max_tokens=settings.max_tokens or MAX_TOKENS,
+    )
+
+
+def resolve_protocol(
+    asked: str | None, *, name: str, trained: str | None = None, f_px: float | None = None
+) -> Protocol:
+    """How to ask a checkpoint: as the caller says, as its settings say, as its name says.
+
+    Args:
+        asked: what the caller named.
+        name: the checkpoint's name or path.
+        trained: the protocol in the checkpoint's settings.
+        f_px: the focal length in them; it belongs to `trained`, so another protocol that the
+            caller names keeps its own.
+
+    Raises:
+        InputError: an unknown protocol.
+
+    Warns:
+        ProtocolWarning: none of the three says anything.
+    """
+    if asked is not None and asked != trained:
+        return get_protocol(asked)
+    if trained is not None:
+        protocol = get_protocol(trained)
+        return protocol if f_px is None else protocol.with_focal(f_px)
+    named = protocol_for_checkpoint(name)
+    if named is None:
+        warnings.warn(
+            f"nothing says how {name} was trained to be asked: using the paper's wording; "
+            f"name a protocol to change that ({', '.join(PROTOCOLS)})",
+            ProtocolWarning,
+            stacklevel=3,
+        )
+        named = get_protocol("paper")
+    return named if f_px is None else named.with_focal(f_px)
+
+
+def _points(xy_px: ArrayLike, view: View) -> Floats:
+    """(n, 2) finite pixels inside the view."""
+    points = _numbers("xy_px", xy_px, 2)
+    camera = view.camera
+    outside = points[~camera.contains(points)]
+    if len(outside):
+        x, y = outside[0]
+        raise InputError(
+            f"the point ({x:g}, {y:g}) lies outside the picture of "
+            f"{camera.width_px}x{camera.height_px} px; x runs from 0 to {camera.width_px}, "
+            f"y from 0 to {camera.height_px}, from the top left corner"
+        )
+    return points
+
+
+def _numbers(name: str, values: ArrayLike, columns: int) -> Floats:
+    """(n, columns) finite numbers from that, from one row, or from nothing."""
+    try:
+        rows = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        _refuse(name, f"{values!r}", columns)
+    if rows.size == 0:
+        return np.empty((0, columns))
+    if rows.ndim == 1:
+        rows = rows[None]
+    if rows.ndim != 2 or rows.shape[1] != columns:
+        _refuse(name, f"an array of shape {rows.shape}", columns)
+    if not np.isfinite(rows).all():
+        _refuse(name, "numbers that are not finite", columns)
+    return rows
+
+
+def _refuse(name: str, came: str, columns: int) -> NoReturn:
+    meaning = {2: "x, y", 4: "x1, y1, x2, y2"}[columns]
+    raise InputError(f"{name} is {came}; give finite numbers of shape (n, {columns}): {meaning}")
+
+
+def _vector(value: float | Floats | ParseFailure) -> Floats | None:
+    return value if isinstance(value, np.ndarray) else None
