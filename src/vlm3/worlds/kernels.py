@@ -1,0 +1,555 @@
+# mypy: disable-error-code="valid-type,misc,no-untyped-def,untyped-decorator"
+"""Ray casting and shading of one view, as Warp kernels: the same source on a CPU and on CUDA.
+
+`trace` casts one ray through every pixel centre (the truth), one shadow ray to a lamp, one to the
+sun and one into the room; `resolve` averages light over 4 x 4 pixels of the same surface, so that
+sixteen directions are seen at the price of one; `smooth_edges` casts four more rays where
+neighbouring pixels differ. Patterns fade where a pixel covers more than their wavelength.
+
+Knows no scenes, files or photographs: arrays in, linear radiance out.
+"""
+
+import warp as wp
+
+wp.config.log_level = wp.LOG_ERROR
+wp.set_module_options({"enable_backward": False, "fast_math": False})
+
+
+@wp.struct
+class Surface:
+    """The triangles and the material table on the device."""
+
+    mesh: wp.uint64
+    faces: wp.array(dtype=wp.int32)
+    normals: wp.array(dtype=wp.vec3)
+    uv: wp.array(dtype=wp.vec2)
+    material: wp.array(dtype=wp.int32)
+    tint: wp.array(dtype=wp.vec3)
+    instance: wp.array(dtype=wp.int32)
+    kind: wp.array(dtype=wp.int32)
+    seed: wp.array(dtype=wp.int32)
+    a: wp.array(dtype=wp.vec3)
+    b: wp.array(dtype=wp.vec3)
+    emission: wp.array(dtype=wp.vec3)
+    p: wp.array(dtype=wp.vec4)
+    look: wp.array(dtype=wp.vec3)
+    texels: wp.array(dtype=wp.uint8)
+
+
+@wp.struct
+class Light:
+    """Lamps (parallelogram u, v about a centre, shining along normal), sun, sky, ambient."""
+
+    count: wp.int32
+    center: wp.array(dtype=wp.vec3)
+    u: wp.array(dtype=wp.vec3)
+    v: wp.array(dtype=wp.vec3)
+    normal: wp.array(dtype=wp.vec3)
+    power: wp.array(dtype=wp.vec3)
+    sun_direction: wp.vec3
+    sun: wp.vec3
+    ambient: wp.vec3
+    zenith: wp.vec3
+    horizon: wp.vec3
+    cloud: wp.float32
+    reach: wp.float32
+    outdoor: wp.float32
+    limit: wp.float32
+
+
+@wp.func
+def hash3(x: int, y: int, s: int) -> float:
+    h = wp.uint32(x) * wp.uint32(374761393) + wp.uint32(y) * wp.uint32(668265263)
+    h = h + wp.uint32(s) * wp.uint32(1246822519)
+    h = (h ^ (h >> wp.uint32(13))) * wp.uint32(1274126177)
+    h = (h ^ (h >> wp.uint32(15))) * wp.uint32(1654435761)
+    return float((h ^ (h >> wp.uint32(16))) & wp.uint32(16777215)) / 16777216.0
+
+
+@wp.func
+def noise(x: float, y: float, s: int) -> float:
+    """Smooth noise in [-1, 1] of wavelength about 2."""
+    fx = wp.floor(x)
+    fy = wp.floor(y)
+    ix = int(fx)
+    iy = int(fy)
+    tx = x - fx
+    ty = y - fy
+    tx = tx * tx * (3.0 - 2.0 * tx)
+    ty = ty * ty * (3.0 - 2.0 * ty)
+    low = wp.lerp(hash3(ix, iy, s), hash3(ix + 1, iy, s), tx)
+    high = wp.lerp(hash3(ix, iy + 1, s), hash3(ix + 1, iy + 1, s), tx)
+    return 2.0 * wp.lerp(low, high, ty) - 1.0
+
+
+@wp.func
+def fine(x: float, y: float, length: float, footprint: float, s: int) -> float:
+    """Noise of cells of `length` metres, gone where a pixel covers more than a cell."""
+    fade = 1.0 - footprint / length
+    if fade <= 0.0:
+        return 0.0
+    return noise(x / length, y / length, s) * fade
+
+
+@wp.func
+def covered(x: float, period: float, width: float, footprint: float) -> float:
+    """Share of a pixel inside the stripe [0, width) of each period, box filtered."""
+    f = wp.max(footprint, 1.0e-4)
+    if f > period:
+        return width / period
+    lo = (x - 0.5 * f) / period
+    hi = (x + 0.5 * f) / period
+    share = width / period
+    a = wp.floor(lo) * share + wp.min(lo - wp.floor(lo), share)
+    b = wp.floor(hi) * share + wp.min(hi - wp.floor(hi), share)
+    return (b - a) * period / f
+
+
+@wp.func
+def hue(h: float, saturation: float, value: float) -> wp.vec3:
+    r = wp.clamp(wp.abs(wp.mod(h * 6.0, 6.0) - 3.0) - 1.0, 0.0, 1.0)
+    g = wp.clamp(2.0 - wp.abs(wp.mod(h * 6.0 + 4.0, 6.0) - 3.0) + 0.0, 0.0, 1.0)
+    b = wp.clamp(2.0 - wp.abs(wp.mod(h * 6.0 + 2.0, 6.0) - 3.0) + 0.0, 0.0, 1.0)
+    rgb = wp.vec3(r, g, b) * saturation + wp.vec3(1.0, 1.0, 1.0) * (1.0 - saturation)
+    return rgb * value
+
+
+@wp.func
+def albedo(s: Surface, m: int, uv: wp.vec2, f: float) -> wp.vec3:
+    """Colour of material m at uv (metres), averaged over about f metres."""
+    kind = s.kind[m]
+    a = s.a[m]
+    b = s.b[m]
+    p = s.p[m]
+    vary = s.look[m][0]
+    seed = s.seed[m]
+    x = uv[0]
+    y = uv[1]
+    if kind == 0:  # plain
+        return a * (1.0 + vary * (fine(x, y, 0.3, f, seed) + 0.5 * fine(x, y, 0.03, f, seed)))
+    if kind == 1:  # wood
+        row = int(wp.floor(y / p[0]))
+        shifted = x + hash3(row, 7, seed) * p[1]
+        column = int(wp.floor(shifted / p[1]))
+        tone = hash3(row, column, seed) - 0.5
+        z = y + hash3(column, row, seed + 3) * 9.0
+        bend = 0.012 * noise(x * 1.1, z * 5.0, seed)
+        rings = wp.sin((z + bend) * 160.0 + 3.0 * noise(x * 0.8, z * 9.0, seed + 5))
+        fade = wp.clamp(1.0 - f / 0.03, 0.0, 1.0)
+        grain = 0.5 + 0.35 * rings * fade + 0.3 * fine(x * 0.08, z, 0.006, f, seed + 1)
+        colour = a + (b - a) * wp.clamp(grain * p[2] + 0.2 * p[2] * noise(x, z * 3.0, seed), 0.0, 1.0)
+        gap = 0.0
+        if p[3] > 0.0:
+            gap = covered(y, p[0], p[3], f) + 0.7 * covered(shifted, p[1], p[3], f)
+        return colour * (1.0 + 2.0 * vary * tone) * (1.0 - 0.7 * wp.min(gap, 1.0))
+    if kind == 2:  # tiles and bricks
+        row = int(wp.floor(y / p[1]))
+        shifted = x + p[3] * p[0] * float(row & 1)
+        column = int(wp.floor(shifted / p[0]))
+        tone = (hash3(row, column, seed) - 0.5) * wp.clamp(2.0 - 2.0 * f / p[0], 0.0, 1.0)
+        colour = a * (1.0 + 2.0 * vary * tone)
+        colour = colour * (1.0 + vary * (fine(x, y, 0.02, f, seed) + fine(x, y, 0.15, f, seed + 1)))
+        joint = wp.max(covered(y, p[1], p[2], f), covered(shifted, p[0], p[2], f))
+        return colour + (b - colour) * joint
+    if kind == 3:  # fabric, carpet
+        n = fine(x, y, 0.004, f, seed) + 0.7 * fine(x, y, 0.02, f, seed + 1)
+        return a * wp.max(0.05, 1.0 + vary * (n + 0.5 * fine(x, y, 0.4, f, seed + 2)))
+    if kind == 4:  # stripes, checks
+        first = covered(x, p[0], p[0] * p[1], f)
+        second = covered(y, p[0], p[0] * p[1], f)
+        share = first
+        if p[2] > 0.5:
+            share = second
+        if p[2] > 1.5:
+            share = 0.5 * (first + second)
+        return (a + (b - a) * share) * (1.0 + 0.05 * fine(x, y, 0.01, f, seed))
+    if kind == 5:  # plaster
+        n = fine(x, y, 0.008, f, seed) * 0.5 + fine(x, y, 0.05, f, seed + 1) * 0.4
+        return a * (1.0 + vary * (n + noise(x * 0.9, y * 0.9, seed + 2) + 0.5 * noise(x * 4.0, y * 4.0, seed)))
+    if kind == 6:  # asphalt, concrete
+        n = fine(x, y, 0.012, f, seed) + 0.6 * fine(x, y, 0.06, f, seed + 1)
+        patch = noise(x * 0.25, y * 0.25, seed + 2) + 0.5 * noise(x * 1.3, y * 1.3, seed + 3)
+        return a * wp.max(0.1, 1.0 + vary * (n + patch))
+    if kind == 7:  # grass
+        n = fine(x, y, 0.015, f, seed) + 0.8 * fine(x, y, 0.08, f, seed + 1)
+        patch = 0.5 + 0.5 * noise(x * 0.35, y * 0.35, seed + 2)
+        return (a + (b - a) * patch) * wp.max(0.2, 1.0 + vary * (n + 0.6 * fine(x, y, 0.6, f, seed)))
+    if kind == 8:  # pictures: soft random patches
+        c = p[0]
+        wx = x / c + 0.8 * noise(x / c * 0.7, y / c * 0.7, seed + 1)
+        wy = y / c + 0.8 * noise(x / c * 0.7, y / c * 0.7, seed + 2)
+        i = int(wp.floor(wx))
+        j = int(wp.floor(wy))
+        cell = hue(hash3(i, j, seed), 0.25 + 0.5 * hash3(j, i, seed), 0.1 + 0.7 * hash3(i, j, seed + 9))
+        return (a + (cell - a) * 0.8) * (1.0 + 0.25 * fine(x, y, 0.02, f, seed))
+    if kind == 9:  # facade: rows of windows
+        column = int(wp.floor(x / p[0]))
+        row = int(wp.floor(y / p[1]))
+        inside = covered(x + 0.5 * p[0] * p[2] - 0.5 * p[0], p[0], p[0] * p[2], f)
+        inside = inside * covered(y + 0.5 * p[1] * p[3] - 0.55 * p[1], p[1], p[1] * p[3], f)
+        frame = covered(x + 0.5 * p[0] * p[2] - 0.5 * p[0] + 0.09, p[0], p[0] * p[2] + 0.18, f)
+        frame = frame * covered(y + 0.5 * p[1] * p[3] - 0.55 * p[1] + 0.09, p[1], p[1] * p[3] + 0.18, f)
+        middle = covered(x - 0.5 * p[0] + 0.03, p[0], 0.06, f) * inside
+        shade = 0.25 + 0.9 * hash3(column, row, seed)
+        blind = 0.0
+        if hash3(column, row, seed + 4) > 0.6:
+            blind = hash3(row, column, seed + 5)
+        height = y / p[1] - wp.floor(y / p[1])
+        glass = b * shade
+        if height > 0.95 - 0.6 * blind:
+            glass = wp.vec3(0.5, 0.48, 0.44) * (0.6 + 0.4 * shade)
+        wall = a * (1.0 + vary * (fine(x, y, 0.05, f, seed) + 0.6 * noise(x * 0.5, y * 0.5, seed + 2)))
+        wall = wall * (1.0 - 0.12 * covered(y, p[1], 0.12, f))
+        light = wp.vec3(0.62, 0.6, 0.56)
+        colour = wall + (light - wall) * wp.max(0.0, frame - inside)
+        colour = colour + (glass - colour) * inside
+        return colour + (light - colour) * middle
+    if kind == 10:  # leaves
+        n = fine(x, y, 0.05, f, seed) + 0.9 * fine(x, y, 0.18, f, seed + 1) + 0.4 * noise(x, y, seed)
+        return (a + (b - a) * (0.5 + 0.5 * fine(x, y, 0.3, f, seed + 3))) * wp.max(0.12, 1.0 + 0.8 * n)
+    if kind == 11:  # marble
+        t = noise(x * 3.0, y * 3.0, seed) + 0.5 * fine(x, y, 0.12, f, seed + 1)
+        t = t + 0.25 * fine(x, y, 0.04, f, seed + 2)
+        vein = wp.abs(wp.sin(4.0 * (x + y) * p[0] + 3.0 * t))
+        return a + (b - a) * wp.pow(1.0 - vein, 3.0) + a * 0.06 * t
+    # image texture: p = first texel, width, height; uv in [0, 1], rows downwards
+    texture_width = int(p[1])
+    texture_height = int(p[2])
+    tx = wp.clamp(int((x - wp.floor(x)) * float(texture_width)), 0, texture_width - 1)
+    ty = wp.clamp(int((1.0 - (y - wp.floor(y))) * float(texture_height)), 0, texture_height - 1)
+    at = (int(p[0]) + ty * texture_width + tx) * 3
+    value = wp.vec3(float(s.texels[at]), float(s.texels[at + 1]), float(s.texels[at + 2])) / 255.0
+    return wp.cw_mul(a, wp.cw_mul(value, value))
+
+
+@wp.func
+def sky(light: Light, d: wp.vec3) -> wp.vec3:
+    """Radiance of the open sky along d."""
+    up = wp.max(d[2], 0.0)
+    t = wp.pow(up, 0.5)
+    colour = light.horizon + (light.zenith - light.horizon) * t
+    if light.cloud > 0.0 and d[2] > 0.01:
+        x = d[0] / (d[2] + 0.12)
+        y = d[1] / (d[2] + 0.12)
+        n = noise(x * 1.1, y * 1.1, 11) + 0.55 * noise(x * 2.7, y * 2.7, 12)
+        n = n + 0.3 * noise(x * 6.1, y * 6.1, 13) + 0.17 * noise(x * 13.0, y * 13.0, 14)
+        amount = wp.clamp(1.2 * (n + 2.0 * light.cloud - 0.8), 0.0, 1.0)
+        white = 0.55 * (light.sun + light.horizon * 1.2) * (0.75 - 0.2 * n)
+        white = wp.vec3(1.0, 1.0, 1.0) * (white[0] + white[1] + white[2]) * 0.31
+        colour = colour + (white - colour) * amount * wp.min(1.0, d[2] * 8.0)
+    glow = wp.max(wp.dot(d, light.sun_direction), 0.0)
+    return colour + light.sun * (0.25 * wp.pow(glow, 60.0) + 0.08 * wp.pow(glow, 6.0))
+
+
+@wp.func
+def face_uv(s: Surface, face: int, u: float, v: float) -> wp.vec2:
+    w = 1.0 - u - v
+    i = s.faces[3 * face]
+    j = s.faces[3 * face + 1]
+    k = s.faces[3 * face + 2]
+    return s.uv[i] * u + s.uv[j] * v + s.uv[k] * w
+
+
+@wp.func
+def face_normal(s: Surface, face: int, u: float, v: float) -> wp.vec3:
+    w = 1.0 - u - v
+    i = s.faces[3 * face]
+    j = s.faces[3 * face + 1]
+    k = s.faces[3 * face + 2]
+    return wp.normalize(s.normals[i] * u + s.normals[j] * v + s.normals[k] * w)
+
+
+@wp.func
+def arriving(s: Surface, light: Light, point: wp.vec3, d: wp.vec3, limit: float) -> wp.vec3:
+    """Radiance met along d from a surface: sky, lamp or lit surface, up to `limit` x ambient."""
+    query = wp.mesh_query_ray(s.mesh, point, d, light.reach)
+    most = light.ambient * limit
+    if not query.result:
+        return wp.min(sky(light, d), most)
+    m = s.material[query.face]
+    glow = wp.min(s.emission[m], most)
+    mean = wp.cw_mul((s.a[m] + s.b[m]) * 0.5, s.tint[query.face])
+    if s.kind[m] == 0 or s.kind[m] == 3 or s.kind[m] == 12:
+        mean = wp.cw_mul(s.a[m], s.tint[query.face])
+    openness = query.t / (query.t + 0.35)
+    received = light.ambient * (0.25 + 0.75 * openness)
+    if light.outdoor > 0.5:
+        n = query.normal * wp.sign(-wp.dot(query.normal, d))
+        received = received + light.sun * 0.4 * wp.max(0.0, wp.dot(n, light.sun_direction))
+    return glow + wp.cw_mul(mean, received)
+
+
+@wp.func
+def ray_at(dirs: wp.array2d(dtype=wp.vec3), x: int, y: int, dx: float, dy: float) -> wp.vec3:
+    """Unit ray through (x + 0.5 + dx, y + 0.5 + dy), from the rays of pixel centres."""
+    width = dirs.shape[1]
+    height = dirs.shape[0]
+    x0 = wp.clamp(x, 0, width - 2)
+    y0 = wp.clamp(y, 0, height - 2)
+    along = dirs[y, x0 + 1] - dirs[y, x0]
+    down = dirs[y0 + 1, x] - dirs[y0, x]
+    return wp.normalize(dirs[y, x] + along * dx + down * dy)
+
+
+@wp.kernel
+def trace(
+    s: Surface,
+    light: Light,
+    rotation: wp.mat33,
+    origin: wp.vec3,
+    dirs: wp.array2d(dtype=wp.vec3),
+    pixel_angle: float,
+    distance: wp.array2d(dtype=wp.float32),
+    face_out: wp.array2d(dtype=wp.int32),
+    normal_out: wp.array2d(dtype=wp.vec3),
+    base: wp.array2d(dtype=wp.vec3),
+    received: wp.array2d(dtype=wp.vec3),
+    extra: wp.array2d(dtype=wp.vec3),
+):
+    y, x = wp.tid()
+    d = wp.normalize(rotation * dirs[y, x])
+    query = wp.mesh_query_ray(s.mesh, origin, d, light.reach)
+    if not query.result:
+        distance[y, x] = wp.INF
+        face_out[y, x] = -1
+        normal_out[y, x] = wp.vec3(0.0, 0.0, 0.0)
+        base[y, x] = wp.vec3(0.0, 0.0, 0.0)
+        received[y, x] = wp.vec3(0.0, 0.0, 0.0)
+        extra[y, x] = sky(light, d)
+        return
+    t = query.t
+    face = query.face
+    m = s.material[face]
+    n = query.normal
+    if wp.dot(n, d) > 0.0:
+        n = -n
+    shading = face_normal(s, face, query.u, query.v)
+    if wp.dot(shading, n) < 0.0:
+        shading = -shading
+    cosine = wp.max(-wp.dot(n, d), 0.08)
+    footprint = t * pixel_angle / wp.sqrt(cosine)
+    colour = albedo(s, m, face_uv(s, face, query.u, query.v), footprint)
+    distance[y, x] = t
+    face_out[y, x] = face
+    normal_out[y, x] = n
+    colour = wp.cw_mul(colour, s.tint[face])
+    base[y, x] = colour
+    point = origin + d * t + n * (1.0e-3 + 2.0e-5 * t)
+    pattern = (x & 3) * 4 + (y & 3)
+    first = wp.mod(float(pattern) * 0.7548777 + 0.31, 1.0)
+    second = wp.mod(float(pattern) * 0.5698403 + 0.17, 1.0)
+    total = wp.vec3(0.0, 0.0, 0.0)
+    shine = wp.vec3(0.0, 0.0, 0.0)
+    if light.count > 0:
+        k = (((x & 3) + 2 * (y & 3)) + (y & 3) / 2) % light.count
+        target = light.center[k] + light.u[k] * (first - 0.5) + light.v[k] * (second - 0.5)
+        to = target - point
+        far = wp.length(to)
+        to = to / far
+        facing = wp.dot(shading, to)
+        out = -wp.dot(light.normal[k], to)
+        if facing > 0.0 and out > 0.0 and wp.dot(n, to) > 0.0:
+            if not wp.mesh_query_ray_anyhit(s.mesh, point, to, far - 0.02):
+                power = light.power[k] * float(light.count) * out / (far * far + 0.15)
+                total = total + power * facing
+    if light.sun[0] > 0.0:
+        wobble = wp.vec3(first - 0.5, second - 0.5, wp.mod(first + second, 1.0) - 0.5) * 0.02
+        to = wp.normalize(light.sun_direction + wobble)
+        facing = wp.dot(shading, to)
+        if facing > 0.0 and wp.dot(n, to) > 0.0:
+            if not wp.mesh_query_ray_anyhit(s.mesh, point, to, light.reach):
+                total = total + light.sun * facing
+    # one direction of sixteen into the room, cosine weighted
+    side = wp.vec3(1.0, 0.0, 0.0)
+    if wp.abs(shading[0]) > 0.7:
+        side = wp.vec3(0.0, 1.0, 0.0)
+    tangent = wp.normalize(wp.cross(side, shading))
+    other = wp.cross(shading, tangent)
+    radius = wp.sqrt(first)
+    angle = 6.2831853 * second
+    way = tangent * (radius * wp.cos(angle)) + other * (radius * wp.sin(angle))
+    way = wp.normalize(way + shading * wp.sqrt(wp.max(0.0, 1.0 - first) + 1.0e-4))
+    total = total + arriving(s, light, point, way, light.limit)
+    received[y, x] = total
+    look = s.look[m]
+    shine = s.emission[m]
+    if look[1] > 0.0:
+        c = 1.0 - wp.max(-wp.dot(shading, d), 0.0)
+        fresnel = look[1] + (1.0 - look[1]) * c * c * c * c * c * (1.0 - 0.8 * look[2])
+        bounced = wp.normalize(d - shading * (2.0 * wp.dot(d, shading)))
+        if wp.dot(bounced, n) > 0.0:
+            sharp = arriving(s, light, point, bounced, 100.0)
+            soft = light.ambient * 0.5
+            shine = shine + (sharp + (soft - sharp) * look[2]) * fresnel
+            base[y, x] = colour * (1.0 - 0.9 * wp.min(fresnel, 1.0))
+    extra[y, x] = shine
+
+
+@wp.kernel
+def resolve(
+    distance: wp.array2d(dtype=wp.float32),
+    normal: wp.array2d(dtype=wp.vec3),
+    base: wp.array2d(dtype=wp.vec3),
+    received: wp.array2d(dtype=wp.vec3),
+    extra: wp.array2d(dtype=wp.vec3),
+    smooth: wp.array2d(dtype=wp.vec3),
+    radiance: wp.array2d(dtype=wp.vec3),
+):
+    y, x = wp.tid()
+    height = distance.shape[0]
+    width = distance.shape[1]
+    t = distance[y, x]
+    n = normal[y, x]
+    total = wp.vec3(0.0, 0.0, 0.0)
+    weight = float(0.0)
+    if t < 1.0e6:
+        for j in range(4):
+            for i in range(4):
+                yy = y + j - 2
+                xx = x + i - 2
+                if yy >= 0 and yy < height and xx >= 0 and xx < width:
+                    if wp.abs(distance[yy, xx] - t) < 0.06 * t:
+                        if wp.dot(normal[yy, xx], n) > 0.9:
+                            total = total + received[yy, xx]
+                            weight = weight + 1.0
+        total = total / wp.max(weight, 1.0)
+    smooth[y, x] = total
+    radiance[y, x] = wp.cw_mul(base[y, x], total) + extra[y, x]
+
+
+@wp.kernel
+def smooth_edges(
+    s: Surface,
+    light: Light,
+    rotation: wp.mat33,
+    origin: wp.vec3,
+    dirs: wp.array2d(dtype=wp.vec3),
+    pixel_angle: float,
+    distance: wp.array2d(dtype=wp.float32),
+    face: wp.array2d(dtype=wp.int32),
+    normal: wp.array2d(dtype=wp.vec3),
+    smooth: wp.array2d(dtype=wp.vec3),
+    extra: wp.array2d(dtype=wp.vec3),
+    radiance: wp.array2d(dtype=wp.vec3),
+    image: wp.array2d(dtype=wp.vec3),
+):
+    y, x = wp.tid()
+    height = distance.shape[0]
+    width = distance.shape[1]
+    t = distance[y, x]
+    n = normal[y, x]
+    edge = int(0)
+    own = face[y, x]
+    for k in range(4):
+        xx = x
+        yy = y
+        if k == 0:
+            xx = wp.max(x - 1, 0)
+        if k == 1:
+            xx = wp.min(x + 1, width - 1)
+        if k == 2:
+            yy = wp.max(y - 1, 0)
+        if k == 3:
+            yy = wp.min(y + 1, height - 1)
+        other = face[yy, xx]
+        if other != own:
+            if own < 0 or other < 0:
+                edge = 1
+            elif s.instance[other] != s.instance[own] or s.material[other] != s.material[own]:
+                edge = 1
+            elif wp.dot(normal[yy, xx], n) < 0.9 or wp.abs(distance[yy, xx] - t) > 0.1 * t:
+                edge = 1
+            elif wp.length(s.tint[other] - s.tint[own]) > 0.05:
+                edge = 1
+    total = radiance[y, x]
+    if edge == 1:
+        for k in range(4):
+            dx = float(k & 1) * 0.5 - 0.25 + 0.1 * float(k / 2) - 0.05
+            dy = float(k / 2) * 0.5 - 0.25 - 0.1 * float(k & 1) + 0.05
+            d = wp.normalize(rotation * ray_at(dirs, x, y, dx, dy))
+            query = wp.mesh_query_ray(s.mesh, origin, d, light.reach)
+            if not query.result:
+                total = total + sky(light, d)
+            else:
+                g = query.normal
+                if wp.dot(g, d) > 0.0:
+                    g = -g
+                m = s.material[query.face]
+                cosine = wp.max(-wp.dot(g, d), 0.08)
+                footprint = query.t * pixel_angle / wp.sqrt(cosine)
+                colour = albedo(s, m, face_uv(s, query.face, query.u, query.v), footprint)
+                colour = wp.cw_mul(colour, s.tint[query.face])
+                # light and gloss from the most alike of the nine pixels around
+                best = float(1.0e9)
+                bx = x
+                by = y
+                for j in range(-1, 2):
+                    for i in range(-1, 2):
+                        yy = wp.clamp(y + j, 0, height - 1)
+                        xx = wp.clamp(x + i, 0, width - 1)
+                        near = face[yy, xx]
+                        if near >= 0:
+                            unlike = wp.abs(distance[yy, xx] - query.t) / query.t
+                            unlike = unlike + 1.0 - wp.dot(normal[yy, xx], g)
+                            if s.material[near] != m:
+                                unlike = unlike + 0.5
+                            if unlike < best:
+                                best = unlike
+                                bx = xx
+                                by = yy
+                total = total + wp.cw_mul(colour, smooth[by, bx]) + extra[by, bx]
+        total = total / 5.0
+    image[y, x] = total
+
+
+@wp.kernel
+def cast(
+    mesh: wp.uint64,
+    origins: wp.array(dtype=wp.vec3),
+    dirs: wp.array(dtype=wp.vec3),
+    reach: float,
+    distance: wp.array(dtype=wp.float32),
+    face: wp.array(dtype=wp.int32),
+):
+    k = wp.tid()
+    query = wp.mesh_query_ray(mesh, origins[k], dirs[k], reach)
+    if query.result:
+        distance[k] = query.t
+        face[k] = query.face
+    else:
+        distance[k] = wp.INF
+        face[k] = -1
+
+
+@wp.kernel
+def pierce(
+    mesh: wp.uint64,
+    instance: wp.array(dtype=wp.int32),
+    origin: wp.vec3,
+    dirs: wp.array(dtype=wp.vec3),
+    reach: float,
+    hits: wp.array2d(dtype=wp.int32),
+):
+    """Object ids met along each ray, nearest first, through everything; -1 after the last."""
+    k = wp.tid()
+    start = float(0.0)
+    for i in range(hits.shape[1]):
+        hits[k, i] = -1
+    n = int(0)
+    alive = int(1)
+    last = int(-1)
+    steps = int(0)
+    while alive == 1:
+        query = wp.mesh_query_ray(mesh, origin + dirs[k] * start, dirs[k], reach - start)
+        steps = steps + 1
+        if not query.result or steps > 40:
+            alive = 0
+        else:
+            start = start + query.t + 1.0e-3 + 1.0e-5 * start
+            found = instance[query.face]
+            if found != last:
+                hits[k, n] = found
+                n = n + 1
+                last = found
+                if n == hits.shape[1]:
+                    alive = 0

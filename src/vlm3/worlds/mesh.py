@@ -1,0 +1,322 @@
+"""Triangle meshes assembled from many small primitives in one vectorised step.
+
+Furniture and buildings are a few hundred boxes, cylinders and balls. `MeshBuilder` only notes
+them down; `build` turns all of one kind into triangles at once. World axes: z up, metres.
+
+It knows no materials beyond an index and no cameras.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int32]
+Vec3 = Sequence[float] | Floats
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """Triangles with what shading and truth need.
+
+    Attributes:
+        vertices: (V, 3) float32 positions, metres, world frame.
+        normals: (V, 3) float32 unit shading normals.
+        uv: (V, 2) float32 surface coordinates in metres (textures are at true scale).
+        faces: (F, 3) int32 vertex indices.
+        material: (F,) int32 rows of the material table.
+        tint: (F, 3) float32 linear colour that multiplies the material's.
+        instance: (F,) int32 object ids; 0 is the shell or the ground.
+    """
+
+    vertices: NDArray[np.float32]
+    normals: NDArray[np.float32]
+    uv: NDArray[np.float32]
+    faces: Ints
+    material: Ints
+    tint: NDArray[np.float32]
+    instance: Ints
+
+
+@dataclass(frozen=True)
+class _Template:
+    """A unit primitive in [-0.5, 0.5]^3: uv = uv_unit * size[uv_axis]."""
+
+    vertices: Floats
+    normals: Floats
+    uv_unit: Floats
+    uv_axis: Ints
+    faces: Ints
+
+
+def _grid_faces(rows: int, cols: int) -> Ints:
+    """Faces of a (rows + 1, cols + 1) vertex grid, counter-clockwise seen from outside."""
+    r, c = np.meshgrid(np.arange(rows), np.arange(cols), indexing="ij")
+    a = (r * (cols + 1) + c).ravel()
+    b, d, e = a + 1, a + cols + 1, a + cols + 2
+    return np.concatenate([np.stack([a, b, e], -1), np.stack([a, e, d], -1)]).astype(np.int32)
+
+
+@lru_cache(maxsize=1)
+def _box() -> _Template:
+    verts, norms, uvs, axes, faces = [], [], [], [], []
+    for axis in range(3):
+        u, v = [k for k in range(3) if k != axis]
+        for sign in (-1.0, 1.0):
+            corner = np.zeros((4, 3))
+            corner[:, axis] = 0.5 * sign
+            corner[:, u] = [-0.5, 0.5, 0.5, -0.5]
+            corner[:, v] = [-0.5, -0.5, 0.5, 0.5]
+            normal = np.zeros(3)
+            normal[axis] = sign
+            start = 4 * len(verts)
+            order = [[0, 1, 2], [0, 2, 3]]
+            turn = np.cross(corner[1] - corner[0], corner[2] - corner[0])[axis] * sign
+            faces += [[start + k for k in (o if turn > 0 else o[::-1])] for o in order]
+            verts.append(corner)
+            norms.append(np.tile(normal, (4, 1)))
+            uvs.append(corner[:, [u, v]])
+            axes.append(np.tile([u, v], (4, 1)))
+    return _Template(
+        np.concatenate(verts),
+        np.concatenate(norms),
+        np.concatenate(uvs),
+        np.concatenate(axes).astype(np.int32),
+        np.array(faces, np.int32),
+    )
+
+
+@lru_cache(maxsize=16)
+def _frustum(segments: int, top_ratio: float) -> _Template:
+    """An upright cylinder or cone stump with caps; the bottom has diameter 1."""
+    angle = np.linspace(0, 2 * np.pi, segments + 1)
+    ring = np.stack([np.cos(angle), np.sin(angle), np.zeros_like(angle)], -1) * 0.5
+    low, high = ring + [0, 0, -0.5], ring * [top_ratio, top_ratio, 0] + [0, 0, 0.5]
+    slope = np.stack([np.cos(angle), np.sin(angle), np.full_like(angle, 0.5 * (1 - top_ratio))], -1)
+    slope /= np.linalg.norm(slope, axis=1, keepdims=True)
+    n = segments + 1
+    side_faces = _grid_faces(1, segments)
+    fan = np.arange(1, segments - 1)
+    top_faces = np.stack([np.zeros_like(fan), fan, fan + 1], -1)
+    vertices = np.concatenate([low, high, low, high])
+    up = np.tile([0.0, 0.0, 1.0], (n, 1))
+    normals = np.concatenate([slope, slope, -up, up])
+    uv_side = np.stack([np.tile(angle * 0.5, 2), np.repeat([-0.5, 0.5], n)], -1)
+    uv = np.concatenate([uv_side, low[:, :2], high[:, :2]])
+    axes = np.concatenate([np.tile([0, 2], (2 * n, 1)), np.tile([0, 1], (2 * n, 1))])
+    faces = np.concatenate([side_faces, top_faces[:, ::-1] + 2 * n, top_faces + 3 * n])
+    return _Template(vertices, normals, uv, axes.astype(np.int32), faces.astype(np.int32))
+
+
+@lru_cache(maxsize=16)
+def _ball(rows: int, cols: int, power: float) -> _Template:
+    """A sphere (power 1) or, for power < 1, a box with round edges: cushions, car bodies."""
+    lat = np.linspace(-np.pi / 2, np.pi / 2, rows + 1)[:, None]
+    lon = np.linspace(0, 2 * np.pi, cols + 1)[None, :]
+
+    def soft(value: Floats) -> Floats:
+        return np.asarray(np.sign(value) * np.abs(value) ** power)
+
+    x = soft(np.cos(lat)) * soft(np.cos(lon))
+    y = soft(np.cos(lat)) * soft(np.sin(lon))
+    z = soft(np.sin(lat)) + 0 * lon
+    points = np.stack([x, y, z], -1).reshape(-1, 3) * 0.5
+
+    def hard(value: Floats) -> Floats:
+        return np.asarray(np.sign(value) * np.abs(value) ** (2 - power))
+
+    normals = np.stack(
+        [
+            hard(np.cos(lat)) * hard(np.cos(lon)),
+            hard(np.cos(lat)) * hard(np.sin(lon)),
+            hard(np.sin(lat)) + 0 * lon,
+        ],
+        -1,
+    ).reshape(-1, 3)
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
+    uv = np.stack([(lon + 0 * lat).ravel() * 0.5, (lat + 0 * lon).ravel() * 0.5], -1)
+    axes = np.tile([0, 2], (len(points), 1)).astype(np.int32)
+    return _Template(points, normals, uv, axes, _grid_faces(rows, cols))
+
+
+def yaw_matrix(yaw_rad: float) -> Floats:
+    """(3, 3) rotation about z, counter-clockwise seen from above."""
+    c, s = np.cos(yaw_rad), np.sin(yaw_rad)
+    return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
+
+
+def axis_matrix(axis: Vec3, angle_rad: float) -> Floats:
+    """(3, 3) rotation about a unit axis (Rodrigues)."""
+    x, y, z = np.asarray(axis, float) / np.linalg.norm(np.asarray(axis, float))
+    skew = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return np.asarray(
+        np.eye(3) + np.sin(angle_rad) * skew + (1 - np.cos(angle_rad)) * skew @ skew
+    )
+
+
+@dataclass
+class MeshBuilder:
+    """Collects primitives under a current frame and a current object id."""
+
+    rotation: Floats = field(default_factory=lambda: np.eye(3))
+    origin: Floats = field(default_factory=lambda: np.zeros(3))
+    instance: int = 0
+    _items: dict[tuple[object, ...], list[tuple[object, ...]]] = field(default_factory=dict)
+    _raw: list[tuple[Floats, Floats, Floats, Ints, Ints, Floats, int]] = field(default_factory=list)
+
+    def place(self, origin: Vec3 = (0, 0, 0), yaw_rad: float = 0.0, instance: int = 0) -> None:
+        """Set the frame in which the next primitives are given, and their object id."""
+        self.rotation, self.origin = yaw_matrix(yaw_rad), np.asarray(origin, float)
+        self.instance = instance
+
+    def _add(
+        self,
+        key: tuple[object, ...],
+        center: Vec3,
+        size: Vec3,
+        material: int,
+        tint: Vec3,
+        turn: Floats | None,
+    ) -> None:
+        local = np.asarray(center, float)
+        world = self.rotation @ local + self.origin
+        rotation = self.rotation if turn is None else self.rotation @ turn
+        self._items.setdefault(key, []).append(
+            (world, rotation, size, material, tint, self.instance)
+        )
+
+    def box(
+        self,
+        center: Vec3,
+        size: Vec3,
+        material: int,
+        tint: Vec3 = (1, 1, 1),
+        turn: Floats | None = None,
+    ) -> None:
+        """An upright box; `turn` (3, 3) rotates it about its centre."""
+        self._add(("box",), center, size, material, tint, turn)
+
+    def boxes(
+        self, centers: Floats, sizes: Floats, material: int, tints: Floats | None = None
+    ) -> None:
+        """Many boxes of one material: centers, sizes, tints (n, 3)."""
+        colours = np.ones_like(centers) if tints is None else tints
+        for center, size, colour in zip(centers, sizes, colours, strict=True):
+            self.box(center, size, material, colour)
+
+    def cylinder(
+        self,
+        center: Vec3,
+        diameter: float,
+        height: float,
+        material: int,
+        tint: Vec3 = (1, 1, 1),
+        top_ratio: float = 1.0,
+        segments: int = 12,
+        turn: Floats | None = None,
+    ) -> None:
+        """An upright cylinder or cone stump about its centre."""
+        key = ("frustum", segments, round(top_ratio * 10) / 10)
+        self._add(key, center, (diameter, diameter, height), material, tint, turn)
+
+    def ball(
+        self,
+        center: Vec3,
+        size: Vec3,
+        material: int,
+        tint: Vec3 = (1, 1, 1),
+        power: float = 1.0,
+        turn: Floats | None = None,
+        detail: int = 8,
+    ) -> None:
+        """An ellipsoid; power 0.3 gives a soft box (cushions, mattresses)."""
+        self._add(("ball", detail, 2 * detail, power), center, size, material, tint, turn)
+
+    def quad(
+        self, corners: Floats, material: int, tint: Vec3 = (1, 1, 1), uv: Floats | None = None
+    ) -> None:
+        """A flat quadrilateral: corners (4, 3) in order, in the current frame."""
+        world = corners @ self.rotation.T + self.origin
+        normal = np.cross(world[1] - world[0], world[2] - world[0])
+        normal /= np.linalg.norm(normal)
+        if uv is None:
+            u_axis = world[1] - world[0]
+            u_axis = u_axis / np.linalg.norm(u_axis)
+            offset = world - world[0]
+            uv = np.stack([offset @ u_axis, offset @ np.cross(normal, u_axis)], -1)
+        faces = np.array([[0, 1, 2], [0, 2, 3]], np.int32)
+        self.raw(world, np.tile(normal, (4, 1)), uv, faces, material, tint, local=False)
+
+    def raw(
+        self,
+        vertices: Floats,
+        normals: Floats,
+        uv: Floats,
+        faces: Ints,
+        material: int | Ints,
+        tint: Vec3 = (1, 1, 1),
+        *,
+        local: bool = True,
+    ) -> None:
+        """Ready triangles; tint and material for all (3,) or for each face (F, 3), (F,)."""
+        if local:
+            vertices = vertices @ self.rotation.T + self.origin
+            normals = normals @ self.rotation.T
+        count = len(faces)
+        materials = np.broadcast_to(np.asarray(material, np.int32), (count,))
+        tints = np.broadcast_to(np.asarray(tint, float), (count, 3))
+        self._raw.append((vertices, normals, uv, faces, materials, tints, self.instance))
+
+    def build(self, rng: np.random.Generator) -> Mesh:
+        """All primitives as one mesh; `rng` shifts each one's texture."""
+        parts = [self._expand(key, items, rng) for key, items in self._items.items()]
+        for vertices, normals, uv, faces, materials, tints, instance in self._raw:
+            ids = np.full(len(faces), instance, np.int32)
+            parts.append((vertices, normals, uv, faces, materials, tints, ids))
+        starts = np.cumsum([0] + [len(p[0]) for p in parts])
+        return Mesh(
+            vertices=np.concatenate([p[0] for p in parts]).astype(np.float32),
+            normals=np.concatenate([p[1] for p in parts]).astype(np.float32),
+            uv=np.concatenate([p[2] for p in parts]).astype(np.float32),
+            faces=np.concatenate(
+                [p[3] + s for p, s in zip(parts, starts[:-1], strict=True)]
+            ).astype(np.int32),
+            material=np.concatenate([p[4] for p in parts]).astype(np.int32),
+            tint=np.concatenate([p[5] for p in parts]).astype(np.float32),
+            instance=np.concatenate([p[6] for p in parts]).astype(np.int32),
+        )
+
+    @staticmethod
+    def _expand(
+        key: tuple[object, ...], items: list[tuple[object, ...]], rng: np.random.Generator
+    ) -> tuple[Floats, Floats, Floats, Ints, Ints, Floats, Ints]:
+        makers = {"box": _box, "frustum": _frustum, "ball": _ball}
+        template = makers[str(key[0])](*key[1:])
+        columns = list(zip(*items, strict=True))
+        center, rotation, size = (np.array(c, float) for c in columns[:3])  # (k,3) (k,3,3) (k,3)
+        material, instance = np.array(columns[3], np.int32), np.array(columns[5], np.int32)
+        tint = np.array(columns[4], float)
+        k, nv, nf = len(items), len(template.vertices), len(template.faces)
+        local = template.vertices[None] * size[:, None, :]
+        vertices = np.matmul(local, rotation.transpose(0, 2, 1)) + center[:, None, :]
+        normals = template.normals[None] / np.maximum(size[:, None, :], 1e-6)
+        normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
+        normals = np.matmul(normals, rotation.transpose(0, 2, 1))
+        extent = size[:, template.uv_axis]  # (k, nv, 2)
+        uv = template.uv_unit[None] * extent
+        # Wood grain runs along a board: the longer side of a face is u.
+        uv = np.where((extent[..., 1] > extent[..., 0])[..., None], uv[..., ::-1], uv)
+        uv = uv + rng.uniform(0, 40, (k, 1, 2))
+        faces = template.faces[None] + (np.arange(k) * nv)[:, None, None]
+        return (
+            vertices.reshape(-1, 3),
+            normals.reshape(-1, 3),
+            uv.reshape(-1, 2),
+            faces.reshape(-1, 3).astype(np.int32),
+            np.repeat(material, nf),
+            np.repeat(tint, nf, axis=0),
+            np.repeat(instance, nf),
+        )
