@@ -12,35 +12,29 @@ The caller writes {0}, {1} for the boxes, in question and answer alike.
 """
 
 import re
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from vlm3.errors import InputError
 from vlm3.geometry.pixels import norm_from_px
-from vlm3.tasks.base import ParseFailure
+from vlm3.tasks.object_reading import ObjectValue, parse
 from vlm3.tasks.protocol import Protocol
 from vlm3.tasks.writing import written_metres
 
+__all__ = [
+    "ObjectValue",
+    "answer_clock",
+    "answer_length",
+    "answer_region",
+    "answer_text",
+    "answer_yes_no",
+    "ask",
+    "parse",
+    "written_boxes",
+]
+
 _SLOT = re.compile(r"\{([0-9]{1,4})\}")
-
-
-@dataclass(frozen=True)
-class ObjectValue:
-    """What an answer says; exactly one is not None.
-
-    Attributes:
-        value_m: a length in metres.
-        clock_hour: a direction, 1 to 12.
-        yes: agreement or not.
-        region: index, from 0, of the box that was chosen.
-    """
-
-    value_m: float | None = None
-    clock_hour: int | None = None
-    yes: bool | None = None
-    region: int | None = None
 
 
 def ask(
@@ -65,7 +59,7 @@ def ask(
             the protocol has no objects.
     """
     template = protocol.template("objects.ask")
-    boxes = _written_boxes(protocol, boxes_xyxy_px, width_px=width_px, height_px=height_px)
+    boxes = written_boxes(protocol, boxes_xyxy_px, width_px=width_px, height_px=height_px)
     unnamed = set(range(len(boxes))) - {int(k) for k in _SLOT.findall(question)}
     if unnamed:
         raise InputError(
@@ -85,7 +79,7 @@ def answer_text(
 ) -> str:
     """A free answer with {0}, {1}, ... written as the protocol writes regions; see `ask`."""
     protocol.template("objects.region")
-    boxes = _written_boxes(protocol, boxes_xyxy_px, width_px=width_px, height_px=height_px)
+    boxes = written_boxes(protocol, boxes_xyxy_px, width_px=width_px, height_px=height_px)
     return _with_regions(protocol, text, boxes)
 
 
@@ -124,14 +118,14 @@ def answer_clock(protocol: Protocol, hour: int) -> str:
     return protocol.template("objects.clock").format(hour=hour)
 
 
-def parse(question: str, text: str, n_regions: int) -> ObjectValue | ParseFailure:
-    """What an answer says; see `ObjectValue`."""
-    return ParseFailure(text, "not read yet")
-
-
-def _written_boxes(
+def written_boxes(
     protocol: Protocol, boxes_xyxy_px: ArrayLike, *, width_px: int, height_px: int
 ) -> list[list[int]]:
+    """The boxes (n, 4) as the whole numbers that stand in the text.
+
+    Raises:
+        InputError: a box that is inverted, empty, or not inside the picture.
+    """
     boxes = np.asarray(boxes_xyxy_px, dtype=np.float64)
     if boxes.size == 0:
         return []

@@ -27,7 +27,8 @@ _REFUSAL = re.compile(
     r"|not (?:\w{1,12} )?(?:sure|clear|visible|possible|certain|known|enough|able|shown|present"
     r"|found|seen|determined|there|given|available)"
     r"|no (?:idea|way|answer|match|matching|correspond\w{0,12}|information|such)"
-    r"|(?:do|does|did)(?: not|n['’]?t) (?:know|see|appear|exist|have|contain|find|move|moved)"
+    r"|(?:do|does|did)(?: not|n['’]?t) (?:know|see|exist|find|move"
+    r"|appear (?:in the (?:second|other|image|picture|view)|anywhere))"
     r"|hard to|difficult to|out of view|n/a)(?!\w)",
     re.IGNORECASE,
 )
