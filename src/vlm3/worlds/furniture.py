@@ -245,7 +245,7 @@ def shelf(rng: Rng) -> Piece:
                 step = float(rng.uniform(0.018, 0.06))
                 bh = room * float(rng.uniform(0.6, 0.93))
                 bd = d * float(rng.uniform(0.55, 0.85))
-                colour = hsv(float(rng.random()), float(rng.uniform(0.05, 0.75)), float(rng.uniform(0.2, 0.9)))
+                colour = hsv(float(rng.random()) ** 1.7, float(rng.triangular(0.0, 0.1, 0.8)), float(rng.uniform(0.15, 0.92)))
                 items.append(((x + step / 2, d * 0.4 - bd / 2, z + bh / 2), (step - 0.002, bd, bh), colour))
                 x += step
         elif kind < 0.9:
@@ -458,7 +458,7 @@ def laptop(rng: Rng) -> Piece:
 
 def small(rng: Rng, category: str) -> Piece:
     """Things that lie on surfaces or on the floor."""
-    tint = hsv(float(rng.random()), float(rng.uniform(0.0, 0.8)), float(rng.uniform(0.25, 0.95)))
+    tint = hsv(float(rng.random()), float(rng.triangular(0.0, 0.1, 0.85)), float(rng.uniform(0.2, 0.95)))
     sizes: dict[str, Size] = {
         "mug": (0.085, 0.085, 0.095), "bottle": (0.075, 0.075, 0.29), "bowl": (0.22, 0.22, 0.09),
         "vase": (0.14, 0.14, 0.3), "book": (0.16, 0.22, 0.03), "box": (0.35, 0.28, 0.25),

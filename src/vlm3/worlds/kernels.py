@@ -1,10 +1,10 @@
 # mypy: disable-error-code="valid-type,misc,no-untyped-def,untyped-decorator"
 """Ray casting and shading of one view, as Warp kernels: the same source on a CPU and on CUDA.
 
-`trace` casts one ray through every pixel centre (the truth), one shadow ray to a lamp, one to the
-sun and one into the room; `resolve` averages light over 4 x 4 pixels of the same surface, so that
-sixteen directions are seen at the price of one; `smooth_edges` casts four more rays where
-neighbouring pixels differ. Patterns fade where a pixel covers more than their wavelength.
+`trace` casts one ray through every pixel centre (the truth) and one to the sun; at every second
+pixel of every second row also one to a lamp and one into the surroundings. `resolve` averages
+these over 4 x 4 neighbours of the same surface, so that sixteen directions are seen at a small
+price, and once more against blocks; `smooth_edges` casts three more rays where neighbouring pixels differ. Patterns fade where a pixel covers more than their wavelength.
 
 Knows no scenes, files or photographs: arrays in, linear radiance out.
 """
@@ -53,6 +53,7 @@ class Light:
     horizon: wp.vec3
     cloud: wp.float32
     reach: wp.float32
+    near: wp.float32
     outdoor: wp.float32
     limit: wp.float32
 
@@ -165,7 +166,7 @@ def albedo(s: Surface, m: int, uv: wp.vec2, f: float) -> wp.vec3:
         return (a + (b - a) * share) * (1.0 + 0.05 * fine(x, y, 0.01, f, seed))
     if kind == 5:  # plaster
         n = fine(x, y, 0.008, f, seed) * 0.5 + fine(x, y, 0.05, f, seed + 1) * 0.4
-        return a * (1.0 + vary * (n + noise(x * 0.9, y * 0.9, seed + 2) + 0.5 * noise(x * 4.0, y * 4.0, seed)))
+        return a * (1.0 + vary * (n + noise(x * 0.6, y * 0.6, seed + 2) + 0.3 * noise(x * 2.3, y * 2.3, seed)))
     if kind == 6:  # asphalt, concrete
         n = fine(x, y, 0.012, f, seed) + 0.6 * fine(x, y, 0.06, f, seed + 1)
         patch = noise(x * 0.25, y * 0.25, seed + 2) + 0.5 * noise(x * 1.3, y * 1.3, seed + 3)
@@ -260,11 +261,13 @@ def face_normal(s: Surface, face: int, u: float, v: float) -> wp.vec3:
 
 
 @wp.func
-def arriving(s: Surface, light: Light, point: wp.vec3, d: wp.vec3, limit: float) -> wp.vec3:
+def arriving(s: Surface, light: Light, point: wp.vec3, d: wp.vec3, limit: float, reach: float) -> wp.vec3:
     """Radiance met along d from a surface: sky, lamp or lit surface, up to `limit` x ambient."""
-    query = wp.mesh_query_ray(s.mesh, point, d, light.reach)
+    query = wp.mesh_query_ray(s.mesh, point, d, reach)
     most = light.ambient * limit
     if not query.result:
+        if light.outdoor < 0.5 and reach < light.reach:
+            return light.ambient * 0.75
         return wp.min(sky(light, d), most)
     m = s.material[query.face]
     glow = wp.min(s.emission[m], most)
@@ -291,6 +294,39 @@ def ray_at(dirs: wp.array2d(dtype=wp.vec3), x: int, y: int, dx: float, dy: float
     return wp.normalize(dirs[y, x] + along * dx + down * dy)
 
 
+@wp.func
+def soft_light(
+    s: Surface, light: Light, point: wp.vec3, n: wp.vec3, shading: wp.vec3, i: int, j: int
+) -> wp.vec3:
+    """Sample (i, j) mod 4 of sixteen of the light of lamps and surroundings on a point."""
+    pattern = (i & 3) * 4 + (j & 3)
+    first = wp.mod(float(pattern) * 0.7548777 + 0.31, 1.0)
+    second = wp.mod(float(pattern) * 0.5698403 + 0.17, 1.0)
+    total = wp.vec3(0.0, 0.0, 0.0)
+    if light.count > 0:
+        k = ((i & 3) + 2 * (j & 3) + (j & 3) / 2) % light.count
+        target = light.center[k] + light.u[k] * (first - 0.5) + light.v[k] * (second - 0.5)
+        to = target - point
+        far = wp.length(to)
+        to = to / far
+        facing = wp.dot(shading, to)
+        out = -wp.dot(light.normal[k], to)
+        if facing > 0.0 and out > 0.0 and wp.dot(n, to) > 0.0:
+            if not wp.mesh_query_ray_anyhit(s.mesh, point, to, far - 0.02):
+                power = light.power[k] * float(light.count) * out / (far * far + 0.15)
+                total = total + power * facing
+    side = wp.vec3(1.0, 0.0, 0.0)
+    if wp.abs(shading[0]) > 0.7:
+        side = wp.vec3(0.0, 1.0, 0.0)
+    tangent = wp.normalize(wp.cross(side, shading))
+    other = wp.cross(shading, tangent)
+    radius = wp.sqrt(first)
+    angle = 6.2831853 * second
+    way = tangent * (radius * wp.cos(angle)) + other * (radius * wp.sin(angle))
+    way = wp.normalize(way + shading * wp.sqrt(wp.max(0.0, 1.0 - first) + 1.0e-4))
+    return total + arriving(s, light, point, way, light.limit, light.near)
+
+
 @wp.kernel
 def trace(
     s: Surface,
@@ -305,6 +341,7 @@ def trace(
     base: wp.array2d(dtype=wp.vec3),
     received: wp.array2d(dtype=wp.vec3),
     extra: wp.array2d(dtype=wp.vec3),
+    sunlit: wp.array2d(dtype=wp.vec3),
 ):
     y, x = wp.tid()
     d = wp.normalize(rotation * dirs[y, x])
@@ -314,8 +351,8 @@ def trace(
         face_out[y, x] = -1
         normal_out[y, x] = wp.vec3(0.0, 0.0, 0.0)
         base[y, x] = wp.vec3(0.0, 0.0, 0.0)
-        received[y, x] = wp.vec3(0.0, 0.0, 0.0)
         extra[y, x] = sky(light, d)
+        sunlit[y, x] = wp.vec3(0.0, 0.0, 0.0)
         return
     t = query.t
     face = query.face
@@ -335,42 +372,15 @@ def trace(
     colour = wp.cw_mul(colour, s.tint[face])
     base[y, x] = colour
     point = origin + d * t + n * (1.0e-3 + 2.0e-5 * t)
-    pattern = (x & 3) * 4 + (y & 3)
-    first = wp.mod(float(pattern) * 0.7548777 + 0.31, 1.0)
-    second = wp.mod(float(pattern) * 0.5698403 + 0.17, 1.0)
-    total = wp.vec3(0.0, 0.0, 0.0)
-    shine = wp.vec3(0.0, 0.0, 0.0)
-    if light.count > 0:
-        k = (((x & 3) + 2 * (y & 3)) + (y & 3) / 2) % light.count
-        target = light.center[k] + light.u[k] * (first - 0.5) + light.v[k] * (second - 0.5)
-        to = target - point
-        far = wp.length(to)
-        to = to / far
-        facing = wp.dot(shading, to)
-        out = -wp.dot(light.normal[k], to)
-        if facing > 0.0 and out > 0.0 and wp.dot(n, to) > 0.0:
-            if not wp.mesh_query_ray_anyhit(s.mesh, point, to, far - 0.02):
-                power = light.power[k] * float(light.count) * out / (far * far + 0.15)
-                total = total + power * facing
+    if (x & 1) + (y & 1) == 0:
+        received[y / 2, x / 2] = soft_light(s, light, point, n, shading, x / 2, y / 2)
+    direct = wp.vec3(0.0, 0.0, 0.0)
     if light.sun[0] > 0.0:
-        wobble = wp.vec3(first - 0.5, second - 0.5, wp.mod(first + second, 1.0) - 0.5) * 0.02
-        to = wp.normalize(light.sun_direction + wobble)
-        facing = wp.dot(shading, to)
-        if facing > 0.0 and wp.dot(n, to) > 0.0:
-            if not wp.mesh_query_ray_anyhit(s.mesh, point, to, light.reach):
-                total = total + light.sun * facing
-    # one direction of sixteen into the room, cosine weighted
-    side = wp.vec3(1.0, 0.0, 0.0)
-    if wp.abs(shading[0]) > 0.7:
-        side = wp.vec3(0.0, 1.0, 0.0)
-    tangent = wp.normalize(wp.cross(side, shading))
-    other = wp.cross(shading, tangent)
-    radius = wp.sqrt(first)
-    angle = 6.2831853 * second
-    way = tangent * (radius * wp.cos(angle)) + other * (radius * wp.sin(angle))
-    way = wp.normalize(way + shading * wp.sqrt(wp.max(0.0, 1.0 - first) + 1.0e-4))
-    total = total + arriving(s, light, point, way, light.limit)
-    received[y, x] = total
+        facing = wp.dot(shading, light.sun_direction)
+        if facing > 0.0 and wp.dot(n, light.sun_direction) > 0.0:
+            if not wp.mesh_query_ray_anyhit(s.mesh, point, light.sun_direction, light.reach):
+                direct = light.sun * facing
+    sunlit[y, x] = direct
     look = s.look[m]
     shine = s.emission[m]
     if look[1] > 0.0:
@@ -378,41 +388,98 @@ def trace(
         fresnel = look[1] + (1.0 - look[1]) * c * c * c * c * c * (1.0 - 0.8 * look[2])
         bounced = wp.normalize(d - shading * (2.0 * wp.dot(d, shading)))
         if wp.dot(bounced, n) > 0.0:
-            sharp = arriving(s, light, point, bounced, 100.0)
             soft = light.ambient * 0.5
+            sharp = soft
+            if fresnel * (1.0 - look[2]) > 0.03:
+                sharp = arriving(s, light, point, bounced, 100.0, light.reach)
             shine = shine + (sharp + (soft - sharp) * look[2]) * fresnel
             base[y, x] = colour * (1.0 - 0.9 * wp.min(fresnel, 1.0))
     extra[y, x] = shine
 
 
+@wp.func
+def same_plane(
+    p: wp.vec3, n: wp.vec3, other: wp.vec3, other_n: wp.vec3, t: float
+) -> bool:
+    """Whether two seen points may share their light: alike normals, one plane."""
+    return wp.dot(n, other_n) > 0.85 and wp.abs(wp.dot(other - p, n)) < 0.012 * t
+
+
+@wp.kernel
+def gather(
+    rotation: wp.mat33,
+    dirs: wp.array2d(dtype=wp.vec3),
+    distance: wp.array2d(dtype=wp.float32),
+    normal: wp.array2d(dtype=wp.vec3),
+    source: wp.array2d(dtype=wp.vec3),
+    shift: int,
+    target: wp.array2d(dtype=wp.vec3),
+):
+    """Mean of 4 x 4 light samples (of every second pixel and row) of the same surface."""
+    j, i = wp.tid()
+    t = distance[2 * j, 2 * i]
+    total = wp.vec3(0.0, 0.0, 0.0)
+    weight = float(0.0)
+    if t < 1.0e6:
+        n = normal[2 * j, 2 * i]
+        here = (rotation * dirs[2 * j, 2 * i]) * t
+        for dj in range(4):
+            for di in range(4):
+                jj = j + dj - shift
+                ii = i + di - shift
+                if jj >= 0 and jj < source.shape[0] and ii >= 0 and ii < source.shape[1]:
+                    away = distance[2 * jj, 2 * ii]
+                    if away < 1.0e6:
+                        there = (rotation * dirs[2 * jj, 2 * ii]) * away
+                        if same_plane(here, n, there, normal[2 * jj, 2 * ii], t):
+                            total = total + source[jj, ii]
+                            weight = weight + 1.0
+        total = total / weight
+    target[j, i] = total
+
+
 @wp.kernel
 def resolve(
+    s: Surface,
+    light: Light,
+    rotation: wp.mat33,
+    origin: wp.vec3,
+    dirs: wp.array2d(dtype=wp.vec3),
     distance: wp.array2d(dtype=wp.float32),
     normal: wp.array2d(dtype=wp.vec3),
     base: wp.array2d(dtype=wp.vec3),
     received: wp.array2d(dtype=wp.vec3),
     extra: wp.array2d(dtype=wp.vec3),
+    sunlit: wp.array2d(dtype=wp.vec3),
     smooth: wp.array2d(dtype=wp.vec3),
     radiance: wp.array2d(dtype=wp.vec3),
 ):
+    """Light between the samples of the same surface, times colour."""
     y, x = wp.tid()
-    height = distance.shape[0]
-    width = distance.shape[1]
     t = distance[y, x]
     n = normal[y, x]
     total = wp.vec3(0.0, 0.0, 0.0)
     weight = float(0.0)
     if t < 1.0e6:
-        for j in range(4):
-            for i in range(4):
-                yy = y + j - 2
-                xx = x + i - 2
-                if yy >= 0 and yy < height and xx >= 0 and xx < width:
-                    if wp.abs(distance[yy, xx] - t) < 0.06 * t:
-                        if wp.dot(normal[yy, xx], n) > 0.9:
-                            total = total + received[yy, xx]
+        here = (rotation * dirs[y, x]) * t
+        for dj in range(2):
+            for di in range(2):
+                jj = (y + dj) / 2
+                ii = (x + di) / 2
+                if jj < received.shape[0] and ii < received.shape[1]:
+                    away = distance[2 * jj, 2 * ii]
+                    if away < 1.0e6:
+                        there = (rotation * dirs[2 * jj, 2 * ii]) * away
+                        if same_plane(here, n, there, normal[2 * jj, 2 * ii], t):
+                            total = total + received[jj, ii]
                             weight = weight + 1.0
-        total = total / wp.max(weight, 1.0)
+        if weight > 0.5:
+            total = total / weight
+        else:
+            point = origin + here + n * (1.0e-3 + 2.0e-5 * t)
+            total = soft_light(s, light, point, n, n, x, y)
+            total = (total + soft_light(s, light, point, n, n, x + 2, y + 1)) * 0.5
+        total = total + sunlit[y, x]
     smooth[y, x] = total
     radiance[y, x] = wp.cw_mul(base[y, x], total) + extra[y, x]
 
@@ -463,9 +530,9 @@ def smooth_edges(
                 edge = 1
     total = radiance[y, x]
     if edge == 1:
-        for k in range(4):
-            dx = float(k & 1) * 0.5 - 0.25 + 0.1 * float(k / 2) - 0.05
-            dy = float(k / 2) * 0.5 - 0.25 - 0.1 * float(k & 1) + 0.05
+        for k in range(3):
+            dx = 0.34 * wp.cos(2.0943951 * float(k) + 0.5)
+            dy = 0.34 * wp.sin(2.0943951 * float(k) + 0.5)
             d = wp.normalize(rotation * ray_at(dirs, x, y, dx, dy))
             query = wp.mesh_query_ray(s.mesh, origin, d, light.reach)
             if not query.result:
@@ -498,7 +565,7 @@ def smooth_edges(
                                 bx = xx
                                 by = yy
                 total = total + wp.cw_mul(colour, smooth[by, bx]) + extra[by, bx]
-        total = total / 5.0
+        total = total / 4.0
     image[y, x] = total
 
 

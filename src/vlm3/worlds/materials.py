@@ -173,7 +173,7 @@ def plaster(rng: np.random.Generator, *, bright: bool = True) -> Material:
     """A painted wall."""
     base = pick(WALLS if bright else ACCENTS, rng, 0.06)
     seed = int(rng.integers(1 << 20))
-    return Material(PLASTER, base, base, vary=rng.uniform(0.02, 0.1), seed=seed)
+    return Material(PLASTER, base, base, vary=rng.uniform(0.01, 0.045), seed=seed)
 
 
 def wallpaper(rng: np.random.Generator) -> Material:

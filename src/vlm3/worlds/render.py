@@ -71,6 +71,7 @@ class Renderer:
             setattr(light, name, wp.vec3(*getattr(sky, name)))
         light.cloud = sky.cloud
         light.reach = self.scene.reach_m
+        light.near = 20.0 if sky.outdoor else 4.0
         light.outdoor = float(sky.outdoor)
         # Lamps and windows of a room are sampled as lamps: met again by chance they would leave
         # sixteen ghosts of themselves on the walls.
@@ -89,15 +90,21 @@ class Renderer:
             dirs = wp.array(rays, dtype=wp.vec3)
             distance = wp.empty(shape, dtype=wp.float32)
             face = wp.empty(shape, dtype=wp.int32)
-            normal, base, received, extra, smooth, radiance, image = (
+            normal, base, extra, sunlit, smooth, radiance, image = (
                 wp.empty(shape, dtype=wp.vec3) for _ in range(7)
             )
             common = [self._surface, self._light, *pose, dirs, angle]
+            half = ((height + 1) // 2, (width + 1) // 2)
+            received, mean = (wp.empty(half, dtype=wp.vec3) for _ in range(2))
+            lit = [normal, base, received, extra, sunlit]
+            wp.launch(kernels.trace, shape, [*common, distance, face, *lit])
+            plane = [pose[0], dirs, distance, normal]
+            wp.launch(kernels.gather, half, [*plane, received, 2, mean])
+            wp.launch(kernels.gather, half, [*plane, mean, 1, received])
             wp.launch(
-                kernels.trace, shape, [*common, distance, face, normal, base, received, extra]
-            )
-            wp.launch(
-                kernels.resolve, shape, [distance, normal, base, received, extra, smooth, radiance]
+                kernels.resolve,
+                shape,
+                [self._surface, self._light, *pose, dirs, distance, *lit, smooth, radiance],
             )
             wp.launch(
                 kernels.smooth_edges,

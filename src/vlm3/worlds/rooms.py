@@ -312,7 +312,7 @@ def _draw_shell(plan: Plan, use: str) -> tuple[list[AreaLamp], Sky]:
         shell.draw_outside(b, table, rng, window_walls, float(rng.choice([0.3, 3.2, 6.0, 9.0])))
     if not lamps or rng.random() < 0.55:
         lamps += _ceiling_lamps(plan, use, warmth)
-    level = 0.3 + 0.12 * len(lamps)
+    level = float(rng.uniform(0.7, 1.1))
     sun = (0.0, 0.0, 0.0)
     direction = np.array([rng.normal(), rng.normal(), rng.uniform(0.3, 1.6)])
     if day and window_walls and rng.random() < 0.45:
