@@ -29,7 +29,8 @@ from vlm3.errors import InputError
 LARGEST_PX = 150_000_000
 SMALLEST_SIDE_PX = 16
 
-_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "TIFF", "PPM", "GIF", "AVIF")
+# MPO needs no name of its own: Pillow's JPEG reader finds it.
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM", "GIF", "AVIF")
 _NAMES = "PNG, JPEG, WebP, AVIF, TIFF, BMP, PPM or a still GIF"
 
 # EXIF tags (EXIF 2.32, section 4.6).
@@ -99,7 +100,8 @@ def _from_file(path: str) -> Picture:
             raise InputError(f"{name} {what}; give the path of a picture: {_NAMES}")
         if file.stat().st_size == 0:
             raise InputError(f"{name} is empty (0 bytes); give a picture: {_NAMES}")
-        opened = Image.open(file, formats=_FORMATS)
+        Image.init()  # registers what this build of Pillow can read; AVIF may be absent
+        opened = Image.open(file, formats=[name for name in _FORMATS if name in Image.OPEN])
     except InputError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -145,7 +147,7 @@ def _from_pillow(source: Image.Image, name: str, path: str | None) -> Picture:
 def _upright_rgb(source: Image.Image, name: str) -> NDArray[np.uint8]:
     try:
         upright = ImageOps.exif_transpose(source)
-    except (SyntaxError, ValueError, TypeError, KeyError, OSError):
+    except Exception:
         # Unreadable EXIF says nothing about orientation: the picture stays as stored.
         upright = source
     if upright.mode.startswith("I"):

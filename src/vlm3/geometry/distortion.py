@@ -40,7 +40,7 @@ def undistort_brown_conrady(xy: Array, coefficients: tuple[float, ...]) -> Array
     radius = np.hypot(xy[..., 0], xy[..., 1])
     # Radial part alone first: it is monotone, so the start lies on the right branch.
     start = _invert_monotone(
-        lambda r: r * _radial(r * r, k), radius, min(brown_conrady_limit(coefficients), 1e3)
+        lambda r: r * _radial(r * r, k), radius, brown_conrady_limit(coefficients)
     )
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         guess = xy * np.where(radius > 0, start / radius, 1.0)[..., None]
@@ -135,15 +135,19 @@ def _fisheye(theta: Array, coefficients: tuple[float, ...]) -> Array:
 
 
 def _smallest_positive_root(polynomial: np.poly1d) -> float:
-    roots = np.atleast_1d(polynomial.roots)
-    real = roots.real[(np.abs(roots.imag) < 1e-9 * (1 + np.abs(roots.real))) & (roots.real > 0)]
-    return float(real.min()) if real.size else float("inf")
+    """Of a polynomial whose constant term is 1; infinity where there is none."""
+    # Through the roots' reciprocals: then the leading coefficient is 1, however small the others.
+    inverse = np.atleast_1d(np.roots(polynomial.coeffs[::-1]))
+    real = inverse.real[np.abs(inverse.imag) < 1e-9 * (1 + np.abs(inverse.real))]
+    largest = real.max(initial=0.0)
+    return float(1 / largest) if largest > 0 else float("inf")
 
 
 def _invert_monotone(function: Callable[[Array], Array], target: Array, limit: float) -> Array:
     """The x in [0, limit) with function(x) = target, by bisection; NaN where there is none."""
     low = np.zeros_like(target)
-    high = np.full_like(target, min(limit, _LARGEST_RADIUS))
+    # Just inside: the limit itself may be a pole of the rational model.
+    high = np.full_like(target, min(limit * (1 - 1e-9), _LARGEST_RADIUS))
     reachable = (target >= 0) & (target < function(high))
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2

@@ -160,11 +160,11 @@ def _tokens(width_px: int, height_px: int, token_px: int) -> int:
 def _fit(
     width_px: int, height_px: int, multiple_px: int, max_tokens: int, token_px: int
 ) -> tuple[int, int]:
-    """The largest sides in about this proportion whose tokens stay within the budget."""
+    """The largest sides in this proportion, to the nearest multiple, that the budget allows."""
 
     def shrunk(factor: float) -> tuple[int, int]:
         width, height = (
-            max(multiple_px, math.floor(side * factor / multiple_px) * multiple_px)
+            max(multiple_px, round(side * factor / multiple_px) * multiple_px)
             for side in (width_px, height_px)
         )
         return width, height
