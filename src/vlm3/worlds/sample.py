@@ -19,6 +19,7 @@ from vlm3.worlds.mesh import yaw_matrix
 from vlm3.worlds.render import Renderer
 from vlm3.worlds.rooms import make_room
 from vlm3.worlds.scene import Scene, SceneObject
+from vlm3.worlds.streets import make_street
 
 Split = Literal["train", "heldout"]
 Kind = Literal["room", "street"]
@@ -386,4 +387,4 @@ def _world_object(
     )  # fmt: skip
 
 
-_MAKERS = {"room": make_room, "street": make_room}
+_MAKERS = {"room": make_room, "street": make_street}
