@@ -207,7 +207,8 @@ def albedo(s: Surface, m: int, uv: wp.vec2, f: float) -> wp.vec3:
         return colour + (light - colour) * middle
     if kind == 10:  # leaves
         n = fine(x, y, 0.05, f, seed) + 0.9 * fine(x, y, 0.18, f, seed + 1) + 0.4 * noise(x, y, seed)
-        return (a + (b - a) * (0.5 + 0.5 * fine(x, y, 0.3, f, seed + 3))) * wp.max(0.12, 1.0 + 0.8 * n)
+        mix = 0.5 + 0.5 * fine(x, y, 0.3, f, seed + 3)
+        return (a + (b - a) * mix) * wp.max(0.1, 1.0 + 0.8 * n + 0.5 * fine(x, y, 0.5, f, seed + 4))
     if kind == 11:  # marble
         t = noise(x * 3.0, y * 3.0, seed) + 0.5 * fine(x, y, 0.12, f, seed + 1)
         t = t + 0.25 * fine(x, y, 0.04, f, seed + 2)
@@ -363,6 +364,16 @@ def trace(
     shading = face_normal(s, face, query.u, query.v)
     if wp.dot(shading, n) < 0.0:
         shading = -shading
+    if s.kind[m] == 10:  # foliage is rough
+        spot = origin + d * t
+        shake = wp.vec3(
+            noise(spot[0] * 4.0, spot[1] * 4.0 + spot[2] * 3.0, 1),
+            noise(spot[1] * 4.0, spot[2] * 4.0 - spot[0] * 3.0, 2),
+            noise(spot[2] * 4.0, spot[0] * 4.0 + spot[1] * 3.0, 3),
+        )
+        shading = wp.normalize(shading + shake * 0.9)
+        if wp.dot(shading, n) < 0.1:
+            shading = n
     cosine = wp.max(-wp.dot(n, d), 0.08)
     footprint = t * pixel_angle / wp.sqrt(cosine)
     colour = albedo(s, m, face_uv(s, face, query.u, query.v), footprint)

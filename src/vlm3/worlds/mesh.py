@@ -157,6 +157,9 @@ def axis_matrix(axis: Vec3, angle_rad: float) -> Floats:
     )
 
 
+_Quad = tuple[Floats, Floats, Floats, Floats | None, tuple[int, int], Vec3]
+
+
 @dataclass
 class MeshBuilder:
     """Collects primitives under a current frame and a current object id."""
@@ -165,6 +168,7 @@ class MeshBuilder:
     origin: Floats = field(default_factory=lambda: np.zeros(3))
     instance: int = 0
     _items: dict[tuple[object, ...], list[tuple[object, ...]]] = field(default_factory=dict)
+    _quads: list[_Quad] = field(default_factory=list)
     _raw: list[tuple[Floats, Floats, Floats, Ints, Ints, Floats, int]] = field(default_factory=list)
 
     def place(self, origin: Vec3 = (0, 0, 0), yaw_rad: float = 0.0, instance: int = 0) -> None:
@@ -239,16 +243,9 @@ class MeshBuilder:
         self, corners: Floats, material: int, tint: Vec3 = (1, 1, 1), uv: Floats | None = None
     ) -> None:
         """A flat quadrilateral: corners (4, 3) in order, in the current frame."""
-        world = corners @ self.rotation.T + self.origin
-        normal = np.cross(world[1] - world[0], world[2] - world[0])
-        normal /= np.linalg.norm(normal)
-        if uv is None:
-            u_axis = world[1] - world[0]
-            u_axis = u_axis / np.linalg.norm(u_axis)
-            offset = world - world[0]
-            uv = np.stack([offset @ u_axis, offset @ np.cross(normal, u_axis)], -1)
-        faces = np.array([[0, 1, 2], [0, 2, 3]], np.int32)
-        self.raw(world, np.tile(normal, (4, 1)), uv, faces, material, tint, local=False)
+        self._quads.append(
+            (corners, self.rotation, self.origin, uv, (material, self.instance), tint)
+        )
 
     def raw(
         self,
@@ -273,6 +270,8 @@ class MeshBuilder:
     def build(self, rng: np.random.Generator) -> Mesh:
         """All primitives as one mesh; `rng` shifts each one's texture."""
         parts = [self._expand(key, items, rng) for key, items in self._items.items()]
+        if self._quads:
+            parts.append(self._expand_quads(self._quads))
         for vertices, normals, uv, faces, materials, tints, instance in self._raw:
             ids = np.full(len(faces), instance, np.int32)
             parts.append((vertices, normals, uv, faces, materials, tints, ids))
@@ -287,6 +286,36 @@ class MeshBuilder:
             material=np.concatenate([p[4] for p in parts]).astype(np.int32),
             tint=np.concatenate([p[5] for p in parts]).astype(np.float32),
             instance=np.concatenate([p[6] for p in parts]).astype(np.int32),
+        )
+
+    @staticmethod
+    def _expand_quads(
+        quads: list[_Quad],
+    ) -> tuple[Floats, Floats, Floats, Ints, Ints, Floats, Ints]:
+        rotation = np.array([q[1] for q in quads])
+        corners = np.matmul(np.array([q[0] for q in quads], float), rotation.transpose(0, 2, 1))
+        corners += np.array([q[2] for q in quads])[:, None, :]
+        k = len(quads)
+        u_axis = corners[:, 1] - corners[:, 0]
+        u_axis /= np.linalg.norm(u_axis, axis=1, keepdims=True)
+        normal = np.cross(u_axis, corners[:, 2] - corners[:, 0])
+        normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
+        offset = corners - corners[:, :1]
+        axes = np.stack([u_axis, np.cross(normal, u_axis)], -1)  # (k, 3, 2)
+        uv = np.matmul(offset, axes)
+        for row, quad in enumerate(quads):
+            if quad[3] is not None:
+                uv[row] = quad[3]
+        faces = np.array([[0, 1, 2], [0, 2, 3]]) + 4 * np.arange(k)[:, None, None]
+        ids = np.array([q[4] for q in quads], np.int32)
+        return (
+            corners.reshape(-1, 3),
+            np.repeat(normal, 4, axis=0),
+            uv.reshape(-1, 2),
+            faces.reshape(-1, 3).astype(np.int32),
+            np.repeat(ids[:, 0], 2),
+            np.repeat(np.array([q[5] for q in quads], float), 2, axis=0),
+            np.repeat(ids[:, 1], 2),
         )
 
     @staticmethod

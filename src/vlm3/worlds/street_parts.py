@@ -205,7 +205,7 @@ def tree(rng: Rng) -> Piece:
     w = h * float(rng.uniform(0.4, 0.75))
     trunk, bare = 0.03 * h + 0.08, float(rng.uniform(0.22, 0.4))
     conifer = rng.random() < 0.2
-    blobs = rng.uniform(-1, 1, (int(rng.integers(9, 18)), 5))
+    blobs = rng.uniform(-1, 1, (int(rng.integers(9, 17)), 5))
     hue = float(rng.uniform(0.85, 1.15))
 
     def draw(b: MeshBuilder, p: Palette) -> None:
@@ -222,7 +222,7 @@ def tree(rng: Rng) -> Piece:
             x, y = radius * r[0] * 0.95, radius * r[1] * 0.95
             z = h * bare + s * 0.4 + (room - s * 0.8) * (0.5 + 0.5 * r[2]) * (1 - 0.2 * (r[0] ** 2 + r[1] ** 2))
             shade = 0.75 + 0.3 * (r[2] * 0.5 + 0.5) + 0.1 * r[4]
-            b.ball((x, y, z), (s, s, s * 0.85), p.leaves, (shade * hue, shade, shade * 0.85), detail=6)
+            b.ball((x, y, z), (s, s, s * 0.85), p.leaves, (shade * hue, shade, shade * 0.85), detail=4)
 
     return Piece("tree", (w, w, h), draw)
 

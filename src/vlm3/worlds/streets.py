@@ -28,7 +28,7 @@ from vlm3.worlds.materials import (
     tiles,
     wood,
 )
-from vlm3.worlds.mesh import MeshBuilder, yaw_matrix
+from vlm3.worlds.mesh import MeshBuilder
 from vlm3.worlds.rooms import HELDOUT_MODELS, TRAIN_MODELS
 from vlm3.worlds.scene import Scene, SceneObject, Sky
 
@@ -100,7 +100,7 @@ def make_street(rng: Rng, split: str) -> Scene:
     half = lane * lanes + park
     walk = {"urban": float(rng.uniform(1.8, 4.5)), "suburb": float(rng.uniform(1.2, 2.2)), "country": 0.0}[style]
     setback = {"urban": float(rng.choice([0.0, 0.0, 2.5])), "suburb": float(rng.uniform(3, 8)), "country": 14.0}[style]
-    y0, y1 = -60.0, float(rng.uniform(90, 170))
+    y0, y1 = -45.0, float(rng.uniform(80, 140))
     _ground(plan, style, half, walk, lane, lanes, park, y0, y1)
     front = half + walk + setback
     for side in (-1, 1):
@@ -291,7 +291,7 @@ def _verge(plan: Plan, style: str, side: int, half: float, walk: float, setback:
         for y in np.arange(y0 + start, y1, step):
             plan.put(street_parts.model("street lamp", number), edge, float(y), high, turn, 0.2)
     if rng.random() < (0.6 if style == "urban" else 0.9):
-        step = float(rng.uniform(6, 18))
+        step = float(rng.uniform(7, 20))
         for y in np.arange(y0, y1, step):
             far = setback if style != "urban" else 0.0
             x = edge + side * float(rng.uniform(0.0, max(0.3, far + walk)))
@@ -389,15 +389,15 @@ def _people(plan: Plan, half: float, walk: float, y0: float, y1: float) -> None:
 
 def _clear(plan: Plan, spots: list[tuple[float, float]]) -> list[tuple[float, float]]:
     """Places at least 1.2 m from anything, houses measured by their boxes."""
-    kept = []
-    for x, y in spots:
-        near = any(
-            np.all(np.abs(yaw_matrix(-o.yaw_rad)[:2, :2] @ np.array([x - o.center_m[0], y - o.center_m[1]]))
-                   < np.array(o.size_wdh_m[:2]) / 2 + (1.2 if o.category != "tree" else -0.3 * o.size_wdh_m[0]))
-            for o in plan.objects
-        )  # fmt: skip
-        if not near:
-            kept.append((x, float(y)))
-    return kept
-
-
+    if not plan.objects:
+        return spots
+    points = np.array(spots)
+    center = np.array([o.center_m[:2] for o in plan.objects])
+    yaw = np.array([o.yaw_rad for o in plan.objects])
+    gap = [-0.3 * o.size_wdh_m[0] if o.category == "tree" else 1.2 for o in plan.objects]
+    half = np.array([o.size_wdh_m[:2] for o in plan.objects]) / 2 + np.array(gap)[:, None]
+    away = points[:, None] - center
+    c, s = np.cos(yaw), np.sin(yaw)
+    along = np.abs(np.stack([away[..., 0] * c + away[..., 1] * s, away[..., 1] * c - away[..., 0] * s], -1))
+    near = (along < half).all(-1).any(-1)
+    return [spot for spot, hit in zip(spots, near, strict=True) if not hit]
