@@ -209,25 +209,15 @@ class Camera:
 
     def unproject(self, xy_px: ArrayLike) -> NDArray[np.float64]:
         """Pixels (*n, 2) -> unit rays (*n, 3), camera's frame; NaN where the lens has none."""
-        plane = self._plane(xy_px)
-        if self.model == "fisheye":
-            radius = np.hypot(plane[..., 0], plane[..., 1])
-            theta = undistort_fisheye(radius, self.distortion)
-            with np.errstate(invalid="ignore", divide="ignore"):
-                # NaN (no ray) must survive the division at the very centre.
-                scale = np.where(radius > 0, np.sin(theta) / radius, 1.0 + 0.0 * theta)
-            sideways = plane * scale[..., None]
-            return np.concatenate([sideways, np.cos(theta)[..., None]], axis=-1)
-        if self.model == "brown_conrady":
-            plane = undistort_brown_conrady(plane, self.distortion)
-        rays = np.concatenate([plane, np.ones_like(plane[..., :1])], axis=-1)
-        rays[np.isnan(plane).any(axis=-1)] = np.nan
+        rays = self._rays(xy_px)
         unit: NDArray[np.float64] = rays / np.linalg.norm(rays, axis=-1, keepdims=True)
         return unit
 
     def unproject_z1(self, xy_px: ArrayLike) -> NDArray[np.float64]:
         """Pixels (*n, 2) -> rays (*n, 3) with z = 1; NaN where the ray does not go forward."""
-        rays = self.unproject(xy_px)
+        rays = self._rays(xy_px)
+        if self.model != "fisheye":
+            return rays
         z = rays[..., 2:]
         rays_z1: NDArray[np.float64] = rays / np.where(z > 0, z, np.nan)
         return rays_z1
@@ -281,6 +271,21 @@ class Camera:
         xy = _coordinates("xy_px", xy_px, 2)
         plane: NDArray[np.float64] = (xy - [self.cx_px, self.cy_px]) / [self.fx_px, self.fy_px]
         return plane
+
+    def _rays(self, xy_px: ArrayLike) -> NDArray[np.float64]:
+        """Rays (*n, 3): of unit length for a fisheye, with z = 1 otherwise."""
+        plane = self._plane(xy_px)
+        if self.model == "fisheye":
+            radius = np.hypot(plane[..., 0], plane[..., 1])
+            theta = undistort_fisheye(radius, self.distortion)
+            with np.errstate(invalid="ignore", divide="ignore"):
+                # NaN (no ray) must survive the division at the very centre.
+                scale = np.where(radius > 0, np.sin(theta) / radius, 1.0 + 0.0 * theta)
+            return np.concatenate([plane * scale[..., None], np.cos(theta)[..., None]], axis=-1)
+        if self.model == "brown_conrady":
+            plane = undistort_brown_conrady(plane, self.distortion)
+        forward = np.where(np.isnan(plane).any(axis=-1, keepdims=True), np.nan, 1.0)
+        return np.concatenate([plane, forward], axis=-1)
 
     def _pixels(self, plane: NDArray[np.float64]) -> NDArray[np.float64]:
         xy: NDArray[np.float64] = plane * [self.fx_px, self.fy_px] + [self.cx_px, self.cy_px]

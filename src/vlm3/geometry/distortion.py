@@ -140,7 +140,8 @@ def _smallest_positive_root(polynomial: np.poly1d) -> float:
     inverse = np.atleast_1d(np.roots(polynomial.coeffs[::-1]))
     real = inverse.real[np.abs(inverse.imag) < 1e-9 * (1 + np.abs(inverse.real))]
     largest = real.max(initial=0.0)
-    return float(1 / largest) if largest > 0 else float("inf")
+    # Roots beyond 1e12 lie past any ray; dividing by less than that might overflow.
+    return float(1 / largest) if largest > 1e-12 else float("inf")
 
 
 def _invert_monotone(function: Callable[[Array], Array], target: Array, limit: float) -> Array:

@@ -62,7 +62,13 @@ def _sample(image: NDArray[np.uint8], xy_px: NDArray[np.float64]) -> NDArray[np.
     right, bottom = np.minimum(left + 1, width - 1), np.minimum(top + 1, height - 1)
     to_right = (column - left).astype(np.float32)[..., None]
     to_bottom = (row - top).astype(np.float32)[..., None]
-    upper = image[top, left] * (1 - to_right) + image[top, right] * to_right
-    lower = image[bottom, left] * (1 - to_right) + image[bottom, right] * to_right
+    pixels = image.reshape(height * width, -1)
+
+    def at(rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float32]:
+        values: NDArray[np.uint8] = pixels.take(rows * width + columns, axis=0)
+        return values.astype(np.float32)
+
+    upper = at(top, left) * (1 - to_right) + at(top, right) * to_right
+    lower = at(bottom, left) * (1 - to_right) + at(bottom, right) * to_right
     values = np.rint(upper * (1 - to_bottom) + lower * to_bottom).astype(np.uint8)
     return np.where(inside[..., None], values, np.uint8(0))
