@@ -19,9 +19,7 @@ NANO = PictureInput(8, 2, 2, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 @pytest.mark.parametrize("spec", [QWEN3, QWEN25, NANO], ids=["qwen3-vl", "qwen2.5-vl", "nano"])
 @settings(max_examples=12, deadline=None)
 @given(rows=st.integers(2, 6), columns=st.integers(2, 9), seed=st.integers(0, 99))
-def test_equals_the_stock_processor(
-    spec: PictureInput, rows: int, columns: int, seed: int
-) -> None:
+def test_equals_the_stock_processor(spec: PictureInput, rows: int, columns: int, seed: int) -> None:
     from transformers import Qwen2VLImageProcessorPil
 
     shape = (rows * spec.token_px, columns * spec.token_px, 3)

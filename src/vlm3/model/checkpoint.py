@@ -25,7 +25,7 @@ NANO_PATH = Path(__file__).parents[1] / "assets" / "nano"
 """The small model that lives in the package."""
 
 _FAMILIES = {"qwen3_vl": "Qwen3-VL", "qwen2_5_vl": "Qwen2.5-VL"}
-_HUB_FILES = ("*.json", "*.jinja", "*.txt", "*.safetensors")
+_HUB_FILES = ["*.json", "*.jinja", "*.txt", "*.safetensors"]
 _SETTINGS_FILE = "vlm3.json"
 # Weights that take more than this on disk are computed in bfloat16 on a CPU too: float32 would
 # double them.
@@ -87,7 +87,8 @@ class Checkpoint:
     @property
     def device(self) -> torch.device:
         """Where the weights lie."""
-        return next(self.model.parameters()).device
+        device: torch.device = next(self.model.parameters()).device
+        return device
 
     @property
     def token_px(self) -> int:
@@ -424,5 +425,3 @@ def _write_tokenizer(folder: Path, tokenizer: Any) -> None:
 
 def _dump(path: Path, content: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-
-

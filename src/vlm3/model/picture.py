@@ -41,7 +41,7 @@ class PictureInput:
 
     @property
     def token_px(self) -> int:
-        """Side in pixels of the square one token stands for: what picture sides are multiples of."""
+        """Side in pixels of the square one token stands for; picture sides are multiples of it."""
         return self.patch_px * self.merge
 
     @classmethod
