@@ -1,0 +1,60 @@
+"""Speed and memory of rendering, building the scenes included."""
+
+import resource
+import statistics
+import time
+from dataclasses import dataclass
+
+from vlm3.worlds.sample import Kind, World
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What `measure` found; times in milliseconds a view, medians."""
+
+    size: str
+    device: str
+    views: int
+    views_per_s: float
+    build_ms: float
+    view_ms: float
+    triangles: float
+    peak_mb: float
+
+    def text(self) -> str:
+        """One line for people."""
+        return (
+            f"{self.size} on {self.device}: {self.views_per_s:.1f} views/s in one process "
+            f"(build {self.build_ms:.0f} ms, view {self.view_ms:.0f} ms, "
+            f"{self.triangles:.0f} triangles, medians of {self.views}), "
+            f"peak memory {self.peak_mb:.0f} MB"
+        )
+
+
+def measure(
+    count: int, *, seed: int = 0, width_px: int = 320, height_px: int = 240,
+    kind: Kind | None = None, device: str = "cpu",
+) -> Measured:  # fmt: skip
+    """Render `count` worlds one after another, after one that compiles the kernels."""
+    World(seed, 0, kind=kind, device=device).view(width_px=width_px, height_px=height_px)
+    build, view, triangles = [], [], []
+    start = time.perf_counter()
+    for index in range(1, count + 1):
+        t0 = time.perf_counter()
+        world = World(seed, index, kind=kind, device=device)
+        t1 = time.perf_counter()
+        world.view(width_px=width_px, height_px=height_px)
+        build.append(t1 - t0)
+        view.append(time.perf_counter() - t1)
+        triangles.append(len(world.scene.mesh.faces))
+    seconds = time.perf_counter() - start
+    return Measured(
+        size=f"{width_px}x{height_px}",
+        device=device,
+        views=count,
+        views_per_s=count / seconds,
+        build_ms=1e3 * statistics.median(build),
+        view_ms=1e3 * statistics.median(view),
+        triangles=statistics.median(triangles),
+        peak_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    )

@@ -1,0 +1,116 @@
+"""`vlm3 worlds`: render shards, look at a contact sheet, measure speed, make a furniture pack."""
+
+from pathlib import Path
+from typing import Literal
+
+import click
+
+_split = click.option("--split", type=click.Choice(["train", "heldout"]), default="train")
+_kind = click.option("--kind", type=click.Choice(["room", "street"]), help="Only one kind.")
+_seed = click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+_size = click.option(
+    "--size", default="320x240", show_default=True, metavar="WxH", help="Picture size in pixels."
+)
+_device = click.option("--device", default="cpu", show_default=True, help="cpu or cuda:0.")
+
+_Split = Literal["train", "heldout"]
+_Kind = Literal["room", "street"]
+
+
+@click.group()
+def worlds() -> None:
+    """Rendered rooms and streets with exact truth."""
+
+
+@worlds.command()
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Folder.")
+@click.option("--count", required=True, type=click.IntRange(1), help="How many worlds.")
+@click.option("--focal", type=click.FloatRange(1), help="Focal length in pixels; else free lenses.")
+@_seed
+@_size
+@_split
+@_kind
+@_device
+def render(
+    out: Path, count: int, focal: float | None, seed: int, size: str, split: _Split,
+    kind: _Kind | None, device: str,
+) -> None:  # fmt: skip
+    """Write pictures and truth as webdataset tars; the same command again goes on."""
+    from vlm3.worlds.shards import render_shards
+
+    width_px, height_px = _parsed(size)
+    with click.progressbar(length=count, label="worlds") as bar:
+        done = 0
+        for reached in render_shards(
+            out, count, seed, width_px=width_px, height_px=height_px, f_px=focal, split=split,
+            kind=kind, device=device,
+        ):  # fmt: skip
+            bar.update(reached - done)
+            done = reached
+    click.echo(f"{count} worlds in {out}")
+
+
+@worlds.command()
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="PNG or JPEG.")
+@click.option("--count", default=8, show_default=True, type=click.IntRange(1, 64))
+@click.option("--plain", is_flag=True, help="Pictures only, no truth below them.")
+@_seed
+@_size
+@_split
+@_kind
+def look(
+    out: Path, count: int, plain: bool, seed: int, size: str, split: _Split, kind: _Kind | None
+) -> None:
+    """Draw a contact sheet: pictures, distances, objects with their sizes."""
+    from vlm3.worlds.sheet import contact_sheet
+
+    width_px, height_px = _parsed(size)
+    sheet = contact_sheet(
+        count, seed=seed, split=split, kind=kind, width_px=width_px, height_px=height_px,
+        overlays=not plain,
+    )  # fmt: skip
+    out.parent.mkdir(parents=True, exist_ok=True)
+    sheet.save(out)
+    click.echo(f"{count} worlds on {out}")
+
+
+@worlds.command()
+@click.option("--count", default=20, show_default=True, type=click.IntRange(1))
+@_seed
+@_size
+@_kind
+@_device
+def bench(count: int, seed: int, size: str, kind: _Kind | None, device: str) -> None:
+    """Measure views a second, scene building included, and peak memory."""
+    from vlm3.worlds.bench import measure
+
+    width_px, height_px = _parsed(size)
+    result = measure(
+        count, seed=seed, width_px=width_px, height_px=height_px, kind=kind, device=device
+    )
+    click.echo(result.text())
+
+
+@worlds.command()
+@click.option(
+    "--from", "source", required=True, type=click.Path(exists=True, path_type=Path),
+    help="Folder with .sh3f libraries (Debian: sweethome3d-furniture).",
+)  # fmt: skip
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="The pack, .npz.")
+@click.option("--triangles", default=500, show_default=True, type=click.IntRange(50, 5000))
+@click.option("--cc0-only", is_flag=True, help="Leave out the credited CC-BY libraries.")
+def assets(source: Path, out: Path, triangles: int, cc0_only: bool) -> None:
+    """Make a furniture pack of real sizes from Sweet Home 3D libraries."""
+    from vlm3.worlds.assets import make_pack
+
+    report = make_pack(source, out, triangles=triangles, cc0_only=cc0_only)
+    click.echo(report)
+
+
+def _parsed(size: str) -> tuple[int, int]:
+    from vlm3.errors import InputError
+
+    parts = size.lower().split("x")
+    if len(parts) != 2 or not all(p.isdigit() and 8 <= int(p) <= 4096 for p in parts):
+        raise InputError(f"size is {size!r}; give WIDTHxHEIGHT, each 8 to 4096, such as 320x240")
+    return int(parts[0]), int(parts[1])

@@ -1,0 +1,87 @@
+"""Questions and answers of the four tasks about frames and pairs, written through `vlm3.tasks`.
+
+The one place where worlds meet text. Knows no rendering and no files.
+"""
+
+import numpy as np
+
+from vlm3.tasks import correspondence, depth, objects, pose
+from vlm3.tasks.base import QA
+from vlm3.tasks.protocol import Protocol
+from vlm3.worlds.questions import ObjectQuestion, object_questions
+from vlm3.worlds.sample import Frame, Pair
+
+Rng = np.random.Generator
+
+
+def depth_qas(frame: Frame, protocol: Protocol, count: int, rng: Rng) -> tuple[QA, ...]:
+    """Distances at `count` random pixel centres that are not sky."""
+    camera = frame.camera
+    rows, columns = np.nonzero(np.isfinite(frame.distance_m))
+    if not len(rows):
+        return ()
+    size = {"width_px": camera.width_px, "height_px": camera.height_px}
+    qas = []
+    for k in rng.choice(len(rows), min(count, len(rows)), replace=False):
+        xy_px = (columns[k] + 0.5, rows[k] + 0.5)
+        distance = float(frame.distance_m[rows[k], columns[k]])
+        qas.append(QA("depth", depth.ask(protocol, xy_px, **size), depth.answer(protocol, distance)))
+    return tuple(qas)
+
+
+def object_qas(
+    frame: Frame, protocol: Protocol, count: int, rng: Rng, *, sentences: bool = False
+) -> tuple[QA, ...]:
+    """Up to `count` object questions; `sentences` answers in words and mixed units."""
+    made = object_questions(frame, rng, count)
+    return tuple(object_qa(frame, protocol, q, sentences=sentences) for q in made)
+
+
+def object_qa(
+    frame: Frame, protocol: Protocol, q: ObjectQuestion, *, sentences: bool = False
+) -> QA:
+    """One object question in the words of a protocol."""
+    camera = frame.camera
+    size = {"width_px": camera.width_px, "height_px": camera.height_px}
+    text = objects.ask(protocol, q.question, q.boxes_xyxy_px, **size)
+    if sentences:
+        answer = objects.answer_text(protocol, q.sentence, q.boxes_xyxy_px, **size)
+    elif q.value_m is not None:
+        answer = objects.answer_length(protocol, q.value_m)
+    elif q.clock_hour is not None:
+        answer = objects.answer_clock(protocol, q.clock_hour)
+    elif q.yes is not None:
+        answer = objects.answer_yes_no(protocol, q.yes)
+    else:
+        answer = objects.answer_region(protocol, q.region or 0, q.boxes_xyxy_px, **size)
+    return QA("objects", text, answer)
+
+
+def match_qas(pair: Pair, protocol: Protocol, count: int, rng: Rng) -> tuple[QA, ...]:
+    """Up to `count` pixels of picture 1 and where picture 2 shows them."""
+    one, two = pair.frame1.camera, pair.frame2.camera
+    variants = correspondence.template_count(protocol)
+    qas = []
+    for xy1, xy2 in zip(*pair.matches(count, rng), strict=True):
+        question = correspondence.ask(
+            protocol,
+            xy1,
+            width_px=one.width_px,
+            height_px=one.height_px,
+            template=int(rng.integers(variants)),
+        )
+        answer = correspondence.answer(
+            protocol, xy2, width_px=two.width_px, height_px=two.height_px
+        )
+        qas.append(QA("correspondence", question, answer))
+    return tuple(qas)
+
+
+def pose_qas(pair: Pair, protocol: Protocol) -> tuple[QA, ...]:
+    """Every component of the motion that the protocol asks about; worlds are metric."""
+    motion = pair.cam1_from_cam2
+    return tuple(
+        QA("pose", pose.ask(protocol, c), pose.answer(protocol, c, motion))
+        for c in pose.components(protocol)
+        if not (c in ("direction", "distance") and motion.direction is None)
+    )

@@ -1,0 +1,149 @@
+"""Worlds on disk: tars that any webdataset tool reads, with exact truth beside each picture.
+
+A sample has KEY.jpg, KEY.npz (distance_m float32, instance uint16, normal int8) and
+KEY.json (camera, pose, objects, questions). Shards are written whole or not at all, so a run that
+was cut off goes on where it stopped. Knows nothing of training records.
+"""
+
+import io
+import json
+import os
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from vlm3.errors import InputError
+from vlm3.worlds.questions import object_questions
+from vlm3.worlds.sample import Frame, Kind, Split, World
+
+SHARD_SIZE = 256
+
+
+def shard_paths(folder: Path, count: int) -> list[Path]:
+    """Where `count` worlds go."""
+    return [folder / f"worlds-{k:05d}.tar" for k in range((count + SHARD_SIZE - 1) // SHARD_SIZE)]
+
+
+def frame_record(frame: Frame, seed: int, index: int, split: str) -> dict[str, Any]:
+    """What KEY.json holds: every length in metres, boxes in pixels, poses as nested lists."""
+    camera = frame.camera
+    rng = np.random.default_rng([99, index, seed])
+    return {
+        "seed": seed,
+        "index": index,
+        "split": split,
+        "kind": frame.kind,
+        "camera": {
+            "fx_px": camera.fx_px,
+            "fy_px": camera.fy_px,
+            "cx_px": camera.cx_px,
+            "cy_px": camera.cy_px,
+            "width_px": camera.width_px,
+            "height_px": camera.height_px,
+            "distortion": list(camera.distortion),
+            "model": camera.model,
+        },
+        "world_from_cam": frame.world_from_cam.tolist(),
+        "objects": [
+            {
+                "category": o.category,
+                "name": o.name,
+                "instance": o.instance,
+                "size_wdh_m": list(o.size_wdh_m),
+                "center_m": o.center_m.tolist(),
+                "world_from_object": o.world_from_object.tolist(),
+                "box_xyxy_px": list(o.box_xyxy_px),
+                "visible_share": round(o.visible_share, 4),
+            }
+            for o in frame.objects
+        ],
+        "questions": [
+            {
+                "category": q.category,
+                "form": q.form,
+                "question": q.question,
+                "answer": q.sentence,
+                "boxes_xyxy_px": [list(b) for b in q.boxes_xyxy_px],
+                "value_m": q.value_m,
+                "clock_hour": q.clock_hour,
+                "yes": q.yes,
+                "region": q.region,
+            }
+            for q in object_questions(frame, rng, 12)
+        ],
+    }
+
+
+def sample_files(frame: Frame, record: dict[str, Any]) -> dict[str, bytes]:
+    """The three files of one sample, by extension."""
+    picture, truth = io.BytesIO(), io.BytesIO()
+    Image.fromarray(frame.image).save(picture, "JPEG", quality=95)
+    np.savez_compressed(
+        truth,
+        distance_m=frame.distance_m,
+        instance=frame.instance.astype(np.uint16),
+        normal=np.round(frame.normal * 127).astype(np.int8),
+    )
+    return {
+        "jpg": picture.getvalue(),
+        "json": json.dumps(record).encode(),
+        "npz": truth.getvalue(),
+    }
+
+
+def render_shards(
+    folder: Path,
+    count: int,
+    seed: int,
+    *,
+    width_px: int,
+    height_px: int,
+    f_px: float | None = None,
+    split: Split = "train",
+    kind: Kind | None = None,
+    device: str = "cpu",
+) -> Iterator[int]:
+    """Write worlds 0..count-1; yields the number that is done after each one.
+
+    Raises:
+        InputError: the folder holds worlds of other settings, or `count` is not positive.
+    """
+    if count < 1:
+        raise InputError(f"count is {count}; give at least 1")
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = {
+        "seed": seed, "width_px": width_px, "height_px": height_px, "f_px": f_px,
+        "split": split, "kind": kind, "shard_size": SHARD_SIZE,
+    }  # fmt: skip
+    note = folder / "worlds.json"
+    if note.exists() and json.loads(note.read_text()) != settings:
+        raise InputError(
+            f"{folder} holds worlds of other settings; give the same or another folder"
+        )
+    note.write_text(json.dumps(settings))
+    for number, path in enumerate(shard_paths(folder, count)):
+        first, last = number * SHARD_SIZE, min((number + 1) * SHARD_SIZE, count)
+        if path.exists() and _members(path) == 3 * (last - first):
+            yield last
+            continue
+        partial = path.with_suffix(f".{os.getpid()}.tmp")
+        with tarfile.open(partial, "w") as tar:
+            for index in range(first, last):
+                world = World(seed, index, split=split, kind=kind, device=device)
+                frame = world.view(width_px=width_px, height_px=height_px, f_px=f_px)
+                record = frame_record(frame, seed, index, split)
+                for extension, data in sample_files(frame, record).items():
+                    entry = tarfile.TarInfo(f"{split}-{seed}-{index:08d}.{extension}")
+                    entry.size = len(data)
+                    tar.addfile(entry, io.BytesIO(data))
+                yield index + 1
+        partial.replace(path)
+
+
+def _members(path: Path) -> int:
+    with tarfile.open(path) as tar:
+        return len(tar.getnames())
