@@ -1,0 +1,32 @@
+# Two commands for a newcomer: `make demo` and `make test`. Each makes .venv when it is missing.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test check clean
+
+demo: .venv/demo.stamp
+	$(BIN)/vlm3 demo -o vlm3-demo
+
+test: .venv/test.stamp
+	$(BIN)/python -m pytest
+
+# What .ci/run asks for beside the tests.
+check: .venv/test.stamp
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/demo.stamp: .venv/bin/python pyproject.toml constraints.txt
+	$(PIP) -e '.[viz]'
+	touch $@
+
+.venv/test.stamp: .venv/bin/python pyproject.toml constraints.txt
+	$(PIP) -e '.[test]'
+	touch $@ .venv/demo.stamp
+
+clean:
+	rm -rf .venv vlm3-demo

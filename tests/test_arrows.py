@@ -1,0 +1,76 @@
+"""The arrows between packages point one way (docs/architecture.md)."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "src" / "vlm3"
+
+# What each room may import of the others; itself and errors always.
+ALLOWED = {
+    "errors": set(),
+    "geometry": set(),
+    "pictures": {"geometry"},
+    "view": {"geometry", "pictures"},
+    "model": {"geometry", "view"},
+    "tasks": {"geometry", "view"},
+    "worlds": {"geometry", "view", "tasks"},
+    "data": {"geometry", "view", "tasks"},
+    "train": {"geometry", "view", "tasks", "worlds", "data", "model"},
+    "infer": {"geometry", "view", "tasks", "model"},
+    "eval": {"geometry", "view", "tasks", "infer", "worlds", "data"},
+    "viz": {"geometry", "view", "tasks", "assets"},
+    "assets": {"geometry", "view", "tasks"},
+}
+# The outside: they see everything.
+FREE = {"__init__", "__main__", "app", "cli", "console", "demo", "doctor", "lines"}
+
+
+def room(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_rooms(path: Path) -> set[str]:
+    names = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            module = node.module or ""
+            names += [f"{module}.{a.name}" if module == "vlm3" else module for a in node.names]
+    return {name.split(".")[1] for name in names if name.startswith("vlm3.")}
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=str)
+def test_arrows(path: Path) -> None:
+    here = room(path)
+    if here in FREE:
+        return
+    assert here in ALLOWED, f"{here} is a new room: say in tests/test_arrows.py what it may import"
+    wrong = imported_rooms(path) - ALLOWED[here] - {here, "errors", "__version__"}
+    assert not wrong, f"{here} may not import {sorted(wrong)}"
+
+
+def test_geometry_needs_numpy_alone() -> None:
+    for path in (PACKAGE / "geometry").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                top = (node.module or "").split(".")[0]
+            elif isinstance(node, ast.Import):
+                top = node.names[0].name.split(".")[0]
+            else:
+                continue
+            assert top in {"vlm3", "numpy", *sys.stdlib_module_names}, f"{path} imports {top}"
+
+
+@pytest.mark.parametrize(
+    ("statement", "absent"),
+    [("import vlm3", "numpy"), ("import vlm3.cli", "torch"), ("import vlm3.view", "torch")],
+)
+def test_light_imports_stay_light(statement: str, absent: str) -> None:
+    code = f"{statement}; import sys; assert {absent!r} not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
