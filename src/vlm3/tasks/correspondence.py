@@ -66,11 +66,11 @@ def parse(protocol: Protocol, text: str, *, width_px: int, height_px: int) -> Fl
     part = answer_part(text)
     if isinstance(part, ParseFailure):
         return part
-    if refuses(part):
-        return ParseFailure(text, "says that it has no answer")
     found = protocol.patterns["correspondence"].search(part)
     if found is None:
         return ParseFailure(text, "no pixel in the form asked for")
+    if refuses(part):
+        return ParseFailure(text, "says that it has no answer")
     xy_norm = np.array([float(found["x"]), float(found["y"])])
     if not ((xy_norm >= 0) & (xy_norm <= protocol.norm_size)).all():
         return ParseFailure(text, f"outside the picture: the range is 0 to {protocol.norm_size}")

@@ -54,20 +54,23 @@ def parse(
     part = answer_part(text)
     if isinstance(part, ParseFailure):
         return part
-    if refuses(part):
-        return ParseFailure(text, "says that it has no answer")
-    boxes: list[Box] = (
-        _distinct([m for m in _regions(question)[1] if isinstance(m, tuple)])
-        if boxes_norm is None
-        else [_box(row) for row in np.asarray(boxes_norm, dtype=np.float64).tolist()]
-    )
-    asked = _Said.of(question, boxes, n_regions)
-    said = _Said.of(part, boxes, n_regions)
+    asked_text, asked_mentions = _regions(question)
+    boxes: list[Box]
+    if boxes_norm is None:
+        boxes = list(dict.fromkeys(m for m in asked_mentions if isinstance(m, tuple)))
+    else:
+        boxes = [_box(row) for row in np.asarray(boxes_norm, dtype=np.float64).tolist()]
+    boxes = boxes[:n_regions]
+    said_text, said_mentions = _regions(part)
+    asked = _Said(asked_text, tuple(_index(m, boxes, n_regions) for m in asked_mentions))
+    said = _Said(said_text, tuple(_index(m, boxes, n_regions) for m in said_mentions))
     kind = _kind(asked.text)
     reason = ""
     for reader in [_READERS[kind]] if kind else _READERS.values():
         found = reader(asked, said)
         if isinstance(found, ObjectValue):
+            if refuses(part):
+                return ParseFailure(text, "says that it has no answer")
             return found
         reason = found
     return ParseFailure(text, reason if kind else "no length, hour, yes, no or region")
@@ -76,10 +79,8 @@ def parse(
 Box = tuple[float, float, float, float]
 _NUM = r"[0-9]{1,5}(?:\.[0-9]{1,6})?"
 _REGION = re.compile(
-    r"(?:\bbounding box )?(?:\bregions? ?)?"
     rf"\( ?({_NUM}) ?, ?({_NUM}) ?, ?({_NUM}) ?, ?({_NUM}) ?\)"
-    r"|\bregions? ?\[? ?([0-9]{1,4}) ?\]?(?!\w|\.[0-9])",
-    re.IGNORECASE,
+    r"|\bregions? ?\[? ?([0-9]{1,4})(?: ?\])?(?!\w|\.[0-9])"
 )
 # Stands for a region in a text whose own numbers must not be taken for lengths.
 _MARK = "§"
@@ -87,16 +88,10 @@ _MARK = "§"
 
 @dataclass(frozen=True)
 class _Said:
-    """A text with its regions taken out: `text` has a mark for each, in lower case."""
+    """A text in lower case with a mark where it names a region, and which regions those are."""
 
     text: str
     regions: tuple[int | None, ...]
-
-    @classmethod
-    def of(cls, text: str, boxes: Sequence[Box], n_regions: int) -> "_Said":
-        marked, mentions = _regions(text)
-        regions = tuple(_index(m, boxes, n_regions) for m in mentions)
-        return cls(" ".join(marked.lower().replace("’", "'").split()), regions)
 
 
 def _regions(text: str) -> tuple[str, list[int | Box]]:
@@ -107,23 +102,22 @@ def _regions(text: str) -> tuple[str, list[int | Box]]:
         mentions.append(int(found[5]) if found[5] else _box(found.groups()[:4]))
         return f" {_MARK} "
 
-    return _REGION.sub(mark, text.replace(_MARK, " ")), mentions
+    marked = _REGION.sub(mark, text.lower().replace(_MARK, " ").replace("’", "'"))
+    return " ".join(marked.split()), mentions
 
 
-def _box(values: Sequence[str | float | None]) -> Box:
-    x1, y1, x2, y2 = (float(v or 0) for v in values)
+def _box(values: Sequence[str | float]) -> Box:
+    x1, y1, x2, y2 = map(float, values)
     return x1, y1, x2, y2
-
-
-def _distinct(boxes: list[Box]) -> list[Box]:
-    return list(dict.fromkeys(boxes))
 
 
 def _index(mention: int | Box, boxes: Sequence[Box], n_regions: int) -> int | None:
     """Which region is meant; by its box, the nearest, if it is nearer by half than any other."""
     if isinstance(mention, int):
         return mention if mention < n_regions else None
-    off = [sum(abs(a - b) for a, b in zip(mention, box, strict=True)) for box in boxes[:n_regions]]
+    if mention in boxes:
+        return boxes.index(mention)
+    off = [sum(abs(a - b) for a, b in zip(mention, box, strict=True)) for box in boxes]
     order = sorted(range(len(off)), key=off.__getitem__)
     if not order or (len(order) > 1 and off[order[0]] * 2 > off[order[1]]):
         return None
@@ -224,7 +218,7 @@ _SIDES = tuple(
 _NOT = re.compile(r"\b(?:not|never|nor)\b|n't\b")
 
 _YES, _NO = r"yes|yeah|indeed|correct|true|affirmative", r"no|nope|incorrect|false|negative"
-_STOP = r"(?= ?(?:[.,;:!]|\Z)| (?:it|they|that|this|the|there|you|§)(?!\w))"
+_STOP = r"(?= ?(?:[.,;:!]|\Z)| (?:it|they|that|this|the|there|you|region|bounding|§)(?!\w))"
 _OPENER = re.compile(rf"\A(?:(?:that|it)(?: is|'s) )?(?:(?P<yes>{_YES})|(?P<no>{_NO})){_STOP}")
 _CORRECTION = re.compile(rf"\A(?:actually|in fact){_STOP}[ ,:]{{0,3}}")
 _BUT = r"\A[ .,;:!]{0,3}(?:and |or |but )?"

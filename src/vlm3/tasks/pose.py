@@ -92,11 +92,11 @@ def parse(protocol: Protocol, component: Component, text: str) -> float | Floats
     part = answer_part(text)
     if isinstance(part, ParseFailure):
         return part
-    if refuses(part):
-        return ParseFailure(text, "says that it has no answer")
     found = protocol.patterns[f"pose.{component}"].search(part)
     if found is None:
         return ParseFailure(text, f"no {component} in the form asked for")
+    if refuses(part):
+        return ParseFailure(text, "says that it has no answer")
     if component == "distance":
         return length_in_metres(text, float(found["metres"]))
     values = np.array([float(v) for v in found.groups()])

@@ -14,7 +14,8 @@ from vlm3.tasks.base import ParseFailure
 MAX_CHARS = 100_000
 
 # Sign, at most 15 digits a side, a short exponent; longer ones are not numbers anybody meant.
-NUMBER = r"[-+]?(?:[0-9]{1,15}(?:\.[0-9]{0,15})?|\.[0-9]{1,15})(?:[eE][-+]?[0-9]{1,2})?"
+# Atomic, so that `6.e999` is not read as its beginning, 6.
+NUMBER = r"(?>[-+]?(?:[0-9]{1,15}(?:\.[0-9]{0,15})?|\.[0-9]{1,15})(?:[eE][-+]?[0-9]{1,2})?)"
 
 # Lengths beyond these are slips: less than a hair, or past the horizon.
 SMALLEST_M, LARGEST_M = 1e-4, 1e6
@@ -29,8 +30,7 @@ _REFUSAL = re.compile(
     r"|no (?:idea|way|answer|match|matching|correspond\w{0,12}|information|such)"
     r"|(?:do|does|did)(?: not|n['’]?t) (?:know|see|exist|find|move"
     r"|appear (?:in the (?:second|other|image|picture|view)|anywhere))"
-    r"|hard to|difficult to|out of view|n/a)(?!\w)",
-    re.IGNORECASE,
+    r"|hard to|difficult to|out of view|n/a)(?!\w)"
 )
 
 
@@ -42,31 +42,35 @@ def answer_part(text: str) -> str | ParseFailure:
     """
     if len(text) > MAX_CHARS:
         return ParseFailure(text, f"longer than {MAX_CHARS} characters")
+    spoken = _without_thinking(text) if "<" in text else text
+    part = " ".join(spoken.replace("\u2212", "-").split())
+    return part if part else ParseFailure(text, "empty")
+
+
+def _without_thinking(text: str) -> str:
+    tags = [(tag[1].lower(), tag.start(), tag.end()) for tag in _TAG.finditer(text)]
+    last_close = max((start for kind, start, _ in tags if kind == "/think"), default=-1)
     kept: list[str] = []
-    start = 0
+    at = 0
     thinking = False
-    closes = [m.start() for m in _TAG.finditer(text) if m[1].lower() == "/think"]
-    last_close = closes[-1] if closes else -1
-    for tag in _TAG.finditer(text):
-        kind = tag[1].lower()
+    for kind, start, end in tags:
         if kind == "think" and not thinking:
-            kept.append(text[start : tag.start()])
+            kept.append(text[at:start])
             thinking = True
         elif kind == "/think":
             if not thinking:
                 kept.clear()
-            thinking, start = False, tag.end()
-        elif kind == "answer" and thinking and tag.start() > last_close:
-            thinking, start = False, tag.start()
+            thinking, at = False, end
+        elif kind == "answer" and thinking and start > last_close:
+            thinking, at = False, start
     if not thinking:
-        kept.append(text[start:])
-    part = " ".join("".join(kept).replace("\u2212", "-").split())
-    return part if part else ParseFailure(text, "empty")
+        kept.append(text[at:])
+    return "".join(kept)
 
 
 def refuses(part: str) -> bool:
     """Whether the answer says in words that there is none."""
-    return _REFUSAL.search(part) is not None
+    return _REFUSAL.search(part.lower()) is not None
 
 
 def length_in_metres(text: str, value_m: float) -> float | ParseFailure:

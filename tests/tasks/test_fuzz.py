@@ -1,0 +1,224 @@
+"""200,000 random and mutated texts through every parser: nothing raised, invented, or slow."""
+
+import random
+import re
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from vlm3.tasks import correspondence, depth, objects, pose
+from vlm3.tasks.base import ParseFailure
+from vlm3.tasks.protocol import PROTOCOLS, Protocol
+
+TEXTS = 200_000
+
+VALID = (
+    "<think> The point is around 2.75 meters away from the camera. </think>\n\n"
+    "<answer> 2.75 </answer>",
+    "The point is around 12.30 meters away from the camera.",
+    "02.75",
+    "The corresponding pixel is (338, 52).",
+    "<think> The door, at (1, 2). </think>\n\n(338.096, 52.013)",
+    "1010 0498",
+    "Rotation angle: 89.7 degrees",
+    "Yaw=+89.6°, Pitch=+2.6°, Roll=+6.1°",
+    "Yaw=-89.6, Pitch=+2.6, Roll=-6.1.",
+    "+089.6 +002.6 -006.1",
+    "The camera moves left, forward, unit vector (-0.69, +0.02, +0.72).",
+    "-0.69 +0.02 +0.72",
+    "Translation distance: 1.98 meters.",
+    "Incorrect, bounding box region (0, 39, 652, 999) is not smaller in size than bounding box "
+    "region (6, 380, 228, 562).",
+    "Yes, region 0 is further from the viewer.",
+    "Region [1] is taller.",
+    "bounding box region (6, 380, 228, 562)",
+    "region 0 and region 1 are 5 feet 3 inches apart.",
+    "It is 45.5 cm wide.",
+    "01.25 m",
+    "Region 1 is roughly at 3 o'clock from region 0.",
+    "03 o'clock",
+    "I cannot tell, image 2 is dark",
+)
+PIECES = (
+    *("<think>", "</think>", "<answer>", "</answer>", "<think><think>", "\n\n", " ", "  ", "\t"),
+    *(
+        "٣",
+        "५",
+        "２",
+        "²",
+        "Ⅷ",
+        "½",
+        "\u2212",
+        "–",
+        "\u00a0",
+        "\u200b",
+        "\x00",
+        "\ud800",
+        "🙂",
+        "§",
+    ),
+    *("nan", "inf", "-inf", "e9", "E+99", "e999", ".", ",", "-", "+", "=", "°", "(", ")", "[", "]"),
+    *(
+        "yaw",
+        "roll=",
+        "meters",
+        "m",
+        "cm",
+        "in",
+        "ft",
+        "o'clock",
+        "yes",
+        "no",
+        "not",
+        "region",
+        "{0}",
+    ),
+    *("9" * 30, "0" * 400, "1e308", "0.0001", "1,234", "12", "7"),
+)
+QUESTIONS = (
+    "How far is region 0 from region 1?",
+    "Is bounding box region (0, 39, 652, 999) smaller than bounding box region (6, 380, 228, 562)?",
+    "Which is taller, region 0 or region 1?",
+    "If you are at region 0, where will you find region 1?",
+    "Tell me about region 0 and region 1.",
+)
+
+
+def mutated(rng: random.Random) -> str:
+    text = rng.choice(VALID)
+    for _ in range(rng.randrange(5)):
+        at = rng.randrange(len(text) + 1)
+        end = min(len(text), at + rng.randrange(12))
+        match rng.randrange(7):
+            case 0:
+                text = text[:at] + text[end:]
+            case 1:
+                text = text[:at] + rng.choice(PIECES) + text[at:]
+            case 2:
+                text = text[:at] + rng.choice(PIECES) + text[end:]
+            case 3:
+                text = text[:at] + text[at:end] * rng.randrange(2, 5) + text[end:]
+            case 4:
+                text = text[:at] + rng.choice(VALID)[rng.randrange(9) :]
+            case 5:
+                text = text.swapcase() if rng.random() < 0.2 else text[:at]
+            case _:
+                text = text[:at] + chr(rng.randrange(0x3000)) + text[end:]
+    return text
+
+
+def made_up(rng: random.Random) -> str:
+    if rng.random() < 0.5:
+        return "".join(rng.choice(PIECES) for _ in range(rng.randrange(12)))
+    alphabet = rng.choice(("0123456789.-+e, ", "(),0123456789 ", "abcdeimnorst 0123456789.'"))
+    return "".join(rng.choices(alphabet, k=rng.randrange(40)))
+
+
+def texts() -> Iterator[str]:
+    rng = random.Random(20260530)
+    for k in range(TEXTS):
+        yield mutated(rng) if k % 4 else made_up(rng)
+
+
+NUMBERS = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
+
+
+def numbers_in(text: str) -> set[float]:
+    return {float(n) for n in NUMBERS.findall(text.replace("\u2212", "-"))}
+
+
+def check_length(text: str, read: Any) -> None:
+    assert isinstance(read, float)
+    assert 1e-4 <= read <= 1e6
+    assert read in numbers_in(text)
+
+
+def check_angle(text: str, read: Any) -> None:
+    assert 0 <= read <= 180
+    assert read in numbers_in(text)
+
+
+def check_pixel(text: str, read: Any) -> None:
+    assert read.shape == (2,)
+    assert (read >= 0).all()
+    assert (read <= 1).all()
+    shown = numbers_in(text)
+    assert any(
+        {float(v) for v in np.round(read * n, 9)} <= {round(s, 9) for s in shown}
+        for n in (1000, 2000)
+    )
+
+
+def check_rotation(text: str, read: Any) -> None:
+    assert read.shape == (3,)
+    assert np.abs(read).max() <= 360
+    assert set(read.tolist()) <= numbers_in(text)
+
+
+def check_direction(text: str, read: Any) -> None:
+    assert read.shape == (3,)
+    assert abs(np.linalg.norm(read) - 1) < 1e-9
+    assert any(c in "123456789" for c in text)
+
+
+def check_objects(text: str, read: Any) -> None:
+    assert isinstance(read, objects.ObjectValue)
+    said = [read.value_m, read.clock_hour, read.yes, read.region]
+    assert sum(v is not None for v in said) == 1
+    assert read.value_m is None or 1e-4 <= read.value_m <= 1e6
+    assert read.clock_hour is None or read.clock_hour in range(1, 13)
+    assert read.region is None or read.region in range(2)
+    low = text.lower()
+    if read.value_m is not None:
+        shown = {abs(n) for n in numbers_in(text) if abs(n) < 1e12}
+        lengths = {n * unit for n in shown for unit in (1.0, 0.01, 0.0254, 0.3048)}
+        feet_inches = {a * 0.3048 + b * 0.0254 for a in shown for b in shown}
+        assert np.isclose(sorted(lengths | feet_inches), read.value_m).any()
+    assert read.clock_hour is None or "clock" in low
+    assert read.region is None or any(c.isdigit() for c in text)
+
+
+Check = Callable[[str, Any], None]
+POSE_CHECKS = {
+    "rotation_angle": check_angle,
+    "rotation": check_rotation,
+    "direction": check_direction,
+    "distance": check_length,
+}
+
+
+def parsers_of(protocol: Protocol) -> Iterator[tuple[Callable[[str], Any], Check]]:
+    size = {"width_px": 1, "height_px": 1}
+    if "depth" in protocol.tasks:
+        yield (lambda text: depth.parse(protocol, text)), check_length
+    if "correspondence" in protocol.tasks:
+        yield (lambda text: correspondence.parse(protocol, text, **size)), check_pixel
+    for c in pose.components(protocol):
+        yield (lambda text, c=c: pose.parse(protocol, c, text)), POSE_CHECKS[c]
+
+
+def test_fuzz() -> None:
+    parsers = [pair for protocol in PROTOCOLS.values() for pair in parsers_of(protocol)]
+    about_objects = [((lambda t, q=q: objects.parse(q, t, 2)), check_objects) for q in QUESTIONS]
+    values = 0
+    slowest_s = 0.0
+    started_s = time.process_time()
+    for k, text in enumerate(texts()):
+        before_s = time.process_time()
+        for parse, check in (*parsers, about_objects[k % len(about_objects)]):
+            read = parse(text)
+            if not isinstance(read, ParseFailure):
+                values += 1
+                check(text, read)
+        slowest_s = max(slowest_s, time.process_time() - before_s)
+    seconds = time.process_time() - started_s
+    readings = TEXTS * (len(parsers) + 1)
+    print(
+        f"{TEXTS} texts, {readings} readings in {seconds:.1f} s, {TEXTS / seconds:.0f} texts/s; "
+        f"{values} values; slowest text {slowest_s * 1e3:.1f} ms"
+    )
+    assert slowest_s < 1.0
+    # The mutations still hold answers, and most are spoilt.
+    assert 0.005 < values / readings < 0.5
