@@ -83,9 +83,7 @@ def test_answers_equal_greedy_search_without_a_cache(
     assert got == [unsplit(checkpoint, images, question) for question in QUESTIONS]
 
 
-def test_pictures_seen_before_change_nothing(
-    checkpoint: Checkpoint, pictures: list[Any]
-) -> None:
+def test_pictures_seen_before_change_nothing(checkpoint: Checkpoint, pictures: list[Any]) -> None:
     """The stock model keeps the M-RoPE offset of the last picture; it must not be used."""
     engine = NaiveEngine(checkpoint)
     alone = {i: answers(checkpoint, [pictures[i]], QUESTIONS) for i in (0, 1)}

@@ -84,7 +84,7 @@ class Predictor:
             InputError: a point that is not two numbers inside the picture.
         """
         self._require("depth", view)
-        xy = _points(xy_px, view)
+        xy = _points(view, xy_px)
         camera = view.camera
         prompts = [
             depth.ask(self.protocol, point, width_px=camera.width_px, height_px=camera.height_px)
@@ -122,7 +122,7 @@ class Predictor:
             InputError: a point that is not two numbers inside the first picture.
         """
         self._require("correspondence", view_a, view_b)
-        xy_a = _points(xy_px, view_a)
+        xy_a = _points(view_a, xy_px)
         a, b = view_a.camera, view_b.camera
         prompts = [
             correspondence.ask(self.protocol, point, width_px=a.width_px, height_px=a.height_px)
@@ -330,7 +330,7 @@ def resolve_protocol(
     return named if f_px is None else named.with_focal(f_px)
 
 
-def _points(xy_px: ArrayLike, view: View) -> Floats:
+def _points(view: View, xy_px: ArrayLike) -> Floats:
     """(n, 2) finite pixels inside the view."""
     points = _numbers("xy_px", xy_px, 2)
     camera = view.camera

@@ -1,0 +1,112 @@
+"""How the command line speaks: errors and warnings in one line, numbers read from options.
+
+Loads nothing but click, so that `--help` is quick. Knows no command.
+"""
+
+import difflib
+import math
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NoReturn, TextIO
+
+import click
+
+from vlm3.errors import Vlm3Error
+
+
+class Group(click.Group):
+    """A click group whose every foreseen failure is one line on stderr and exit code 2.
+
+    Failures that nobody foresaw keep their traceback: it is what a report needs.
+    """
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> NoReturn:
+        """Runs a command line and exits."""
+        options["standalone_mode"] = False
+        try:
+            with one_line_warnings():
+                code = super().main(args, *rest, **options)
+        except click.Abort:
+            _complain("interrupted", code=130)
+        except click.UsageError as error:
+            command = error.ctx.command_path if error.ctx else "vlm3"
+            message = error.format_message().rstrip(".")
+            _complain(f"{message} (see '{command} --help')")
+        except (click.ClickException, Vlm3Error) as error:
+            _complain(error.message if isinstance(error, click.ClickException) else str(error))
+        sys.exit(code if isinstance(code, int) else 0)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Finds the command, or names those there are."""
+        known = self.list_commands(ctx)
+        if args and args[0] not in known and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], known, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            ctx.fail(f"no command {args[0]!r}: {hint}There are {', '.join(known)}")
+        return super().resolve_command(ctx, args)
+
+
+def _complain(message: str, *, code: int = 2) -> NoReturn:
+    click.echo(f"vlm3: error: {' '.join(message.split())}", err=True)
+    sys.exit(code)
+
+
+@contextmanager
+def one_line_warnings() -> Iterator[None]:
+    """vlm3's own warnings in one line each; those that libraries address to programmers, not."""
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if category.__module__.startswith("vlm3."):
+            click.echo(f"vlm3: warning: {' '.join(str(message).split())}", err=True)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.showwarning = show
+        yield
+
+
+@contextmanager
+def held_warnings() -> Iterator[None]:
+    """Keeps warnings back until the block has passed; a block that fails says only why."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for one in caught:
+        warnings.showwarning(one.message, one.category, one.filename, one.lineno)
+
+
+def numbers(form: str) -> Callable[..., tuple[tuple[float, ...], ...]]:
+    """A callback for an option that may be repeated, each time with numbers such as X,Y.
+
+    Args:
+        form: what stands in the help, one name a number.
+    """
+    count = len(form.split(","))
+
+    def read(
+        context: click.Context, option: click.Parameter, values: tuple[str, ...]
+    ) -> tuple[tuple[float, ...], ...]:
+        return tuple(_read_numbers(value, form, count) for value in values)
+
+    return read
+
+
+def _read_numbers(value: str, form: str, count: int) -> tuple[float, ...]:
+    try:
+        found = tuple(float(part) for part in value.split(","))
+    except ValueError:
+        found = ()
+    if len(found) != count or not all(map(math.isfinite, found)):
+        raise click.BadParameter(f"{value!r} is not {form}, {count} numbers with commas between")
+    return found

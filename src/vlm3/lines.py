@@ -1,0 +1,105 @@
+"""Answers as they leave the command line: lines for people, records for programs.
+
+Knows no options and no model.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from vlm3.infer.predict import Predictor
+from vlm3.tasks.base import Answer, DepthAnswer, MatchAnswer, ObjectAnswer, PoseAnswer
+from vlm3.tasks.pose import direction_words
+from vlm3.view import View
+
+# Of these fields a record holds the one value of its point.
+_PER_POINT = ("xy_px", "xy_a_px", "distance_m", "depth_z_m", "parsed", "raw_text", "prompt")
+_CAMERA = ("fx_px", "fy_px", "cx_px", "cy_px", "width_px", "height_px")
+_ORIGINS = {"exif": "from EXIF", "fov": "from the field of view"}
+_LONGEST_RAW = 60
+
+
+def records(
+    answer: Answer, predictor: Predictor, views: Sequence[View]
+) -> Iterator[dict[str, Any]]:
+    """Flat records with the answer's own field names; depth and match give one a point.
+
+    Each also says `model`, `images` and `cameras` (pixels; where they came from is `intrinsics`).
+    """
+    record = {
+        **answer.to_json(),
+        "model": predictor.engine.name,
+        "images": [view.path for view in views],
+        "cameras": [{name: getattr(view.camera, name) for name in _CAMERA} for view in views],
+    }
+    if not isinstance(answer, DepthAnswer | MatchAnswer):
+        yield record
+        return
+    for i in range(len(answer.parsed)):
+        yield {key: value[i] if key in _PER_POINT else value for key, value in record.items()}
+
+
+def lines(answer: Answer, predictor: Predictor, views: Sequence[View]) -> Iterator[str]:
+    """What was asked of which picture, and the answer with its units."""
+    for view in views:
+        camera = view.camera
+        yield (
+            f"{view.path}: {camera.width_px}x{camera.height_px} px, focal length "
+            f"{camera.fx_px:.0f} px ({_ORIGINS.get(view.intrinsics, view.intrinsics)})"
+        )
+    yield f"model {predictor.engine.name}, protocol {answer.protocol}"
+    match answer:
+        case DepthAnswer():
+            yield from _depth_lines(answer)
+        case MatchAnswer():
+            yield from _match_lines(answer)
+        case PoseAnswer():
+            yield from _pose_lines(answer)
+        case ObjectAnswer():
+            yield from _object_lines(answer)
+
+
+def _depth_lines(answer: DepthAnswer) -> Iterator[str]:
+    yield f"{'x':>8} {'y':>8} {'distance':>11} {'depth z':>11}"
+    for i, (x, y) in enumerate(answer.xy_px):
+        found = f"{answer.distance_m[i]:9.2f} m {answer.depth_z_m[i]:9.2f} m"
+        yield f"{x:8.1f} {y:8.1f} {found if answer.parsed[i] else _unread(answer.raw_text[i])}"
+
+
+def _match_lines(answer: MatchAnswer) -> Iterator[str]:
+    yield f"{'x in A':>8} {'y in A':>8} {'x in B':>11} {'y in B':>8}"
+    for i, (x, y) in enumerate(answer.xy_a_px):
+        found = f"{answer.xy_px[i, 0]:11.1f} {answer.xy_px[i, 1]:8.1f}"
+        yield f"{x:8.1f} {y:8.1f} {found if answer.parsed[i] else _unread(answer.raw_text[i])}"
+
+
+def _pose_lines(answer: PoseAnswer) -> Iterator[str]:
+    found: dict[str, str] = {}
+    if answer.yaw_pitch_roll_deg is not None:
+        yaw, pitch, roll = answer.yaw_pitch_roll_deg
+        found["rotation"] = f"yaw {yaw:+z.1f}, pitch {pitch:+z.1f}, roll {roll:+z.1f} degrees"
+    if answer.direction is not None:
+        x, y, z = answer.direction
+        words = direction_words(answer.direction)
+        found["direction"] = f"{words} ({x:+z.2f}, {y:+z.2f}, {z:+z.2f})"
+    if answer.distance_m is not None:
+        found["distance"] = f"{answer.distance_m:.2f} m"
+    for part, raw_text in answer.raw_text.items():
+        value = found.get(part, raw_text) if answer.parsed[part] else _unread(raw_text)
+        yield f"{part.replace('_', ' '):<14} {value.strip()}"
+
+
+def _object_lines(answer: ObjectAnswer) -> Iterator[str]:
+    yield answer.text or _unread(answer.raw_text).strip()
+    if answer.value_m is not None:
+        yield f"= {answer.value_m:.2f} m"
+    elif answer.clock_hour is not None:
+        yield f"= {answer.clock_hour} o'clock"
+    elif answer.yes is not None:
+        yield f"= {'yes' if answer.yes else 'no'}"
+    elif answer.region is not None:
+        yield f"= {{{answer.region}}}"
+
+
+def _unread(raw_text: str) -> str:
+    short = raw_text if len(raw_text) <= _LONGEST_RAW else raw_text[: _LONGEST_RAW - 3] + "..."
+    return f"  not understood: {short!r}"
