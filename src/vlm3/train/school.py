@@ -4,7 +4,7 @@ Every lesson is a function of (seed, split, step, place in the batch): nothing i
 restarted run is shown what it would have been shown.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 import numpy as np
@@ -14,25 +14,29 @@ from vlm3.tasks.base import QA
 from vlm3.tasks.protocol import Protocol
 from vlm3.train.batch import Lesson
 from vlm3.train.pointing import COLORS, QUESTION, color_lesson, matching_lesson
+from vlm3.worlds import labels, sample_pair, sample_view
 
 Kind = Literal["color", "matching", "view", "pair"]
 
 _POINTING: dict[Kind, float] = {"color": 1.0}
-_WORLDS: dict[Kind, float] = {"color": 0.05, "matching": 0.10, "view": 0.45, "pair": 0.40}
+_WORLDS: dict[Kind, float] = {"color": 0.05, "matching": 0.10, "view": 0.60, "pair": 0.25}
 _OBJECT_SENTENCES = (
-    "Is region 0 above region 1? Is region 0 below region 1? yes no",
-    "Is region 0 to the left of region 1? Is region 0 to the right of region 1?",
-    "Is region 0 bigger than region 1? Is region 0 smaller than region 1?",
-    "Is region 0 taller than region 1? Is region 0 shorter than region 1?",
-    "Is region 0 wider than region 1? Is region 0 thinner than region 1?",
-    "Is region 0 behind region 1? Is region 0 in front of region 1? closer to the camera",
-    "Which is taller, region 0 or region 1? Which is more to the left? Who Between",
-    "How wide is region 0? How tall is region 0? What is the width of region 0?",
-    "What is the height of region 0? How far apart are region 0 and region 1?",
-    "How far is region 0 from region 1 horizontally, vertically? How much distance",
-    "What is the distance between region 0 and region 1? In which direction is region 1",
-    "Does region 0 have a larger size, a greater width, a greater height, compared to region 1?",
-    "If you are at region 0, at what clock position is region 1? 03 o'clock 01.25 m cm ft",
+    "Is region 0 to the left of region 1? Is region 0 to the right of region 1? yes no",
+    "Would you say that region 0 is below region 1? above behind in front of",
+    "Does region 0 appear bigger than region 1, seen from here? smaller than taller than",
+    "Is region 0 shorter than region 1? wider than thinner than",
+    "Which lies further to the left, region 0 or region 1? further to the right",
+    "Which of region 0 and region 1 is placed lower? placed higher",
+    "Which is nearer to the camera, region 0 or region 1? Which is further from the camera",
+    "Which is bigger, region 0 or region 1? Which is taller wider thinner shorter smaller",
+    "How far is region 0 from region 1? What is the distance between region 0 and region 1?",
+    "How far apart are region 0 and region 1 horizontally? vertically?",
+    "What is the horizontal distance between region 0 and region 1?",
+    "What is the vertical distance from region 0 to region 1?",
+    "How wide is region 0? What is the width of region 0?",
+    "How tall is region 0? What is the height of region 0?",
+    "Standing at region 0 and facing away from the camera, at which hour of the clock is region 1?",
+    "If you are at region 0, in which clock direction do you find region 1? 03 o'clock 01.25 m",
     "Regions x1 y1 x2 y2, each in [0, 2000): 0010 0039 0652 0999; 0006 0380 0228 0562",
 )
 """The words of questions about objects."""
@@ -40,7 +44,6 @@ _OBJECT_SENTENCES = (
 _ROOM_SHARE = 0.75
 """Rooms among the worlds: they cost less to render, and are what most first photos show."""
 
-_FARTHEST_M = 99.0
 # Shapes of view in pixels at 125 px focal length: 3:2, 4:3, wide and tall, 50 to 85 degrees.
 _SIZES = ((160, 128), (144, 112), (144, 96), (176, 128), (128, 144), (224, 80), (192, 112))
 _SIZE_WEIGHTS = (0.25, 0.25, 0.2, 0.1, 0.05, 0.05, 0.1)
@@ -104,8 +107,6 @@ class School:
         return Lesson((first, second), _unique(qas))
 
     def _view(self, rng: np.random.Generator, index: int, width_px: int, height_px: int) -> Lesson:
-        from vlm3.worlds import sample_view
-
         frame = sample_view(
             self.seed,
             index,
@@ -115,12 +116,11 @@ class School:
             split=self.split,
             kind="room" if rng.random() < _ROOM_SHARE else "street",
         )
-        qas = self._depth_qas(rng, frame.distance_m, 16)
+        qas = labels.depth_qas(frame, self.protocol, 16, rng)
+        qas += labels.object_qas(frame, self.protocol, 3, rng)
         return Lesson((frame.image,), _unique(qas))
 
     def _pair(self, rng: np.random.Generator, index: int, width_px: int, height_px: int) -> Lesson:
-        from vlm3.worlds import sample_pair
-
         pair = sample_pair(
             self.seed,
             index,
@@ -130,48 +130,12 @@ class School:
             split=self.split,
             kind="room" if rng.random() < _ROOM_SHARE else "street",
         )
-        size = {"width_px": width_px, "height_px": height_px}
-        qas = [
-            QA(
-                "correspondence",
-                correspondence.ask(self.protocol, xy1, **size),
-                correspondence.answer(self.protocol, xy2, **size),
-            )
-            for xy1, xy2 in zip(*pair.matches(12, rng), strict=True)
-        ]
-        qas += [
-            QA(
-                "pose",
-                pose.ask(self.protocol, component),
-                pose.answer(self.protocol, component, pair.cam1_from_cam2),
-            )
-            for component in pose.components(self.protocol)
-        ]
+        qas = labels.match_qas(pair, self.protocol, 12, rng)
+        qas += labels.pose_qas(pair, self.protocol)
         return Lesson((pair.frame1.image, pair.frame2.image), _unique(qas))
 
-    def _depth_qas(
-        self, rng: np.random.Generator, distance_m: "np.typing.NDArray[np.float32]", count: int
-    ) -> list[QA]:
-        height_px, width_px = distance_m.shape
-        columns = rng.integers(0, width_px, count)
-        rows = rng.integers(0, height_px, count)
-        return [
-            QA(
-                "depth",
-                depth.ask(
-                    self.protocol,
-                    np.array([column + 0.5, row + 0.5]),
-                    width_px=width_px,
-                    height_px=height_px,
-                ),
-                depth.answer(self.protocol, float(distance_m[row, column])),
-            )
-            for column, row in zip(columns, rows, strict=True)
-            if 0.05 < distance_m[row, column] < _FARTHEST_M
-        ]
 
-
-def _unique(qas: list[QA]) -> tuple[QA, ...]:
+def _unique(qas: Iterable[QA]) -> tuple[QA, ...]:
     """One answer a question: what is asked twice is kept once."""
     return tuple({qa.question: qa for qa in qas}.values())
 
@@ -183,8 +147,6 @@ def sentences(protocol: Protocol) -> Iterator[str]:
     for _ in range(200):
         x, y = rng.uniform(0, 128, 2)
         point = np.array([x, y])
-        yield "user"
-        yield "assistant"
         yield depth.ask(protocol, point, **size)
         yield correspondence.ask(protocol, point, **size)
         yield QUESTION.format(x=int(x), y=int(y))
