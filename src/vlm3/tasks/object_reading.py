@@ -36,7 +36,7 @@ class ObjectValue:
     region: int | None = None
 
 
-Kind = Literal["length", "agreement", "clock", "choice"]
+_Kind = Literal["length", "agreement", "clock", "choice"]
 
 
 def parse(
@@ -55,7 +55,7 @@ def parse(
     if isinstance(part, ParseFailure):
         return part
     asked_text, asked_mentions = _regions(question)
-    boxes: list[Box]
+    boxes: list[_Box]
     if boxes_norm is None:
         boxes = list(dict.fromkeys(m for m in asked_mentions if isinstance(m, tuple)))
     else:
@@ -76,7 +76,7 @@ def parse(
     return ParseFailure(text, reason if kind else "no length, hour, yes, no or region")
 
 
-Box = tuple[float, float, float, float]
+_Box = tuple[float, float, float, float]
 _NUM = r"[0-9]{1,5}(?:\.[0-9]{1,6})?"
 _REGION = re.compile(
     rf"\( ?({_NUM}) ?, ?({_NUM}) ?, ?({_NUM}) ?, ?({_NUM}) ?\)"
@@ -94,9 +94,9 @@ class _Said:
     regions: tuple[int | None, ...]
 
 
-def _regions(text: str) -> tuple[str, list[int | Box]]:
+def _regions(text: str) -> tuple[str, list[int | _Box]]:
     """The text with a mark for each region it names, and the regions: an index or a box each."""
-    mentions: list[int | Box] = []
+    mentions: list[int | _Box] = []
 
     def mark(found: re.Match[str]) -> str:
         mentions.append(int(found[5]) if found[5] else _box(found.groups()[:4]))
@@ -106,12 +106,12 @@ def _regions(text: str) -> tuple[str, list[int | Box]]:
     return " ".join(marked.split()), mentions
 
 
-def _box(values: Sequence[str | float]) -> Box:
+def _box(values: Sequence[str | float]) -> _Box:
     x1, y1, x2, y2 = map(float, values)
     return x1, y1, x2, y2
 
 
-def _index(mention: int | Box, boxes: Sequence[Box], n_regions: int) -> int | None:
+def _index(mention: int | _Box, boxes: Sequence[_Box], n_regions: int) -> int | None:
     """Which region is meant; by its box, the nearest, if it is nearer by half than any other."""
     if isinstance(mention, int):
         return mention if mention < n_regions else None
@@ -136,7 +136,7 @@ _LENGTH = re.compile(
     r"\b(?:distance|width|height|length|depth|size|gap|measure\w{0,6}|apart|met(?:er|re)s?|feet"
     r"|inch(?:es)?|cm)\b"
 )
-_KINDS: tuple[tuple[re.Pattern[str], Kind], ...] = (
+_KINDS: tuple[tuple[re.Pattern[str], _Kind], ...] = (
     (_HOW, "length"),
     (_AGREE, "agreement"),
     (_CLOCK, "clock"),
@@ -145,7 +145,7 @@ _KINDS: tuple[tuple[re.Pattern[str], Kind], ...] = (
 )
 
 
-def _kind(question: str) -> Kind | None:
+def _kind(question: str) -> _Kind | None:
     """What the question wants; None where its words do not say."""
     return next((kind for pattern, kind in _KINDS if pattern.search(question)), None)
 
@@ -218,7 +218,9 @@ _SIDES = tuple(
 _NOT = re.compile(r"\b(?:not|never|nor)\b|n't\b")
 
 _YES, _NO = r"yes|yeah|indeed|correct|true|affirmative", r"no|nope|incorrect|false|negative"
-_STOP = r"(?= ?(?:[.,;:!]|\Z)| (?:it|they|that|this|the|there|you|region|bounding|§)(?!\w))"
+_STOP = (
+    r"(?= ?(?:[.,;:!]|\Z)| (?:it|they|that|this|the|there|you|(?:bounding box region )?§)(?!\w))"
+)
 _OPENER = re.compile(rf"\A(?:(?:that|it)(?: is|'s) )?(?:(?P<yes>{_YES})|(?P<no>{_NO})){_STOP}")
 _CORRECTION = re.compile(rf"\A(?:actually|in fact){_STOP}[ ,:]{{0,3}}")
 _BUT = r"\A[ .,;:!]{0,3}(?:and |or |but )?"
@@ -283,7 +285,7 @@ def _read_choice(asked: _Said, said: _Said) -> ObjectValue | str:
     return ObjectValue(region=region)
 
 
-_READERS: dict[Kind, Callable[[_Said, _Said], ObjectValue | str]] = {
+_READERS: dict[_Kind, Callable[[_Said, _Said], ObjectValue | str]] = {
     "agreement": _read_agreement,
     "clock": _read_clock,
     "length": _read_length,
