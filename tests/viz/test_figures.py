@@ -117,7 +117,7 @@ def test_the_object_figure_says_question_answer_and_names_regions(
 ) -> None:
     text = save_figure(drawn["objects"](), tmp_path / "a.svg").read_text()
     assert "How wide is A?" in text
-    assert "Which is closer to the camera, B or A?" in text
+    assert "Which is nearer to the camera, B or A?" in text
     assert "region 1 (A)" in text
     assert "not parsed" in text
     assert "<script" not in text

@@ -101,8 +101,8 @@ def _draw_matches(
                 zorder=3,
                 path_effects=style.outlined(2.4, style.INK),
             )
-            for width, ink in ((4.4, style.INK), (2.4, color)):
-                over.plot(*true[i], marker="x", ms=8, mew=width, color=ink, zorder=6)
+            for width, ink in ((3.8, style.INK), (2.0, color)):
+                over.plot(*true[i], marker="x", ms=10, mew=width, color=ink, zorder=6)
         if parsed:
             over.plot(
                 *np.stack([asked[i], found[i]]).T,

@@ -67,7 +67,7 @@ def depth_evidence(
                 raw_text=answer.raw_text[i],
                 value=f"{value:.2f} m" if parsed else None,
                 truth=None if truth is None else f"{truth:.2f} m",
-                error=f"{(value - truth) / truth:+.0%}" if parsed and truth else None,
+                error=f"{(value - truth) / truth:+z.0%}" if parsed and truth else None,
                 good=good,
             )
         )
@@ -123,7 +123,7 @@ def object_evidence(answer: ObjectAnswer, what: str, truth: ObjectTruth | None =
     if truth is not None:
         good = answer.parsed and _object_good(given, truth)
         if answer.parsed and given.value_m is not None and truth.value_m:
-            error = f"{(given.value_m - truth.value_m) / truth.value_m:+.0%}"
+            error = f"{(given.value_m - truth.value_m) / truth.value_m:+z.0%}"
     return Evidence(
         what=what,
         prompt=answer.prompt,
@@ -147,7 +147,7 @@ def pose_errors(answer: PoseAnswer, truth: RelativePose | None) -> dict[str, str
         apart_deg = direction_error_deg(answer.direction, truth.direction, sign_free=False)
         errors["direction"] = f"{float(apart_deg):.1f}°"
     if answer.distance_m is not None and truth.distance_m > 0:
-        errors["distance"] = f"{(answer.distance_m - truth.distance_m) / truth.distance_m:+.0%}"
+        errors["distance"] = f"{(answer.distance_m - truth.distance_m) / truth.distance_m:+z.0%}"
     return errors
 
 

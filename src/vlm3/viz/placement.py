@@ -67,8 +67,8 @@ def _overlap(places: Array, size: Array, centres: Array, sizes: Array) -> Array:
 
 
 def _outside(places: Array, size: Array, bounds: ArrayLike) -> Array:
-    """How far a label leaves the bounds, in its own size, weighted likewise."""
+    """How far a label leaves the bounds, in its own size; worse than any overlap."""
     least, most = np.reshape(bounds, (2, 2))
     low = least - (places - size / 2)
     high = (places + size / 2) - most
-    return np.asarray(100 * (np.clip(low, 0, None) + np.clip(high, 0, None)) @ (1 / size))
+    return np.asarray(1e6 * (np.clip(low, 0, None) + np.clip(high, 0, None)) @ (1 / size))
