@@ -4,6 +4,7 @@ Holds no looks and no sampling; one `Renderer` serves any number of views of its
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,14 @@ class Buffers:
     distance_m: NDArray[np.float32]
     face: NDArray[np.int32]
     normal: NDArray[np.float32]
+
+
+@lru_cache(maxsize=4)
+def pixel_rays(camera: Camera) -> Floats:
+    """(H, W, 3) unit rays of the pixel centres, camera axes."""
+    columns = np.arange(camera.width_px) + 0.5
+    rows = np.arange(camera.height_px) + 0.5
+    return camera.unproject(np.stack(np.meshgrid(columns, rows), -1))
 
 
 class Renderer:
@@ -81,8 +90,7 @@ class Renderer:
     def render(self, camera: Camera, world_from_cam: Floats) -> Buffers:
         """Render one view; the rays are the camera's own, distortion included."""
         height, width = camera.height_px, camera.width_px
-        columns, rows = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
-        rays = camera.unproject(np.stack([columns, rows], -1)).astype(np.float32)
+        rays = pixel_rays(camera).astype(np.float32)
         pose = (wp.mat33(*world_from_cam[:3, :3].ravel()), wp.vec3(*world_from_cam[:3, 3]))
         angle = 1.0 / float(np.sqrt(camera.fx_px * camera.fy_px))
         shape = (height, width)

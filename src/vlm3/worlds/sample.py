@@ -16,7 +16,7 @@ from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import RelativePose, invert, relative_pose, transform_points
 from vlm3.worlds import cameras, looks
 from vlm3.worlds.mesh import yaw_matrix
-from vlm3.worlds.render import Renderer
+from vlm3.worlds.render import Renderer, pixel_rays
 from vlm3.worlds.rooms import make_room
 from vlm3.worlds.scene import Scene, SceneObject
 from vlm3.worlds.streets import make_street
@@ -130,7 +130,7 @@ class World:
     ) -> Frame:
         """Render one view; `rng` draws the look, `plain` leaves noise, blur and JPEG out."""
         buffers = self.renderer.render(camera, world_from_cam)
-        rays = _rays(camera)
+        rays = pixel_rays(camera)
         mesh = self.scene.mesh
         hit = buffers.face >= 0
         instance = np.where(hit, mesh.instance[np.maximum(buffers.face, 0)], 0).astype(np.int32)
@@ -254,7 +254,7 @@ class World:
         counts = np.bincount(instance.ravel(), minlength=len(self.scene.objects) + 1)
         if not (counts[1:] >= _MIN_VISIBLE_PX).any():
             return ()
-        rays = _coarse_rays(camera, 64, 48)
+        rays = _coarse_rays(camera, 40, 30)
         hits = self.renderer.pierce(world_from_cam[:3, 3], rays @ world_from_cam[:3, :3].T)
         size = len(self.scene.objects) + 2
         first = np.bincount(hits[:, 0] + 1, minlength=size)
@@ -300,7 +300,7 @@ class Pair:
         frame1, frame2 = self.frame1, self.frame2
         height, width = frame1.distance_m.shape
         order = rng.permutation(height * width)
-        rays = _rays(frame1.camera).reshape(-1, 3)
+        rays = pixel_rays(frame1.camera).reshape(-1, 3)
         cam2_from_world = invert(frame2.world_from_cam)
         found1, found2, total = [], [], 0
         for start in range(0, len(order), 4 * n + 64):
@@ -358,14 +358,6 @@ def sample_pair(
 
 def _world(seed: int, index: int, address: dict[str, Any]) -> World:
     return World(seed, index, **address)
-
-
-@lru_cache(maxsize=4)
-def _rays(camera: Camera) -> Floats:
-    """(H, W, 3) unit rays of the pixel centres."""
-    columns = np.arange(camera.width_px) + 0.5
-    rows = np.arange(camera.height_px) + 0.5
-    return camera.unproject(np.stack(np.meshgrid(columns, rows), -1))
 
 
 @lru_cache(maxsize=16)

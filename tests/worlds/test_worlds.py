@@ -1,0 +1,206 @@
+"""Determinism, splits, statistics, questions, shards and commands of worlds."""
+
+import io
+import json
+import pickle
+import subprocess
+import sys
+import tarfile
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+pytest.importorskip("warp")
+
+from vlm3.errors import InputError
+from vlm3.geometry.camera import Camera
+from vlm3.tasks import correspondence, depth, objects, pose
+from vlm3.tasks.protocol import get_protocol
+from vlm3.worlds import sample_pair, sample_view
+from vlm3.worlds.commands import worlds as command
+from vlm3.worlds.labels import depth_qas, match_qas, object_qa, object_qas, pose_qas
+from vlm3.worlds.questions import CATEGORIES, object_questions
+from vlm3.worlds.render import pixel_rays
+from vlm3.worlds.sample import World
+
+SIZE = {"width_px": 64, "height_px": 48}
+
+
+def fingerprint(frame):
+    return [frame.image, frame.distance_m, frame.instance, frame.normal, frame.world_from_cam]
+
+
+def test_order_does_not_matter():
+    forward = [fingerprint(sample_view(3, i, f_px=50.0, **SIZE)) for i in (0, 1, 2)]
+    backward = [fingerprint(sample_view(3, i, f_px=50.0, **SIZE)) for i in (2, 1, 0)][::-1]
+    for one, two in zip(forward, backward, strict=True):
+        for a, b in zip(one, two, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_another_process_makes_the_same_world(tmp_path):
+    here = sample_view(4, 7, f_px=50.0, **SIZE)
+    out = tmp_path / "there.npz"
+    code = (
+        "import sys, numpy as np; from vlm3.worlds import sample_view; "
+        "f = sample_view(4, 7, f_px=50.0, width_px=64, height_px=48); "
+        "np.savez(sys.argv[1], image=f.image, distance=f.distance_m, instance=f.instance)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(out)], check=True)
+    there = np.load(out)
+    np.testing.assert_array_equal(there["image"], here.image)
+    np.testing.assert_array_equal(there["distance"], here.distance_m)
+    np.testing.assert_array_equal(there["instance"], here.instance)
+
+
+def test_worlds_pickle_as_their_address():
+    world = World(2, 9, kind="room")
+    data = pickle.dumps(world)
+    assert len(data) < 2000
+    again = pickle.loads(data)
+    np.testing.assert_array_equal(again.scene.mesh.vertices, world.scene.mesh.vertices)
+
+
+def test_splits_and_seeds_differ():
+    one = World(0, 0, kind="room")
+    for other in (World(1, 0, kind="room"), World(0, 0, kind="room", split="heldout")):
+        assert one.scene.mesh.vertices.shape != other.scene.mesh.vertices.shape
+
+
+def test_bad_addresses_are_refused():
+    for kwargs in ({"split": "test"}, {"kind": "forest"}):
+        with pytest.raises(InputError, match="choose"):
+            World(0, 0, **kwargs)
+    with pytest.raises(InputError, match="0 or more"):
+        World(0, -1)
+
+
+def test_asked_focal_length_is_kept():
+    frame = sample_view(0, 1, f_px=70.0, **SIZE)
+    assert frame.camera == Camera(70, 70, 32, 24, 64, 48)
+    free = [sample_view(0, i, **SIZE).camera.fov_deg[0] for i in range(4)]
+    assert all(38 < f < 112 for f in free)
+    assert len(set(free)) == 4
+
+
+def test_constant_answer_is_as_good_as_on_real_rooms():
+    """iBims-1: p5, median, p95 of distance 1.4, 2.95, 8.5 m; best constant 0.365."""
+    camera = Camera(70, 70, 40, 30, 80, 60)
+    rays = pixel_rays(camera).reshape(-1, 3)
+    parts = []
+    for index in range(60):
+        world = World(11, index, split="heldout", kind="room")
+        at = world.pose(world.rng(1), camera)
+        found, _ = world.renderer.cast(at[:3, 3], rays @ at[:3, :3].T)
+        parts.append(np.random.default_rng(index).choice(found[np.isfinite(found)], 100))
+    pooled = np.concatenate(parts)
+    tried = np.exp(np.linspace(np.log(0.5), np.log(20), 200))
+    best = max((np.maximum(pooled / c, c / pooled) < 1.25).mean() for c in tried)
+    assert 0.25 < best < 0.45
+    low, middle, high = np.quantile(pooled, [0.05, 0.5, 0.95])
+    assert 0.8 < low < 1.8
+    assert 2.2 < middle < 3.8
+    assert 5 < high < 12
+
+
+@pytest.fixture(scope="module")
+def questions():
+    found = []
+    for index in range(50):
+        frame = sample_view(6, index, width_px=96, height_px=72, f_px=80.0)
+        found += object_questions(frame, np.random.default_rng(index), 40)
+    return found
+
+
+def test_every_category_is_asked(questions):
+    assert {q.category for q in questions} == set(CATEGORIES)
+
+
+def test_answers_are_balanced(questions):
+    """A coin decides each answer, so the share of yes and of the first region is about half."""
+    for name in ("yes", "region"):
+        values = [bool(getattr(q, name)) for q in questions if getattr(q, name) is not None]
+        assert len(values) > 300
+        assert 0.45 < np.mean(values) < 0.55
+
+
+def test_questions_say_what_is_true():
+    """Answers recomputed from boxes and sizes alone, for predicates whose words say enough."""
+    checked = 0
+    for index in range(20):
+        frame = sample_view(8, index, width_px=96, height_px=72, f_px=80.0)
+        by_box = {o.box_xyxy_px: o for o in frame.objects}
+        for q in object_questions(frame, np.random.default_rng(1), 30):
+            things = [by_box[b] for b in q.boxes_xyxy_px]
+            if q.category == "width":
+                assert q.value_m == things[0].size_wdh_m[0]
+            elif q.category == "height":
+                assert q.value_m == things[0].size_wdh_m[2]
+            elif q.category == "direct_distance":
+                expected = np.linalg.norm(things[0].center_m - things[1].center_m)
+                assert abs(q.value_m - expected) < 1e-9
+            elif q.form == "predicate" and q.category == "tall_short":
+                taller = things[0].size_wdh_m[2] > things[1].size_wdh_m[2]
+                assert q.yes == (taller if "taller" in q.question else not taller)
+            elif q.form == "predicate" and q.category == "below_above":
+                below = things[0].center_m[2] < things[1].center_m[2]
+                assert q.yes == (below if "below" in q.question else not below)
+            elif q.form == "predicate" and q.category == "left_right":
+                right = frame.world_from_cam[:3, 0] * [1, 1, 0]
+                left = (things[0].center_m - things[1].center_m) @ right < 0
+                if abs((things[0].center_m - things[1].center_m) @ right) > 0.3:
+                    assert q.yes == (left if "left" in q.question else not left)
+            else:
+                continue
+            checked += 1
+    assert checked > 40
+
+
+def test_labels_parse_back():
+    protocol = get_protocol("joint")
+    pair = sample_pair(1, 2, f_px=50.0, kind="room", **SIZE)
+    frame, rng = pair.frame1, np.random.default_rng(0)
+    for qa in depth_qas(frame, protocol, 5, rng):
+        assert depth.parse(protocol, qa.answer) > 0
+    for qa in match_qas(pair, protocol, 5, rng):
+        assert np.isfinite(correspondence.parse(protocol, qa.answer, **SIZE)).all()
+    assert {len(pose_qas(pair, protocol))} == {3}
+    for qa, part in zip(pose_qas(pair, protocol), ("rotation", "direction", "distance"), strict=True):
+        assert pose.parse(protocol, part, qa.answer) is not None
+    for q in object_questions(frame, rng, 12):
+        qa = object_qa(frame, protocol, q)
+        value = objects.parse(qa.question, qa.answer, len(q.boxes_xyxy_px))
+        said = (value.yes, value.region, value.clock_hour)
+        assert said == (q.yes, q.region, q.clock_hour)
+    assert object_qas(frame, get_protocol("release-object"), 3, rng, sentences=True)
+
+
+def test_shards_resume_and_hold_the_truth(tmp_path):
+    run = CliRunner().invoke
+    arguments = ["render", "-o", str(tmp_path), "--count", "3", "--size", "64x48", "--seed", "5"]
+    assert run(command, arguments).exit_code == 0
+    (shard,) = tmp_path.glob("*.tar")
+    first = shard.read_bytes()
+    stamp = shard.stat().st_mtime_ns
+    assert run(command, arguments).exit_code == 0
+    assert shard.stat().st_mtime_ns == stamp
+    shard.unlink()
+    assert run(command, arguments).exit_code == 0
+    assert shard.read_bytes() == first
+    with tarfile.open(shard) as tar:
+        names = tar.getnames()
+        record = json.load(tar.extractfile(names[1]))
+        truth = np.load(io.BytesIO(tar.extractfile(names[2]).read()))
+    assert [n.split(".")[1] for n in names[:3]] == ["jpg", "json", "npz"]
+    assert truth["distance_m"].shape == (48, 64)
+    assert {"camera", "world_from_cam", "objects", "questions"} <= set(record)
+    other = run(command, [*arguments[:-1], "6"])
+    assert isinstance(other.exception, InputError)
+
+
+def test_contact_sheet(tmp_path):
+    out = tmp_path / "sheet.png"
+    result = CliRunner().invoke(command, ["look", "-o", str(out), "--count", "2", "--size", "64x48"])
+    assert result.exit_code == 0
+    assert out.stat().st_size > 1000
