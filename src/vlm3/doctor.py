@@ -28,7 +28,7 @@ _EXTRAS = {
     "train": "training",
     "vllm": "serving with vLLM on a GPU",
 }
-_MANY_DETAILS = 160
+_LONGEST_REASON = 160
 
 
 @dataclass(frozen=True)
@@ -55,25 +55,29 @@ class Finding:
 def examine() -> Iterator[Finding]:
     """Looks at everything, quick checks first, and yields each finding as it is made."""
     yield _python()
-    yield from _guarded("torch", _torch)
+    yield from _guarded("torch", _torch, "pip install --force-reinstall torch")
     for package in ("transformers", "numpy", "pillow", "safetensors"):
         yield _package(package)
-    yield from _guarded("torchvision", _torchvision)
+    yield from _guarded("torchvision", _torchvision, "pip uninstall torchvision")
     yield from _extras()
-    yield from _guarded("model nano", _nano)
+    yield from _guarded(
+        "model nano",
+        _nano,
+        "mend what is broken above; if nothing is, pip install --force-reinstall vlm3",
+    )
 
 
-def _guarded(subject: str, check: Callable[[], Finding]) -> Iterator[Finding]:
+def _guarded(subject: str, check: Callable[[], Finding], cure: str) -> Iterator[Finding]:
     """A check whose failure is itself a finding, whatever it is."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield check()
     except Vlm3Error as error:
-        yield Finding(subject, "broken", str(error))
+        yield Finding(subject, "broken", str(error), cure)
     except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:_MANY_DETAILS]
-        yield Finding(subject, "broken", reason, "pip install --force-reinstall vlm3")
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        yield Finding(subject, "broken", reason[:_LONGEST_REASON], cure)
 
 
 def _python() -> Finding:
