@@ -86,7 +86,7 @@ def test_answers_are_json_lines_with_truth_and_prompts(tmp_path: Path) -> None:
 
 def test_works_when_nothing_can_be_parsed(tmp_path: Path) -> None:
     lines: list[str] = []
-    text = "<b>I cannot tell</b> & $x_{"
+    text = "<b>I cannot tell</b> & $x_{ \ud800"
     paths = demo.run(tmp_path, predictor=predictor(text), echo=lines.append)
     assert {path.name for path in tmp_path.iterdir()} == FILES
     assert "not parsed" in "\n".join(lines)

@@ -128,7 +128,7 @@ def run(
         _report(example, done, paths, [*_notes(model), *left_out], facts), folder / REPORT
     )
     paths["answers"] = _write_answers(done, folder / ANSWERS, model)
-    for line in [*_summary(done), *_notes(model), *left_out, "", *_where(paths)]:
+    for line in [*_summary(done), *_apart(_notes(model)), *_apart(left_out), *_where(paths)]:
         echo(line)
     return paths
 
@@ -298,7 +298,7 @@ def _write_answers(done: Sequence[_Done], path: Path, model: str) -> Path:
         for answer, truth in one.answers
     ]
     try:
-        path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", errors="replace")
     except OSError as error:
         raise InputError(f"cannot write {path} ({error.strerror}): name another folder") from error
     return path
@@ -320,7 +320,7 @@ def _summary(done: Sequence[_Done]) -> list[str]:
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
-    ] + [""]
+    ]
 
 
 def _verdict(line: Evidence) -> str:
@@ -330,4 +330,8 @@ def _verdict(line: Evidence) -> str:
 
 
 def _where(paths: dict[str, Path]) -> list[str]:
-    return ["written:", *(f"  {path}" for path in paths.values())]
+    return ["", "written:", *(f"  {path}" for path in paths.values())]
+
+
+def _apart(lines: Sequence[str]) -> list[str]:
+    return ["", *lines] if lines else []

@@ -63,7 +63,7 @@ def write_report(report: Report, path: str | PathLike[str]) -> Path:
     target = Path(path)
     text = render_report(report)
     try:
-        target.write_text(text, encoding="utf-8")
+        target.write_text(text, encoding="utf-8", errors="replace")
     except OSError as error:
         raise InputError(
             f"cannot write {target} ({error.strerror}): choose another folder"
