@@ -21,6 +21,7 @@ from vlm3.infer.engine import Scene, UInt8
 from vlm3.infer.fakes import ConstantEngine, OracleEngine
 from vlm3.infer.predict import Predictor, ProtocolWarning, TokenBudgetWarning, resolve_protocol
 from vlm3.tasks import correspondence, depth, objects, pose
+from vlm3.tasks.base import ObjectAnswer
 from vlm3.tasks.protocol import PROTOCOLS, get_protocol
 from vlm3.view import View
 
@@ -173,6 +174,39 @@ def test_object_length_comes_back(name: str, width_m: float) -> None:
     assert answer.value_m == pytest.approx(width_m, abs=0.0051)
     assert (answer.clock_hour, answer.yes, answer.region) == (None, None, None)
     assert answer.boxes_xyxy_px.shape == (1, 4)
+
+
+BOXES = [[1, 2, 30, 40], [20, 10, 60, 50], [5, 5, 15, 60]]
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+@pytest.mark.parametrize("region", [0, 1, 2])
+@pytest.mark.parametrize(
+    "question", ["Which is taller, {0}, {1} or {2}?", "Which of {2}, {0}, {1}?"]
+)
+def test_the_chosen_box_comes_back(name: str, region: int, question: str) -> None:
+    """Whatever the order in which the question names the boxes."""
+    protocol = get_protocol(name)
+    said = objects.answer_region(protocol, region, BOXES, width_px=64, height_px=64)
+    view = view_of(Camera(50, 50, 32, 32, 64, 64))
+    answer = predictor(ConstantEngine(said), name).ask(view, question, BOXES)
+    assert (answer.region, answer.value_m, answer.yes, answer.clock_hour) == (region, *[None] * 3)
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_agreement_and_clock_come_back(name: str) -> None:
+    protocol = get_protocol(name)
+    view = view_of(Camera(50, 50, 32, 32, 64, 64))
+
+    def ask(question: str, said: str) -> ObjectAnswer:
+        return predictor(ConstantEngine(said), name).ask(view, question, BOXES[:2])
+
+    for yes in (True, False):
+        question = "Is {0} smaller than {1}?"
+        assert ask(question, objects.answer_yes_no(protocol, yes)).yes is yes
+    for hour in (1, 12):
+        question = "If you are at {0}, in which clock direction is {1}?"
+        assert ask(question, objects.answer_clock(protocol, hour)).clock_hour == hour
 
 
 @pytest.mark.parametrize("name", list(PROTOCOLS))

@@ -200,13 +200,16 @@ class Predictor:
         if not question.strip():
             raise InputError('the question is empty; ask such as "How wide is {0}?"')
         boxes = _numbers("boxes_xyxy_px", boxes_xyxy_px, 4)
-        camera = view.camera
-        prompt = objects.ask(
-            self.protocol, question, boxes, width_px=camera.width_px, height_px=camera.height_px
-        )
+        size = {"width_px": view.camera.width_px, "height_px": view.camera.height_px}
+        prompt = objects.ask(self.protocol, question, boxes, **size)
         (raw_text,) = self._ask([view], [prompt])
         spoken = answer_part(raw_text)
-        value = objects.parse(prompt, raw_text, len(boxes))
+        value = objects.parse(
+            prompt,
+            raw_text,
+            len(boxes),
+            boxes_norm=objects.written_boxes(self.protocol, boxes, **size) if len(boxes) else None,
+        )
         said = objects.ObjectValue() if isinstance(value, ParseFailure) else value
         return ObjectAnswer(
             text="" if isinstance(spoken, ParseFailure) else spoken,
