@@ -169,7 +169,7 @@ def _held_out(run: NanoRun, collator: Collator) -> dict[str, list[TensorBatch]]:
     """
     school = School(get_protocol("joint"), f_px=run.f_px, seed=run.seed, split="heldout")
     out: dict[str, list[TensorBatch]] = {}
-    kinds: tuple[Kind, ...] = ("color", "matching", "view", "pair")
+    kinds: tuple[Kind, ...] = ("color", "matching", "view", "objects", "pair")
     for kind in kinds:
         lessons = school.lessons(0, 12, kind=kind)
         rng = np.random.default_rng(0)

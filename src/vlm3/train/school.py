@@ -14,12 +14,18 @@ from vlm3.tasks.base import QA
 from vlm3.tasks.protocol import Protocol
 from vlm3.train.batch import Lesson
 from vlm3.train.pointing import COLORS, QUESTION, color_lesson, matching_lesson
-from vlm3.worlds import labels, sample_pair, sample_view
+from vlm3.worlds import Frame, labels, sample_pair, sample_view
 
-Kind = Literal["color", "matching", "view", "pair"]
+Kind = Literal["color", "matching", "view", "objects", "pair"]
 
 _POINTING: dict[Kind, float] = {"color": 1.0}
-_WORLDS: dict[Kind, float] = {"color": 0.05, "matching": 0.10, "view": 0.60, "pair": 0.25}
+_WORLDS: dict[Kind, float] = {
+    "color": 0.05,
+    "matching": 0.08,
+    "view": 0.50,
+    "objects": 0.12,
+    "pair": 0.25,
+}
 _OBJECT_SENTENCES = (
     "Is region 0 to the left of region 1? Is region 0 to the right of region 1? yes no",
     "Would you say that region 0 is below region 1? above behind in front of",
@@ -92,6 +98,7 @@ class School:
             "color": self._color,
             "matching": self._matching,
             "view": self._view,
+            "objects": self._objects,
             "pair": self._pair,
         }[kind]
         return [make(rng, step * 1000 + place, width_px, height_px) for place in range(count)]
@@ -107,7 +114,19 @@ class School:
         return Lesson((first, second), _unique(qas))
 
     def _view(self, rng: np.random.Generator, index: int, width_px: int, height_px: int) -> Lesson:
-        frame = sample_view(
+        frame = self._frame(rng, index, width_px, height_px)
+        return Lesson((frame.image,), _unique(labels.depth_qas(frame, self.protocol, 20, rng)))
+
+    # Apart from distances: a question about boxes is five times as long, and a row is as long as
+    # the longest beside it.
+    def _objects(
+        self, rng: np.random.Generator, index: int, width_px: int, height_px: int
+    ) -> Lesson:
+        frame = self._frame(rng, index, width_px, height_px)
+        return Lesson((frame.image,), _unique(labels.object_qas(frame, self.protocol, 5, rng)))
+
+    def _frame(self, rng: np.random.Generator, index: int, width_px: int, height_px: int) -> Frame:
+        return sample_view(
             self.seed,
             index,
             width_px=width_px,
@@ -116,9 +135,6 @@ class School:
             split=self.split,
             kind="room" if rng.random() < _ROOM_SHARE else "street",
         )
-        qas = labels.depth_qas(frame, self.protocol, 16, rng)
-        qas += labels.object_qas(frame, self.protocol, 3, rng)
-        return Lesson((frame.image,), _unique(qas))
 
     def _pair(self, rng: np.random.Generator, index: int, width_px: int, height_px: int) -> Lesson:
         pair = sample_pair(
