@@ -1,4 +1,4 @@
-"""The errors a caller may want to catch. Everything vlm3 raises on purpose derives from `Vlm3Error`."""
+"""The errors a caller may want to catch: all that vlm3 raises on purpose."""
 
 
 class Vlm3Error(Exception):

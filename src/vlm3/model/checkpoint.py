@@ -39,7 +39,7 @@ class Settings:
     Attributes:
         protocol: name of the protocol it was trained with, None if the file does not say.
         f_px: focal length every picture is brought to, None for the protocol's own.
-        max_tokens: most tokens one picture may take, None for no limit.
+        max_tokens: most tokens one picture may take, None for the default limit of `infer.predict`.
     """
 
     protocol: str | None = None
