@@ -149,9 +149,7 @@ def test_distorted_lenses_are_rendered():
     rays = camera.unproject(np.array([[0.5, 0.5], [63.5, 47.5]]))
     rays = rays @ frame.world_from_cam[:3, :3].T
     met, _ = world.renderer.cast(frame.world_from_cam[:3, 3], rays)
-    np.testing.assert_allclose(
-        met, [frame.distance_m[0, 0], frame.distance_m[-1, -1]], rtol=1e-4
-    )
+    np.testing.assert_allclose(met, [frame.distance_m[0, 0], frame.distance_m[-1, -1]], rtol=1e-4)
 
 
 def test_hidden_points_are_not_visible(world, frame):

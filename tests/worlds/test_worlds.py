@@ -166,7 +166,9 @@ def test_labels_parse_back():
     for qa in match_qas(pair, protocol, 5, rng):
         assert np.isfinite(correspondence.parse(protocol, qa.answer, **SIZE)).all()
     assert {len(pose_qas(pair, protocol))} == {3}
-    for qa, part in zip(pose_qas(pair, protocol), ("rotation", "direction", "distance"), strict=True):
+    for qa, part in zip(
+        pose_qas(pair, protocol), ("rotation", "direction", "distance"), strict=True
+    ):
         assert pose.parse(protocol, part, qa.answer) is not None
     for q in object_questions(frame, rng, 12):
         qa = object_qa(frame, protocol, q)
@@ -201,6 +203,8 @@ def test_shards_resume_and_hold_the_truth(tmp_path):
 
 def test_contact_sheet(tmp_path):
     out = tmp_path / "sheet.png"
-    result = CliRunner().invoke(command, ["look", "-o", str(out), "--count", "2", "--size", "64x48"])
+    result = CliRunner().invoke(
+        command, ["look", "-o", str(out), "--count", "2", "--size", "64x48"]
+    )
     assert result.exit_code == 0
     assert out.stat().st_size > 1000

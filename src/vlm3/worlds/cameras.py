@@ -15,9 +15,7 @@ Rng = np.random.Generator
 Floats = NDArray[np.float64]
 
 
-def pose_from_angles(
-    center_m: Floats, yaw_rad: float, pitch_rad: float, roll_rad: float
-) -> Floats:
+def pose_from_angles(center_m: Floats, yaw_rad: float, pitch_rad: float, roll_rad: float) -> Floats:
     """(4, 4) world_from_cam: yaw from +x counter-clockwise, pitch up, roll about the axis."""
     cy, sy, cp, sp = np.cos(yaw_rad), np.sin(yaw_rad), np.cos(pitch_rad), np.sin(pitch_rad)
     forward = np.array([cp * cy, cp * sy, sp])
@@ -58,11 +56,15 @@ def sample_pose(scene: Scene, rng: Rng) -> Floats:
     """(4, 4) world_from_cam somewhere sensible."""
     spot = scene.spots[int(rng.integers(len(scene.spots)))]
     low, high = scene.heights_m
-    center = np.array([spot[0], spot[1], np.clip(rng.normal((low + high) / 2 + 0.12, 0.22), low, high)])
+    center = np.array(
+        [spot[0], spot[1], np.clip(rng.normal((low + high) / 2 + 0.12, 0.22), low, high)]
+    )
     roll = float(np.radians(rng.normal(0, 1.8)))
     if scene.forward is not None and rng.random() < 0.8:
         yaw = float(np.arctan2(scene.forward[1], scene.forward[0]))
-        yaw += float(rng.choice([0.0, np.pi], p=[0.75, 0.25])) + float(np.radians(rng.normal(0, 14)))
+        yaw += float(rng.choice([0.0, np.pi], p=[0.75, 0.25])) + float(
+            np.radians(rng.normal(0, 14))
+        )
         return pose_from_angles(center, yaw, float(np.radians(rng.normal(-1.5, 3))), roll)
     away = np.linalg.norm(scene.focus - center, axis=1)
     weight = np.clip(away, 0.2, 6.0)
@@ -104,4 +106,6 @@ def second_pose(
         center = center + rng.normal(0, 0.06 * reach_m, 3) * [1, 1, 0.4]
         yaw += float(np.radians(rng.choice([-1, 1]) * rng.uniform(20, 60)))
     center[2] = np.clip(center[2], 0.6 * low, high * 1.15)
-    return pose_from_angles(center, yaw, float(np.clip(pitch, -0.9, 0.6)), float(np.radians(rng.normal(0, 2.5))))
+    return pose_from_angles(
+        center, yaw, float(np.clip(pitch, -0.9, 0.6)), float(np.radians(rng.normal(0, 2.5)))
+    )

@@ -45,6 +45,7 @@ class Piece:
     size_wdh_m: Size
     draw: Callable[[MeshBuilder, Palette], None]
     top_m: float = 0.0  # height of a surface that carries things, 0 for none
+    name: str | None = None  # more exactly than the category, where a catalogue says it
 
 
 WHITE: Colour = srgb("#f2f2ee")
@@ -100,7 +101,9 @@ def table(rng: Rng, category: str = "table") -> Piece:
             _legs(b, w - 0.04, d - 0.04, under, leg * (0.6 if style == 1 else 1), leg_row, leg_tint)
             if style == 0:
                 for side in (-1, 1):
-                    b.box((0, side * (d / 2 - 0.04), under - 0.05), (w - 0.1, 0.02, 0.09), row, colour)
+                    b.box(
+                        (0, side * (d / 2 - 0.04), under - 0.05), (w - 0.1, 0.02, 0.09), row, colour
+                    )
         for k in range(drawers):
             hk = 0.55 / drawers
             z = under - 0.02 - hk * (k + 0.5)
@@ -136,7 +139,12 @@ def chair(rng: Rng) -> Piece:
                 b.ball((0.27 * c, 0.27 * s, 0.03), (0.06, 0.06, 0.06), p.paint, BLACK, detail=4)
             b.cylinder((0, 0, 0.25), 0.05, 0.36, p.metal, segments=8)
             b.ball((0, 0, seat), (w * 0.9, d * 0.9, 0.1), p.fabric2, power=0.4)
-            b.ball((0, yb - 0.03, seat + back_h * 0.58), (w * 0.85, 0.09, back_h * 0.84), p.fabric2, power=0.4)
+            b.ball(
+                (0, yb - 0.03, seat + back_h * 0.58),
+                (w * 0.85, 0.09, back_h * 0.84),
+                p.fabric2,
+                power=0.4,
+            )
             b.box((0, yb, seat + back_h * 0.15), (0.06, 0.03, back_h * 0.4), p.metal)
         else:
             _legs(b, w - 0.02, d - 0.02, seat, leg, row if not slats else p.wood2, colour)
@@ -155,7 +163,9 @@ def chair(rng: Rng) -> Piece:
         if arms:
             for side in (-1, 1):
                 b.box((side * (w / 2 - 0.02), 0, seat + 0.2), (0.04, d * 0.7, 0.03), row, colour)
-                b.box((side * (w / 2 - 0.02), -d * 0.3, seat + 0.09), (0.03, 0.03, 0.2), row, colour)
+                b.box(
+                    (side * (w / 2 - 0.02), -d * 0.3, seat + 0.09), (0.03, 0.03, 0.2), row, colour
+                )
 
     rng_cushion = rng.random() < 0.35
     return Piece("office chair" if office else "chair", (w, d, h), draw)
@@ -245,13 +255,22 @@ def shelf(rng: Rng) -> Piece:
                 step = float(rng.uniform(0.018, 0.06))
                 bh = room * float(rng.uniform(0.6, 0.93))
                 bd = d * float(rng.uniform(0.55, 0.85))
-                colour = hsv(float(rng.random()) ** 1.7, float(rng.triangular(0.0, 0.1, 0.8)), float(rng.uniform(0.15, 0.92)))
-                items.append(((x + step / 2, d * 0.4 - bd / 2, z + bh / 2), (step - 0.002, bd, bh), colour))
+                colour = hsv(
+                    float(rng.random()) ** 1.7,
+                    float(rng.triangular(0.0, 0.1, 0.8)),
+                    float(rng.uniform(0.15, 0.92)),
+                )
+                items.append(
+                    ((x + step / 2, d * 0.4 - bd / 2, z + bh / 2), (step - 0.002, bd, bh), colour)
+                )
                 x += step
         elif kind < 0.9:
             for _ in range(int(rng.integers(1, 4))):
                 s = rng.uniform(0.08, 0.25, 2)
-                px, bh = float(rng.uniform(x + 0.15, end - 0.15)), room * float(rng.uniform(0.3, 0.8))
+                px, bh = (
+                    float(rng.uniform(x + 0.15, end - 0.15)),
+                    room * float(rng.uniform(0.3, 0.8)),
+                )
                 items.append(((px, 0.0, z + bh / 2), (float(s[0]), d * 0.7, bh), _tint(rng)))
 
     def draw(b: MeshBuilder, p: Palette) -> None:
@@ -358,7 +377,9 @@ def plant(rng: Rng) -> Piece:
             angle, lift = 2 * np.pi * r[0], 0.15 + 1.1 * r[1]
             length = (0.25 + 0.25 * r[2]) * w
             base = pot_h + (h - pot_h) * (0.15 + 0.6 * r[1] * r[3])
-            way = np.array([np.cos(angle) * np.cos(lift), np.sin(angle) * np.cos(lift), np.sin(lift)])
+            way = np.array(
+                [np.cos(angle) * np.cos(lift), np.sin(angle) * np.cos(lift), np.sin(lift)]
+            )
             tip = np.array([0, 0, base]) + way * length
             tip[2] = min(tip[2], h)
             across = np.cross(way, [0, 0, 1.0])
@@ -402,7 +423,11 @@ def table_lamp(rng: Rng) -> Piece:
 
 def bathroom(rng: Rng, category: str) -> Piece:
     """Toilet, washbasin, bathtub."""
-    sizes = {"toilet": (0.37, 0.68, 0.8), "washbasin": (0.6, 0.48, 0.86), "bathtub": (1.7, 0.75, 0.58)}
+    sizes = {
+        "toilet": (0.37, 0.68, 0.8),
+        "washbasin": (0.6, 0.48, 0.86),
+        "bathtub": (1.7, 0.75, 0.58),
+    }
     w, d, h = (float(v * rng.uniform(0.94, 1.06)) for v in sizes[category])
 
     def draw(b: MeshBuilder, p: Palette) -> None:
@@ -451,14 +476,21 @@ def laptop(rng: Rng) -> Piece:
         turn = axis_matrix((1, 0, 0), -0.3)
         at = (0, d / 2 + 0.02, 0.018 + d * 0.46)
         b.box(at, (w, 0.008, d * 0.94), p.gloss, tint, turn)
-        b.box((0, at[1] - 0.006, at[2]), (w * 0.93, 0.004, d * 0.84), p.screen if on else p.glass, turn=turn)
+        b.box(
+            (0, at[1] - 0.006, at[2]),
+            (w * 0.93, 0.004, d * 0.84),
+            p.screen if on else p.glass,
+            turn=turn,
+        )
 
     return Piece("laptop", (w, d + 0.12, 0.02 + d * 0.92), draw)
 
 
 def small(rng: Rng, category: str) -> Piece:
     """Things that lie on surfaces or on the floor."""
-    tint = hsv(float(rng.random()), float(rng.triangular(0.0, 0.1, 0.85)), float(rng.uniform(0.2, 0.95)))
+    tint = hsv(
+        float(rng.random()), float(rng.triangular(0.0, 0.1, 0.85)), float(rng.uniform(0.2, 0.95))
+    )
     sizes: dict[str, Size] = {
         "mug": (0.085, 0.085, 0.095), "bottle": (0.075, 0.075, 0.29), "bowl": (0.22, 0.22, 0.09),
         "vase": (0.14, 0.14, 0.3), "book": (0.16, 0.22, 0.03), "box": (0.35, 0.28, 0.25),
@@ -477,7 +509,9 @@ def small(rng: Rng, category: str) -> Piece:
             b.cylinder((0, 0, h / 2), w * 0.92, h, p.gloss, tint, 1.1, 14)
             b.box((w * 0.5, 0, h * 0.55), (w * 0.16, w * 0.1, h * 0.45), p.gloss, tint)
         elif category == "bottle":
-            b.cylinder((0, 0, h * 0.32), w, h * 0.64, p.glass if scale > 1 else p.gloss, tint, 1.0, 12)
+            b.cylinder(
+                (0, 0, h * 0.32), w, h * 0.64, p.glass if scale > 1 else p.gloss, tint, 1.0, 12
+            )
             b.cylinder((0, 0, h * 0.72), w, h * 0.16, p.gloss, tint, 0.4, 12)
             b.cylinder((0, 0, h * 0.9), w * 0.4, h * 0.2, p.gloss, tint, 1.0, 8)
         elif category in ("bowl",):
@@ -502,7 +536,9 @@ def small(rng: Rng, category: str) -> Piece:
             if category == "keyboard":
                 b.box((0, 0, h), (w * 0.94, d * 0.8, 0.004), p.paint, BLACK)
 
-    return Piece("books" if category == "book" and layers > 1 else category, (w, d, h * layers), draw)
+    return Piece(
+        "books" if category == "book" and layers > 1 else category, (w, d, h * layers), draw
+    )
 
 
 MAKERS: dict[str, Callable[[Rng], Piece]] = {

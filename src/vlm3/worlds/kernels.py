@@ -1,4 +1,5 @@
-# mypy: disable-error-code="valid-type,misc,no-untyped-def,untyped-decorator"
+# ruff: noqa: UP018, RUF046 - Warp needs float(0.0) for a variable that a loop changes
+# mypy: disable-error-code="valid-type,misc,no-untyped-def,untyped-decorator,no-any-return,attr-defined"
 """Ray casting and shading of one view, as Warp kernels: the same source on a CPU and on CUDA.
 
 `trace` casts one ray through every pixel centre (the truth) and one to the sun; at every second
@@ -138,7 +139,9 @@ def albedo(s: Surface, m: int, uv: wp.vec2, f: float) -> wp.vec3:
         rings = wp.sin((z + bend) * 160.0 + 3.0 * noise(x * 0.8, z * 9.0, seed + 5))
         fade = wp.clamp(1.0 - f / 0.03, 0.0, 1.0)
         grain = 0.5 + 0.35 * rings * fade + 0.3 * fine(x * 0.08, z, 0.006, f, seed + 1)
-        colour = a + (b - a) * wp.clamp(grain * p[2] + 0.2 * p[2] * noise(x, z * 3.0, seed), 0.0, 1.0)
+        colour = a + (b - a) * wp.clamp(
+            grain * p[2] + 0.2 * p[2] * noise(x, z * 3.0, seed), 0.0, 1.0
+        )
         gap = 0.0
         if p[3] > 0.0:
             gap = covered(y, p[0], p[3], f) + 0.7 * covered(shifted, p[1], p[3], f)
@@ -166,7 +169,10 @@ def albedo(s: Surface, m: int, uv: wp.vec2, f: float) -> wp.vec3:
         return (a + (b - a) * share) * (1.0 + 0.05 * fine(x, y, 0.01, f, seed))
     if kind == 5:  # plaster
         n = fine(x, y, 0.008, f, seed) * 0.5 + fine(x, y, 0.05, f, seed + 1) * 0.4
-        return a * (1.0 + vary * (n + noise(x * 0.6, y * 0.6, seed + 2) + 0.3 * noise(x * 2.3, y * 2.3, seed)))
+        return a * (
+            1.0
+            + vary * (n + noise(x * 0.6, y * 0.6, seed + 2) + 0.3 * noise(x * 2.3, y * 2.3, seed))
+        )
     if kind == 6:  # asphalt, concrete
         n = fine(x, y, 0.012, f, seed) + 0.6 * fine(x, y, 0.06, f, seed + 1)
         patch = noise(x * 0.25, y * 0.25, seed + 2) + 0.5 * noise(x * 1.3, y * 1.3, seed + 3)
@@ -174,14 +180,18 @@ def albedo(s: Surface, m: int, uv: wp.vec2, f: float) -> wp.vec3:
     if kind == 7:  # grass
         n = fine(x, y, 0.015, f, seed) + 0.8 * fine(x, y, 0.08, f, seed + 1)
         patch = 0.5 + 0.5 * noise(x * 0.35, y * 0.35, seed + 2)
-        return (a + (b - a) * patch) * wp.max(0.2, 1.0 + vary * (n + 0.6 * fine(x, y, 0.6, f, seed)))
+        return (a + (b - a) * patch) * wp.max(
+            0.2, 1.0 + vary * (n + 0.6 * fine(x, y, 0.6, f, seed))
+        )
     if kind == 8:  # pictures: soft random patches
         c = p[0]
         wx = x / c + 0.8 * noise(x / c * 0.7, y / c * 0.7, seed + 1)
         wy = y / c + 0.8 * noise(x / c * 0.7, y / c * 0.7, seed + 2)
         i = int(wp.floor(wx))
         j = int(wp.floor(wy))
-        cell = hue(hash3(i, j, seed), 0.25 + 0.5 * hash3(j, i, seed), 0.1 + 0.7 * hash3(i, j, seed + 9))
+        cell = hue(
+            hash3(i, j, seed), 0.25 + 0.5 * hash3(j, i, seed), 0.1 + 0.7 * hash3(i, j, seed + 9)
+        )
         return (a + (cell - a) * 0.8) * (1.0 + 0.25 * fine(x, y, 0.02, f, seed))
     if kind == 9:  # facade: rows of windows
         column = int(wp.floor(x / p[0]))
@@ -189,7 +199,9 @@ def albedo(s: Surface, m: int, uv: wp.vec2, f: float) -> wp.vec3:
         inside = covered(x + 0.5 * p[0] * p[2] - 0.5 * p[0], p[0], p[0] * p[2], f)
         inside = inside * covered(y + 0.5 * p[1] * p[3] - 0.55 * p[1], p[1], p[1] * p[3], f)
         frame = covered(x + 0.5 * p[0] * p[2] - 0.5 * p[0] + 0.09, p[0], p[0] * p[2] + 0.18, f)
-        frame = frame * covered(y + 0.5 * p[1] * p[3] - 0.55 * p[1] + 0.09, p[1], p[1] * p[3] + 0.18, f)
+        frame = frame * covered(
+            y + 0.5 * p[1] * p[3] - 0.55 * p[1] + 0.09, p[1], p[1] * p[3] + 0.18, f
+        )
         middle = covered(x - 0.5 * p[0] + 0.03, p[0], 0.06, f) * inside
         shade = 0.25 + 0.9 * hash3(column, row, seed)
         blind = 0.0
@@ -199,14 +211,20 @@ def albedo(s: Surface, m: int, uv: wp.vec2, f: float) -> wp.vec3:
         glass = b * shade
         if height > 0.95 - 0.6 * blind:
             glass = wp.vec3(0.5, 0.48, 0.44) * (0.6 + 0.4 * shade)
-        wall = a * (1.0 + vary * (fine(x, y, 0.05, f, seed) + 0.6 * noise(x * 0.5, y * 0.5, seed + 2)))
+        wall = a * (
+            1.0 + vary * (fine(x, y, 0.05, f, seed) + 0.6 * noise(x * 0.5, y * 0.5, seed + 2))
+        )
         wall = wall * (1.0 - 0.12 * covered(y, p[1], 0.12, f))
         light = wp.vec3(0.62, 0.6, 0.56)
         colour = wall + (light - wall) * wp.max(0.0, frame - inside)
         colour = colour + (glass - colour) * inside
         return colour + (light - colour) * middle
     if kind == 10:  # leaves
-        n = fine(x, y, 0.05, f, seed) + 0.9 * fine(x, y, 0.18, f, seed + 1) + 0.4 * noise(x, y, seed)
+        n = (
+            fine(x, y, 0.05, f, seed)
+            + 0.9 * fine(x, y, 0.18, f, seed + 1)
+            + 0.4 * noise(x, y, seed)
+        )
         mix = 0.5 + 0.5 * fine(x, y, 0.3, f, seed + 3)
         return (a + (b - a) * mix) * wp.max(0.1, 1.0 + 0.8 * n + 0.5 * fine(x, y, 0.5, f, seed + 4))
     if kind == 11:  # marble
@@ -262,7 +280,9 @@ def face_normal(s: Surface, face: int, u: float, v: float) -> wp.vec3:
 
 
 @wp.func
-def arriving(s: Surface, light: Light, point: wp.vec3, d: wp.vec3, limit: float, reach: float) -> wp.vec3:
+def arriving(
+    s: Surface, light: Light, point: wp.vec3, d: wp.vec3, limit: float, reach: float
+) -> wp.vec3:
     """Radiance met along d from a surface: sky, lamp or lit surface, up to `limit` x ambient."""
     query = wp.mesh_query_ray(s.mesh, point, d, reach)
     most = light.ambient * limit
@@ -409,9 +429,7 @@ def trace(
 
 
 @wp.func
-def same_plane(
-    p: wp.vec3, n: wp.vec3, other: wp.vec3, other_n: wp.vec3, t: float
-) -> bool:
+def same_plane(p: wp.vec3, n: wp.vec3, other: wp.vec3, other_n: wp.vec3, t: float) -> bool:
     """Whether two seen points may share their light: alike normals, one plane."""
     return wp.dot(n, other_n) > 0.85 and wp.abs(wp.dot(other - p, n)) < 0.012 * t
 
@@ -531,13 +549,7 @@ def smooth_edges(
             yy = wp.min(y + 1, height - 1)
         other = face[yy, xx]
         if other != own:
-            if own < 0 or other < 0:
-                edge = 1
-            elif s.instance[other] != s.instance[own] or s.material[other] != s.material[own]:
-                edge = 1
-            elif wp.dot(normal[yy, xx], n) < 0.9 or wp.abs(distance[yy, xx] - t) > 0.1 * t:
-                edge = 1
-            elif wp.length(s.tint[other] - s.tint[own]) > 0.05:
+            if own < 0 or other < 0 or s.instance[other] != s.instance[own] or s.material[other] != s.material[own] or wp.dot(normal[yy, xx], n) < 0.9 or wp.abs(distance[yy, xx] - t) > 0.1 * t or wp.length(s.tint[other] - s.tint[own]) > 0.05:
                 edge = 1
     total = radiance[y, x]
     if edge == 1:

@@ -25,7 +25,9 @@ def depth_qas(frame: Frame, protocol: Protocol, count: int, rng: Rng) -> tuple[Q
     for k in rng.choice(len(rows), min(count, len(rows)), replace=False):
         xy_px = (columns[k] + 0.5, rows[k] + 0.5)
         distance = float(frame.distance_m[rows[k], columns[k]])
-        qas.append(QA("depth", depth.ask(protocol, xy_px, **size), depth.answer(protocol, distance)))
+        qas.append(
+            QA("depth", depth.ask(protocol, xy_px, **size), depth.answer(protocol, distance))
+        )
     return tuple(qas)
 
 

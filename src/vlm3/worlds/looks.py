@@ -20,7 +20,9 @@ def photograph(
     light = np.maximum(radiance, 0.0)
     luminance = light.mean(-1)
     # Cameras expose for the bulk of the picture, not for its lamps and windows.
-    middle = float(np.exp(np.mean(np.log(np.minimum(luminance, np.quantile(luminance, 0.9)) + 1e-3))))
+    middle = float(
+        np.exp(np.mean(np.log(np.minimum(luminance, np.quantile(luminance, 0.9)) + 1e-3)))
+    )
     stops = float(np.clip(rng.normal(0.0, 0.45), -1.2, 1.2))
     gain = 0.19 * 2.0**stops / max(middle, 1e-3)
     balance = np.exp(rng.normal(0, [0.06, 0.015, 0.07]))

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 Colour = tuple[float, float, float]
 
-PLAIN, WOOD, TILE, FABRIC, STRIPES, PLASTER, ASPHALT, GRASS, ART, WINDOWS, LEAVES, MARBLE = range(12)
+PLAIN, WOOD, TILE, FABRIC, STRIPES, PLASTER, ASPHALT, GRASS, ART, WINDOWS, LEAVES, MARBLE = range(
+    12
+)
 TEXTURE = 12
 
 
@@ -166,7 +168,9 @@ def fabric(rng: np.random.Generator, *, colour: Colour | None = None) -> Materia
             (rng.uniform(0.03, 0.2), rng.uniform(0.2, 0.5), float(rng.choice([0, 1, 2])), 0.0),
             seed=int(rng.integers(1 << 20)),
         )
-    return Material(FABRIC, base, base, vary=rng.uniform(0.1, 0.35), seed=int(rng.integers(1 << 20)))
+    return Material(
+        FABRIC, base, base, vary=rng.uniform(0.1, 0.35), seed=int(rng.integers(1 << 20))
+    )
 
 
 def plaster(rng: np.random.Generator, *, bright: bool = True) -> Material:
@@ -188,7 +192,9 @@ def wallpaper(rng: np.random.Generator) -> Material:
 def metal(rng: np.random.Generator) -> Material:
     """Brushed steel, chrome, brass or dark iron."""
     base = pick(("#b9bcbf", "#8f9396", "#d6d3cc", "#b08d57", "#3a3b3d", "#e6e6e6"), rng, 0.1)
-    return Material(PLAIN, base, vary=0.03, mirror=rng.uniform(0.2, 0.6), blur=rng.uniform(0.2, 0.8))
+    return Material(
+        PLAIN, base, vary=0.03, mirror=rng.uniform(0.2, 0.6), blur=rng.uniform(0.2, 0.8)
+    )
 
 
 def paint(colour: Colour, *, mirror: float = 0.03, blur: float = 0.6) -> Material:

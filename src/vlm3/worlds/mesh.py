@@ -152,9 +152,7 @@ def axis_matrix(axis: Vec3, angle_rad: float) -> Floats:
     """(3, 3) rotation about a unit axis (Rodrigues)."""
     x, y, z = np.asarray(axis, float) / np.linalg.norm(np.asarray(axis, float))
     skew = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return np.asarray(
-        np.eye(3) + np.sin(angle_rad) * skew + (1 - np.cos(angle_rad)) * skew @ skew
-    )
+    return np.asarray(np.eye(3) + np.sin(angle_rad) * skew + (1 - np.cos(angle_rad)) * skew @ skew)
 
 
 _Quad = tuple[Floats, Floats, Floats, Floats | None, tuple[int, int], Vec3]

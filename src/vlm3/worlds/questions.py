@@ -32,7 +32,14 @@ RELATIONS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
     "wide_thin": (("wider", "thinner"), ("wider than", "thinner than")),
     "behind_front": (("behind", "in front"), ("behind", "in front of")),
 }
-QUANTITIES = ("direct_distance", "horizontal_distance", "vertical_distance", "width", "height", "direction")
+QUANTITIES = (
+    "direct_distance",
+    "horizontal_distance",
+    "vertical_distance",
+    "width",
+    "height",
+    "direction",
+)
 CATEGORIES = (*RELATIONS, *QUANTITIES)
 
 _PREDICATES = (

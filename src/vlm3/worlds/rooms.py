@@ -30,13 +30,15 @@ from vlm3.worlds.materials import (
     wood,
 )
 from vlm3.worlds.mesh import MeshBuilder
+from vlm3.worlds.pack import Pack
 from vlm3.worlds.scene import AreaLamp, Scene, SceneObject, Sky
 from vlm3.worlds.shell import Opening, WallFrame
 
 Rng = np.random.Generator
 Rect = tuple[float, float, float, float]
 
-TRAIN_MODELS, HELDOUT_MODELS = (0, 400), (10_000, 10_060)
+MODELS = {"train": (0, 400), "heldout": (10_000, 10_060)}  # numbers of built-in models
+PACK_SHARE = 0.7
 
 # use: (share, least and most width, least and most depth, ceiling)
 USES: dict[str, tuple[float, tuple[float, float], tuple[float, float], tuple[float, float]]] = {
@@ -59,7 +61,8 @@ class Plan:
     builder: MeshBuilder
     table: MaterialTable
     palette: Palette
-    models: tuple[int, int]
+    split: str
+    pack: Pack | None
     width: float
     depth: float
     height: float
@@ -71,8 +74,12 @@ class Plan:
     spots_on_walls: list[tuple[int, float, float, float, float]] = field(default_factory=list)
 
     def model(self, category: str) -> Piece:
-        """A furniture model of this split."""
-        return furniture.model(category, int(self.rng.integers(*self.models)))
+        """A furniture model of this split, from the pack where it has one, or built in."""
+        if self.pack and self.rng.random() < PACK_SHARE:
+            found = self.pack.choose(category, self.split, self.rng)
+            if found:
+                return found
+        return furniture.model(category, int(self.rng.integers(*MODELS[self.split])))
 
     def free(self, rect: Rect, gap: float = 0.04) -> bool:
         """Whether a rectangle is inside the room and clear of what stands there."""
@@ -94,15 +101,17 @@ class Plan:
         self.builder.place()
         w, d, h = piece.size_wdh_m
         center = (at[0], at[1], at[2] + h / 2)
-        name = piece.category
-        self.objects.append(SceneObject(instance, name, name, (w, d, h), center, yaw))
+        name = piece.name or piece.category
+        self.objects.append(SceneObject(instance, piece.category, name, (w, d, h), center, yaw))
         if solid:
             self.taken.append(footprint(at[0], at[1], w, d, yaw))
         if piece.top_m > 0:
             self.tops.append((piece, at, yaw))
         return instance
 
-    def against_wall(self, piece: Piece, *, wall: int | None = None, tries: int = 14) -> tuple[int, float] | None:
+    def against_wall(
+        self, piece: Piece, *, wall: int | None = None, tries: int = 14
+    ) -> tuple[int, float] | None:
         """Put a piece with its back to a wall; returns (wall, place along) or None."""
         w, d, h = piece.size_wdh_m
         for _ in range(tries):
@@ -127,7 +136,9 @@ class Plan:
                 return k, s
         return None
 
-    def anywhere(self, piece: Piece, yaw: float, *, tries: int = 14, margin: float = 0.3) -> tuple[float, float] | None:
+    def anywhere(
+        self, piece: Piece, yaw: float, *, tries: int = 14, margin: float = 0.3
+    ) -> tuple[float, float] | None:
         """Put a piece on free floor."""
         w, d, _ = piece.size_wdh_m
         for _ in range(tries):
@@ -169,7 +180,7 @@ def make_palette(table: MaterialTable, rng: Rng) -> Palette:
     )  # fmt: skip
 
 
-def make_room(rng: Rng, split: str) -> Scene:
+def make_room(rng: Rng, split: str, pack: Pack | None = None) -> Scene:
     """One furnished room."""
     names = list(USES)
     shares = np.array([USES[n][0] for n in names])
@@ -182,8 +193,7 @@ def make_room(rng: Rng, split: str) -> Scene:
     palette = make_palette(table, rng)
     walls = shell.wall_frames(0.0, 0.0, width, depth)
     openings = _choose_openings(rng, use, walls, height)
-    models = TRAIN_MODELS if split == "train" else HELDOUT_MODELS
-    plan = Plan(rng, builder, table, palette, models, width, depth, height, walls, openings)
+    plan = Plan(rng, builder, table, palette, split, pack, width, depth, height, walls, openings)
     for o in openings:
         if o.kind != "window":
             a, e = walls[o.wall].at(o.along_m, 0), walls[o.wall].at(o.along_m + o.width_m, 0, -0.9)
@@ -218,7 +228,11 @@ def _choose_openings(
         return None
 
     long_side = int(np.argmax([f.length_m for f in walls])) % 2
-    doors = 1 + int(rng.random() < 0.4) + (int(rng.integers(1, 4)) if use in ("corridor", "hall") else 0)
+    doors = (
+        1
+        + int(rng.random() < 0.4)
+        + (int(rng.integers(1, 4)) if use in ("corridor", "hall") else 0)
+    )
     for _ in range(doors):
         k = int(rng.integers(4))
         if use == "corridor":
@@ -227,7 +241,9 @@ def _choose_openings(
         w = float(rng.uniform(1.1, 2.4) if wide else rng.uniform(0.78, 1.0))
         s = fit(k, w)
         if s is not None:
-            openings.append(Opening(k, "passage" if wide else "door", s, w, 0.0, float(rng.uniform(1.98, 2.12))))
+            openings.append(
+                Opening(k, "passage" if wide else "door", s, w, 0.0, float(rng.uniform(1.98, 2.12)))
+            )
     if use in ("storage", "corridor") and rng.random() < 0.6:
         return openings
     first = int(rng.integers(4))
@@ -253,14 +269,18 @@ def _draw_shell(plan: Plan, use: str) -> tuple[list[AreaLamp], Sky]:
     else:
         floor = wood(rng, planks=True) if rng.random() < 0.65 else fabric(rng)
     if use == "hall" and rng.random() < 0.3:
-        floor = Material(MARBLE, srgb("#c9c4ba"), srgb("#8f8a80"), (1.0, 0, 0, 0), mirror=0.05, blur=0.2)
+        floor = Material(
+            MARBLE, srgb("#c9c4ba"), srgb("#8f8a80"), (1.0, 0, 0, 0), mirror=0.05, blur=0.2
+        )
     floor_row = table.add(floor)
     main = plaster(rng, bright=rng.random() < 0.75)
     rows = [table.add(main)] * 4
     if use == "bathroom":
         rows = [table.add(tiles(rng))] * 4
     elif rng.random() < 0.3:
-        special = [wallpaper, bricks, lambda r: plaster(r, bright=False), wood][int(rng.integers(4))]
+        special = [wallpaper, bricks, lambda r: plaster(r, bright=False), wood][
+            int(rng.integers(4))
+        ]
         rows[int(rng.integers(4))] = table.add(special(rng))
     elif rng.random() < 0.12:
         rows = [table.add(wallpaper(rng))] * 4
@@ -274,7 +294,9 @@ def _draw_shell(plan: Plan, use: str) -> tuple[list[AreaLamp], Sky]:
     }  # fmt: skip
     b.quad(np.array([[0, 0, 0], [w, 0, 0], [w, d, 0], [0, d, 0]], float), floor_row)
     b.quad(np.array([[0, 0, h], [0, d, h], [w, d, h], [w, 0, h]], float), ceiling)
-    skirting = None if use == "bathroom" else (frame_rows["door frame"], float(rng.uniform(0.05, 0.14)))
+    skirting = (
+        None if use == "bathroom" else (frame_rows["door frame"], float(rng.uniform(0.05, 0.14)))
+    )
     dado = None
     if use == "kitchen" and rng.random() < 0.5:
         dado = (table.add(tiles(rng)), float(rng.uniform(1.2, 1.6)))
@@ -296,7 +318,11 @@ def _draw_shell(plan: Plan, use: str) -> tuple[list[AreaLamp], Sky]:
             shell.draw_window(b, frame, o, rng, frame_rows, thickness)
             window_walls.append(frame)
             if day and len(lamps) < 3:
-                lamps.append(shell.window_lamp(frame, o, (strength * blue[0], strength * blue[1], strength * blue[2])))
+                lamps.append(
+                    shell.window_lamp(
+                        frame, o, (strength * blue[0], strength * blue[1], strength * blue[2])
+                    )
+                )
         else:
             leaf = len(plan.objects) + 1 if o.kind == "door" else None
             swing = shell.draw_door(b, frame, o, rng, frame_rows, leaf)
@@ -360,7 +386,9 @@ def _next_room(
        (o.along_m + o.width_m, h, near), (o.along_m, h, near)], row)  # fmt: skip
     if rng.random() < 0.7:
         piece = plan.model(str(rng.choice(["cupboard", "bookshelf", "chest of drawers", "plant"])))
-        base = frame.at(mid + float(rng.uniform(-0.5, 0.5)) * half, 0.0, back - piece.size_wdh_m[1] / 2 - 0.03)
+        base = frame.at(
+            mid + float(rng.uniform(-0.5, 0.5)) * half, 0.0, back - piece.size_wdh_m[1] / 2 - 0.03
+        )
         yaw = frame.yaw_rad + np.pi
         plan.put(piece, (float(base[0]), float(base[1]), 0.0), yaw, solid=False)
 
@@ -379,7 +407,11 @@ def _ceiling_lamps(plan: Plan, use: str, warmth: float) -> list[AreaLamp]:
             for j in range(ny):
                 x, y = w * (i + 0.5) / nx, d * (j + 0.5) / ny
                 b.box((x, y, h - 0.01), (*size, 0.03), plan.palette.glow)
-        lights = [(w * (i + 0.5) / min(nx, 2), d * (j + 0.5) / min(ny, 2)) for i in range(min(nx, 2)) for j in range(min(ny, 2))]
+        lights = [
+            (w * (i + 0.5) / min(nx, 2), d * (j + 0.5) / min(ny, 2))
+            for i in range(min(nx, 2))
+            for j in range(min(ny, 2))
+        ]
         for x, y in lights:
             share = 1.6 / len(lights)
             lamps.append(AreaLamp((x, y, h - 0.06), (1.5, 0, 0), (0, 1.5, 0), (0, 0, -1),
@@ -387,12 +419,22 @@ def _ceiling_lamps(plan: Plan, use: str, warmth: float) -> list[AreaLamp]:
         return lamps
     x, y = w * float(rng.uniform(0.4, 0.6)), d * float(rng.uniform(0.4, 0.6))
     if style < 0.5:
-        b.cylinder((x, y, h - 0.05), float(rng.uniform(0.3, 0.55)), 0.09, plan.palette.glow, segments=18)
+        b.cylinder(
+            (x, y, h - 0.05), float(rng.uniform(0.3, 0.55)), 0.09, plan.palette.glow, segments=18
+        )
         z = h - 0.14
     else:
         drop = float(rng.uniform(0.3, 0.8))
         b.cylinder((x, y, h - drop / 2), 0.012, drop, plan.palette.metal, segments=5)
-        b.cylinder((x, y, h - drop), float(rng.uniform(0.25, 0.5)), 0.22, plan.palette.glow, (0.95, 0.9, 0.8), 0.5, 18)
+        b.cylinder(
+            (x, y, h - drop),
+            float(rng.uniform(0.25, 0.5)),
+            0.22,
+            plan.palette.glow,
+            (0.95, 0.9, 0.8),
+            0.5,
+            18,
+        )
         z = h - drop - 0.15
     lamps.append(AreaLamp((x, y, z), (0.35, 0, 0), (0, 0.35, 0), (0, 0, -1), colour))
     return lamps
@@ -402,8 +444,7 @@ def _seats_around(plan: Plan, piece: Piece, at: tuple[float, float, float], yaw:
     """Chairs along the two long sides of a table, and sometimes at its ends."""
     rng = plan.rng
     w, d, _ = piece.size_wdh_m
-    number = int(rng.integers(*plan.models))
-    chair = furniture.model("chair", number)
+    chair = plan.model("chair")
     sides = [(x, -1) for x in np.linspace(-1, 1, max(1, int(w / 0.65)) + 2)[1:-1]]
     sides += [(x, 1) for x, _ in sides]
     c, s = np.cos(yaw), np.sin(yaw)
@@ -415,7 +456,12 @@ def _seats_around(plan: Plan, piece: Piece, at: tuple[float, float, float], yaw:
         px, py = at[0] + lx * c - ly * s, at[1] + lx * s + ly * c
         turn = yaw + (0 if side > 0 else np.pi) + float(rng.normal(0, 0.12))
         box = footprint(px, py, chair.size_wdh_m[0] * 0.7, chair.size_wdh_m[1] * 0.7, turn)
-        inside = 0.05 < box[0] and box[2] < plan.width - 0.05 and 0.05 < box[1] and box[3] < plan.depth - 0.05
+        inside = (
+            box[0] > 0.05
+            and box[2] < plan.width - 0.05
+            and box[1] > 0.05
+            and box[3] < plan.depth - 0.05
+        )
         if inside and not any(
             box[2] > a and c2 > box[0] and box[3] > b2 and d2 > box[1]
             for a, b2, c2, d2 in plan.taken[:-1]
@@ -439,7 +485,10 @@ def _desk_group(plan: Plan, *, wall: bool) -> None:
         found = plan.against_wall(piece)
         if found is None:
             return
-    elif plan.anywhere(piece, float(plan.rng.choice([0, np.pi / 2, np.pi, 1.5 * np.pi])), margin=0.9) is None:
+    elif (
+        plan.anywhere(piece, float(plan.rng.choice([0, np.pi / 2, np.pi, 1.5 * np.pi])), margin=0.9)
+        is None
+    ):
         return
     thing = plan.objects[-1]
     x, y, _ = thing.center_m
@@ -448,11 +497,25 @@ def _desk_group(plan: Plan, *, wall: bool) -> None:
     ly = -(piece.size_wdh_m[1] / 2 + float(plan.rng.uniform(0.0, 0.35)))
     px, py = x - ly * s, y + ly * c
     if 0.3 < px < plan.width - 0.3 and 0.3 < py < plan.depth - 0.3:
-        plan.put(chair, (px, py, 0.0), thing.yaw_rad + np.pi + float(plan.rng.normal(0, 0.4)), solid=False)
+        plan.put(
+            chair,
+            (px, py, 0.0),
+            thing.yaw_rad + np.pi + float(plan.rng.normal(0, 0.4)),
+            solid=False,
+        )
         plan.taken.append(footprint(px, py, 0.6, 0.6, 0))
 
 
-def _on_desk(plan: Plan, piece: Piece, category: str, lx: float, ly: float, at: tuple[float, float, float], yaw: float, turn: float = 0.0) -> None:
+def _on_desk(
+    plan: Plan,
+    piece: Piece,
+    category: str,
+    lx: float,
+    ly: float,
+    at: tuple[float, float, float],
+    yaw: float,
+    turn: float = 0.0,
+) -> None:
     thing = plan.model(category)
     c, s = np.cos(yaw), np.sin(yaw)
     spot = (at[0] + lx * c - ly * s, at[1] + lx * s + ly * c, at[2] + piece.top_m)
@@ -471,7 +534,9 @@ def _clutter(plan: Plan) -> None:
     }
     for piece, at, yaw in list(plan.tops):
         w, d, _ = piece.size_wdh_m
-        options = kinds.get(piece.category, ["vase", "book", "table lamp", "clock", "box", "bottle"])
+        options = kinds.get(
+            piece.category, ["vase", "book", "table lamp", "clock", "box", "bottle"]
+        )
         if piece.category == "tv stand":
             if rng.random() < 0.85:
                 _on_desk(plan, piece, "television", 0.0, 0.0, at, yaw)
@@ -504,7 +569,10 @@ def _walls_and_floor(plan: Plan, use: str) -> None:
         if frame.length_m < w + 0.4:
             continue
         s = float(rng.uniform(w / 2 + 0.1, frame.length_m - w / 2 - 0.1))
-        if any(o.wall == k and o.along_m - w / 2 - 0.1 < s < o.along_m + o.width_m + w / 2 + 0.1 for o in plan.openings):
+        if any(
+            o.wall == k and o.along_m - w / 2 - 0.1 < s < o.along_m + o.width_m + w / 2 + 0.1
+            for o in plan.openings
+        ):
             continue
         if any(q == k and a < s + w / 2 + 0.05 and s - w / 2 - 0.05 < e and top > z - h / 2 - 0.05
                for q, a, e, _, top in plan.spots_on_walls):  # fmt: skip
@@ -517,7 +585,11 @@ def _walls_and_floor(plan: Plan, use: str) -> None:
         b.box((0, 0, 0), (w, 0.03, h), plan.palette.wood2 if rng.random() < 0.5 else plan.palette.paint,
               (1, 1, 1) if kind != "picture" else furniture._tint(rng))  # fmt: skip
         m = float(rng.uniform(0.02, 0.06))
-        row = {"mirror": plan.palette.mirror, "picture": plan.palette.art, "whiteboard": plan.palette.gloss}[kind]
+        row = {
+            "mirror": plan.palette.mirror,
+            "picture": plan.palette.art,
+            "whiteboard": plan.palette.gloss,
+        }[kind]
         b.box((0, -0.014, 0), (w - 2 * m, 0.006, h - 2 * m), row)
         b.place()
         center = (float(at[0]), float(at[1]), z)
@@ -536,10 +608,15 @@ def _walls_and_floor(plan: Plan, use: str) -> None:
             if plan.free(footprint(base[0], base[1], w, 0.16, frame.yaw_rad), 0.0):
                 b.place(base, frame.yaw_rad)
                 for k in range(int(w / 0.09)):
-                    b.box((-w / 2 + 0.045 + 0.09 * k, 0, 0.4), (0.07, 0.1, 0.55), plan.palette.gloss)
+                    b.box(
+                        (-w / 2 + 0.045 + 0.09 * k, 0, 0.4), (0.07, 0.1, 0.55), plan.palette.gloss
+                    )
                 b.place()
     for _ in range(int(rng.integers(0, 4))):
-        plan.anywhere(plan.model(str(rng.choice(["bin", "box", "ball", "bag", "plant", "stool", "book"]))), float(rng.uniform(0, 6.28)))
+        plan.anywhere(
+            plan.model(str(rng.choice(["bin", "box", "ball", "bag", "plant", "stool", "book"]))),
+            float(rng.uniform(0, 6.28)),
+        )
 
 
 def _living(plan: Plan) -> None:
@@ -568,10 +645,11 @@ def _bedroom(plan: Plan) -> None:
     if found:
         k, s = found
         bed = plan.objects[-1]
-        number = int(rng.integers(*plan.models))
+        stand = plan.model("nightstand")
         for side in (-1, 1):
-            stand = furniture.model("nightstand", number)
-            at = plan.walls[k].at(s + side * (bed.size_wdh_m[0] / 2 + 0.35), 0.0, -(stand.size_wdh_m[1] / 2 + 0.03))
+            at = plan.walls[k].at(
+                s + side * (bed.size_wdh_m[0] / 2 + 0.35), 0.0, -(stand.size_wdh_m[1] / 2 + 0.03)
+            )
             if plan.free(footprint(at[0], at[1], *stand.size_wdh_m[:2], plan.walls[k].yaw_rad)):
                 plan.put(stand, (float(at[0]), float(at[1]), 0.0), plan.walls[k].yaw_rad)
     for category, chance in (("wardrobe", 0.85), ("chest of drawers", 0.6), ("desk", 0.35),
@@ -585,8 +663,6 @@ def _kitchen(plan: Plan) -> None:
     k = int(rng.integers(4))
     frame = plan.walls[k]
     blocked = [o for o in plan.openings if o.wall == k and (o.kind != "window" or o.low_m < 0.86)]
-    number = int(rng.integers(*plan.models))
-    cell = furniture.model("cupboard", number)
     tint = furniture._tint(rng)
     s, run = 0.02, []
     while s + 0.6 < frame.length_m - 0.02:
@@ -596,7 +672,16 @@ def _kitchen(plan: Plan) -> None:
             run.append(s)
         s += 0.6
     stove = int(rng.integers(max(len(run), 1)))
-    top_row = plan.table.add(Material(MARBLE, pick(("#3b3a38", "#d8d4cc", "#8a7b6a"), rng), srgb("#77736b"), (2, 0, 0, 0), mirror=0.05, blur=0.3))
+    top_row = plan.table.add(
+        Material(
+            MARBLE,
+            pick(("#3b3a38", "#d8d4cc", "#8a7b6a"), rng),
+            srgb("#77736b"),
+            (2, 0, 0, 0),
+            mirror=0.05,
+            blur=0.3,
+        )
+    )
     wooden = rng.random() < 0.5
     uppers = rng.random() < 0.75
     windows = [o for o in plan.openings if o.wall == k and o.kind == "window"]
@@ -617,21 +702,37 @@ def _kitchen(plan: Plan) -> None:
             if n == stove:
                 plan.builder.place((float(up[0]), float(up[1]), 1.6), frame.yaw_rad)
                 plan.builder.cylinder((0, 0.0, 0.05), 0.5, 0.12, plan.palette.metal, top_ratio=0.5)
-                plan.builder.box((0, 0.05, (plan.height - 1.6) / 2), (0.25, 0.22, plan.height - 1.62), plan.palette.metal)
+                plan.builder.box(
+                    (0, 0.05, (plan.height - 1.6) / 2),
+                    (0.25, 0.22, plan.height - 1.62),
+                    plan.palette.metal,
+                )
                 plan.builder.place()
             else:
-                plan.put(_unit(0.598, 0.34, 0.7, wooden, tint, None, sink=False), (float(up[0]), float(up[1]), 1.45), frame.yaw_rad, solid=False)
+                plan.put(
+                    _unit(0.598, 0.34, 0.7, wooden, tint, None, sink=False),
+                    (float(up[0]), float(up[1]), 1.45),
+                    frame.yaw_rad,
+                    solid=False,
+                )
     if run:
         plan.spots_on_walls.append((k, run[0], run[-1] + 0.6, 0.0, 2.3))
-    del cell
     if plan.width * plan.depth > 9:
         _table_group(plan)
-    for category, chance in (("refrigerator", 0.3), ("cupboard", 0.5), ("bin", 0.6), ("plant", 0.3), ("bookshelf", 0.3)):
+    for category, chance in (
+        ("refrigerator", 0.3),
+        ("cupboard", 0.5),
+        ("bin", 0.6),
+        ("plant", 0.3),
+        ("bookshelf", 0.3),
+    ):
         if rng.random() < chance:
             plan.against_wall(plan.model(category))
 
 
-def _unit(w: float, d: float, h: float, wooden: bool, tint: Colour, top: int | None, *, sink: bool) -> Piece:
+def _unit(
+    w: float, d: float, h: float, wooden: bool, tint: Colour, top: int | None, *, sink: bool
+) -> Piece:
     """One kitchen unit, below or above the worktop."""
 
     def draw(b: MeshBuilder, p: Palette) -> None:
@@ -639,8 +740,17 @@ def _unit(w: float, d: float, h: float, wooden: bool, tint: Colour, top: int | N
         low = 0.1 if top is not None else 0.0
         body = h - (0.04 if top is not None else 0.0)
         b.box((0, 0.01, (low + body) / 2), (w, d - 0.02, body - low), row, colour)
-        b.box((0, -d / 2 + 0.01, (low + body) / 2), (w - 0.006, 0.018, body - low - 0.006), row, colour)
-        b.box((0, -d / 2 - 0.01, body - 0.12 if top is not None else 0.08), (0.14, 0.02, 0.012), p.metal)
+        b.box(
+            (0, -d / 2 + 0.01, (low + body) / 2),
+            (w - 0.006, 0.018, body - low - 0.006),
+            row,
+            colour,
+        )
+        b.box(
+            (0, -d / 2 - 0.01, body - 0.12 if top is not None else 0.08),
+            (0.14, 0.02, 0.012),
+            p.metal,
+        )
         if top is not None:
             b.box((0, -0.01, h - 0.02), (w + 0.004, d + 0.02, 0.04), top)
             b.box((0, 0.04, low / 2), (w, d - 0.1, low), p.paint, furniture.BLACK)
@@ -675,7 +785,15 @@ def _bath(plan: Plan) -> None:
 
 
 def _corridor(plan: Plan) -> None:
-    for category in ("chest of drawers", "bookshelf", "plant", "chair", "cupboard", "filing cabinet", "bin"):
+    for category in (
+        "chest of drawers",
+        "bookshelf",
+        "plant",
+        "chair",
+        "cupboard",
+        "filing cabinet",
+        "bin",
+    ):
         if plan.rng.random() < 0.3:
             piece = plan.model(category)
             if piece.size_wdh_m[1] < min(plan.width, plan.depth) - 0.9:
@@ -688,7 +806,16 @@ def _hall(plan: Plan) -> None:
         _table_group(plan, str(rng.choice(["table", "table", "counter"])))
     for _ in range(int(rng.integers(0, 4))):
         plan.against_wall(plan.model("sofa"))
-    for category in ("plant", "plant", "bookshelf", "cupboard", "counter", "armchair", "bin", "wardrobe"):
+    for category in (
+        "plant",
+        "plant",
+        "bookshelf",
+        "cupboard",
+        "counter",
+        "armchair",
+        "bin",
+        "wardrobe",
+    ):
         if rng.random() < 0.5:
             plan.against_wall(plan.model(category))
     if rng.random() < 0.4:  # pillars
@@ -696,7 +823,10 @@ def _hall(plan: Plan) -> None:
         size = float(rng.uniform(0.3, 0.6))
         for i in range(1, int(plan.width / 4) + 1):
             for j in range(1, int(plan.depth / 4) + 1):
-                x, y = plan.width * i / (int(plan.width / 4) + 1), plan.depth * j / (int(plan.depth / 4) + 1)
+                x, y = (
+                    plan.width * i / (int(plan.width / 4) + 1),
+                    plan.depth * j / (int(plan.depth / 4) + 1),
+                )
                 if plan.free((x - size, y - size, x + size, y + size)):
                     plan.builder.box((x, y, plan.height / 2), (size, size, plan.height), row)
                     plan.taken.append((x - size / 2, y - size / 2, x + size / 2, y + size / 2))
@@ -705,9 +835,27 @@ def _hall(plan: Plan) -> None:
 def _storage(plan: Plan) -> None:
     rng = plan.rng
     for _ in range(int(rng.integers(2, 7))):
-        plan.against_wall(plan.model(str(rng.choice(["bookshelf", "wardrobe", "cupboard", "filing cabinet", "washing machine", "refrigerator"]))))
+        plan.against_wall(
+            plan.model(
+                str(
+                    rng.choice(
+                        [
+                            "bookshelf",
+                            "wardrobe",
+                            "cupboard",
+                            "filing cabinet",
+                            "washing machine",
+                            "refrigerator",
+                        ]
+                    )
+                )
+            )
+        )
     for _ in range(int(rng.integers(2, 9))):
-        plan.anywhere(plan.model(str(rng.choice(["box", "box", "bag", "bin", "chair", "stool", "ball"]))), float(rng.uniform(0, 6.28)))
+        plan.anywhere(
+            plan.model(str(rng.choice(["box", "box", "bag", "bin", "chair", "stool", "ball"]))),
+            float(rng.uniform(0, 6.28)),
+        )
 
 
 _FURNISH = {
@@ -722,7 +870,12 @@ def _spots(plan: Plan) -> np.ndarray:
     rects = np.array(plan.taken) if plan.taken else np.zeros((0, 4))
     for gap in (0.22, 0.05):
         x, y = points[:, :1], points[:, 1:]
-        hit = (x > rects[:, 0] - gap) & (x < rects[:, 2] + gap) & (y > rects[:, 1] - gap) & (y < rects[:, 3] + gap)
+        hit = (
+            (x > rects[:, 0] - gap)
+            & (x < rects[:, 2] + gap)
+            & (y > rects[:, 1] - gap)
+            & (y < rects[:, 3] + gap)
+        )
         free = points[~hit.any(1)]
         if len(free) >= 8:
             return free

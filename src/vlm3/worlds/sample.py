@@ -16,6 +16,7 @@ from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import RelativePose, invert, relative_pose, transform_points
 from vlm3.worlds import cameras, looks
 from vlm3.worlds.mesh import yaw_matrix
+from vlm3.worlds.pack import load_pack
 from vlm3.worlds.render import Renderer, pixel_rays
 from vlm3.worlds.rooms import make_room
 from vlm3.worlds.scene import Scene, SceneObject
@@ -89,8 +90,9 @@ class World:
         split: Split = "train",
         kind: Kind | None = None,
         device: str = "cpu",
+        pack: str | None = None,
     ) -> None:
-        """Make the world; `kind` None lets the seed choose.
+        """Make the world; `kind` None lets the seed choose, `pack` adds catalogue furniture.
 
         Raises:
             InputError: an unknown split or kind, or a negative seed or index.
@@ -102,11 +104,12 @@ class World:
         if seed < 0 or index < 0:
             raise InputError(f"seed {seed}, index {index}; both must be 0 or more")
         self.address: dict[str, Any] = {"split": split, "kind": kind, "device": device}
+        self.address["pack"] = pack
         self.seed, self.index = seed, index
         rng = self.rng(0)
         chosen = kind or ("room" if rng.random() < 0.7 else "street")
         self.kind: str = chosen
-        self.scene: Scene = _MAKERS[chosen](rng, split)
+        self.scene: Scene = _MAKERS[chosen](rng, split, load_pack(pack) if pack else None)
         self.renderer = Renderer(self.scene, device)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -126,7 +129,12 @@ class World:
         return Camera(f_px, f_px, width_px / 2, height_px / 2, width_px, height_px)
 
     def frame(
-        self, camera: Camera, world_from_cam: Floats, rng: np.random.Generator, *, plain: bool = False
+        self,
+        camera: Camera,
+        world_from_cam: Floats,
+        rng: np.random.Generator,
+        *,
+        plain: bool = False,
     ) -> Frame:
         """Render one view; `rng` draws the look, `plain` leaves noise, blur and JPEG out."""
         buffers = self.renderer.render(camera, world_from_cam)
@@ -160,7 +168,9 @@ class World:
                 continue
             low, middle = np.quantile(seen, [0.03, 0.5])
             things = len(np.unique(self.scene.mesh.instance[face[face >= 0]]))
-            score = min(things / 4, 1.0) + min(float(low) / 0.35, 1.0) + min(float(middle) / 1.1, 1.0)
+            score = (
+                min(things / 4, 1.0) + min(float(low) / 0.35, 1.0) + min(float(middle) / 1.1, 1.0)
+            )
             if score > best_score:
                 best, best_score = pose, score
             if score > 2.7:
@@ -231,9 +241,7 @@ class World:
         distance, _ = self.renderer.cast(world_from_cam[:3, 3], rays)
         return np.asarray(distance > length * (1 - 1e-3) - 1e-3)
 
-    def covisibility(
-        self, pose1: Floats, camera1: Camera, pose2: Floats, camera2: Camera
-    ) -> float:
+    def covisibility(self, pose1: Floats, camera1: Camera, pose2: Floats, camera2: Camera) -> float:
         """Mean over both directions of the share of pixels whose point the other view sees."""
         shares = []
         for pa, ca, pb, cb in ((pose1, camera1, pose2, camera2), (pose2, camera2, pose1, camera1)):
@@ -334,9 +342,10 @@ def sample_view(
     split: Split = "train",
     kind: Kind | None = None,
     device: str = "cpu",
+    pack: str | None = None,
 ) -> Frame:
     """View 0 of world (seed, index); `f_px` None draws a lens of 40 to 110 degrees."""
-    world = World(seed, index, split=split, kind=kind, device=device)
+    world = World(seed, index, split=split, kind=kind, device=device, pack=pack)
     return world.view(width_px=width_px, height_px=height_px, f_px=f_px)
 
 
@@ -350,9 +359,10 @@ def sample_pair(
     split: Split = "train",
     kind: Kind | None = None,
     device: str = "cpu",
+    pack: str | None = None,
 ) -> Pair:
     """Pair 0 of world (seed, index)."""
-    world = World(seed, index, split=split, kind=kind, device=device)
+    world = World(seed, index, split=split, kind=kind, device=device, pack=pack)
     return world.pair(width_px=width_px, height_px=height_px, f_px=f_px)
 
 

@@ -16,7 +16,7 @@ def distance_colours(frame: Frame) -> Picture:
     """Distance as colour: near red over yellow and green to far blue, logarithmic; sky white."""
     seen = np.isfinite(frame.distance_m)
     value = np.log(np.where(seen, frame.distance_m, 1.0))
-    low, high = (np.quantile(value[seen], [0.02, 0.98]) if seen.any() else (0.0, 1.0))
+    low, high = np.quantile(value[seen], [0.02, 0.98]) if seen.any() else (0.0, 1.0)
     t = np.clip((value - low) / max(high - low, 1e-6), 0, 1)[..., None] * 0.68
     k = (np.array([5.0, 3.0, 1.0]) + t * 6) % 6
     rgb = 1 - np.clip(np.minimum(k, 4 - k), 0, 1)

@@ -9,8 +9,18 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vlm3.worlds.materials import Material, MaterialTable, hsv, pick, plaster, srgb
-from vlm3.worlds.materials import ASPHALT, GRASS, LEAVES, WINDOWS
+from vlm3.worlds.materials import (
+    ASPHALT,
+    GRASS,
+    LEAVES,
+    WINDOWS,
+    Material,
+    MaterialTable,
+    hsv,
+    pick,
+    plaster,
+    srgb,
+)
 from vlm3.worlds.mesh import MeshBuilder
 from vlm3.worlds.scene import AreaLamp, SceneObject
 
@@ -84,9 +94,13 @@ def draw_wall(
     for s0, s1 in zip(xs[:-1], xs[1:], strict=True):
         for z0, z1 in zip(levels[:-1], levels[1:], strict=True):
             s, z = (s0 + s1) / 2, (z0 + z1) / 2
-            if any(o.along_m < s < o.along_m + o.width_m and o.low_m < z < o.high_m for o in openings):
+            if any(
+                o.along_m < s < o.along_m + o.width_m and o.low_m < z < o.high_m for o in openings
+            ):
                 continue
-            corners = np.array([frame.at(s0, z0), frame.at(s1, z0), frame.at(s1, z1), frame.at(s0, z1)])
+            corners = np.array(
+                [frame.at(s0, z0), frame.at(s1, z0), frame.at(s1, z1), frame.at(s0, z1)]
+            )
             uv = np.array([[s0, z0], [s1, z0], [s1, z1], [s0, z1]])
             b.quad(corners, dado[0] if dado and z < dado[1] else row, uv=uv)
     for o in openings:
@@ -95,7 +109,12 @@ def draw_wall(
                      ((a, o.high_m), (e, o.high_m)), ((a, o.low_m), (e, o.low_m))):  # fmt: skip
             if p[1] == q[1] == 0.0:
                 continue
-            b.quad(np.array([frame.at(*p), frame.at(*q), frame.at(*q, thickness), frame.at(*p, thickness)]), reveal)
+            b.quad(
+                np.array(
+                    [frame.at(*p), frame.at(*q), frame.at(*q, thickness), frame.at(*p, thickness)]
+                ),
+                reveal,
+            )
     if skirting:
         row_s, tall = skirting
         cuts = sorted((o.along_m, o.along_m + o.width_m) for o in openings if o.low_m == 0.0)
@@ -107,14 +126,18 @@ def draw_wall(
             start = e
 
 
-def _along(frame: WallFrame, length: float, depth: float, height: float) -> tuple[float, float, float]:
+def _along(
+    frame: WallFrame, length: float, depth: float, height: float
+) -> tuple[float, float, float]:
     """Box size with its length along an axis-aligned wall."""
     if abs(frame.along[0]) > 0.5:
         return (length, depth, height)
     return (depth, length, height)
 
 
-def draw_window(b: MeshBuilder, frame: WallFrame, o: Opening, rng: Rng, rows: dict[str, int], thickness: float) -> None:
+def draw_window(
+    b: MeshBuilder, frame: WallFrame, o: Opening, rng: Rng, rows: dict[str, int], thickness: float
+) -> None:
     """Frame bars, sill and sometimes curtains or a blind."""
     bar, out = 0.05, thickness * 0.6
     mid_z = (o.low_m + o.high_m) / 2
@@ -123,8 +146,14 @@ def draw_window(b: MeshBuilder, frame: WallFrame, o: Opening, rng: Rng, rows: di
     for k in range(splits + 1):
         s = o.along_m + bar / 2 + (o.width_m - bar) * k / splits
         b.box(frame.at(s, mid_z, out), _along(frame, bar, 0.06, tall), rows["frame"])
-    for z in [o.low_m + bar / 2, o.high_m - bar / 2] + ([mid_z + tall * 0.2] if rng.random() < 0.3 else []):
-        b.box(frame.at(o.along_m + o.width_m / 2, z, out), _along(frame, o.width_m, 0.06, bar), rows["frame"])
+    for z in [o.low_m + bar / 2, o.high_m - bar / 2] + (
+        [mid_z + tall * 0.2] if rng.random() < 0.3 else []
+    ):
+        b.box(
+            frame.at(o.along_m + o.width_m / 2, z, out),
+            _along(frame, o.width_m, 0.06, bar),
+            rows["frame"],
+        )
     b.box(frame.at(o.along_m + o.width_m / 2, o.low_m - 0.015, -0.05),
           _along(frame, o.width_m + 0.16, 0.2, 0.03), rows["frame"])  # fmt: skip
     style = rng.random()
@@ -138,7 +167,9 @@ def draw_window(b: MeshBuilder, frame: WallFrame, o: Opening, rng: Rng, rows: di
                 if side:
                     s = 2 * o.along_m + o.width_m - s
                 at = frame.at(s, (low + o.high_m + 0.12) / 2, -0.09 - 0.02 * (k % 2))
-                b.cylinder(at, width / folds * 1.25, o.high_m + 0.12 - low, rows["curtain"], segments=6)
+                b.cylinder(
+                    at, width / folds * 1.25, o.high_m + 0.12 - low, rows["curtain"], segments=6
+                )
         b.box(frame.at(o.along_m + o.width_m / 2, o.high_m + 0.13, -0.09),
               _along(frame, o.width_m + 0.5, 0.02, 0.02), rows["metal"])  # fmt: skip
     elif style < 0.55:  # blind, partly down
@@ -147,11 +178,17 @@ def draw_window(b: MeshBuilder, frame: WallFrame, o: Opening, rng: Rng, rows: di
               _along(frame, o.width_m - 0.02, 0.008, drop), rows["curtain"])  # fmt: skip
 
 
-def draw_door(b: MeshBuilder, frame: WallFrame, o: Opening, rng: Rng, rows: dict[str, int], leaf: int | None) -> float:
+def draw_door(
+    b: MeshBuilder, frame: WallFrame, o: Opening, rng: Rng, rows: dict[str, int], leaf: int | None
+) -> float:
     """Casing, and a leaf with handle, closed or ajar; `leaf` is its object id. Returns the swing."""
     for side in (0.0, 1.0):
         s = o.along_m + side * o.width_m + (side - 0.5) * 0.07
-        b.box(frame.at(s, o.high_m / 2, -0.008), _along(frame, 0.07, 0.02, o.high_m), rows["door frame"])
+        b.box(
+            frame.at(s, o.high_m / 2, -0.008),
+            _along(frame, 0.07, 0.02, o.high_m),
+            rows["door frame"],
+        )
     b.box(frame.at(o.along_m + o.width_m / 2, o.high_m + 0.035, -0.008),
           _along(frame, o.width_m + 0.14, 0.02, 0.07), rows["door frame"])  # fmt: skip
     if leaf is None:
@@ -166,7 +203,12 @@ def draw_door(b: MeshBuilder, frame: WallFrame, o: Opening, rng: Rng, rows: dict
     for k in range(panels):
         z = h * (k + 0.5) / panels + 0.02
         for face in (-1, 1):
-            b.box((w / 2, face * 0.021, z), (w * 0.7, 0.006, h / panels * 0.75), rows["door"], (0.93, 0.93, 0.93))
+            b.box(
+                (w / 2, face * 0.021, z),
+                (w * 0.7, 0.006, h / panels * 0.75),
+                rows["door"],
+                (0.93, 0.93, 0.93),
+            )
     for face in (-1, 1):
         b.box((w - 0.09, face * 0.05, 1.02), (0.12, 0.02, 0.02), rows["metal"])
         b.cylinder((w - 0.05, face * 0.03, 1.02), 0.03, 0.06, rows["metal"], segments=6)
@@ -193,12 +235,16 @@ def draw_outside(
     b: MeshBuilder, table: MaterialTable, rng: Rng, walls: list[WallFrame], storey_m: float
 ) -> None:
     """Ground, opposite houses and trees behind the walls that have windows."""
-    ground = Material(GRASS if rng.random() < 0.5 else ASPHALT, srgb("#5c7a3a"), srgb("#7d9450"), vary=0.2)
+    ground = Material(
+        GRASS if rng.random() < 0.5 else ASPHALT, srgb("#5c7a3a"), srgb("#7d9450"), vary=0.2
+    )
     row = table.add(ground)
     size = 150.0
     b.quad(np.array([[-size, -size, -storey_m], [size, -size, -storey_m], [size, size, -storey_m],
                      [-size, size, -storey_m]]), row)  # fmt: skip
-    leaves = table.add(Material(LEAVES, srgb("#41602c"), srgb("#6d8a3e"), seed=int(rng.integers(999))))
+    leaves = table.add(
+        Material(LEAVES, srgb("#41602c"), srgb("#6d8a3e"), seed=int(rng.integers(999)))
+    )
     for frame in walls:
         away = float(rng.uniform(9, 40))
         wall = plaster(rng, bright=False)
@@ -214,10 +260,23 @@ def draw_outside(
                 b.box(at, _along(frame, width, 8.0, high), facade)
             x += width + float(rng.choice([0.0, 3.0]))
         for _ in range(int(rng.integers(0, 4))):
-            at = frame.at(float(rng.uniform(-5, frame.length_m + 5)), 0.0, away * float(rng.uniform(0.3, 0.9)))
+            at = frame.at(
+                float(rng.uniform(-5, frame.length_m + 5)), 0.0, away * float(rng.uniform(0.3, 0.9))
+            )
             high = float(rng.uniform(4, 8))
-            b.cylinder((at[0], at[1], high / 3 - storey_m), 0.25, high / 1.5, leaves, (0.5, 0.35, 0.25), segments=6)
-            b.ball((at[0], at[1], high * 0.72 - storey_m), (high * 0.55, high * 0.55, high * 0.6), leaves)
+            b.cylinder(
+                (at[0], at[1], high / 3 - storey_m),
+                0.25,
+                high / 1.5,
+                leaves,
+                (0.5, 0.35, 0.25),
+                segments=6,
+            )
+            b.ball(
+                (at[0], at[1], high * 0.72 - storey_m),
+                (high * 0.55, high * 0.55, high * 0.6),
+                leaves,
+            )
 
 
 def object_of_door(instance: int, frame: WallFrame, o: Opening, swing: float) -> SceneObject:
@@ -232,4 +291,8 @@ def object_of_door(instance: int, frame: WallFrame, o: Opening, swing: float) ->
 
 def curtain_material(rng: Rng) -> Material:
     """Cloth in a light or strong colour."""
-    return Material(3, hsv(float(rng.random()), float(rng.uniform(0, 0.5)), float(rng.uniform(0.5, 0.95))), vary=0.15)
+    return Material(
+        3,
+        hsv(float(rng.random()), float(rng.uniform(0, 0.5)), float(rng.uniform(0.5, 0.95))),
+        vary=0.15,
+    )

@@ -14,7 +14,17 @@ from vlm3.worlds.mesh import MeshBuilder, axis_matrix
 
 Rng = np.random.Generator
 
-CAR_PAINTS = ("#e9e9e7", "#c7c9cb", "#8c9094", "#4a4d51", "#17181a", "#7c1f1f", "#1f3a66", "#2c4a3b", "#b9ad98")
+CAR_PAINTS = (
+    "#e9e9e7",
+    "#c7c9cb",
+    "#8c9094",
+    "#4a4d51",
+    "#17181a",
+    "#7c1f1f",
+    "#1f3a66",
+    "#2c4a3b",
+    "#b9ad98",
+)
 _SIDEWAYS = axis_matrix((0, 1, 0), np.pi / 2)
 
 # category: (width, length, height, profile of the upper edge as (share of length, share of height))
@@ -52,14 +62,33 @@ def car(rng: Rng, category: str = "car") -> Piece:
                    (0.985, zb * 0.96), (1.0, zb * 0.7), (1.0, low * h)]  # fmt: skip
         _extrude(b, [(y0 + a * length, z) for a, z in outline], w, w * 0.97, p.gloss, tint)
         roof0, roof1 = hood + slope, 1 - tail - back
-        cabin = [(hood - 0.01, zb), (roof0, h * 0.985), ((roof0 + roof1) / 2, h), (roof1, h * 0.98), (1 - tail - 0.005, zb)]
-        _extrude(b, [(y0 + a * length, z) for a, z in cabin], w * 0.93, w * 0.76, p.glass, (1, 1, 1))
+        cabin = [
+            (hood - 0.01, zb),
+            (roof0, h * 0.985),
+            ((roof0 + roof1) / 2, h),
+            (roof1, h * 0.98),
+            (1 - tail - 0.005, zb),
+        ]
+        _extrude(
+            b, [(y0 + a * length, z) for a, z in cabin], w * 0.93, w * 0.76, p.glass, (1, 1, 1)
+        )
         # roof and pillars over the glass
-        b.box((0, y0 + (roof0 + roof1) / 2 * length, h - 0.015), (w * 0.77, (roof1 - roof0) * length, 0.04), p.gloss, tint)
+        b.box(
+            (0, y0 + (roof0 + roof1) / 2 * length, h - 0.015),
+            (w * 0.77, (roof1 - roof0) * length, 0.04),
+            p.gloss,
+            tint,
+        )
         for at in (hood + slope * 0.5, (roof0 + roof1) / 2, (roof1 + 1 - tail) / 2):
             for side in (-1, 1):
                 lean = axis_matrix((0, 1, 0), -side * 0.2)
-                b.box((side * w * 0.43, y0 + at * length, (zb + h) / 2), (0.03, 0.07, (h - zb) * 0.98), p.gloss, tint, lean)
+                b.box(
+                    (side * w * 0.43, y0 + at * length, (zb + h) / 2),
+                    (0.03, 0.07, (h - zb) * 0.98),
+                    p.gloss,
+                    tint,
+                    lean,
+                )
         for share in (0.18, 0.81):
             for side in (-1, 1):
                 at3 = (side * (w / 2 - 0.09), y0 + share * length, wheel / 2)
@@ -67,9 +96,24 @@ def car(rng: Rng, category: str = "car") -> Piece:
                 hub = (side * (w / 2 + 0.015), y0 + share * length, wheel / 2)
                 b.cylinder(hub, wheel * 0.6, 0.025, p.metal, segments=10, turn=_SIDEWAYS)
         for side in (-1, 1):
-            b.box((side * w * 0.36, y0 + 0.02, nose * 0.82), (w * 0.18, 0.06, 0.11), p.glow, (0.9, 0.9, 0.9))
-            b.box((side * w * 0.40, y0 + length - 0.02, zb * 0.86), (w * 0.14, 0.06, 0.12), p.paint, srgb("#a01414"))
-            b.box((side * (w / 2 + 0.06), y0 + (hood + 0.05) * length, zb + 0.06), (0.14, 0.08, 0.1), p.gloss, tint)
+            b.box(
+                (side * w * 0.36, y0 + 0.02, nose * 0.82),
+                (w * 0.18, 0.06, 0.11),
+                p.glow,
+                (0.9, 0.9, 0.9),
+            )
+            b.box(
+                (side * w * 0.40, y0 + length - 0.02, zb * 0.86),
+                (w * 0.14, 0.06, 0.12),
+                p.paint,
+                srgb("#a01414"),
+            )
+            b.box(
+                (side * (w / 2 + 0.06), y0 + (hood + 0.05) * length, zb + 0.06),
+                (0.14, 0.08, 0.1),
+                p.gloss,
+                tint,
+            )
         b.box((0, y0 - 0.005, nose * 0.55), (w * 0.5, 0.04, 0.14), p.paint, BLACK)
         for end in (y0 - 0.01, y0 + length + 0.0):
             b.box((0, end, h * 0.28), (0.5, 0.03, 0.11), p.paint, WHITE)
@@ -79,7 +123,12 @@ def car(rng: Rng, category: str = "car") -> Piece:
 
 
 def _extrude(
-    b: MeshBuilder, outline: list[tuple[float, float]], low_w: float, high_w: float, row: int, tint: Colour
+    b: MeshBuilder,
+    outline: list[tuple[float, float]],
+    low_w: float,
+    high_w: float,
+    row: int,
+    tint: Colour,
 ) -> None:
     """A body of a (y, z) outline across x, narrower at the top."""
     points = np.array(outline)
@@ -113,7 +162,9 @@ def big_vehicle(rng: Rng, category: str) -> Piece:
                 b.box((side * w / 2, 0, h * 0.64), (0.02, length * 0.94, h * 0.3), p.glass)
                 for k in range(8):
                     y = y0 + length * (k + 0.5) / 8
-                    b.box((side * (w / 2 + 0.005), y, h * 0.64), (0.02, 0.08, h * 0.3), p.gloss, other)
+                    b.box(
+                        (side * (w / 2 + 0.005), y, h * 0.64), (0.02, 0.08, h * 0.3), p.gloss, other
+                    )
             for end in (-1, 1):
                 b.box((0, end * length / 2, h * 0.6), (w * 0.9, 0.02, h * 0.4), p.glass)
         else:
@@ -121,7 +172,11 @@ def big_vehicle(rng: Rng, category: str) -> Piece:
             b.box((0, y0 + cab / 2, 0.5 + h * 0.33), (w * 0.96, cab, h * 0.62), p.gloss, tint)
             b.box((0, y0 - 0.005, h * 0.62), (w * 0.86, 0.02, h * 0.22), p.glass)
             for side in (-1, 1):
-                b.box((side * w * 0.48, y0 + cab * 0.45, h * 0.62), (0.02, cab * 0.5, h * 0.2), p.glass)
+                b.box(
+                    (side * w * 0.48, y0 + cab * 0.45, h * 0.62),
+                    (0.02, cab * 0.5, h * 0.2),
+                    p.glass,
+                )
             b.box((0, y0 + cab + 0.1 + (length - cab - 0.1) / 2, 0.95 + (h - 0.95) / 2),
                   (w, length - cab - 0.1, h - 0.95), p.paint, other)  # fmt: skip
             b.box((0, 0, 0.7), (w * 0.5, length * 0.96, 0.3), p.paint, BLACK)
@@ -143,7 +198,9 @@ def person(rng: Rng) -> Piece:
     h = float(rng.uniform(1.55, 1.90)) if rng.random() < 0.88 else float(rng.uniform(1.0, 1.4))
     k = h / 1.75
     top = hsv(float(rng.random()), float(rng.uniform(0.05, 0.75)), float(rng.uniform(0.15, 0.9)))
-    legs = hsv(float(rng.uniform(0.5, 0.7)), float(rng.uniform(0.05, 0.5)), float(rng.uniform(0.1, 0.5)))
+    legs = hsv(
+        float(rng.uniform(0.5, 0.7)), float(rng.uniform(0.05, 0.5)), float(rng.uniform(0.1, 0.5))
+    )
     skin = srgb(("#e3b899", "#c68e66", "#8d5a3b", "#f0cdb2")[int(rng.integers(4))])
     hair = srgb(("#2a1c14", "#5a3c22", "#a5875a", "#15120f", "#8c8c8c")[int(rng.integers(5))])
     stride, swing = float(rng.uniform(0, 0.4)), float(rng.uniform(0, 0.5))
@@ -154,13 +211,44 @@ def person(rng: Rng) -> Piece:
         for side in (-1, 1):
             turn = axis_matrix((1, 0, 0), side * stride)
             offset = -side * np.sin(stride) * 0.41 * k
-            b.cylinder((side * 0.09 * k, -offset * 0.5, 0.44 * k), 0.13 * k, 0.86 * k, p.fabric, legs, 1.3, 8, turn)
-            b.box((side * 0.09 * k, -offset - 0.05 * k, 0.04 * k), (0.09 * k, 0.26 * k, 0.08 * k), p.paint, BLACK)
+            b.cylinder(
+                (side * 0.09 * k, -offset * 0.5, 0.44 * k),
+                0.13 * k,
+                0.86 * k,
+                p.fabric,
+                legs,
+                1.3,
+                8,
+                turn,
+            )
+            b.box(
+                (side * 0.09 * k, -offset - 0.05 * k, 0.04 * k),
+                (0.09 * k, 0.26 * k, 0.08 * k),
+                p.paint,
+                BLACK,
+            )
             arm = axis_matrix((1, 0, 0), -side * swing)
-            b.cylinder((side * 0.235 * k, side * np.sin(swing) * 0.15 * k, 1.13 * k), 0.085 * k, 0.62 * k, p.fabric, top, 1.2, 7, arm)
-            b.ball((side * 0.235 * k, side * np.sin(swing) * 0.42 * k, 0.82 * k), (0.08 * k, 0.09 * k, 0.12 * k), p.paint, skin, detail=5)
+            b.cylinder(
+                (side * 0.235 * k, side * np.sin(swing) * 0.15 * k, 1.13 * k),
+                0.085 * k,
+                0.62 * k,
+                p.fabric,
+                top,
+                1.2,
+                7,
+                arm,
+            )
+            b.ball(
+                (side * 0.235 * k, side * np.sin(swing) * 0.42 * k, 0.82 * k),
+                (0.08 * k, 0.09 * k, 0.12 * k),
+                p.paint,
+                skin,
+                detail=5,
+            )
         low = 0.6 if long_coat else 0.82
-        b.ball((0, 0, (low + 1.46) / 2 * k), (0.42 * k, 0.25 * k, (1.46 - low) * k), p.fabric, top, 0.5)
+        b.ball(
+            (0, 0, (low + 1.46) / 2 * k), (0.42 * k, 0.25 * k, (1.46 - low) * k), p.fabric, top, 0.5
+        )
         b.cylinder((0, 0, 1.47 * k), 0.11 * k, 0.12 * k, p.paint, skin, segments=8)
         b.ball((0, 0, 1.62 * k), (0.16 * k, 0.2 * k, 0.25 * k), p.paint, skin)
         b.ball((0, 0.02 * k, 1.665 * k), (0.175 * k, 0.2 * k, 0.17 * k), p.paint, hair)
@@ -180,7 +268,13 @@ def bicycle(rng: Rng, rider: bool = False) -> Piece:
             for k in range(14):
                 angle = 2 * np.pi * (k + 0.5) / 14
                 at = (0.0, y + 0.33 * float(np.cos(angle)), 0.34 + 0.33 * float(np.sin(angle)))
-                b.box(at, (0.04, 0.155, 0.035), p.paint, BLACK, axis_matrix((1, 0, 0), angle + np.pi / 2))
+                b.box(
+                    at,
+                    (0.04, 0.155, 0.035),
+                    p.paint,
+                    BLACK,
+                    axis_matrix((1, 0, 0), angle + np.pi / 2),
+                )
         for (ya, za), (yb, zb) in (((-0.52, 0.34), (-0.42, 0.95)), ((-0.45, 0.8), (0.05, 0.32)),
                                    ((-0.45, 0.85), (0.18, 0.85)), ((0.18, 0.9), (0.05, 0.32)),
                                    ((0.05, 0.32), (0.52, 0.34)), ((0.18, 0.85), (0.52, 0.34))):  # fmt: skip
@@ -213,16 +307,30 @@ def tree(rng: Rng) -> Piece:
         if conifer:
             for k in range(5):
                 z = h * (0.15 + 0.17 * k)
-                b.cylinder((0, 0, z + h * 0.12), w * 0.75 * (1 - 0.17 * k), h * 0.26, p.leaves, (0.5, 0.65, 0.55), 0.1, 10)
+                b.cylinder(
+                    (0, 0, z + h * 0.12),
+                    w * 0.75 * (1 - 0.17 * k),
+                    h * 0.26,
+                    p.leaves,
+                    (0.5, 0.65, 0.55),
+                    0.1,
+                    10,
+                )
             return
         room = h * (1 - bare)
         for r in blobs:
             s = w * (0.32 + 0.14 * abs(r[3]))
             radius = (w - s) / 2
             x, y = radius * r[0] * 0.95, radius * r[1] * 0.95
-            z = h * bare + s * 0.4 + (room - s * 0.8) * (0.5 + 0.5 * r[2]) * (1 - 0.2 * (r[0] ** 2 + r[1] ** 2))
+            z = (
+                h * bare
+                + s * 0.4
+                + (room - s * 0.8) * (0.5 + 0.5 * r[2]) * (1 - 0.2 * (r[0] ** 2 + r[1] ** 2))
+            )
             shade = 0.75 + 0.3 * (r[2] * 0.5 + 0.5) + 0.1 * r[4]
-            b.ball((x, y, z), (s, s, s * 0.85), p.leaves, (shade * hue, shade, shade * 0.85), detail=4)
+            b.ball(
+                (x, y, z), (s, s, s * 0.85), p.leaves, (shade * hue, shade, shade * 0.85), detail=4
+            )
 
     return Piece("tree", (w, w, h), draw)
 
@@ -253,19 +361,35 @@ def post(rng: Rng, category: str) -> Piece:
             turn = axis_matrix((1, 0, 0), np.pi / 2)
             if shape == 0:
                 b.cylinder((0, -0.02, h - w / 2), w, 0.02, p.paint, face, segments=18, turn=turn)
-                b.cylinder((0, -0.03, h - w / 2), w * 0.72, 0.02, p.paint, WHITE, segments=18, turn=turn)
+                b.cylinder(
+                    (0, -0.03, h - w / 2), w * 0.72, 0.02, p.paint, WHITE, segments=18, turn=turn
+                )
             elif shape == 1:
                 b.box((0, -0.02, h - w * 0.5), (w, 0.02, w), p.paint, face)
                 b.box((0, -0.03, h - w * 0.5), (w * 0.3, 0.02, w * 0.6), p.paint, WHITE)
             else:
-                b.cylinder((0, -0.02, h - w / 2), w, 0.02, p.paint, face, segments=3, turn=axis_matrix((0, 1, 0), np.pi / 6) @ turn)
+                b.cylinder(
+                    (0, -0.02, h - w / 2),
+                    w,
+                    0.02,
+                    p.paint,
+                    face,
+                    segments=3,
+                    turn=axis_matrix((0, 1, 0), np.pi / 6) @ turn,
+                )
         elif category == "traffic light":
             b.cylinder((0, 0.05, h / 2), 0.12, h, p.metal, (0.5, 0.5, 0.5), segments=8)
             b.box((0, -0.1, h - 0.5), (0.32, 0.22, 0.98), p.paint, BLACK)
             for k, colour in enumerate(("#d92020", "#e0a010", "#20b050")):
                 on = k == lamp
                 shade = srgb(colour) if on else (0.05, 0.05, 0.05)
-                b.ball((0, -0.21, h - 0.2 - 0.3 * k), (0.2, 0.06, 0.2), p.glow if on else p.paint, shade, detail=6)
+                b.ball(
+                    (0, -0.21, h - 0.2 - 0.3 * k),
+                    (0.2, 0.06, 0.2),
+                    p.glow if on else p.paint,
+                    shade,
+                    detail=6,
+                )
         elif category == "bollard":
             b.cylinder((0, 0, h / 2), w, h, p.paint, tint, segments=10)
         elif category == "trash can":
@@ -275,7 +399,9 @@ def post(rng: Rng, category: str) -> Piece:
             b.box((0, 0, h * 0.52), (w, d, h * 0.9), p.paint, tint)
             b.box((0, -0.02, h * 0.96), (w * 1.04, d * 1.05, h * 0.08), p.paint, tint)
             for side in (-1, 1):
-                b.cylinder((side * w * 0.4, d * 0.35, 0.08), 0.16, 0.08, p.paint, BLACK, turn=_SIDEWAYS)
+                b.cylinder(
+                    (side * w * 0.4, d * 0.35, 0.08), 0.16, 0.08, p.paint, BLACK, turn=_SIDEWAYS
+                )
         else:
             for y in (-0.22, -0.07, 0.08):
                 b.box((0, y, 0.45), (w, 0.12, 0.04), p.wood)
@@ -293,7 +419,15 @@ MAKERS: dict[str, Callable[[Rng], Piece]] = {
     "bus": lambda r: big_vehicle(r, "bus"), "truck": lambda r: big_vehicle(r, "truck"),
     "person": person, "bicycle": bicycle, "cyclist": lambda r: bicycle(r, True), "tree": tree,
 }  # fmt: skip
-for _name in ("street lamp", "traffic sign", "traffic light", "bollard", "trash can", "bench", "container"):
+for _name in (
+    "street lamp",
+    "traffic sign",
+    "traffic light",
+    "bollard",
+    "trash can",
+    "bench",
+    "container",
+):
     MAKERS[_name] = lambda r, n=_name: post(r, n)  # type: ignore[misc]
 
 

@@ -29,11 +29,24 @@ from vlm3.worlds.materials import (
     wood,
 )
 from vlm3.worlds.mesh import MeshBuilder
-from vlm3.worlds.rooms import HELDOUT_MODELS, TRAIN_MODELS
+from vlm3.worlds.pack import Pack
+from vlm3.worlds.rooms import MODELS
 from vlm3.worlds.scene import Scene, SceneObject, Sky
 
 Rng = np.random.Generator
-FACADES = ("#c9b79a", "#b98d6f", "#d8d2c4", "#a9a39a", "#e2d9c8", "#c7a98b", "#9e7c66", "#d6c08f", "#b7bcc0", "#e8e3da")
+PACK_SHARE = 0.4
+FACADES = (
+    "#c9b79a",
+    "#b98d6f",
+    "#d8d2c4",
+    "#a9a39a",
+    "#e2d9c8",
+    "#c7a98b",
+    "#9e7c66",
+    "#d6c08f",
+    "#b7bcc0",
+    "#e8e3da",
+)
 
 
 @dataclass
@@ -44,15 +57,22 @@ class Plan:
     builder: MeshBuilder
     table: MaterialTable
     palette: Palette
-    models: tuple[int, int]
+    split: str
+    pack: Pack | None
     objects: list[SceneObject] = field(default_factory=list)
     taken: list[tuple[float, float, float]] = field(default_factory=list)  # x, y, radius
 
     def model(self, category: str) -> Piece:
-        """A model of this split."""
-        return street_parts.model(category, int(self.rng.integers(*self.models)))
+        """A model of this split, from the pack where it has one, or built in."""
+        if self.pack and self.rng.random() < PACK_SHARE:
+            found = self.pack.choose(category, self.split, self.rng)
+            if found:
+                return found
+        return street_parts.model(category, int(self.rng.integers(*MODELS[self.split])))
 
-    def put(self, piece: Piece, x: float, y: float, z: float, yaw: float, radius: float | None = None) -> bool:
+    def put(
+        self, piece: Piece, x: float, y: float, z: float, yaw: float, radius: float | None = None
+    ) -> bool:
         """Draw a piece where nothing stands yet."""
         w, d, h = piece.size_wdh_m
         own = radius if radius is not None else 0.5 * max(w, d)
@@ -63,8 +83,10 @@ class Plan:
         self.builder.place((x, y, z), yaw, instance)
         piece.draw(self.builder, self.palette)
         self.builder.place()
-        name = piece.category
-        self.objects.append(SceneObject(instance, name, name, (w, d, h), (x, y, z + h / 2), yaw))
+        name = piece.name or piece.category
+        self.objects.append(
+            SceneObject(instance, piece.category, name, (w, d, h), (x, y, z + h / 2), yaw)
+        )
         return True
 
 
@@ -87,19 +109,26 @@ def _palette(table: MaterialTable, rng: Rng) -> Palette:
     )
 
 
-def make_street(rng: Rng, split: str) -> Scene:
+def make_street(rng: Rng, split: str, pack: Pack | None = None) -> Scene:
     """One street."""
     table, b = MaterialTable(), MeshBuilder()
-    models = TRAIN_MODELS if split == "train" else HELDOUT_MODELS
-    plan = Plan(rng, b, table, _palette(table, rng), models)
+    plan = Plan(rng, b, table, _palette(table, rng), split, pack)
     style = str(rng.choice(["urban", "suburb", "country"], p=[0.5, 0.35, 0.15]))
     lane = float(rng.uniform(2.9, 3.6))
     lanes = int(rng.choice([1, 2])) if style != "suburb" else 1
     parking = {"urban": 0.75, "suburb": 0.5, "country": 0.0}[style]
     park = float(rng.uniform(2.0, 2.3)) if rng.random() < parking else 0.0
     half = lane * lanes + park
-    walk = {"urban": float(rng.uniform(1.8, 4.5)), "suburb": float(rng.uniform(1.2, 2.2)), "country": 0.0}[style]
-    setback = {"urban": float(rng.choice([0.0, 0.0, 2.5])), "suburb": float(rng.uniform(3, 8)), "country": 14.0}[style]
+    walk = {
+        "urban": float(rng.uniform(1.8, 4.5)),
+        "suburb": float(rng.uniform(1.2, 2.2)),
+        "country": 0.0,
+    }[style]
+    setback = {
+        "urban": float(rng.choice([0.0, 0.0, 2.5])),
+        "suburb": float(rng.uniform(3, 8)),
+        "country": 14.0,
+    }[style]
     y0, y1 = -45.0, float(rng.uniform(80, 140))
     _ground(plan, style, half, walk, lane, lanes, park, y0, y1)
     front = half + walk + setback
@@ -107,14 +136,23 @@ def make_street(rng: Rng, split: str) -> Scene:
         _houses(plan, style, side, front + float(rng.uniform(0, 1.5)), y0, y1)
         _verge(plan, style, side, half, walk, setback, y0, y1)
     _far_end(plan, style, y1)
-    spots = [(lane * (k + 0.5) * s, y) for k in range(lanes) for s in (-1, 1) for y in np.arange(-15.0, 40.0, 2.5)]
-    walkers = [(s * (half + max(walk, 1.0) * 0.5), y) for s in (-1, 1) for y in np.arange(-10.0, 35.0, 3.0)]
+    spots = [
+        (lane * (k + 0.5) * s, y)
+        for k in range(lanes)
+        for s in (-1, 1)
+        for y in np.arange(-15.0, 40.0, 2.5)
+    ]
+    walkers = [
+        (s * (half + max(walk, 1.0) * 0.5), y) for s in (-1, 1) for y in np.arange(-10.0, 35.0, 3.0)
+    ]
     _traffic(plan, half, lane, lanes, park, y0, y1)
     _people(plan, half, walk, y0, y1)
     spots = _clear(plan, spots)
     walkers = _clear(plan, walkers)
     chosen = np.array(spots + spots + walkers if len(spots) + len(walkers) else [(0.0, 0.0)], float)
-    focus = [o.center_m for o in plan.objects if -5 < o.center_m[1] < 60 and o.category != "building"]
+    focus = [
+        o.center_m for o in plan.objects if -5 < o.center_m[1] < 60 and o.category != "building"
+    ]
     focus += [(0.0, 40.0, 1.5), (half, 20.0, 2.0), (-half, 20.0, 2.0)]
     mesh = b.build(rng)
     return Scene("street", mesh, table, (), _sky(rng), tuple(plan.objects), chosen, (1.25, 1.9),
@@ -123,7 +161,11 @@ def make_street(rng: Rng, split: str) -> Scene:
 
 def _sky(rng: Rng) -> Sky:
     azimuth, height = rng.uniform(0, 2 * np.pi), np.radians(rng.uniform(14, 65))
-    direction = (float(np.cos(azimuth) * np.cos(height)), float(np.sin(azimuth) * np.cos(height)), float(np.sin(height)))
+    direction = (
+        float(np.cos(azimuth) * np.cos(height)),
+        float(np.sin(azimuth) * np.cos(height)),
+        float(np.sin(height)),
+    )
     if rng.random() < 0.35:  # overcast
         level = float(rng.uniform(0.8, 1.1))
         return Sky(direction, (0, 0, 0), (0.9, 0.93, 1.0), (level * 0.85, level * 0.88, level * 0.92),
@@ -141,13 +183,30 @@ def _strip(b: MeshBuilder, x0: float, x1: float, y0: float, y1: float, z: float,
 
 
 def _ground(
-    plan: Plan, style: str, half: float, walk: float, lane: float, lanes: int, park: float, y0: float, y1: float
+    plan: Plan,
+    style: str,
+    half: float,
+    walk: float,
+    lane: float,
+    lanes: int,
+    park: float,
+    y0: float,
+    y1: float,
 ) -> None:
     rng, b, table = plan.rng, plan.builder, plan.table
     shade = float(rng.uniform(0.045, 0.16))
     warm = float(rng.uniform(0.92, 1.0))
-    road = table.add(Material(ASPHALT, (shade, shade * 0.99, shade * 0.97 * warm), vary=float(rng.uniform(0.08, 0.2)), seed=int(rng.integers(9999))))
-    grass = Material(GRASS, srgb("#50702e"), srgb("#8c9a58"), vary=0.25, seed=int(rng.integers(9999)))
+    road = table.add(
+        Material(
+            ASPHALT,
+            (shade, shade * 0.99, shade * 0.97 * warm),
+            vary=float(rng.uniform(0.08, 0.2)),
+            seed=int(rng.integers(9999)),
+        )
+    )
+    grass = Material(
+        GRASS, srgb("#50702e"), srgb("#8c9a58"), vary=0.25, seed=int(rng.integers(9999))
+    )
     if style == "urban":
         earth = table.add(Material(ASPHALT, srgb("#8b877f"), vary=0.12))
     else:
@@ -155,7 +214,9 @@ def _ground(
     _strip(b, -400, 400, -400, 400, -0.16, earth)
     _strip(b, -half, half, -200, 400, 0.0, road)
     white = table.add(Material(ASPHALT, srgb("#d8d8d2"), vary=0.12))
-    centre = table.add(Material(ASPHALT, srgb("#d9b63a") if rng.random() < 0.2 else srgb("#d8d8d2"), vary=0.12))
+    centre = table.add(
+        Material(ASPHALT, srgb("#d9b63a") if rng.random() < 0.2 else srgb("#d8d8d2"), vary=0.12)
+    )
     t, z = 0.12, 0.004
     if style != "suburb" or rng.random() < 0.5:
         if rng.random() < 0.3:
@@ -198,19 +259,36 @@ def _houses(plan: Plan, style: str, side: int, front: float, y0: float, y1: floa
     storeys = int(rng.integers(2, 7)) if style == "urban" else 1
     while y < y1 + 30:
         width = float(rng.uniform(8, 24) if style == "urban" else rng.uniform(8, 15))
-        gap = float(rng.choice([0.0, 0.0, 0.0, 3.0, 12.0])) if style == "urban" else float(rng.uniform(3, 14))
+        gap = (
+            float(rng.choice([0.0, 0.0, 0.0, 3.0, 12.0]))
+            if style == "urban"
+            else float(rng.uniform(3, 14))
+        )
         if style == "country":
             gap = float(rng.uniform(15, 70))
         depth = float(rng.uniform(9, 14))
         floor = float(rng.uniform(2.8, 3.5))
-        count = max(1, storeys + int(rng.integers(-1, 2))) if style == "urban" else int(rng.integers(1, 3))
+        count = (
+            max(1, storeys + int(rng.integers(-1, 2)))
+            if style == "urban"
+            else int(rng.integers(1, 3))
+        )
         high = floor * count + 0.6
         x = side * (front + depth / 2 + (0.0 if style == "urban" else float(rng.uniform(0, 3))))
         base = bricks(rng).a if rng.random() < 0.3 else pick(FACADES, rng, 0.12)
         glass = (0.05, 0.07, 0.1) if rng.random() < 0.7 else (0.2, 0.28, 0.36)
         cell = float(rng.uniform(1.7, 3.6))
         share = (float(rng.uniform(0.35, 0.75)), float(rng.uniform(0.4, 0.62)))
-        row = table.add(Material(WINDOWS, base, glass, (cell, floor, *share), vary=float(rng.uniform(0.03, 0.12)), seed=int(rng.integers(99999))))
+        row = table.add(
+            Material(
+                WINDOWS,
+                base,
+                glass,
+                (cell, floor, *share),
+                vary=float(rng.uniform(0.03, 0.12)),
+                seed=int(rng.integers(99999)),
+            )
+        )
         wall = table.add(Material(5, base, base, vary=0.04))
         instance = len(plan.objects) + 1
         b.place((x, y + width / 2, 0.0), 0.0, instance)
@@ -231,21 +309,43 @@ def _houses(plan: Plan, style: str, side: int, front: float, y0: float, y1: floa
             b.box((0, 0, high + 0.15), (depth + 0.5, width + 0.1, 0.3), wall, (0.9, 0.9, 0.9))
         _ground_floor(plan, side, width, depth, style)
         b.place()
-        plan.objects.append(SceneObject(instance, "building", "building", (depth, width, total), (x, y + width / 2, total / 2), 0.0))
+        plan.objects.append(
+            SceneObject(
+                instance,
+                "building",
+                "building",
+                (depth, width, total),
+                (x, y + width / 2, total / 2),
+                0.0,
+            )
+        )
         y += width + gap
 
 
-def _facade_box(b: MeshBuilder, width: float, depth: float, high: float, row: int, wall: int, cell: float, side: int) -> None:
+def _facade_box(
+    b: MeshBuilder,
+    width: float,
+    depth: float,
+    high: float,
+    row: int,
+    wall: int,
+    cell: float,
+    side: int,
+) -> None:
     """Walls of a house; window texture starts at the corner of each."""
     shift = (width % cell) / 2
     hx, hy = depth / 2, width / 2
     for sx in (-1, 1):
-        corners = np.array([[sx * hx, -hy, 0], [sx * hx, hy, 0], [sx * hx, hy, high], [sx * hx, -hy, high]], float)
+        corners = np.array(
+            [[sx * hx, -hy, 0], [sx * hx, hy, 0], [sx * hx, hy, high], [sx * hx, -hy, high]], float
+        )
         uv = np.array([[-shift, 0], [width - shift, 0], [width - shift, high], [-shift, high]])
         b.quad(corners, row if sx == -side else wall, uv=uv)
     shift = (depth % cell) / 2
     for sy in (-1, 1):
-        corners = np.array([[-hx, sy * hy, 0], [hx, sy * hy, 0], [hx, sy * hy, high], [-hx, sy * hy, high]], float)
+        corners = np.array(
+            [[-hx, sy * hy, 0], [hx, sy * hy, 0], [hx, sy * hy, high], [-hx, sy * hy, high]], float
+        )
         uv = np.array([[-shift, 0], [depth - shift, 0], [depth - shift, high], [-shift, high]])
         b.quad(corners, row, uv=uv)
     del side
@@ -264,7 +364,12 @@ def _ground_floor(plan: Plan, side: int, width: float, depth: float, style: str)
         for k in range(n):
             y = -width / 2 + width * (k + 0.5) / n
             b.box((x + out * 0.09, y, 1.35), (0.04, width / n * 0.78, 2.2), p.glass)
-        b.box((x + out * 0.12, 0, 2.75), (0.1, width * 0.8, 0.5), p.paint, hsv(float(rng.random()), 0.6, 0.7))
+        b.box(
+            (x + out * 0.12, 0, 2.75),
+            (0.1, width * 0.8, 0.5),
+            p.paint,
+            hsv(float(rng.random()), 0.6, 0.7),
+        )
         if rng.random() < 0.5:
             z = 2.5
             b.quad(np.array([[x, -width * 0.4, z + 0.5], [x, width * 0.4, z + 0.5],
@@ -279,7 +384,16 @@ def _ground_floor(plan: Plan, side: int, width: float, depth: float, style: str)
         b.box((x + out * 0.08, 0, 3.1 + 3.1 * k), (0.2, width, 0.18), p.paint, srgb("#cfc8b8"))
 
 
-def _verge(plan: Plan, style: str, side: int, half: float, walk: float, setback: float, y0: float, y1: float) -> None:
+def _verge(
+    plan: Plan,
+    style: str,
+    side: int,
+    half: float,
+    walk: float,
+    setback: float,
+    y0: float,
+    y1: float,
+) -> None:
     """Trees, lamps, signs, hedges, fences along one side."""
     rng = plan.rng
     edge = side * (half + 0.6)
@@ -287,22 +401,49 @@ def _verge(plan: Plan, style: str, side: int, half: float, walk: float, setback:
     turn = 0.0 if side > 0 else np.pi
     if rng.random() < 0.85:
         step, start = float(rng.uniform(18, 35)), float(rng.uniform(0, 20))
-        number = int(rng.integers(*plan.models))
+        lamp_post = plan.model("street lamp")
         for y in np.arange(y0 + start, y1, step):
-            plan.put(street_parts.model("street lamp", number), edge, float(y), high, turn, 0.2)
+            plan.put(lamp_post, edge, float(y), high, turn, 0.2)
     if rng.random() < (0.6 if style == "urban" else 0.9):
         step = float(rng.uniform(7, 20))
         for y in np.arange(y0, y1, step):
             far = setback if style != "urban" else 0.0
             x = edge + side * float(rng.uniform(0.0, max(0.3, far + walk)))
-            plan.put(plan.model("tree"), x, float(y) + float(rng.uniform(-2, 2)), high, float(rng.uniform(0, 6.28)), 0.5)
+            plan.put(
+                plan.model("tree"),
+                x,
+                float(y) + float(rng.uniform(-2, 2)),
+                high,
+                float(rng.uniform(0, 6.28)),
+                0.5,
+            )
     for _ in range(int(rng.integers(1, 6))):
         y = float(rng.uniform(-10, 60))
-        kind = str(rng.choice(["traffic sign", "traffic sign", "traffic light", "trash can", "bench", "bollard", "container", "bicycle"]))
+        kind = str(
+            rng.choice(
+                [
+                    "traffic sign",
+                    "traffic sign",
+                    "traffic light",
+                    "trash can",
+                    "bench",
+                    "bollard",
+                    "container",
+                    "bicycle",
+                ]
+            )
+        )
         if style == "country" and kind in ("bench", "traffic light", "bicycle", "container"):
             kind = "traffic sign"
         facing = {"bench": -side * np.pi / 2}.get(kind, 0.0 if rng.random() < 0.6 else np.pi)
-        plan.put(plan.model(kind), edge + side * float(rng.uniform(-0.2, 0.4)), y, high, float(facing), 0.4)
+        plan.put(
+            plan.model(kind),
+            edge + side * float(rng.uniform(-0.2, 0.4)),
+            y,
+            high,
+            float(facing),
+            0.4,
+        )
     if style == "suburb":
         x = side * (half + walk + 0.5)
         y = y0
@@ -312,11 +453,24 @@ def _verge(plan: Plan, style: str, side: int, half: float, walk: float, setback:
             if rng.random() < 0.7:
                 if kind < 0.5:
                     h = float(rng.uniform(0.7, 1.8))
-                    plan.builder.ball((x, y + length / 2, h / 2 - 0.1), (0.8, length, h), plan.palette.leaves, (0.8, 0.8, 0.8), 0.25)
+                    plan.builder.ball(
+                        (x, y + length / 2, h / 2 - 0.1),
+                        (0.8, length, h),
+                        plan.palette.leaves,
+                        (0.8, 0.8, 0.8),
+                        0.25,
+                    )
                 else:
                     for k in range(int(length / 0.25)):
-                        plan.builder.box((x, y + 0.25 * k, 0.45), (0.03, 0.16, 1.1), plan.palette.wood, (0.9, 0.9, 0.9))
-                    plan.builder.box((x + 0.03, y + length / 2, 0.7), (0.03, length, 0.08), plan.palette.wood)
+                        plan.builder.box(
+                            (x, y + 0.25 * k, 0.45),
+                            (0.03, 0.16, 1.1),
+                            plan.palette.wood,
+                            (0.9, 0.9, 0.9),
+                        )
+                    plan.builder.box(
+                        (x + 0.03, y + length / 2, 0.7), (0.03, length, 0.08), plan.palette.wood
+                    )
             y += length + float(rng.uniform(2.5, 5))
     if style == "country" and rng.random() < 0.4:  # guard rail
         x = side * (half + 0.7)
@@ -332,17 +486,29 @@ def _far_end(plan: Plan, style: str, y1: float) -> None:
         x = -60.0
         while x < 60:
             width, high = float(rng.uniform(10, 25)), float(rng.uniform(8, 30))
-            row = plan.table.add(Material(WINDOWS, pick(FACADES, rng), (0.08, 0.1, 0.13), (2.6, 3.2, 0.5, 0.5), seed=int(rng.integers(9999))))
+            row = plan.table.add(
+                Material(
+                    WINDOWS,
+                    pick(FACADES, rng),
+                    (0.08, 0.1, 0.13),
+                    (2.6, 3.2, 0.5, 0.5),
+                    seed=int(rng.integers(9999)),
+                )
+            )
             plan.builder.box((x + width / 2, y1 + 45, high / 2), (width, 12, high), row)
             x += width
         return
     for x in np.arange(-150, 150, 7.0):
         h = float(rng.uniform(5, 12))
         y = y1 + 60 + float(rng.uniform(-15, 15))
-        plan.builder.ball((float(x), y, h * 0.4), (9, 9, h), plan.palette.leaves, (0.8, 0.9, 0.9), detail=5)
+        plan.builder.ball(
+            (float(x), y, h * 0.4), (9, 9, h), plan.palette.leaves, (0.8, 0.9, 0.9), detail=5
+        )
 
 
-def _traffic(plan: Plan, half: float, lane: float, lanes: int, park: float, y0: float, y1: float) -> None:
+def _traffic(
+    plan: Plan, half: float, lane: float, lanes: int, park: float, y0: float, y1: float
+) -> None:
     rng = plan.rng
     kinds, shares = ["car", "suv", "van", "truck", "bus"], [0.58, 0.22, 0.11, 0.05, 0.04]
     right_hand = 1 if rng.random() < 0.8 else -1
@@ -356,7 +522,14 @@ def _traffic(plan: Plan, half: float, lane: float, lanes: int, park: float, y0: 
                 y += piece.size_wdh_m[1] / 2
                 if not (abs(y) < 9):
                     x = side * (k + 0.5) * lane + float(rng.normal(0, 0.15))
-                    plan.put(piece, x, y, 0.0, yaw + float(rng.normal(0, 0.02)), min(piece.size_wdh_m[1] / 2, lane / 2 + 0.1))
+                    plan.put(
+                        piece,
+                        x,
+                        y,
+                        0.0,
+                        yaw + float(rng.normal(0, 0.02)),
+                        min(piece.size_wdh_m[1] / 2, lane / 2 + 0.1),
+                    )
                 y += piece.size_wdh_m[1] / 2 + 3.0 + float(rng.exponential(dense))
         if park > 0:
             y = y0
@@ -380,11 +553,25 @@ def _people(plan: Plan, half: float, walk: float, y0: float, y1: float) -> None:
     for _ in range(int(rng.integers(0, 4))):
         side = float(rng.choice([-1, 1]))
         x = side * (half - 0.8)
-        plan.put(plan.model("cyclist"), x, float(rng.uniform(4, 60)), 0.0, np.pi if side > 0 else 0.0, 0.9)
+        plan.put(
+            plan.model("cyclist"),
+            x,
+            float(rng.uniform(4, 60)),
+            0.0,
+            np.pi if side > 0 else 0.0,
+            0.9,
+        )
     if rng.random() < 0.4:
         y = float(rng.uniform(6, 25))
         for _ in range(int(rng.integers(1, 4))):
-            plan.put(plan.model("person"), float(rng.uniform(-half, half)), y + float(rng.uniform(-1, 1)), 0.0, float(rng.choice([-1.5, 1.5])), 0.3)
+            plan.put(
+                plan.model("person"),
+                float(rng.uniform(-half, half)),
+                y + float(rng.uniform(-1, 1)),
+                0.0,
+                float(rng.choice([-1.5, 1.5])),
+                0.3,
+            )
 
 
 def _clear(plan: Plan, spots: list[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -398,6 +585,8 @@ def _clear(plan: Plan, spots: list[tuple[float, float]]) -> list[tuple[float, fl
     half = np.array([o.size_wdh_m[:2] for o in plan.objects]) / 2 + np.array(gap)[:, None]
     away = points[:, None] - center
     c, s = np.cos(yaw), np.sin(yaw)
-    along = np.abs(np.stack([away[..., 0] * c + away[..., 1] * s, away[..., 1] * c - away[..., 0] * s], -1))
+    along = np.abs(
+        np.stack([away[..., 0] * c + away[..., 1] * s, away[..., 1] * c - away[..., 0] * s], -1)
+    )
     near = (along < half).all(-1).any(-1)
     return [spot for spot, hit in zip(spots, near, strict=True) if not hit]
