@@ -38,14 +38,26 @@ _CATEGORIES: dict[str, tuple[str, float, float]] = {
     "filing cabinet": (r"filing cabinet", 0.5, 1.6),
     "tv stand": (r"tv stand|television cabinet", 0.25, 0.8),
     "coffee table": (r"coffee table|small table|low table", 0.2, 0.6),
-    "table": (r"^(?!.*(tennis|pool|football|bedside|coffee|changing|dressing)).*\btable\b", 0.6, 1.0),
+    "table": (
+        r"^(?!.*(tennis|pool|football|bedside|coffee|changing|dressing)).*\btable\b",
+        0.6,
+        1.0,
+    ),
     "desk": (r"\bdesk\b(?! lamp)", 0.6, 1.4),
     "refrigerator": (r"fridge|refrigerator", 0.8, 2.2),
     "washing machine": (r"washing machine|dryer machine|dishwasher", 0.7, 1.1),
     "stove": (r"^(large |propane )?stove$|^cooker|^oven$|double oven", 0.5, 1.2),
-    "lamp": (r"^(?!.*(street|park|porch|outdoor|wall|ceiling|pendant|hanging)).*\blamp\b", 1.1, 2.1),
+    "lamp": (
+        r"^(?!.*(street|park|porch|outdoor|wall|ceiling|pendant|hanging)).*\blamp\b",
+        1.1,
+        2.1,
+    ),
     "table lamp": (r"^(?!.*(wall|ceiling|pendant|hanging|park|street)).*\blamp\b", 0.15, 0.8),
-    "plant": (r"plant\b|ficus|yucca|bamboo|spathiphyllum|orchid|lily|tulips|succulent|cactus|bonsai", 0.2, 2.2),
+    "plant": (
+        r"plant\b|ficus|yucca|bamboo|spathiphyllum|orchid|lily|tulips|succulent|cactus|bonsai",
+        0.2,
+        2.2,
+    ),
     "television": (r"^tv$|tv 16:9|^television$|flat tv", 0.3, 1.1),
     "laptop": (r"laptop|ibook|notebook", 0.1, 0.4),
     "monitor": (r"imac|^screen$|monitor", 0.25, 0.7),
@@ -64,17 +76,20 @@ _CATEGORIES: dict[str, tuple[str, float, float]] = {
     "bin": (r"dustbin|trash ?can|bin$|clothes basket", 0.2, 1.3),
     "ball": (r"basketball$|soccer ball|puff$|teddy bear|rocking horse|tricycle", 0.15, 1.0),
     "bag": (r"backpack|suitcase|briefcase|handbag|shopping basket", 0.2, 0.8),
-    "car": (r"sedan|beetle|leon$|ford|peugeot|renault|chevrolet|smart car|^suv$|vintage|mini\b", 1.2, 2.0),
+    "car": (
+        r"sedan|beetle|leon$|ford|peugeot|renault|chevrolet|smart car|^suv$|vintage|mini\b",
+        1.2,
+        2.0,
+    ),
     "van": (r"^van$", 1.7, 3.0),
     "bus": (r"\bbus$", 2.4, 4.5),
     "truck": (r"^truck$", 2.0, 4.5),
     "bicycle": (r"^bicycle$|^bike$|scooter|motorbike", 0.7, 1.4),
     "person": (r"^(female|male|boy|girl|holding)", 1.0, 2.1),
-    "tree": (r"acacia|coconut|beech|cypress|oak$|maple|pine|palm|^tree|birch|poplar|willow", 2.0, 16.0),
     "bench": (r"\bbench$(?<!piano bench)(?<!abdominal bench)|wood bank", 0.35, 1.1),
     "traffic sign": (r"emergency sign|^sign", 1.5, 3.5),
     "street lamp": (r"street (lamp|light)|lamppost", 2.5, 10.0),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -129,11 +144,18 @@ def make_pack(source: Path, out: Path, *, triangles: int = 500, cc0_only: bool =
                     continue
                 entries.append(
                     PackEntry(
-                        category, item["name"].lower(), _size_m(item), item.get("creator", "unknown"),
-                        path.name, licence, sum(map(len, vertices)), len(mesh[0]),
-                        sum(map(len, faces)), len(mesh[1]),
+                        category,
+                        item["name"].lower(),
+                        _size_m(item),
+                        item.get("creator", "unknown"),
+                        path.name,
+                        licence,
+                        sum(map(len, vertices)),
+                        len(mesh[0]),
+                        sum(map(len, faces)),
+                        len(mesh[1]),
                     )
-                )  # fmt: skip
+                )
                 vertices.append(mesh[0].astype(np.float32))
                 faces.append(mesh[1].astype(np.uint16))
                 colours.append(mesh[2])
@@ -155,10 +177,12 @@ def make_pack(source: Path, out: Path, *, triangles: int = 500, cc0_only: bool =
     report = [
         f"{len(entries)} models of {len(kinds)} categories, {sum(map(len, faces))} triangles, "
         f"{size / 1e6:.1f} MB in {out}",
-        "licences: " + ", ".join(
-            f"{n} {sum(e.licence == n for e in entries)}" for n in sorted({e.licence for e in entries})
+        "licences: "
+        + ", ".join(
+            f"{n} {sum(e.licence == n for e in entries)}"
+            for n in sorted({e.licence for e in entries})
         ),
-    ]  # fmt: skip
+    ]
     if skipped:
         report.append(f"left out: {', '.join(skipped[:20])}")
     return "\n".join(report)
@@ -204,7 +228,7 @@ def _model(
     """Vertices (V, 3) in [-0.5, 0.5], z up, front -y; faces (F, 3); sRGB colours (F, 3) uint8."""
     try:
         import trimesh
-        from fast_simplification import simplify
+        from fast_simplification import simplify  # type: ignore[import-untyped,unused-ignore]
         from scipy.spatial import cKDTree
     except ImportError as error:
         raise MissingDependencyError(
@@ -212,7 +236,9 @@ def _model(
         ) from None
     path = folder / item["model"].lstrip("/")
     loaded: Any = trimesh.load(path, process=False, force="scene")
-    points, corners, shades = [], [], []
+    points: list[Floats] = []
+    corners: list[NDArray[np.int64]] = []
+    shades: list[NDArray[np.uint8]] = []
     for part in loaded.geometry.values():
         start = sum(map(len, points))
         points.append(np.asarray(part.vertices, float))
@@ -229,9 +255,11 @@ def _model(
     # one vertex a place, so that edges can be followed
     size = np.array(_size_m(item))
     _, first, inverse = np.unique(
-        np.round(vertices * size / 5e-4).astype(np.int64), axis=0, return_index=True,
+        np.round(vertices * size / 5e-4).astype(np.int64),
+        axis=0,
+        return_index=True,
         return_inverse=True,
-    )  # fmt: skip
+    )
     vertices, faces = vertices[first], inverse.reshape(-1)[faces]
     good = (
         (faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 0] != faces[:, 2])

@@ -32,9 +32,14 @@ class Measured:
 
 
 def measure(
-    count: int, *, seed: int = 0, width_px: int = 320, height_px: int = 240,
-    kind: Kind | None = None, device: str = "cpu",
-) -> Measured:  # fmt: skip
+    count: int,
+    *,
+    seed: int = 0,
+    width_px: int = 320,
+    height_px: int = 240,
+    kind: Kind | None = None,
+    device: str = "cpu",
+) -> Measured:
     """Render `count` worlds one after another, after one that compiles the kernels."""
     World(seed, 0, kind=kind, device=device).view(width_px=width_px, height_px=height_px)
     build, view, triangles = [], [], []

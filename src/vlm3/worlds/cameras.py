@@ -80,9 +80,7 @@ def second_pose(
 ) -> Floats:
     """(4, 4) world_from_cam2 after a random motion: a step, a walk around what is seen, a turn.
 
-    Args:
-        seen_m: (n, 3) points that camera 1 sees.
-        reach_m: their usual distance.
+    `seen_m` (n, 3) are points that camera 1 sees, `reach_m` is their usual distance.
     """
     center, forward = world_from_cam1[:3, 3].copy(), world_from_cam1[:3, 2]
     yaw = float(np.arctan2(forward[1], forward[0]))

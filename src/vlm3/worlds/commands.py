@@ -32,9 +32,15 @@ def worlds() -> None:
 @_kind
 @_device
 def render(
-    out: Path, count: int, focal: float | None, seed: int, size: str, split: _Split,
-    kind: _Kind | None, device: str,
-) -> None:  # fmt: skip
+    out: Path,
+    count: int,
+    focal: float | None,
+    seed: int,
+    size: str,
+    split: _Split,
+    kind: _Kind | None,
+    device: str,
+) -> None:
     """Write pictures and truth as webdataset tars; the same command again goes on."""
     from vlm3.worlds.shards import render_shards
 
@@ -42,9 +48,16 @@ def render(
     with click.progressbar(length=count, label="worlds") as bar:
         done = 0
         for reached in render_shards(
-            out, count, seed, width_px=width_px, height_px=height_px, f_px=focal, split=split,
-            kind=kind, device=device,
-        ):  # fmt: skip
+            out,
+            count,
+            seed,
+            width_px=width_px,
+            height_px=height_px,
+            f_px=focal,
+            split=split,
+            kind=kind,
+            device=device,
+        ):
             bar.update(reached - done)
             done = reached
     click.echo(f"{count} worlds in {out}")
@@ -66,9 +79,14 @@ def look(
 
     width_px, height_px = _parsed(size)
     sheet = contact_sheet(
-        count, seed=seed, split=split, kind=kind, width_px=width_px, height_px=height_px,
+        count,
+        seed=seed,
+        split=split,
+        kind=kind,
+        width_px=width_px,
+        height_px=height_px,
         overlays=not plain,
-    )  # fmt: skip
+    )
     out.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(out)
     click.echo(f"{count} worlds on {out}")
@@ -93,9 +111,12 @@ def bench(count: int, seed: int, size: str, kind: _Kind | None, device: str) -> 
 
 @worlds.command()
 @click.option(
-    "--from", "source", required=True, type=click.Path(exists=True, path_type=Path),
+    "--from",
+    "source",
+    required=True,
+    type=click.Path(exists=True, path_type=Path),
     help="Folder with .sh3f libraries (Debian: sweethome3d-furniture).",
-)  # fmt: skip
+)
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="The pack, .npz.")
 @click.option("--triangles", default=500, show_default=True, type=click.IntRange(50, 5000))
 @click.option("--cc0-only", is_flag=True, help="Leave out the credited CC-BY libraries.")

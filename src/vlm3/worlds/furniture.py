@@ -492,12 +492,22 @@ def small(rng: Rng, category: str) -> Piece:
         float(rng.random()), float(rng.triangular(0.0, 0.1, 0.85)), float(rng.uniform(0.2, 0.95))
     )
     sizes: dict[str, Size] = {
-        "mug": (0.085, 0.085, 0.095), "bottle": (0.075, 0.075, 0.29), "bowl": (0.22, 0.22, 0.09),
-        "vase": (0.14, 0.14, 0.3), "book": (0.16, 0.22, 0.03), "box": (0.35, 0.28, 0.25),
-        "bin": (0.28, 0.28, 0.38), "ball": (0.22, 0.22, 0.22), "bag": (0.35, 0.2, 0.4),
-        "keyboard": (0.43, 0.14, 0.025), "pot": (0.24, 0.24, 0.16), "kettle": (0.18, 0.18, 0.25),
-        "microwave": (0.48, 0.36, 0.28), "clock": (0.1, 0.05, 0.1), "printer": (0.42, 0.36, 0.22),
-    }  # fmt: skip
+        "mug": (0.085, 0.085, 0.095),
+        "bottle": (0.075, 0.075, 0.29),
+        "bowl": (0.22, 0.22, 0.09),
+        "vase": (0.14, 0.14, 0.3),
+        "book": (0.16, 0.22, 0.03),
+        "box": (0.35, 0.28, 0.25),
+        "bin": (0.28, 0.28, 0.38),
+        "ball": (0.22, 0.22, 0.22),
+        "bag": (0.35, 0.2, 0.4),
+        "keyboard": (0.43, 0.14, 0.025),
+        "pot": (0.24, 0.24, 0.16),
+        "kettle": (0.18, 0.18, 0.25),
+        "microwave": (0.48, 0.36, 0.28),
+        "clock": (0.1, 0.05, 0.1),
+        "printer": (0.42, 0.36, 0.22),
+    }
     scale = float(rng.uniform(0.8, 1.25))
     w, d, h = (v * scale for v in sizes[category])
     layers = int(rng.integers(1, 6)) if category == "book" else 1
@@ -542,20 +552,53 @@ def small(rng: Rng, category: str) -> Piece:
 
 
 MAKERS: dict[str, Callable[[Rng], Piece]] = {
-    "table": table, "chair": chair, "stool": stool, "sofa": sofa, "bed": bed, "bookshelf": shelf,
-    "plant": plant, "lamp": floor_lamp, "table lamp": table_lamp, "television": screen,
-    "laptop": laptop, "armchair": lambda r: sofa(r, "armchair"),
+    "table": table,
+    "chair": chair,
+    "stool": stool,
+    "sofa": sofa,
+    "bed": bed,
+    "bookshelf": shelf,
+    "plant": plant,
+    "lamp": floor_lamp,
+    "table lamp": table_lamp,
+    "television": screen,
+    "laptop": laptop,
+    "armchair": lambda r: sofa(r, "armchair"),
     "monitor": lambda r: screen(r, "monitor"),
-}  # fmt: skip
+}
 for _name in ("desk", "coffee table", "side table", "counter"):
     MAKERS[_name] = lambda r, n=_name: table(r, n)  # type: ignore[misc]
-for _name in ("cupboard", "wardrobe", "chest of drawers", "nightstand", "tv stand", "refrigerator",
-              "washing machine", "stove", "filing cabinet"):  # fmt: skip
+for _name in (
+    "cupboard",
+    "wardrobe",
+    "chest of drawers",
+    "nightstand",
+    "tv stand",
+    "refrigerator",
+    "washing machine",
+    "stove",
+    "filing cabinet",
+):
     MAKERS[_name] = lambda r, n=_name: cupboard(r, n)  # type: ignore[misc]
 for _name in ("toilet", "washbasin", "bathtub"):
     MAKERS[_name] = lambda r, n=_name: bathroom(r, n)  # type: ignore[misc]
-for _name in ("mug", "bottle", "bowl", "vase", "book", "box", "bin", "ball", "bag", "keyboard",
-              "pot", "kettle", "microwave", "clock", "printer"):  # fmt: skip
+for _name in (
+    "mug",
+    "bottle",
+    "bowl",
+    "vase",
+    "book",
+    "box",
+    "bin",
+    "ball",
+    "bag",
+    "keyboard",
+    "pot",
+    "kettle",
+    "microwave",
+    "clock",
+    "printer",
+):
     MAKERS[_name] = lambda r, n=_name: small(r, n)  # type: ignore[misc]
 
 

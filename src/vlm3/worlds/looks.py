@@ -40,13 +40,13 @@ def photograph(
     value = value + contrast * (value * value * (3 - 2 * value) - value)
     grey = value.mean(-1, keepdims=True)
     value = grey + (value - grey) * np.float32(rng.uniform(0.8, 1.2))
-    if rng.random() < 0.04:
+    if rng.random() < 0.02:
         value = np.repeat(grey, 3, axis=-1)
     if not plain:
         level = np.float32(np.exp(rng.uniform(np.log(0.002), np.log(0.03))))
         grain = rng.standard_normal(value.shape, dtype=np.float32)
         value = value + level * (0.4 + 0.6 * (1 - value)) * grain
-    picture = (np.clip(value, 0, 1) * 255 + 0.5).astype(np.uint8)
+    picture: NDArray[np.uint8] = (np.clip(value, 0, 1) * 255 + 0.5).astype(np.uint8)
     if plain:
         return picture
     image = Image.fromarray(picture)
@@ -56,7 +56,7 @@ def photograph(
         buffer = io.BytesIO()
         image.save(buffer, "JPEG", quality=int(rng.integers(45, 97)))
         image = Image.open(buffer)
-    return np.asarray(image.convert("RGB")).copy()
+    return np.array(image.convert("RGB"), np.uint8)
 
 
 def _blurred(image: Image.Image, rng: Rng) -> Image.Image:

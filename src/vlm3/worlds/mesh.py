@@ -62,7 +62,11 @@ def _grid_faces(rows: int, cols: int) -> Ints:
 
 @lru_cache(maxsize=1)
 def _box() -> _Template:
-    verts, norms, uvs, axes, faces = [], [], [], [], []
+    verts: list[Floats] = []
+    norms: list[Floats] = []
+    uvs: list[Floats] = []
+    axes: list[Floats] = []
+    faces: list[list[int]] = []
     for axis in range(3):
         u, v = [k for k in range(3) if k != axis]
         for sign in (-1.0, 1.0):
@@ -94,7 +98,10 @@ def _frustum(segments: int, top_ratio: float) -> _Template:
     """An upright cylinder or cone stump with caps; the bottom has diameter 1."""
     angle = np.linspace(0, 2 * np.pi, segments + 1)
     ring = np.stack([np.cos(angle), np.sin(angle), np.zeros_like(angle)], -1) * 0.5
-    low, high = ring + [0, 0, -0.5], ring * [top_ratio, top_ratio, 0] + [0, 0, 0.5]
+    low, high = (
+        ring + np.array([0, 0, -0.5]),
+        ring * [top_ratio, top_ratio, 0] + np.array([0, 0, 0.5]),
+    )
     slope = np.stack([np.cos(angle), np.sin(angle), np.full_like(angle, 0.5 * (1 - top_ratio))], -1)
     slope /= np.linalg.norm(slope, axis=1, keepdims=True)
     n = segments + 1

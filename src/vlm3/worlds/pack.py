@@ -70,11 +70,13 @@ def load_pack(path: str) -> Pack:
 
 
 def _piece(
-    meta: dict[str, object], vertices: NDArray[np.float64], faces: NDArray[np.int64],
+    meta: dict[str, object],
+    vertices: NDArray[np.float64],
+    faces: NDArray[np.int64],
     tints: NDArray[np.float64],
-) -> Piece:  # fmt: skip
+) -> Piece:
     w, d, h = (float(x) for x in meta["size_wdh_m"])  # type: ignore[attr-defined]
-    points = (vertices + [0, 0, 0.5]) * [w, d, h]
+    points = (vertices + np.array([0, 0, 0.5])) * [w, d, h]
     corners = points[faces]
     normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     shared = np.zeros_like(points)

@@ -12,7 +12,7 @@ import warp as wp
 from numpy.typing import NDArray
 
 from vlm3.geometry.camera import Camera
-from vlm3.worlds import kernels
+from vlm3.worlds import kernels, patterns
 from vlm3.worlds.scene import Scene
 
 Floats = NDArray[np.float64]
@@ -52,7 +52,7 @@ class Renderer:
                 points=wp.array(mesh.vertices, dtype=wp.vec3),
                 indices=wp.array(mesh.faces.ravel(), dtype=wp.int32),
             )
-            surface = kernels.Surface()
+            surface = patterns.Surface()
             surface.mesh = self._mesh.id
             surface.faces = self._mesh.indices
             surface.normals = wp.array(mesh.normals, dtype=wp.vec3)

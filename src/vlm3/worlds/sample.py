@@ -157,7 +157,7 @@ class World:
         )
 
     def pose(self, rng: np.random.Generator, camera: Camera) -> Floats:
-        """(4, 4) world_from_cam that sees something: not the inside of a cupboard or a bare wall."""
+        """(4, 4) world_from_cam that sees something: no cupboard's inside and no bare wall."""
         rays = _coarse_rays(camera, 16, 12)
         best, best_score = np.eye(4), -1.0
         for _ in range(12):
@@ -384,9 +384,15 @@ def _world_object(
     pose = np.eye(4)
     pose[:3, :3], pose[:3, 3] = yaw_matrix(thing.yaw_rad), thing.center_m
     return WorldObject(
-        thing.category, thing.name, thing.instance, thing.size_wdh_m,
-        np.array(thing.center_m), pose, box, min(share, 1.0),
-    )  # fmt: skip
+        thing.category,
+        thing.name,
+        thing.instance,
+        thing.size_wdh_m,
+        np.array(thing.center_m),
+        pose,
+        box,
+        min(share, 1.0),
+    )
 
 
 _MAKERS = {"room": make_room, "street": make_street}

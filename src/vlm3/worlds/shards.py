@@ -116,9 +116,14 @@ def render_shards(
         raise InputError(f"count is {count}; give at least 1")
     folder.mkdir(parents=True, exist_ok=True)
     settings = {
-        "seed": seed, "width_px": width_px, "height_px": height_px, "f_px": f_px,
-        "split": split, "kind": kind, "shard_size": SHARD_SIZE,
-    }  # fmt: skip
+        "seed": seed,
+        "width_px": width_px,
+        "height_px": height_px,
+        "f_px": f_px,
+        "split": split,
+        "kind": kind,
+        "shard_size": SHARD_SIZE,
+    }
     note = folder / "worlds.json"
     if note.exists() and json.loads(note.read_text()) != settings:
         raise InputError(

@@ -4,6 +4,7 @@ Works on a `MeshBuilder`; returns openings and lamps. Knows no furniture.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -85,14 +86,20 @@ def draw_wall(
     dado: tuple[int, float] | None = None,
 ) -> None:
     """Inner surface with holes, reveals around the holes, skirting, a different lower part."""
-    xs = sorted({0.0, frame.length_m, *(o.along_m for o in openings),
-                 *(o.along_m + o.width_m for o in openings)})  # fmt: skip
+    xs = sorted(
+        {
+            0.0,
+            frame.length_m,
+            *(o.along_m for o in openings),
+            *(o.along_m + o.width_m for o in openings),
+        }
+    )
     zs = {0.0, height, *(o.low_m for o in openings), *(o.high_m for o in openings)}
     if dado:
         zs.add(dado[1])
     levels = sorted(z for z in zs if 0.0 <= z <= height)
-    for s0, s1 in zip(xs[:-1], xs[1:], strict=True):
-        for z0, z1 in zip(levels[:-1], levels[1:], strict=True):
+    for s0, s1 in pairwise(xs):
+        for z0, z1 in pairwise(levels):
             s, z = (s0 + s1) / 2, (z0 + z1) / 2
             if any(
                 o.along_m < s < o.along_m + o.width_m and o.low_m < z < o.high_m for o in openings
@@ -105,8 +112,12 @@ def draw_wall(
             b.quad(corners, dado[0] if dado and z < dado[1] else row, uv=uv)
     for o in openings:
         a, e = o.along_m, o.along_m + o.width_m
-        for p, q in (((a, o.low_m), (a, o.high_m)), ((e, o.low_m), (e, o.high_m)),
-                     ((a, o.high_m), (e, o.high_m)), ((a, o.low_m), (e, o.low_m))):  # fmt: skip
+        for p, q in (
+            ((a, o.low_m), (a, o.high_m)),
+            ((e, o.low_m), (e, o.high_m)),
+            ((a, o.high_m), (e, o.high_m)),
+            ((a, o.low_m), (e, o.low_m)),
+        ):
             if p[1] == q[1] == 0.0:
                 continue
             b.quad(
@@ -154,8 +165,11 @@ def draw_window(
             _along(frame, o.width_m, 0.06, bar),
             rows["frame"],
         )
-    b.box(frame.at(o.along_m + o.width_m / 2, o.low_m - 0.015, -0.05),
-          _along(frame, o.width_m + 0.16, 0.2, 0.03), rows["frame"])  # fmt: skip
+    b.box(
+        frame.at(o.along_m + o.width_m / 2, o.low_m - 0.015, -0.05),
+        _along(frame, o.width_m + 0.16, 0.2, 0.03),
+        rows["frame"],
+    )
     style = rng.random()
     if style < 0.35:  # curtains at both sides, in folds
         for side in (0, 1):
@@ -170,12 +184,18 @@ def draw_window(
                 b.cylinder(
                     at, width / folds * 1.25, o.high_m + 0.12 - low, rows["curtain"], segments=6
                 )
-        b.box(frame.at(o.along_m + o.width_m / 2, o.high_m + 0.13, -0.09),
-              _along(frame, o.width_m + 0.5, 0.02, 0.02), rows["metal"])  # fmt: skip
+        b.box(
+            frame.at(o.along_m + o.width_m / 2, o.high_m + 0.13, -0.09),
+            _along(frame, o.width_m + 0.5, 0.02, 0.02),
+            rows["metal"],
+        )
     elif style < 0.55:  # blind, partly down
         drop = tall * rng.uniform(0.15, 1.0)
-        b.box(frame.at(o.along_m + o.width_m / 2, o.high_m - drop / 2, 0.01),
-              _along(frame, o.width_m - 0.02, 0.008, drop), rows["curtain"])  # fmt: skip
+        b.box(
+            frame.at(o.along_m + o.width_m / 2, o.high_m - drop / 2, 0.01),
+            _along(frame, o.width_m - 0.02, 0.008, drop),
+            rows["curtain"],
+        )
 
 
 def draw_door(
@@ -189,8 +209,11 @@ def draw_door(
             _along(frame, 0.07, 0.02, o.high_m),
             rows["door frame"],
         )
-    b.box(frame.at(o.along_m + o.width_m / 2, o.high_m + 0.035, -0.008),
-          _along(frame, o.width_m + 0.14, 0.02, 0.07), rows["door frame"])  # fmt: skip
+    b.box(
+        frame.at(o.along_m + o.width_m / 2, o.high_m + 0.035, -0.008),
+        _along(frame, o.width_m + 0.14, 0.02, 0.07),
+        rows["door frame"],
+    )
     if leaf is None:
         return 0.0
     swing = 0.0 if rng.random() < 0.65 else float(rng.uniform(0.5, 1.7))
@@ -240,8 +263,17 @@ def draw_outside(
     )
     row = table.add(ground)
     size = 150.0
-    b.quad(np.array([[-size, -size, -storey_m], [size, -size, -storey_m], [size, size, -storey_m],
-                     [-size, size, -storey_m]]), row)  # fmt: skip
+    b.quad(
+        np.array(
+            [
+                [-size, -size, -storey_m],
+                [size, -size, -storey_m],
+                [size, size, -storey_m],
+                [-size, size, -storey_m],
+            ]
+        ),
+        row,
+    )
     leaves = table.add(
         Material(LEAVES, srgb("#41602c"), srgb("#6d8a3e"), seed=int(rng.integers(999)))
     )
@@ -249,9 +281,14 @@ def draw_outside(
         away = float(rng.uniform(9, 40))
         wall = plaster(rng, bright=False)
         facade = table.add(
-            Material(WINDOWS, pick(("#c9b79a", "#b98d6f", "#d8d2c4", "#a9a39a"), rng), (0.08, 0.1, 0.13),
-                     (rng.uniform(1.8, 3.2), rng.uniform(2.8, 3.4), 0.45, 0.5), wall.vary)
-        )  # fmt: skip
+            Material(
+                WINDOWS,
+                pick(("#c9b79a", "#b98d6f", "#d8d2c4", "#a9a39a"), rng),
+                (0.08, 0.1, 0.13),
+                (rng.uniform(1.8, 3.2), rng.uniform(2.8, 3.4), 0.45, 0.5),
+                wall.vary,
+            )
+        )
         x = -30.0
         while x < frame.length_m + 30:
             width, high = float(rng.uniform(8, 20)), float(rng.uniform(4, 16))

@@ -58,8 +58,16 @@ def car(rng: Rng, category: str = "car") -> Piece:
         # lower body: (y, z) outline at the belt line, slightly rounded at bumper and tail
         zb = h * belt
         nose = h * (belt - 0.06)
-        outline = [(0.0, low * h), (0.0, nose * 0.86), (0.02, nose), (hood, zb), (1 - tail, zb),
-                   (0.985, zb * 0.96), (1.0, zb * 0.7), (1.0, low * h)]  # fmt: skip
+        outline = [
+            (0.0, low * h),
+            (0.0, nose * 0.86),
+            (0.02, nose),
+            (hood, zb),
+            (1 - tail, zb),
+            (0.985, zb * 0.96),
+            (1.0, zb * 0.7),
+            (1.0, low * h),
+        ]
         _extrude(b, [(y0 + a * length, z) for a, z in outline], w, w * 0.97, p.gloss, tint)
         roof0, roof1 = hood + slope, 1 - tail - back
         cabin = [
@@ -177,8 +185,12 @@ def big_vehicle(rng: Rng, category: str) -> Piece:
                     (0.02, cab * 0.5, h * 0.2),
                     p.glass,
                 )
-            b.box((0, y0 + cab + 0.1 + (length - cab - 0.1) / 2, 0.95 + (h - 0.95) / 2),
-                  (w, length - cab - 0.1, h - 0.95), p.paint, other)  # fmt: skip
+            b.box(
+                (0, y0 + cab + 0.1 + (length - cab - 0.1) / 2, 0.95 + (h - 0.95) / 2),
+                (w, length - cab - 0.1, h - 0.95),
+                p.paint,
+                other,
+            )
             b.box((0, 0, 0.7), (w * 0.5, length * 0.96, 0.3), p.paint, BLACK)
         for share in (0.14, 0.72, 0.83) if category == "truck" else (0.2, 0.78):
             for side in (-1, 1):
@@ -275,9 +287,14 @@ def bicycle(rng: Rng, rider: bool = False) -> Piece:
                     BLACK,
                     axis_matrix((1, 0, 0), angle + np.pi / 2),
                 )
-        for (ya, za), (yb, zb) in (((-0.52, 0.34), (-0.42, 0.95)), ((-0.45, 0.8), (0.05, 0.32)),
-                                   ((-0.45, 0.85), (0.18, 0.85)), ((0.18, 0.9), (0.05, 0.32)),
-                                   ((0.05, 0.32), (0.52, 0.34)), ((0.18, 0.85), (0.52, 0.34))):  # fmt: skip
+        for (ya, za), (yb, zb) in (
+            ((-0.52, 0.34), (-0.42, 0.95)),
+            ((-0.45, 0.8), (0.05, 0.32)),
+            ((-0.45, 0.85), (0.18, 0.85)),
+            ((0.18, 0.9), (0.05, 0.32)),
+            ((0.05, 0.32), (0.52, 0.34)),
+            ((0.18, 0.85), (0.52, 0.34)),
+        ):
             length = float(np.hypot(yb - ya, zb - za))
             turn = axis_matrix((1, 0, 0), float(np.arctan2(zb - za, yb - ya)))
             b.box((0, (ya + yb) / 2, (za + zb) / 2), (0.035, length, 0.035), p.gloss, tint, turn)
@@ -415,10 +432,16 @@ def post(rng: Rng, category: str) -> Piece:
 
 
 MAKERS: dict[str, Callable[[Rng], Piece]] = {
-    "car": car, "suv": lambda r: car(r, "suv"), "van": lambda r: car(r, "van"),
-    "bus": lambda r: big_vehicle(r, "bus"), "truck": lambda r: big_vehicle(r, "truck"),
-    "person": person, "bicycle": bicycle, "cyclist": lambda r: bicycle(r, True), "tree": tree,
-}  # fmt: skip
+    "car": car,
+    "suv": lambda r: car(r, "suv"),
+    "van": lambda r: car(r, "van"),
+    "bus": lambda r: big_vehicle(r, "bus"),
+    "truck": lambda r: big_vehicle(r, "truck"),
+    "person": person,
+    "bicycle": bicycle,
+    "cyclist": lambda r: bicycle(r, True),
+    "tree": tree,
+}
 for _name in (
     "street lamp",
     "traffic sign",

@@ -10,6 +10,7 @@ import numpy as np
 
 from vlm3.worlds import street_parts
 from vlm3.worlds.furniture import Palette, Piece
+from vlm3.worlds.layout import MODELS
 from vlm3.worlds.materials import (
     ASPHALT,
     GRASS,
@@ -30,7 +31,6 @@ from vlm3.worlds.materials import (
 )
 from vlm3.worlds.mesh import MeshBuilder
 from vlm3.worlds.pack import Pack
-from vlm3.worlds.rooms import MODELS
 from vlm3.worlds.scene import Scene, SceneObject, Sky
 
 Rng = np.random.Generator
@@ -155,8 +155,19 @@ def make_street(rng: Rng, split: str, pack: Pack | None = None) -> Scene:
     ]
     focus += [(0.0, 40.0, 1.5), (half, 20.0, 2.0), (-half, 20.0, 2.0)]
     mesh = b.build(rng)
-    return Scene("street", mesh, table, (), _sky(rng), tuple(plan.objects), chosen, (1.25, 1.9),
-                 np.array(focus, float), forward=np.array([0.0, 1.0]), reach_m=400.0)  # fmt: skip
+    return Scene(
+        "street",
+        mesh,
+        table,
+        (),
+        _sky(rng),
+        tuple(plan.objects),
+        chosen,
+        (1.25, 1.9),
+        np.array(focus, float),
+        forward=np.array([0.0, 1.0]),
+        reach_m=400.0,
+    )
 
 
 def _sky(rng: Rng) -> Sky:
@@ -168,14 +179,28 @@ def _sky(rng: Rng) -> Sky:
     )
     if rng.random() < 0.35:  # overcast
         level = float(rng.uniform(0.8, 1.1))
-        return Sky(direction, (0, 0, 0), (0.9, 0.93, 1.0), (level * 0.85, level * 0.88, level * 0.92),
-                   (level, level, level), cloud=float(rng.uniform(0.3, 0.9)), outdoor=True)  # fmt: skip
+        return Sky(
+            direction,
+            (0, 0, 0),
+            (0.9, 0.93, 1.0),
+            (level * 0.85, level * 0.88, level * 0.92),
+            (level, level, level),
+            cloud=float(rng.uniform(0.3, 0.9)),
+            outdoor=True,
+        )
     warm = float(np.clip(1.2 - height, 0, 1))
     power = float(rng.uniform(1.8, 3.2))
     sun = (power, power * (0.95 - 0.15 * warm), power * (0.88 - 0.35 * warm))
     zenith = (0.22, 0.40, 0.78) if rng.random() < 0.8 else (0.45, 0.55, 0.7)
-    return Sky(direction, sun, (0.55, 0.62, 0.75), zenith, (0.72, 0.82, 0.95),
-               cloud=float(rng.choice([0.0, rng.uniform(0.1, 0.6)])), outdoor=True)  # fmt: skip
+    return Sky(
+        direction,
+        sun,
+        (0.55, 0.62, 0.75),
+        zenith,
+        (0.72, 0.82, 0.95),
+        cloud=float(rng.choice([0.0, rng.uniform(0.1, 0.6)])),
+        outdoor=True,
+    )
 
 
 def _strip(b: MeshBuilder, x0: float, x1: float, y0: float, y1: float, z: float, row: int) -> None:
@@ -239,8 +264,11 @@ def _ground(
         for x in np.arange(-half + 0.3, half - 0.3, 1.0):
             _strip(b, float(x), float(x) + 0.5, y, y + 3.0, z + 0.001, white)
     if walk > 0:
-        paving = table.add(tiles(rng, size=(float(rng.uniform(0.3, 0.8)), float(rng.uniform(0.3, 0.6)))) if rng.random() < 0.7
-                           else Material(ASPHALT, srgb("#9b978f"), vary=0.12))  # fmt: skip
+        paving = table.add(
+            tiles(rng, size=(float(rng.uniform(0.3, 0.8)), float(rng.uniform(0.3, 0.6))))
+            if rng.random() < 0.7
+            else Material(ASPHALT, srgb("#9b978f"), vary=0.12)
+        )
         kerb = table.add(Material(ASPHALT, srgb("#b5b1a8"), vary=0.1))
         high = 0.13
         for side in (-1, 1):
@@ -301,10 +329,29 @@ def _houses(plan: Plan, style: str, side: int, front: float, y0: float, y1: floa
             total += rise
             o = 0.4
             for s in (-1, 1):
-                b.quad(np.array([[s * (depth / 2 + o), -width / 2 - o, high - 0.2], [s * (depth / 2 + o), width / 2 + o, high - 0.2],
-                                 [0, width / 2 + o, high + rise], [0, -width / 2 - o, high + rise]]), roof, tint)  # fmt: skip
-                b.quad(np.array([[-depth / 2, s * width / 2, high], [depth / 2, s * width / 2, high],
-                                 [0.01, s * width / 2, high + rise - 0.1], [-0.01, s * width / 2, high + rise - 0.1]]), wall)  # fmt: skip
+                b.quad(
+                    np.array(
+                        [
+                            [s * (depth / 2 + o), -width / 2 - o, high - 0.2],
+                            [s * (depth / 2 + o), width / 2 + o, high - 0.2],
+                            [0, width / 2 + o, high + rise],
+                            [0, -width / 2 - o, high + rise],
+                        ]
+                    ),
+                    roof,
+                    tint,
+                )
+                b.quad(
+                    np.array(
+                        [
+                            [-depth / 2, s * width / 2, high],
+                            [depth / 2, s * width / 2, high],
+                            [0.01, s * width / 2, high + rise - 0.1],
+                            [-0.01, s * width / 2, high + rise - 0.1],
+                        ]
+                    ),
+                    wall,
+                )
         else:
             b.box((0, 0, high + 0.15), (depth + 0.5, width + 0.1, 0.3), wall, (0.9, 0.9, 0.9))
         _ground_floor(plan, side, width, depth, style)
@@ -372,9 +419,18 @@ def _ground_floor(plan: Plan, side: int, width: float, depth: float, style: str)
         )
         if rng.random() < 0.5:
             z = 2.5
-            b.quad(np.array([[x, -width * 0.4, z + 0.5], [x, width * 0.4, z + 0.5],
-                             [x + out * 1.2, width * 0.4, z], [x + out * 1.2, -width * 0.4, z]]),
-                   p.fabric, hsv(float(rng.random()), 0.6, 0.8))  # fmt: skip
+            b.quad(
+                np.array(
+                    [
+                        [x, -width * 0.4, z + 0.5],
+                        [x, width * 0.4, z + 0.5],
+                        [x + out * 1.2, width * 0.4, z],
+                        [x + out * 1.2, -width * 0.4, z],
+                    ]
+                ),
+                p.fabric,
+                hsv(float(rng.random()), 0.6, 0.8),
+            )
     else:
         for _ in range(1 + int(width > 14)):
             y = float(rng.uniform(-0.35, 0.35)) * width
@@ -447,11 +503,11 @@ def _verge(
     if style == "suburb":
         x = side * (half + walk + 0.5)
         y = y0
-        kind = rng.random()
+        hedge = rng.random() < 0.5
         while y < y1:
             length = float(rng.uniform(4, 14))
             if rng.random() < 0.7:
-                if kind < 0.5:
+                if hedge:
                     h = float(rng.uniform(0.7, 1.8))
                     plan.builder.ball(
                         (x, y + length / 2, h / 2 - 0.1),

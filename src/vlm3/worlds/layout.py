@@ -1,0 +1,174 @@
+"""Where things stand in a room: a plan that keeps what is taken, and puts pieces on free floor.
+
+Knows no kinds of rooms; `furnish` does.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from vlm3.worlds import furniture
+from vlm3.worlds.furniture import Palette, Piece
+from vlm3.worlds.materials import (
+    ART,
+    LEAVES,
+    Colour,
+    Material,
+    MaterialTable,
+    fabric,
+    lamp,
+    metal,
+    paint,
+    pick,
+    srgb,
+    wood,
+)
+from vlm3.worlds.mesh import MeshBuilder
+from vlm3.worlds.pack import Pack
+from vlm3.worlds.scene import SceneObject
+from vlm3.worlds.shell import Opening, WallFrame
+
+Rng = np.random.Generator
+Rect = tuple[float, float, float, float]
+
+MODELS = {"train": (0, 400), "heldout": (10_000, 10_060)}  # numbers of built-in models
+PACK_SHARE = 0.7
+
+
+@dataclass
+class Plan:
+    """What has been put where, while a room is furnished."""
+
+    rng: Rng
+    builder: MeshBuilder
+    table: MaterialTable
+    palette: Palette
+    split: str
+    pack: Pack | None
+    width: float
+    depth: float
+    height: float
+    walls: tuple[WallFrame, ...]
+    openings: list[Opening]
+    taken: list[Rect] = field(default_factory=list)
+    objects: list[SceneObject] = field(default_factory=list)
+    tops: list[tuple[Piece, tuple[float, float, float], float]] = field(default_factory=list)
+    spots_on_walls: list[tuple[int, float, float, float, float]] = field(default_factory=list)
+
+    def model(self, category: str) -> Piece:
+        """A furniture model of this split, from the pack where it has one, or built in."""
+        if self.pack and self.rng.random() < PACK_SHARE:
+            found = self.pack.choose(category, self.split, self.rng)
+            if found:
+                return found
+        return furniture.model(category, int(self.rng.integers(*MODELS[self.split])))
+
+    def free(self, rect: Rect, gap: float = 0.04) -> bool:
+        """Whether a rectangle is inside the room and clear of what stands there."""
+        x0, y0, x1, y1 = rect
+        if x0 < 0.01 or y0 < 0.01 or x1 > self.width - 0.01 or y1 > self.depth - 0.01:
+            return False
+        return all(
+            x1 + gap <= a or c + gap <= x0 or y1 + gap <= b or d + gap <= y0
+            for a, b, c, d in self.taken
+        )
+
+    def put(
+        self, piece: Piece, at: tuple[float, float, float], yaw: float, *, solid: bool = True
+    ) -> int:
+        """Draw a piece and note its object, footprint and top."""
+        instance = len(self.objects) + 1
+        self.builder.place(at, yaw, instance)
+        piece.draw(self.builder, self.palette)
+        self.builder.place()
+        w, d, h = piece.size_wdh_m
+        center = (at[0], at[1], at[2] + h / 2)
+        name = piece.name or piece.category
+        self.objects.append(SceneObject(instance, piece.category, name, (w, d, h), center, yaw))
+        if solid:
+            self.taken.append(footprint(at[0], at[1], w, d, yaw))
+        if piece.top_m > 0:
+            self.tops.append((piece, at, yaw))
+        return instance
+
+    def against_wall(
+        self, piece: Piece, *, wall: int | None = None, tries: int = 14
+    ) -> tuple[int, float] | None:
+        """Put a piece with its back to a wall; returns (wall, place along) or None."""
+        w, d, h = piece.size_wdh_m
+        for _ in range(tries):
+            k = int(self.rng.integers(4)) if wall is None else wall
+            frame = self.walls[k]
+            if frame.length_m < w + 0.1:
+                continue
+            if self.rng.random() < 0.4:
+                s = float(self.rng.choice([w / 2 + 0.03, frame.length_m - w / 2 - 0.03]))
+            else:
+                s = float(self.rng.uniform(w / 2 + 0.02, frame.length_m - w / 2 - 0.02))
+            if any(
+                o.wall == k
+                and o.along_m - w / 2 - 0.05 < s < o.along_m + o.width_m + w / 2 + 0.05
+                and (o.kind != "window" or h > o.low_m + 0.05)
+                for o in self.openings
+            ):
+                continue
+            base = frame.at(s, 0.0, -(d / 2 + 0.025))
+            if self.free(footprint(base[0], base[1], w, d, frame.yaw_rad)):
+                self.put(piece, (float(base[0]), float(base[1]), 0.0), frame.yaw_rad)
+                self.spots_on_walls.append((k, s - w / 2, s + w / 2, 0.0, h))
+                return k, s
+        return None
+
+    def anywhere(
+        self, piece: Piece, yaw: float, *, tries: int = 14, margin: float = 0.3
+    ) -> tuple[float, float] | None:
+        """Put a piece on free floor."""
+        w, d, _ = piece.size_wdh_m
+        for _ in range(tries):
+            x = float(self.rng.uniform(margin, self.width - margin))
+            y = float(self.rng.uniform(margin, self.depth - margin))
+            if self.free(footprint(x, y, w, d, yaw)):
+                self.put(piece, (x, y, 0.0), yaw)
+                return x, y
+        return None
+
+
+def footprint(x: float, y: float, w: float, d: float, yaw: float) -> Rect:
+    """Axis-aligned rectangle around a turned one."""
+    c, s = abs(np.cos(yaw)), abs(np.sin(yaw))
+    hx, hy = float(w * c + d * s) / 2, float(w * s + d * c) / 2
+    return (x - hx, y - hy, x + hx, y + hy)
+
+
+def make_palette(table: MaterialTable, rng: Rng) -> Palette:
+    """Materials that this world's furniture shares."""
+    white: Colour = (0.9, 0.9, 0.9)
+    glow = srgb((1.0, 0.93, 0.8))
+    return Palette(
+        wood=table.add(wood(rng)),
+        wood2=table.add(wood(rng)),
+        metal=table.add(metal(rng)),
+        fabric=table.add(fabric(rng, colour=white) if rng.random() < 0.5 else fabric(rng)),
+        fabric2=table.add(fabric(rng)),
+        paint=table.add(paint(white, mirror=0.02, blur=0.8)),
+        gloss=table.add(paint(white, mirror=0.05, blur=0.25)),
+        glass=table.add(paint((0.03, 0.03, 0.035), mirror=0.08, blur=0.05)),
+        screen=table.add(
+            Material(
+                ART, srgb("#c8d8ee"), p=(0.12, 0, 0, 0), emission=(0.25, 0.3, 0.38), mirror=0.04
+            )
+        ),
+        leaves=table.add(
+            Material(LEAVES, srgb("#3f6b2f"), srgb("#7c9c46"), seed=int(rng.integers(999)))
+        ),
+        art=table.add(
+            Material(
+                ART,
+                pick(("#d9d2c2", "#7b8794", "#b07b52"), rng),
+                p=(0.16, 0, 0, 0),
+                seed=int(rng.integers(9999)),
+            )
+        ),
+        mirror=table.add(paint((0.05, 0.05, 0.05), mirror=0.85, blur=0.0)),
+        glow=table.add(lamp(glow, 3.0)),
+    )
