@@ -19,6 +19,8 @@ COLORS = ("black", "blue", "green", "cyan", "red", "purple", "yellow", "white")
 
 QUESTION = "Color of the point (x, y), each in [0, 2000): {x:04d} {y:04d}"
 
+SHADE_QUESTION = "Red green blue of the point (x, y), each in [0, 2000): {x:04d} {y:04d}"
+
 Image = npt.NDArray[np.uint8]
 
 
@@ -43,6 +45,25 @@ def color_lesson(
         text = QUESTION.format(x=int(norm[0]), y=int(norm[1]))
         qas.append(QA("depth", text, COLORS[label[y, x]]))
     return image, qas
+
+
+def shade_qas(rng: np.random.Generator, image: Image, *, questions: int) -> list[QA]:
+    """Questions for the colour at random pixels of any picture, three digits red, green, blue.
+
+    What the mosaics teach holds on in a rendered room only if rooms ask for it too.
+    """
+    height_px, width_px, _ = image.shape
+    qas = []
+    for x, y in zip(
+        rng.integers(0, width_px, questions), rng.integers(0, height_px, questions), strict=True
+    ):
+        norm = norm_from_px(
+            np.array([x + 0.5, y + 0.5]), width_px, height_px, size=2000, half_open=True
+        )
+        text = SHADE_QUESTION.format(x=int(norm[0]), y=int(norm[1]))
+        red, green, blue = image[y, x].astype(int) * 10 // 256
+        qas.append(QA("depth", text, f"{red}{green}{blue}"))
+    return qas
 
 
 def matching_lesson(

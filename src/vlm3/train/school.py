@@ -13,18 +13,25 @@ from vlm3.tasks import correspondence, depth, pose
 from vlm3.tasks.base import QA
 from vlm3.tasks.protocol import Protocol
 from vlm3.train.batch import Lesson
-from vlm3.train.pointing import COLORS, QUESTION, color_lesson, matching_lesson
+from vlm3.train.pointing import (
+    COLORS,
+    QUESTION,
+    SHADE_QUESTION,
+    color_lesson,
+    matching_lesson,
+    shade_qas,
+)
 from vlm3.worlds import Frame, labels, sample_pair, sample_view
 
 Kind = Literal["color", "matching", "view", "objects", "pair"]
 
 _POINTING: dict[Kind, float] = {"color": 1.0}
 _WORLDS: dict[Kind, float] = {
-    "color": 0.05,
-    "matching": 0.08,
+    "color": 0.15,
+    "matching": 0.10,
     "view": 0.50,
-    "objects": 0.12,
-    "pair": 0.25,
+    "objects": 0.10,
+    "pair": 0.15,
 }
 _OBJECT_SENTENCES = (
     "Is region 0 to the left of region 1? Is region 0 to the right of region 1? yes no",
@@ -115,7 +122,8 @@ class School:
 
     def _view(self, rng: np.random.Generator, index: int, width_px: int, height_px: int) -> Lesson:
         frame = self._frame(rng, index, width_px, height_px)
-        return Lesson((frame.image,), _unique(labels.depth_qas(frame, self.protocol, 20, rng)))
+        qas = labels.depth_qas(frame, self.protocol, 16, rng)
+        return Lesson((frame.image,), _unique((*qas, *shade_qas(rng, frame.image, questions=6))))
 
     # Apart from distances: a question about boxes is five times as long, and a row is as long as
     # the longest beside it.
@@ -166,6 +174,7 @@ def sentences(protocol: Protocol) -> Iterator[str]:
         yield depth.ask(protocol, point, **size)
         yield correspondence.ask(protocol, point, **size)
         yield QUESTION.format(x=int(x), y=int(y))
+        yield SHADE_QUESTION.format(x=int(x), y=int(y))
         yield from COLORS
         for component in pose.components(protocol):
             yield pose.ask(protocol, component)
