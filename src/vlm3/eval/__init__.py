@@ -1,0 +1,1 @@
+"""Evaluation: predict into a folder, score it as often as you like, report beside the papers."""

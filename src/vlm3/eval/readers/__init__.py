@@ -1,0 +1,79 @@
+"""Readers: a folder in a foreign format -> items. Foreign conventions end here."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+from vlm3.errors import InputError
+from vlm3.eval.benchmarks import Benchmark
+from vlm3.eval.items import Item
+
+_HOME = {
+    "depthlm": "depthlm",
+    "spatialrgpt": "spatialrgpt",
+    "pairs": "pairs",
+    "kitti-object": "lidar",
+    "ddad-dgp": "lidar",
+    "nuscenes-mmdet3d": "lidar",
+    "rgbd-pairs": "rgbd",
+    "worlds": "worlds",
+}
+
+
+EVERY = 2**62
+"""As a count: each labelled pixel of a DepthLM set once, in place of the published draw."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which samples of a benchmark are wanted.
+
+    Attributes:
+        benchmark: which.
+        data: the folder; None where the benchmark needs none.
+        count: how many queries (depth, objects), pairs, or worlds; EVERY for all there are.
+        seed: of the sampling.
+    """
+
+    benchmark: Benchmark
+    data: Path | None
+    count: int
+    seed: int
+
+    @property
+    def folder(self) -> Path:
+        """The folder.
+
+        Raises:
+            InputError: none was given, or it is not there.
+        """
+        if self.data is None:
+            raise InputError(
+                f"{self.benchmark.name} needs --data DIR with {self.benchmark.data_format}"
+            )
+        if not self.data.is_dir():
+            raise InputError(
+                f"{str(self.data)!r} is not a folder; give one with {self.benchmark.data_format}"
+            )
+        return self.data
+
+
+def read_items(wanted: Wanted) -> Iterator[Item]:
+    """The items of a benchmark, one after the other, in an order that never changes.
+
+    Raises:
+        InputError: the data is missing or not in the format.
+    """
+    if wanted.count < 1:
+        raise InputError(f"count is {wanted.count}; give 1 or more")
+    module = import_module(f"vlm3.eval.readers.{_HOME[wanted.benchmark.reader]}")
+    read: Callable[[Wanted], Iterator[Item]] = module.read
+    found = False
+    for item in read(wanted):
+        found = True
+        yield item
+    if not found:
+        raise InputError(
+            f"no sample found in {str(wanted.data)!r}; expected {wanted.benchmark.data_format}"
+        )

@@ -1,0 +1,119 @@
+"""DepthLM's jsonl: one picture a line with some 100 labelled pixels.
+
+    {"image": "rgb/a.png", "intrinsics": [fx, fy, cx, cy, W, H], "pixel_coords": [[x, y], ...],
+     "depth": [m, ...]}
+
+Any set curated with facebookresearch/DepthLM_Official utils/curate_*.py reads as it is. Pixels are
+integers there: their centres, half a pixel further, are asked about. The samples are those of its
+dataset_eval (utils/datasets.py), without its rule about the border, which is for drawn markers.
+"""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vlm3.errors import InputError
+from vlm3.eval.items import Item, depth_query
+from vlm3.eval.labels import distance_from_label
+from vlm3.eval.readers import EVERY, Wanted
+from vlm3.eval.readers.files import json_lines, one_file, opener
+from vlm3.geometry.camera import Camera
+
+_LAST_ROWS = 0.02
+
+
+@dataclass(frozen=True)
+class _Row:
+    image: Path
+    camera: Camera
+    xy_px: NDArray[np.float64]
+    label_m: NDArray[np.float64]
+
+
+def read(wanted: Wanted) -> Iterator[Item]:
+    """One item a picture, in the order of the file; the samples of `sample_list`."""
+    path = one_file(wanted.folder, "*.jsonl", "jsonl of DepthLM")
+    rows = [_row(path, number, raw) for number, raw in json_lines(path)]
+    if not rows:
+        raise InputError(f"{str(path)!r} is empty")
+    if wanted.benchmark.label == "scannetpp":
+        rows = held_out_rows(rows, wanted.seed)
+    pixels = [len(row.label_m) for row in rows]
+    if wanted.count == EVERY:
+        samples = [(picture, k) for picture, n in enumerate(pixels) for k in range(n)]
+    else:
+        samples = sample_list(pixels, count=wanted.count, seed=wanted.seed)
+    asked: dict[int, list[tuple[int, int]]] = {}
+    for number, (picture, pixel) in enumerate(samples):
+        asked.setdefault(picture, []).append((number, pixel))
+    for picture in sorted(asked):
+        row = rows[picture]
+        distance_m = distance_from_label(row.label_m, row.xy_px, row.camera, wanted.benchmark.label)
+        queries = tuple(
+            depth_query(
+                f"{number:05d}",
+                row.xy_px[pixel],
+                distance_m=distance_m[pixel],
+                label_m=row.label_m[pixel],
+            )
+            for number, pixel in asked[picture]
+        )
+        key = row.image.relative_to(path.parent).as_posix()
+        yield Item(key, (opener(row.image, row.camera),), queries)
+
+
+def sample_list(pixels: list[int], *, count: int, seed: int) -> list[tuple[int, int]]:
+    """Which (picture, pixel) are asked, in DepthLM's order.
+
+    One draw for each of the N * n places, n the pixels of the first picture; place i is about
+    picture i mod N. The draws are independent, so a pixel may come twice. A picture with fewer
+    pixels may miss its draw: then, as there, the next place stands in for it.
+
+    Args:
+        pixels: how many labelled pixels each picture has.
+        count: the most samples; no more than there are places.
+        seed: 42 in the published numbers.
+    """
+    rng = random.Random(seed)
+    size = len(pixels) * pixels[0]
+    drawn = [rng.sample(range(pixels[0]), 1)[0] for _ in range(size)]
+    found = []
+    for place in range(min(count, size)):
+        for step in range(size):
+            here = (place + step) % size
+            picture = here % len(pixels)
+            if drawn[here] < pixels[picture]:
+                found.append((picture, drawn[here]))
+                break
+    return found
+
+
+def held_out_rows(rows: list[_Row], seed: int) -> list[_Row]:
+    """The last 2 % of the rows, shuffled: DepthLM's ScanNet++ split, by row and not by scene."""
+    kept = rows[int(len(rows) * (1 - _LAST_ROWS)) :]
+    random.Random(seed).shuffle(kept)
+    return kept
+
+
+def _row(path: Path, number: int, raw: dict[str, Any]) -> _Row:
+    try:
+        # The Matterport script writes another key.
+        image = path.parent / str(raw["image"] if "image" in raw else raw["image_path"])
+        fx, fy, cx, cy, width, height = (float(v) for v in raw["intrinsics"])
+        xy = np.asarray(raw["pixel_coords"], dtype=np.float64).reshape(-1, 2) + 0.5
+        label = np.asarray(raw["depth"], dtype=np.float64)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path}, line {number} is no row of DepthLM's ({error!r}): it needs image, "
+            "intrinsics [fx, fy, cx, cy, W, H], pixel_coords and depth"
+        ) from error
+    if len(xy) != len(label) or not len(label):
+        raise InputError(f"{path}, line {number}: {len(xy)} pixels but {len(label)} depths")
+    # Their loader takes the other where one is missing.
+    camera = Camera(fx or fy, fy or fx, cx, cy, int(width), int(height))
+    return _Row(image, camera, xy, label)

@@ -1,0 +1,297 @@
+"""The predictions file: one header line, then one line a query; written and read here only.
+
+    {"vlm3_eval": 1, "config": {...}, "environment": {...}}
+    {"id": "00017", "cluster": "rgb/a.png", "task": "depth", "ask": {...}, "truth": {...},
+     "prompt": "...", "raw_text": "...", "prediction": {...}, "parsed": true, "seconds": 0.2}
+    {"end": {"queries": 5000}}
+
+Everything a score needs is in it. Reading packs numbers into arrays, so that a million answers
+fit; a line that is damaged is named by its number and the rest is read. Text is parsed again on
+reading: a better parser scores old runs anew.
+"""
+
+import json
+import math
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vlm3.errors import InputError
+from vlm3.eval.items import Json
+from vlm3.geometry.pose import rotation_from_ypr_deg
+from vlm3.tasks import correspondence, depth, objects, pose
+from vlm3.tasks.base import ParseFailure, Task
+from vlm3.tasks.protocol import Protocol, get_protocol
+
+FORMAT = 1
+FILE = "predictions.jsonl"
+OBJECT_VALUES = ("value_m", "clock_hour", "yes", "region")
+_WIDTH: dict[str, tuple[int, int]] = {
+    # numbers of prediction and truth, and of ask
+    "depth": (2, 2),
+    "correspondence": (2, 6),
+    "pose": (13, 1),
+    "objects": (4, 0),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """The answers of one task, packed.
+
+    Attributes:
+        task: which.
+        ids: (n,) query ids.
+        clusters: (n,) picture or pair of each.
+        groups: (n,) category of each; empty strings but for objects.
+        predicted: (n, k), NaN where nothing was read. depth: distance, and the value to hold
+            against the published label; correspondence: x, y; pose: rotation by rows, direction,
+            distance; objects: `OBJECT_VALUES`.
+        truth: (n, k), the same.
+        ask: (n, j). depth: x, y; correspondence: x, y, size a, size b; pose: metric or not.
+        seconds: (n,) NaN where unknown.
+        cost_usd: (n,) NaN where unknown.
+    """
+
+    task: Task
+    ids: tuple[str, ...]
+    clusters: tuple[str, ...]
+    groups: tuple[str, ...]
+    predicted: NDArray[np.float64]
+    truth: NDArray[np.float64]
+    ask: NDArray[np.float64]
+    seconds: NDArray[np.float64]
+    cost_usd: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A predictions file, read.
+
+    Attributes:
+        path: the file.
+        config: what was asked of whom, and how: two runs with the same are the same run.
+        environment: versions, commit, time.
+        rows: task -> its answers.
+        damaged: (line number, what is wrong) of lines that could not be used.
+        complete: whether the run came to its end.
+    """
+
+    path: Path
+    config: Json
+    environment: Json
+    rows: dict[Task, Rows]
+    damaged: tuple[tuple[int, str], ...] = ()
+    complete: bool = True
+
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+        return str(self.config.get("name") or self.config.get("model", self.path.parent.name))
+
+
+def header_line(config: Json, environment: Json) -> str:
+    """The first line of a predictions file."""
+    return dumps({"vlm3_eval": FORMAT, "config": config, "environment": environment})
+
+
+def dumps(record: Json) -> str:
+    """One line; NaN has no place in JSON, and None says what it means."""
+    return json.dumps(record, ensure_ascii=False, allow_nan=False)
+
+
+def read_header(path: Path) -> tuple[Json, Json]:
+    """Config and environment of a predictions file.
+
+    Raises:
+        InputError: it is none.
+    """
+    try:
+        with path.open(encoding="utf-8") as file:
+            first = json.loads(file.readline())
+        if first["vlm3_eval"] != FORMAT:
+            raise InputError(f"{str(path)!r} has format {first['vlm3_eval']}, not {FORMAT}")
+        return first["config"], first["environment"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{str(path)!r} is no predictions file ({error!r}); give a folder that vlm3 eval wrote"
+        ) from error
+
+
+def read_run(folder: str | Path) -> Run:
+    """A run's folder, or its predictions file.
+
+    Raises:
+        InputError: there is none, or no line of it can be used.
+    """
+    given = Path(folder)
+    path = given / FILE if given.is_dir() else given
+    config, environment = read_header(path)
+    protocol = get_protocol(config["protocol"]) if config.get("protocol") else None
+    packers: dict[Task, _Packer] = {}
+    damaged: list[tuple[int, str]] = []
+    complete = False
+    for number, record in lines(path, damaged):
+        if "end" in record:
+            complete = True
+        elif "id" in record:
+            try:
+                task = record["task"]
+                if task not in packers:
+                    packers[task] = _Packer(task, protocol)
+                packers[task].add(record)
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                damaged.append((number, f"not a usable record ({error!r})"))
+    rows = {task: packer.rows() for task, packer in packers.items() if packer.ids}
+    if not rows:
+        raise InputError(f"no answer could be read from {str(path)!r}")
+    return Run(path, config, environment, rows, tuple(damaged), complete)
+
+
+def lines(path: Path, damaged: list[tuple[int, str]]) -> Iterator[tuple[int, Json]]:
+    """The records after the header with their line numbers; damaged ones are noted instead."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if number == 1 or not line.strip():
+                continue
+            try:
+                record = json.loads(line)
+            except ValueError:
+                damaged.append((number, "not JSON: cut off or overwritten"))
+                continue
+            if isinstance(record, dict):
+                yield number, record
+            else:
+                damaged.append((number, "not a JSON object"))
+
+
+@dataclass(eq=False)
+class _Packer:
+    """Grows the arrays of one task."""
+
+    task: Task
+    protocol: Protocol | None
+    ids: list[str] = field(default_factory=list)
+    clusters: list[str] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)
+    numbers: array[float] = field(default_factory=lambda: array("d"))
+    names: dict[str, str] = field(default_factory=dict)
+
+    def add(self, record: Json) -> None:
+        ask = record["ask"]
+        truth = numbers_of(self.task, record["truth"])
+        prediction = read_again(self.task, record, self.protocol)
+        said = numbers_of(self.task, prediction)
+        row = [*said, *truth, *_asked(self.task, ask)]
+        row += [_number(record.get("seconds")), _number(record.get("cost_usd"))]
+        if not all(map(math.isfinite, truth[:9] if self.task == "pose" else truth[:1])):
+            known = [v for v in truth if math.isfinite(v)]
+            if self.task != "objects" or len(known) != 1:
+                raise ValueError("the truth is not complete")
+        self.ids.append(str(record["id"]))
+        # One object for each name: a million answers are about some thousand pictures.
+        cluster, group = str(record["cluster"]), str(ask.get("category", ""))
+        self.clusters.append(self.names.setdefault(cluster, cluster))
+        self.groups.append(self.names.setdefault(group, group))
+        self.numbers.extend(row)
+
+    def rows(self) -> Rows:
+        k, j = _WIDTH[self.task]
+        table = np.frombuffer(self.numbers, dtype=np.float64).reshape(len(self.ids), 2 * k + j + 2)
+        return Rows(
+            self.task,
+            tuple(self.ids),
+            tuple(self.clusters),
+            tuple(self.groups),
+            predicted=table[:, :k],
+            truth=table[:, k : 2 * k],
+            ask=table[:, 2 * k : 2 * k + j],
+            seconds=table[:, -2],
+            cost_usd=table[:, -1],
+        )
+
+
+def read_again(task: Task, record: Json, protocol: Protocol | None) -> Json | None:
+    """What a record's text says under its protocol; without text, the prediction it holds."""
+    raw: Any = record.get("raw_text")
+    if raw is None or protocol is None:
+        prediction: Json | None = record.get("prediction")
+        return prediction
+    if task == "depth":
+        value = depth.parse(protocol, raw)
+        return None if isinstance(value, ParseFailure) else {"distance_m": value}
+    if task == "correspondence":
+        width, height = record["ask"]["size_b_px"]
+        xy = correspondence.parse(protocol, raw, width_px=width, height_px=height)
+        return None if isinstance(xy, ParseFailure) else {"xy_px": xy.tolist()}
+    if task == "pose":
+        return _read_pose(raw, protocol)
+    said = objects.parse(record["prompt"], raw, len(record["ask"]["boxes_xyxy_px"]))
+    return None if isinstance(said, ParseFailure) else {n: getattr(said, n) for n in OBJECT_VALUES}
+
+
+def _read_pose(raw: dict[str, str], protocol: Protocol) -> Json:
+    found: Json = {}
+    for component in pose.COMPONENTS:
+        if component in raw:
+            value = pose.parse(protocol, component, raw[component])
+            if component == "rotation" and isinstance(value, np.ndarray):
+                found["rotation"] = rotation_from_ypr_deg(value).tolist()
+            elif component == "direction" and isinstance(value, np.ndarray):
+                found["direction"] = value.tolist()
+            elif component == "distance" and isinstance(value, float):
+                found["distance_m"] = value
+    return found
+
+
+def numbers_of(task: Task, values: Json | None) -> list[float]:
+    """A prediction or a truth as numbers, NaN where it says nothing; see `Rows.predicted`."""
+    values = values or {}
+    if task == "depth":
+        distance = _number(values.get("distance_m"))
+        label = values.get("label_m")
+        return [distance, distance if label is None else _number(label)]
+    if task == "correspondence":
+        return _numbers(values.get("xy_px"), 2)
+    if task == "objects":
+        return [_number(values.get(name)) for name in OBJECT_VALUES]
+    if values.get("cam1_from_cam2") is not None:
+        T = np.asarray(values["cam1_from_cam2"], dtype=np.float64).reshape(4, 4)
+        distance = float(np.linalg.norm(T[:3, 3]))
+        moved = T[:3, 3] / distance if distance > 1e-9 else np.full(3, np.nan)
+        return [*T[:3, :3].ravel().tolist(), *moved.tolist(), distance]
+    turned = values.get("rotation")
+    flat = None if turned is None else np.asarray(turned, dtype=np.float64).ravel().tolist()
+    moved_to = _numbers(values.get("direction"), 3)
+    return [*_numbers(flat, 9), *moved_to, _number(values.get("distance_m"))]
+
+
+def _asked(task: Task, ask: Json) -> list[float]:
+    if task == "depth":
+        return _numbers(ask["xy_px"], 2)
+    if task == "correspondence":
+        sizes = (_numbers(ask[name], 2) for name in ("size_a_px", "size_b_px"))
+        return [*_numbers(ask["xy_px"], 2), *(v for size in sizes for v in size)]
+    return [float(ask.get("metric", True))] if task == "pose" else []
+
+
+def _numbers(values: Sequence[float] | None, count: int) -> list[float]:
+    if values is None:
+        return [math.nan] * count
+    found = [_number(v) for v in values]
+    if len(found) != count:
+        raise ValueError(f"{len(found)} numbers where {count} belong")
+    # A prediction is there or it is not: half a pixel is none.
+    return found if all(map(math.isfinite, found)) else [math.nan] * count
+
+
+def _number(value: Any) -> float:
+    return math.nan if value is None else float(value)
