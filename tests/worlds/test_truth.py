@@ -137,9 +137,14 @@ def test_pairs_share_more_than_a_quarter(pair):
     if one.camera.model == "pinhole" and two.camera.model == "pinhole":
         z1 = np.where(np.isfinite(one.depth_z_m), one.depth_z_m, 0)
         z2 = np.where(np.isfinite(two.depth_z_m), two.depth_z_m, 0)
-        cam2_from_cam1 = invert(pair.cam1_from_cam2.cam1_from_cam2)
-        other = covisibility(z1, one.camera, z2, two.camera, cam2_from_cam1)
-        assert abs(other - pair.covisibility) < 0.2
+        cam1_from_cam2 = pair.cam1_from_cam2.cam1_from_cam2
+        there = covisibility(z1, one.camera, z2, two.camera, invert(cam1_from_cam2))
+        back = covisibility(z2, two.camera, z1, one.camera, cam1_from_cam2)
+        mean = (there + back) / 2
+        # The rule on depth maps loses grazing ground to the nearest pixel; a ray does not.
+        assert mean < pair.covisibility + 0.1
+        if pair.frame1.kind == "room":
+            assert mean > pair.covisibility - 0.12
 
 
 def test_distorted_lenses_are_rendered():

@@ -108,7 +108,7 @@ class PackEntry:
     face_count: int
 
 
-def make_pack(source: Path, out: Path, *, triangles: int = 500, cc0_only: bool = False) -> str:
+def make_pack(source: Path, out: Path, *, triangles: int = 900, cc0_only: bool = False) -> str:
     """Write a pack from all .sh3f below `source`; returns a report of a few lines.
 
     Raises:
@@ -159,6 +159,10 @@ def make_pack(source: Path, out: Path, *, triangles: int = 500, cc0_only: bool =
                 vertices.append(mesh[0].astype(np.float32))
                 faces.append(mesh[1].astype(np.uint16))
                 colours.append(mesh[2])
+    if not entries:
+        raise InputError(
+            f"nothing usable in {source}: {', '.join(skipped) or 'no known furniture'}"
+        )
     meta = {"version": 1, "licences": licences, "models": [asdict(e) for e in entries]}
     buffer = io.BytesIO()
     np.savez_compressed(

@@ -39,16 +39,18 @@ def measure(
     height_px: int = 240,
     kind: Kind | None = None,
     device: str = "cpu",
+    pack: str | None = None,
 ) -> Measured:
     """Render `count` worlds one after another, after one that compiles the kernels."""
-    World(seed, 0, kind=kind, device=device).view(width_px=width_px, height_px=height_px)
+    size = {"width_px": width_px, "height_px": height_px}
+    World(seed, 0, kind=kind, device=device, pack=pack).view(**size)
     build, view, triangles = [], [], []
     start = time.perf_counter()
     for index in range(1, count + 1):
         t0 = time.perf_counter()
-        world = World(seed, index, kind=kind, device=device)
+        world = World(seed, index, kind=kind, device=device, pack=pack)
         t1 = time.perf_counter()
-        world.view(width_px=width_px, height_px=height_px)
+        world.view(**size)
         build.append(t1 - t0)
         view.append(time.perf_counter() - t1)
         triangles.append(len(world.scene.mesh.faces))

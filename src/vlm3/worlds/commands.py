@@ -13,6 +13,10 @@ _size = click.option(
 )
 _device = click.option("--device", default="cpu", show_default=True, help="cpu or cuda:0.")
 
+_pack = click.option(
+    "--pack", type=click.Path(exists=True), help="Furniture pack; see `vlm3 worlds assets`."
+)
+
 _Split = Literal["train", "heldout"]
 _Kind = Literal["room", "street"]
 
@@ -31,6 +35,7 @@ def worlds() -> None:
 @_split
 @_kind
 @_device
+@_pack
 def render(
     out: Path,
     count: int,
@@ -40,6 +45,7 @@ def render(
     split: _Split,
     kind: _Kind | None,
     device: str,
+    pack: str | None,
 ) -> None:
     """Write pictures and truth as webdataset tars; the same command again goes on."""
     from vlm3.worlds.shards import render_shards
@@ -57,6 +63,7 @@ def render(
             split=split,
             kind=kind,
             device=device,
+            pack=pack,
         ):
             bar.update(reached - done)
             done = reached
@@ -71,8 +78,16 @@ def render(
 @_size
 @_split
 @_kind
+@_pack
 def look(
-    out: Path, count: int, plain: bool, seed: int, size: str, split: _Split, kind: _Kind | None
+    out: Path,
+    count: int,
+    plain: bool,
+    seed: int,
+    size: str,
+    split: _Split,
+    kind: _Kind | None,
+    pack: str | None,
 ) -> None:
     """Draw a contact sheet: pictures, distances, objects with their sizes."""
     from vlm3.worlds.sheet import contact_sheet
@@ -86,6 +101,7 @@ def look(
         width_px=width_px,
         height_px=height_px,
         overlays=not plain,
+        pack=pack,
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(out)
@@ -98,13 +114,22 @@ def look(
 @_size
 @_kind
 @_device
-def bench(count: int, seed: int, size: str, kind: _Kind | None, device: str) -> None:
+@_pack
+def bench(
+    count: int, seed: int, size: str, kind: _Kind | None, device: str, pack: str | None
+) -> None:
     """Measure views a second, scene building included, and peak memory."""
     from vlm3.worlds.bench import measure
 
     width_px, height_px = _parsed(size)
     result = measure(
-        count, seed=seed, width_px=width_px, height_px=height_px, kind=kind, device=device
+        count,
+        seed=seed,
+        width_px=width_px,
+        height_px=height_px,
+        kind=kind,
+        device=device,
+        pack=pack,
     )
     click.echo(result.text())
 
@@ -118,7 +143,7 @@ def bench(count: int, seed: int, size: str, kind: _Kind | None, device: str) -> 
     help="Folder with .sh3f libraries (Debian: sweethome3d-furniture).",
 )
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="The pack, .npz.")
-@click.option("--triangles", default=500, show_default=True, type=click.IntRange(50, 5000))
+@click.option("--triangles", default=900, show_default=True, type=click.IntRange(50, 5000))
 @click.option("--cc0-only", is_flag=True, help="Leave out the credited CC-BY libraries.")
 def assets(source: Path, out: Path, triangles: int, cc0_only: bool) -> None:
     """Make a furniture pack of real sizes from Sweet Home 3D libraries."""

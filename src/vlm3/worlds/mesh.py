@@ -144,9 +144,14 @@ def _ball(rows: int, cols: int, power: float) -> _Template:
         -1,
     ).reshape(-1, 3)
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
-    uv = np.stack([(lon + 0 * lat).ravel() * 0.5, (lat + 0 * lon).ravel() * 0.5], -1)
-    axes = np.tile([0, 2], (len(points), 1)).astype(np.int32)
-    return _Template(points, normals, uv, axes, _grid_faces(rows, cols))
+    if power < 0.7:  # cloth on a soft box lies flat: no stripes that run together at the poles
+        steep = np.argmax(np.abs(normals), axis=1)
+        axes = np.array([[1, 2], [0, 2], [0, 1]])[steep]
+        uv = np.take_along_axis(points, axes, axis=1)
+    else:
+        uv = np.stack([(lon + 0 * lat).ravel() * 0.5, (lat + 0 * lon).ravel() * 0.5], -1)
+        axes = np.tile([0, 2], (len(points), 1))
+    return _Template(points, normals, uv, axes.astype(np.int32), _grid_faces(rows, cols))
 
 
 def yaw_matrix(yaw_rad: float) -> Floats:
@@ -342,7 +347,8 @@ class MeshBuilder:
         extent = size[:, template.uv_axis]  # (k, nv, 2)
         uv = template.uv_unit[None] * extent
         # Wood grain runs along a board: the longer side of a face is u.
-        uv = np.where((extent[..., 1] > extent[..., 0])[..., None], uv[..., ::-1], uv)
+        if key[0] == "box":
+            uv = np.where((extent[..., 1] > extent[..., 0])[..., None], uv[..., ::-1], uv)
         uv = uv + rng.uniform(0, 40, (k, 1, 2))
         faces = template.faces[None] + (np.arange(k) * nv)[:, None, None]
         return (

@@ -106,6 +106,7 @@ def render_shards(
     split: Split = "train",
     kind: Kind | None = None,
     device: str = "cpu",
+    pack: str | None = None,
 ) -> Iterator[int]:
     """Write worlds 0..count-1; yields the number that is done after each one.
 
@@ -123,6 +124,7 @@ def render_shards(
         "split": split,
         "kind": kind,
         "shard_size": SHARD_SIZE,
+        "pack": Path(pack).name if pack else None,
     }
     note = folder / "worlds.json"
     if note.exists() and json.loads(note.read_text()) != settings:
@@ -138,7 +140,7 @@ def render_shards(
         partial = path.with_suffix(f".{os.getpid()}.tmp")
         with tarfile.open(partial, "w") as tar:
             for index in range(first, last):
-                world = World(seed, index, split=split, kind=kind, device=device)
+                world = World(seed, index, split=split, kind=kind, device=device, pack=pack)
                 frame = world.view(width_px=width_px, height_px=height_px, f_px=f_px)
                 record = frame_record(frame, seed, index, split)
                 for extension, data in sample_files(frame, record).items():

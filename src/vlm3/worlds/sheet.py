@@ -56,11 +56,12 @@ def contact_sheet(
     height_px: int = 240,
     columns: int = 4,
     overlays: bool = True,
+    pack: str | None = None,
 ) -> Image.Image:
     """Pictures of `count` worlds in rows; under each row distance and objects."""
     frames = []
     for index in range(count):
-        world = World(seed, index, split=split, kind=kind)
+        world = World(seed, index, split=split, kind=kind, pack=pack)
         frames.append(world.view(width_px=width_px, height_px=height_px))
     rows: list[Picture] = []
     for start in range(0, count, columns):

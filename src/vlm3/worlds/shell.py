@@ -201,7 +201,7 @@ def draw_window(
 def draw_door(
     b: MeshBuilder, frame: WallFrame, o: Opening, rng: Rng, rows: dict[str, int], leaf: int | None
 ) -> float:
-    """Casing, and a leaf with handle, closed or ajar; `leaf` is its object id. Returns the swing."""
+    """Casing, and a leaf (object id `leaf`) with handle, closed or ajar; returns the swing."""
     for side in (0.0, 1.0):
         s = o.along_m + side * o.width_m + (side - 0.5) * 0.07
         b.box(
