@@ -183,10 +183,16 @@ def _held_out(run: NanoRun, collator: Collator) -> dict[str, list[TensorBatch]]:
 
 
 def _shuffle(qas: tuple[QA, ...], rng: np.random.Generator) -> tuple[QA, ...]:
-    answers = {task: [qa.answer for qa in qas if qa.task == task] for task in {q.task for q in qas}}
+    """The same questions with the answers of another of their kind."""
+    kinds = [qa.question.partition(":")[0] for qa in qas]
+    answers = {
+        kind: [qa.answer for qa, k in zip(qas, kinds, strict=True) if k == kind] for kind in kinds
+    }
     for held in answers.values():
         rng.shuffle(held)
-    return tuple(QA(qa.task, qa.question, answers[qa.task].pop()) for qa in qas)
+    return tuple(
+        QA(qa.task, qa.question, answers[kind].pop()) for qa, kind in zip(qas, kinds, strict=True)
+    )
 
 
 @torch.no_grad()

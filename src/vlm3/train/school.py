@@ -27,11 +27,11 @@ Kind = Literal["color", "matching", "view", "objects", "pair"]
 
 _POINTING: dict[Kind, float] = {"color": 1.0}
 _WORLDS: dict[Kind, float] = {
-    "color": 0.15,
-    "matching": 0.10,
+    "color": 0.25,
+    "matching": 0.05,
     "view": 0.50,
-    "objects": 0.10,
-    "pair": 0.15,
+    "objects": 0.08,
+    "pair": 0.12,
 }
 _OBJECT_SENTENCES = (
     "Is region 0 to the left of region 1? Is region 0 to the right of region 1? yes no",
@@ -111,8 +111,8 @@ class School:
         return [make(rng, step * 1000 + place, width_px, height_px) for place in range(count)]
 
     def _color(self, rng: np.random.Generator, _: int, width_px: int, height_px: int) -> Lesson:
-        image, qas = color_lesson(rng, width_px=width_px, height_px=height_px, questions=16)
-        return Lesson((image,), _unique(qas))
+        image, qas = color_lesson(rng, width_px=width_px, height_px=height_px, questions=12)
+        return Lesson((image,), _unique((*qas, *shade_qas(rng, image, questions=6))))
 
     def _matching(self, rng: np.random.Generator, _: int, width_px: int, height_px: int) -> Lesson:
         first, second, qas = matching_lesson(
