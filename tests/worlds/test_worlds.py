@@ -118,7 +118,7 @@ def test_every_category_is_asked(questions):
 
 
 def test_answers_are_balanced(questions):
-    """A coin decides each answer, so the share of yes and of the first region is about half."""
+    """Answers go by turns, so the share of yes and of the first region is about half."""
     for name in ("yes", "region"):
         values = [bool(getattr(q, name)) for q in questions if getattr(q, name) is not None]
         assert len(values) > 300

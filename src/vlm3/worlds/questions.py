@@ -107,7 +107,7 @@ class _Seen:
 def object_questions(
     frame: Frame, rng: Rng, count: int, *, categories: tuple[str, ...] = CATEGORIES
 ) -> tuple[ObjectQuestion, ...]:
-    """Up to `count` questions, categories in turn, answers balanced by a coin.
+    """Up to `count` questions, categories in turn; yes and no, first and second region by turns.
 
     Only objects that can be recognised are asked about: at least half visible, large enough, and
     not cut by the border where their size matters.
@@ -115,12 +115,15 @@ def object_questions(
     seen = _candidates(frame)
     order = [str(c) for c in rng.permutation(categories)]
     found: list[ObjectQuestion] = []
+    turns = [bool(t) for t in rng.random(2) < 0.5]  # the next yes-no and the next choice answer
     for k in range(3 * count):
         if len(found) >= count or not seen:
             break
-        made = _make(frame, seen, order[k % len(order)], rng)
+        made = _make(frame, seen, order[k % len(order)], rng, turns)
         if made is not None:
             found.append(made)
+            if made.form in ("predicate", "choice"):
+                turns[made.form == "choice"] ^= True
     return tuple(found)
 
 
@@ -152,7 +155,9 @@ def _cut(frame: Frame, thing: WorldObject) -> bool:
     return x0 <= 0 or y0 <= 0 or x1 >= width or y1 >= height
 
 
-def _make(frame: Frame, seen: list[_Seen], category: str, rng: Rng) -> ObjectQuestion | None:
+def _make(
+    frame: Frame, seen: list[_Seen], category: str, rng: Rng, turns: list[bool]
+) -> ObjectQuestion | None:
     sized = category in ("big_small", "tall_short", "wide_thin", "width", "height")
     pool = [s for s in seen if not (sized and _cut(frame, s.thing))]
     if category in ("width", "height"):
@@ -166,7 +171,7 @@ def _make(frame: Frame, seen: list[_Seen], category: str, rng: Rng) -> ObjectQue
     i, j = rng.choice(len(pool), 2, replace=False)
     a, b = pool[int(i)], pool[int(j)]
     if category in RELATIONS:
-        return _relation(category, a, b, rng)
+        return _relation(category, a, b, rng, turns)
     offset = b.center - a.center
     if category == "direction":
         if np.hypot(offset[0], offset[2]) < 0.3:
@@ -203,8 +208,10 @@ def _measure(category: str, s: _Seen) -> float:
     }[category]
 
 
-def _relation(category: str, a: _Seen, b: _Seen, rng: Rng) -> ObjectQuestion | None:
-    """A yes-no or which-of-two question whose answer is drawn first, then arranged."""
+def _relation(
+    category: str, a: _Seen, b: _Seen, rng: Rng, turns: list[bool]
+) -> ObjectQuestion | None:
+    """A yes-no or which-of-two question whose answer is fixed first, then arranged."""
     first, second = _measure(category, a), _measure(category, b)
     if category in ("left_right", "below_above", "behind_front"):
         clear = abs(first - second) > 0.1
@@ -213,10 +220,11 @@ def _relation(category: str, a: _Seen, b: _Seen, rng: Rng) -> ObjectQuestion | N
     if not clear:
         return None
     (word, opposite), (phrase, other) = RELATIONS[category]
-    inverse, wanted = bool(rng.random() < 0.5), bool(rng.random() < 0.5)
+    inverse, choice = bool(rng.random() < 0.5), bool(rng.random() < 0.5)
+    wanted = turns[choice]
     # `a` fits the word when its measure is the larger one; the opposite word turns that round
     fits = (first > second) != inverse
-    if rng.random() < 0.5:
+    if not choice:
         if fits != wanted:
             a, b = b, a
         relation = other if inverse else phrase
