@@ -25,7 +25,7 @@ from vlm3.worlds.materials import (
 )
 from vlm3.worlds.mesh import MeshBuilder
 from vlm3.worlds.pack import Pack
-from vlm3.worlds.scene import AreaLamp, Scene, Sky
+from vlm3.worlds.scene import AreaLamp, Scene, Sky, measured
 from vlm3.worlds.shell import Opening, WallFrame
 
 Rng = np.random.Generator
@@ -75,7 +75,7 @@ def make_room(rng: Rng, split: str, pack: Pack | None = None) -> Scene:
         table,
         tuple(lamps),
         sky,
-        tuple(plan.objects),
+        measured(plan.objects, mesh),
         _spots(plan),
         (0.75, 1.75),
         _focus(plan),

@@ -259,12 +259,12 @@ class World:
     def _objects(
         self, instance: NDArray[np.int32], camera: Camera, world_from_cam: Floats
     ) -> tuple[WorldObject, ...]:
-        counts = np.bincount(instance.ravel(), minlength=len(self.scene.objects) + 1)
+        counts = np.bincount(instance.ravel(), minlength=int(self.scene.mesh.instance.max()) + 1)
         if not (counts[1:] >= _MIN_VISIBLE_PX).any():
             return ()
         rays = _coarse_rays(camera, 40, 30)
         hits = self.renderer.pierce(world_from_cam[:3, 3], rays @ world_from_cam[:3, :3].T)
-        size = len(self.scene.objects) + 2
+        size = int(self.scene.mesh.instance.max()) + 2
         first = np.bincount(hits[:, 0] + 1, minlength=size)
         crossed = np.zeros(size, int)
         ordered = np.sort(hits, axis=1)

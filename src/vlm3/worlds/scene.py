@@ -3,7 +3,8 @@
 Plain values made by `rooms` and `streets`, rendered by `render`. World axes: z up, metres.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,3 +71,39 @@ class Scene:
     forward: NDArray[np.float64] | None = None
     texels: NDArray[np.uint8] = field(default_factory=lambda: np.zeros(3, np.uint8))
     reach_m: float = 300.0
+
+
+def measured(objects: Sequence[SceneObject], mesh: Mesh) -> tuple[SceneObject, ...]:
+    """The objects with the boxes that their triangles really fill, in their own axes.
+
+    Objects of which nothing was drawn are left out.
+    """
+    if not objects:
+        return ()
+    count = max(o.instance for o in objects) + 1
+    yaw = np.zeros(count)
+    for o in objects:
+        yaw[o.instance] = o.yaw_rad
+    owner = np.repeat(mesh.instance, 3)
+    points = mesh.vertices[mesh.faces.ravel()].astype(np.float64)
+    c, s = np.cos(yaw[owner]), np.sin(yaw[owner])
+    x, y, z = points.T
+    local = np.stack([c * x + s * y, c * y - s * x, z], -1)
+    order = np.argsort(owner, kind="stable")
+    ids, starts = np.unique(owner[order], return_index=True)
+    low = np.minimum.reduceat(local[order], starts)
+    high = np.maximum.reduceat(local[order], starts)
+    boxes = {int(k): (low[row], high[row]) for row, k in enumerate(ids)}
+    found = []
+    for o in objects:
+        if o.instance in boxes:
+            a, b = boxes[o.instance]
+            middle, c1, s1 = (a + b) / 2, float(np.cos(o.yaw_rad)), float(np.sin(o.yaw_rad))
+            center = (
+                c1 * float(middle[0]) - s1 * float(middle[1]),
+                s1 * float(middle[0]) + c1 * float(middle[1]),
+                float(middle[2]),
+            )
+            w, d, h = (float(v) for v in b - a)
+            found.append(replace(o, size_wdh_m=(w, d, h), center_m=center))
+    return tuple(found)

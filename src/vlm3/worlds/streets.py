@@ -31,7 +31,7 @@ from vlm3.worlds.materials import (
 )
 from vlm3.worlds.mesh import MeshBuilder
 from vlm3.worlds.pack import Pack
-from vlm3.worlds.scene import Scene, SceneObject, Sky
+from vlm3.worlds.scene import Scene, SceneObject, Sky, measured
 
 Rng = np.random.Generator
 PACK_SHARE = 0.4
@@ -161,7 +161,7 @@ def make_street(rng: Rng, split: str, pack: Pack | None = None) -> Scene:
         table,
         (),
         _sky(rng),
-        tuple(plan.objects),
+        measured(plan.objects, mesh),
         chosen,
         (1.25, 1.9),
         np.array(focus, float),
