@@ -19,8 +19,6 @@ COLORS = ("black", "blue", "green", "cyan", "red", "purple", "yellow", "white")
 
 QUESTION = "Color of the point (x, y), each in [0, 2000): {x:04d} {y:04d}"
 
-SHADE_QUESTION = "Red green blue of the point (x, y), each in [0, 2000): {x:04d} {y:04d}"
-
 Image = npt.NDArray[np.uint8]
 
 
@@ -33,22 +31,12 @@ def color_lesson(
     shift_x, shift_y = rng.integers(0, cell, 2)
     rows = (np.arange(height_px) + shift_y) // cell
     columns = (np.arange(width_px) + shift_x) // cell
-    label = classes[rows[:, None], columns[None]]
-    image = _paint(rng, label)
-    qas = []
-    for x, y in zip(
-        rng.integers(0, width_px, questions), rng.integers(0, height_px, questions), strict=True
-    ):
-        norm = norm_from_px(
-            np.array([x + 0.5, y + 0.5]), width_px, height_px, size=2000, half_open=True
-        )
-        text = QUESTION.format(x=int(norm[0]), y=int(norm[1]))
-        qas.append(QA("depth", text, COLORS[label[y, x]]))
-    return image, qas
+    image = _paint(rng, classes[rows[:, None], columns[None]])
+    return image, color_qas(rng, image, questions=questions)
 
 
-def shade_qas(rng: np.random.Generator, image: Image, *, questions: int) -> list[QA]:
-    """Questions for the colour at random pixels of any picture, three digits red, green, blue.
+def color_qas(rng: np.random.Generator, image: Image, *, questions: int) -> list[QA]:
+    """Questions for the nearest of the eight colours at random pixels of any picture.
 
     What the mosaics teach holds on in a rendered room only if rooms ask for it too.
     """
@@ -60,9 +48,9 @@ def shade_qas(rng: np.random.Generator, image: Image, *, questions: int) -> list
         norm = norm_from_px(
             np.array([x + 0.5, y + 0.5]), width_px, height_px, size=2000, half_open=True
         )
-        text = SHADE_QUESTION.format(x=int(norm[0]), y=int(norm[1]))
-        red, green, blue = image[y, x].astype(int) * 10 // 256
-        qas.append(QA("depth", text, f"{red}{green}{blue}"))
+        red, green, blue = image[y, x] >= 128
+        text = QUESTION.format(x=int(norm[0]), y=int(norm[1]))
+        qas.append(QA("depth", text, COLORS[4 * red + 2 * green + blue]))
     return qas
 
 

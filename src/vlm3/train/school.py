@@ -16,10 +16,9 @@ from vlm3.train.batch import Lesson
 from vlm3.train.pointing import (
     COLORS,
     QUESTION,
-    SHADE_QUESTION,
     color_lesson,
+    color_qas,
     matching_lesson,
-    shade_qas,
 )
 from vlm3.worlds import Frame, labels, sample_pair, sample_view
 
@@ -27,9 +26,9 @@ Kind = Literal["color", "matching", "view", "objects", "pair"]
 
 _POINTING: dict[Kind, float] = {"color": 1.0}
 _WORLDS: dict[Kind, float] = {
-    "color": 0.25,
+    "color": 0.15,
     "matching": 0.05,
-    "view": 0.50,
+    "view": 0.60,
     "objects": 0.08,
     "pair": 0.12,
 }
@@ -111,8 +110,8 @@ class School:
         return [make(rng, step * 1000 + place, width_px, height_px) for place in range(count)]
 
     def _color(self, rng: np.random.Generator, _: int, width_px: int, height_px: int) -> Lesson:
-        image, qas = color_lesson(rng, width_px=width_px, height_px=height_px, questions=12)
-        return Lesson((image,), _unique((*qas, *shade_qas(rng, image, questions=6))))
+        image, qas = color_lesson(rng, width_px=width_px, height_px=height_px, questions=16)
+        return Lesson((image,), _unique(qas))
 
     def _matching(self, rng: np.random.Generator, _: int, width_px: int, height_px: int) -> Lesson:
         first, second, qas = matching_lesson(
@@ -123,7 +122,7 @@ class School:
     def _view(self, rng: np.random.Generator, index: int, width_px: int, height_px: int) -> Lesson:
         frame = self._frame(rng, index, width_px, height_px)
         qas = labels.depth_qas(frame, self.protocol, 16, rng)
-        return Lesson((frame.image,), _unique((*qas, *shade_qas(rng, frame.image, questions=6))))
+        return Lesson((frame.image,), _unique((*qas, *color_qas(rng, frame.image, questions=6))))
 
     # Apart from distances: a question about boxes is five times as long, and a row is as long as
     # the longest beside it.
@@ -174,7 +173,6 @@ def sentences(protocol: Protocol) -> Iterator[str]:
         yield depth.ask(protocol, point, **size)
         yield correspondence.ask(protocol, point, **size)
         yield QUESTION.format(x=int(x), y=int(y))
-        yield SHADE_QUESTION.format(x=int(x), y=int(y))
         yield from COLORS
         for component in pose.components(protocol):
             yield pose.ask(protocol, component)
