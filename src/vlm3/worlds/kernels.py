@@ -96,6 +96,8 @@ def arriving(
     mean = wp.cw_mul((s.a[m] + s.b[m]) * 0.5, s.tint[query.face])
     if s.kind[m] == 0 or s.kind[m] == 3 or s.kind[m] == 12:
         mean = wp.cw_mul(s.a[m], s.tint[query.face])
+    # Half way to grey: each of only sixteen directions is a large part of the whole.
+    mean = mean * 0.6 + wp.vec3(0.18, 0.18, 0.18)
     openness = query.t / (query.t + 0.35)
     received = light.ambient * (0.25 + 0.75 * openness)
     if light.outdoor > 0.5:

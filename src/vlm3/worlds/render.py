@@ -84,7 +84,7 @@ class Renderer:
         light.outdoor = float(sky.outdoor)
         # Lamps and windows of a room are sampled as lamps: met again by chance they would leave
         # sixteen ghosts of themselves on the walls.
-        light.limit = 100.0 if sky.outdoor else 1.3
+        light.limit = 100.0 if sky.outdoor else 0.8
         return light
 
     def render(self, camera: Camera, world_from_cam: Floats) -> Buffers:

@@ -117,7 +117,7 @@ def car(rng: Rng, category: str = "car") -> Piece:
                 srgb("#a01414"),
             )
             b.box(
-                (side * (w / 2 + 0.06), y0 + (hood + 0.05) * length, zb + 0.06),
+                (side * (w / 2 + 0.01), y0 + (hood + 0.05) * length, zb + 0.06),
                 (0.14, 0.08, 0.1),
                 p.gloss,
                 tint,
