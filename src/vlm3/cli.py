@@ -15,6 +15,7 @@ import click
 from vlm3 import __version__
 from vlm3.console import Group, held_warnings, numbers
 from vlm3.errors import InputError
+from vlm3.worlds.commands import worlds
 
 if TYPE_CHECKING:
     from vlm3.infer.predict import Predictor
@@ -337,3 +338,6 @@ def _ask(
     else:
         for line in lines(answer, predictor, views):
             click.echo(line)
+
+
+main.add_command(worlds)

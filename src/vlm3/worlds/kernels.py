@@ -13,11 +13,28 @@ pixels differ.
 Knows no scenes, files or photographs: arrays in, linear radiance out.
 """
 
+import os
+
 import warp as wp
 
 from vlm3.worlds.patterns import Surface, albedo, noise
 
 wp.config.log_level = wp.LOG_ERROR
+
+
+def _start_warp() -> None:
+    """Starts Warp without its line about a missing CUDA driver, which no setting of it hides."""
+    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        wp.init()
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(nowhere)
+
+
+_start_warp()
 wp.set_module_options({"enable_backward": False, "fast_math": False})
 
 
