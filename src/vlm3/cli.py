@@ -15,6 +15,7 @@ import click
 from vlm3 import __version__
 from vlm3.console import Group, held_warnings, numbers
 from vlm3.errors import InputError
+from vlm3.train.commands import train
 from vlm3.worlds.commands import worlds
 
 if TYPE_CHECKING:
@@ -340,4 +341,5 @@ def _ask(
             click.echo(line)
 
 
+main.add_command(train)
 main.add_command(worlds)

@@ -25,6 +25,10 @@ WORDS = 1024
 """Learnt vocabulary: every constant sentence of `joint` falls into whole words."""
 
 
+CHECKED: tuple[Kind, ...] = ("color", "matching", "view", "objects", "pair")
+"""Kinds of held-out lessons that a run is checked on."""
+
+
 @dataclass(frozen=True)
 class NanoRun:
     """One training run.
@@ -47,7 +51,7 @@ class NanoRun:
 
     out: Path
     steps: int
-    pointing_steps: int = 400
+    pointing_steps: int = 750
     decay_steps: int = 1500
     batch: int = 8
     adam_rate: float = 1e-3
@@ -169,8 +173,7 @@ def _held_out(run: NanoRun, collator: Collator) -> dict[str, list[TensorBatch]]:
     """
     school = School(get_protocol("joint"), f_px=run.f_px, seed=run.seed, split="heldout")
     out: dict[str, list[TensorBatch]] = {}
-    kinds: tuple[Kind, ...] = ("color", "matching", "view", "objects", "pair")
-    for kind in kinds:
+    for kind in CHECKED:
         lessons = school.lessons(0, 12, kind=kind)
         rng = np.random.default_rng(0)
         shuffled = [Lesson(lesson.images, _shuffle(lesson.qas, rng)) for lesson in lessons]
