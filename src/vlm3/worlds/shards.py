@@ -1,8 +1,9 @@
 """Worlds on disk: tars that any webdataset tool reads, with exact truth beside each picture.
 
 A sample has KEY.jpg, KEY.npz (distance_m float32, instance uint16, normal int8) and
-KEY.json (camera, pose, objects, questions). Shards are written whole or not at all, so a run that
-was cut off goes on where it stopped. Knows nothing of training records.
+KEY.json (camera, pose, objects, points, questions), which is a training record (`data.record`) with
+more in it. Shards are written whole or not at all, so a run that was cut off goes on where it
+stopped.
 """
 
 import io
@@ -21,6 +22,8 @@ from vlm3.worlds.questions import object_questions
 from vlm3.worlds.sample import Frame, Kind, Split, World
 
 SHARD_SIZE = 256
+POINTS = 64
+"""Labelled pixels in a record; KEY.npz has them all."""
 
 
 def shard_paths(folder: Path, count: int) -> list[Path]:
@@ -32,7 +35,16 @@ def frame_record(frame: Frame, seed: int, index: int, split: str) -> dict[str, A
     """What KEY.json holds: every length in metres, boxes in pixels, poses as nested lists."""
     camera = frame.camera
     rng = np.random.default_rng([99, index, seed])
+    rows, columns = np.nonzero(np.isfinite(frame.distance_m))
+    chosen = rng.permutation(len(rows))[:POINTS]
+    rows, columns = rows[chosen], columns[chosen]
     return {
+        "schema": 1,
+        "metric": True,
+        "points": {
+            "xy_px": np.stack([columns + 0.5, rows + 0.5], -1).tolist(),
+            "distance_m": frame.distance_m[rows, columns].astype(float).round(4).tolist(),
+        },
         "seed": seed,
         "index": index,
         "split": split,

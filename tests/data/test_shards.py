@@ -1,0 +1,168 @@
+"""Records and shards: what is written is read, by us and by anything that reads tars."""
+
+import io
+import os
+import pickle
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from vlm3.data.questions import Asker
+from vlm3.data.record import ObjectQuestion, Record, pair_row
+from vlm3.data.shards import Shards, ShardWarning, build_index, write_pairs, write_shards
+from vlm3.data.source import ShardSource
+from vlm3.errors import InputError
+from vlm3.geometry.camera import Camera
+from vlm3.geometry.pose import RelativePose
+from vlm3.tasks import correspondence, depth
+from vlm3.tasks.base import Task
+from vlm3.tasks.protocol import get_protocol
+
+CAMERA = Camera(100.0, 110.0, 48.0, 32.0, 96, 64)
+
+
+def jpeg(seed: int) -> bytes:
+    out = io.BytesIO()
+    low = np.random.default_rng(seed).integers(0, 256, (8, 12, 3), dtype=np.uint8)
+    Image.fromarray(low).resize((96, 64)).save(out, "JPEG", quality=90)
+    return out.getvalue()
+
+
+def record(seed: int) -> Record:
+    rng = np.random.default_rng(seed)
+    xy_px = rng.uniform((0, 0), (96, 64), (12, 2))
+    question = ObjectQuestion("How wide is {0}?", ((1.0, 2.0, 30.0, 40.0),), value_m=1.25)
+    return Record(CAMERA, xy_px, rng.uniform(0.5, 9, 12), (question,))
+
+
+def write(folder: Path, count: int = 10) -> Shards:
+    made = [(f"s{k:04d}", jpeg(k), record(k).to_json()) for k in range(count)]
+    assert write_shards(folder, made, per_shard=4) == count
+    return Shards(folder)
+
+
+def asker(*tasks: Task) -> Asker:
+    return Asker(get_protocol("joint").with_focal(100.0), tasks, multiple_px=16)
+
+
+def test_round_trip_and_stock_tools(tmp_path: Path) -> None:
+    shards = write(tmp_path)
+    assert len(shards) == 10 and len(shards.names) == 3
+    for place in range(10):
+        assert shards.picture(place) == jpeg(place)
+        assert np.array_equal(shards.record(place).xy_px, record(place).xy_px)
+    with tarfile.open(tmp_path / "00001.tar") as tar:
+        assert tar.getnames()[:2] == ["s0004.jpg", "s0004.json"]
+    again = pickle.loads(pickle.dumps(shards))
+    assert again.record(7).questions == record(7).questions
+    assert len(pickle.dumps(shards)) < 500
+
+
+def test_remote_reads_the_same(tmp_path: Path) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    here = write(tmp_path)
+    memory = fsspec.filesystem("memory")
+    memory.put(str(tmp_path), "/vlm3-test", recursive=True)
+    there = Shards("memory://vlm3-test")
+    assert there.picture(5) == here.picture(5)
+    assert np.array_equal(there.record(9).distance_m, here.record(9).distance_m)
+
+
+def test_pairs_are_two_places(tmp_path: Path) -> None:
+    write(tmp_path)
+    motion = RelativePose.from_ypr_direction((10.0, -3.0, 2.0), (0.6, 0.0, 0.8), 1.5)
+    xy = np.array([[10.0, 20.0], [90.0, 60.0]])
+    row = pair_row(2, 7, motion.cam1_from_cam2, xy, xy + 2, covisibility=0.5)
+    write_pairs(tmp_path, [row] * 3)
+    first, second, pair = Shards(tmp_path).pair(1)
+    assert (first, second) == (2, 7)
+    assert np.abs(pair.cam1_from_cam2 - motion.cam1_from_cam2).max() < 1e-6
+    source = ShardSource("pairs", Shards(tmp_path), asker("correspondence", "pose"))
+    turns = source.conversation(0, (0,)).turns
+    assert [t.task for t in turns].count("pose") == 3
+    found = correspondence.parse(
+        get_protocol("joint"), turns[0].answer or "", width_px=96, height_px=64
+    )
+    assert any(np.abs(found - want).max() < 0.2 for want in (xy + 2) * (1, 64 / 64))
+
+
+def test_asked_where_the_label_lies_after_the_resize(tmp_path: Path) -> None:
+    source = ShardSource("rooms", write(tmp_path), asker("depth", "objects"))
+    conversation = source.conversation(3, (1,))
+    view, truth = conversation.views[0], record(3)
+    assert view.image.shape == (64, 96, 3) and view.camera.fx_px == 100.0
+    protocol = get_protocol("joint")
+    asked = {t.question: t.answer for t in conversation.turns if t.task == "depth"}
+    assert len(asked) == 10
+    height = view.camera.height_px
+    for xy_px, metres in zip(truth.xy_px, truth.distance_m, strict=True):
+        at = xy_px * (1, height / 64)
+        text = depth.ask(protocol, at, width_px=96, height_px=height)
+        assert asked.get(text, depth.answer(protocol, metres)) == depth.answer(protocol, metres)
+
+
+def test_damage_is_named(tmp_path: Path) -> None:
+    shards = write(tmp_path)
+    tar = tmp_path / "00002.tar"
+    tar.write_bytes(tar.read_bytes()[:1500])
+    with pytest.raises(InputError, match=r"00002\.tar is cut off"):
+        Shards(tmp_path).picture(9)
+    source = ShardSource("rooms", shards, asker("depth"))
+    _, offset, size, *_ = shards.index[0].tolist()
+    handle = os.open(tmp_path / "00000.tar", os.O_RDWR)
+    os.pwrite(handle, b"\0" * (size // 2), offset + size // 3)
+    os.pwrite(handle, b"no", offset)
+    os.close(handle)
+    with pytest.raises(InputError, match="damaged"):
+        source.conversation(0, (0,))
+    with pytest.warns(ShardWarning, match=r"00002\.tar is damaged"):
+        assert build_index(tmp_path) >= 8
+
+
+def test_worlds_write_records(tmp_path: Path) -> None:
+    pytest.importorskip("warp")
+    from vlm3.worlds.shards import render_shards
+
+    list(render_shards(tmp_path, 2, 0, width_px=96, height_px=64))
+    shards = Shards(tmp_path)
+    assert len(shards) == 2 and len(shards.record(1).xy_px) > 20
+    assert ShardSource("worlds", shards, asker("depth", "objects")).conversation(0, (0,)).turns
+
+
+@settings(max_examples=60)
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=4),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(["schema", "camera", "points", "questions", "xy_px", "distance_m"]),
+                inner,
+                max_size=4,
+            )
+        ),
+    )
+)
+def test_any_json_is_read_or_refused(value: object) -> None:
+    import json
+
+    with pytest.raises(InputError):
+        Record.from_json(json.dumps(value))
+
+
+def test_wrong_records_are_refused() -> None:
+    good = record(0).to_json().decode()
+    for old, new, why in (
+        ('"schema": 1', '"schema": 9', "schema"),
+        ('"width_px": 96', '"width_px": 20', "outside"),
+        ('"value_m": 1.25', '"value_m": null', "no answer"),
+        ('"metric": true, ', '"metric": true ', "cannot be read"),
+    ):
+        assert old in good
+        with pytest.raises(InputError, match=why):
+            Record.from_json(good.replace(old, new))
