@@ -1,44 +1,157 @@
-"""`vlm3 train`: what can be trained. Loads nothing but click before a command runs."""
+"""`vlm3 train`, `vlm3 plan` and `vlm3 data`: parse, call, print."""
 
+import json
+from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import asdict
+from io import StringIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from vlm3.errors import InputError, MissingDependencyError
+
+if TYPE_CHECKING:
+    from vlm3.train.config import Run
+
+
+def overridden(name: str, changes: Sequence[str]) -> "Run":
+    """A recipe with its fields changed, as `--rate 1e-4 --batch 64`.
+
+    Raises:
+        InputError: no such recipe or field, or a value of the wrong kind.
+        MissingDependencyError: changes without tyro installed.
+    """
+    from vlm3.train.recipes import recipe
+
+    run = recipe(name)
+    if not changes:
+        return run
+    try:
+        import tyro
+    except ImportError as error:
+        raise MissingDependencyError("overrides need tyro: pip install 'vlm3[train]'") from error
+    said = StringIO()
+    try:
+        # Asked for help, it prints that and leaves with 0; anything else is one line of ours.
+        if set(changes) & {"-h", "--help"}:
+            tyro.cli(type(run), default=run, prog=f"vlm3 train {name}", args=list(changes))
+        with redirect_stderr(said), redirect_stdout(said):
+            return tyro.cli(type(run), default=run, args=list(changes))
+    except SystemExit as error:
+        if error.code == 0:
+            raise
+        words = " ".join(w for w in said.getvalue().split() if not set(w) <= set("─│╭╮╰╯-"))
+        raise InputError(
+            f"{' '.join(changes)}: {words[:300]} (vlm3 train {name} --help lists the fields)"
+        ) from None
+
+
+_free = {"ignore_unknown_options": True, "help_option_names": []}
+
+
+@click.command(context_settings=_free)
+@click.argument("recipe", required=False)
+@click.argument("changes", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def train(context: click.Context, recipe: str | None, changes: tuple[str, ...]) -> None:
+    """Train by RECIPE; fields are changed as --field value, --dry-run shows what would be done.
+
+    Recipes: debug_cpu, nano, depth_4b, objects_4b, correspondence_4b, pose_4b, joint_4b. The same
+    command again goes on where it stopped. On several GPUs: torchrun --nproc-per-node 8 -m vlm3
+    train RECIPE ...
+    """
+    if recipe in (None, "-h", "--help"):
+        click.echo(context.get_help())
+        return
+    dry = "--dry-run" in changes
+    run = overridden(recipe or "", [c for c in changes if c != "--dry-run"])
+    if dry:
+        click.echo(json.dumps(asdict(run), indent=1, default=str))
+        click.echo(f"steps: {run.steps}, warm-up: {round(run.warmup * run.steps)}")
+        if run.data or all(p.kind in ("worlds", "school") for p in run.parts):
+            click.echo(_books_of(run, 16 if run.model in ("small", "tiny") else 32))
+        return
+    from vlm3.train.loop import train as go
+
+    go(run)
+
+
+def _books_of(run: "Run", multiple_px: int) -> str:
+    from vlm3.data.tables import book_text, books, warnings_of
+    from vlm3.train.sources import curriculum
+
+    found = curriculum(run, multiple_px)
+    lines = books([s.name for s in found.sources], found.mixture, run.steps * run.batch)
+    return book_text(lines, warnings_of(lines, most_epochs=run.most_epochs), found.absent)
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("recipe")
+@click.option("--gpu", default="H100", show_default=True, help="H200, H100, A100 or L40S.")
+@click.option("--gpus", default=8, show_default=True, type=click.IntRange(1))
+@click.option("--mfu", default=0.4, show_default=True, help="Share of the peak that is reached.")
+@click.argument("changes", nargs=-1, type=click.UNPROCESSED)
+def plan(recipe: str, gpu: str, gpus: int, mfu: float, changes: tuple[str, ...]) -> None:
+    """Say what RECIPE costs: FLOPs and tokens a sample, samples a second, hours, memory, epochs."""
+    from vlm3.data.tables import book_text, books, plan_table, warnings_of
+    from vlm3.train.plan import plan as count
+
+    run = overridden(recipe, changes)
+    click.echo(count(run, gpu=gpu, gpus=gpus, mfu=mfu).text())
+    whole = sum(part.share for part in run.parts)
+    for part in run.parts:
+        if part.kind in ("depth", "pairs"):
+            sets, mixture, absent = plan_table(part.kind, weights=part.weights)
+            samples = round(run.samples * part.share / whole)
+            lines = books([s.name for s in sets], mixture, samples)
+            warned = warnings_of(lines, most_epochs=run.most_epochs)
+            click.echo(f"\n{', '.join(part.tasks)}\n{book_text(lines, warned, absent)}")
+
 
 @click.group()
-def train() -> None:
-    """Train a model."""
+def data() -> None:
+    """Shards and mixtures: books, index, speed."""
 
 
-@train.command()
-@click.option(
-    "-o",
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    required=True,
-    help="Folder for checkpoints, the log and the model; the same folder goes on.",
-)
-@click.option("--steps", type=click.IntRange(1), default=20_000, show_default=True)
-@click.option(
-    "--batch", type=click.IntRange(1), default=8, show_default=True, help="Lessons a step."
-)
-@click.option("--seed", type=int, default=0, show_default=True)
-def nano(out: Path, steps: int, batch: int, seed: int) -> None:
-    """Train the small packaged model on rendered worlds, on a CPU.
+@data.command("books")
+@click.option("--table", default="depth", show_default=True, help="depth or pairs (Table 5).")
+@click.option("--samples", default=32_000_000, show_default=True, type=click.IntRange(1))
+@click.option("--weights", default="table5", show_default=True, help="table5, size or uniform.")
+@click.option("--drawn", type=click.IntRange(0), help="Samples drawn so far: step x batch.")
+@click.option("--most", default=2.0, show_default=True, help="Warn above so many epochs.")
+@click.option("--as-in-paper", is_flag=True, help="With the set that only the authors have.")
+def books_command(
+    table: str, samples: int, weights: str, drawn: int | None, most: float, as_in_paper: bool
+) -> None:
+    """Print a mixture's books: asked, planned, drawn, epochs of each set."""
+    from vlm3.data.tables import book_text, books, plan_table, warnings_of
 
-    About 1.5 seconds a step of eight pictures on one core, and a second core that renders. Stop it
-    whenever you like: the same command goes on from the last save.
-    """
-    import importlib.util
+    sets, mixture, absent = plan_table(table, weights=weights, with_absent=as_in_paper)
+    lines = books([s.name for s in sets], mixture, samples, drawn=drawn)
+    click.echo(book_text(lines, warnings_of(lines, most_epochs=most), absent))
 
-    from vlm3.errors import MissingDependencyError
 
-    if importlib.util.find_spec("warp") is None:
-        raise MissingDependencyError('worlds need Warp; install it with: pip install "vlm3[train]"')
-    import torch
+@data.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+def index(folder: Path) -> None:
+    """Index the tars in FOLDER, whoever wrote them."""
+    from vlm3.data.shards import build_index
 
-    from vlm3.train.nano import NanoRun, train_nano
+    click.echo(f"{build_index(folder)} samples in {folder}")
 
-    torch.set_num_threads(1)
-    folder = train_nano(NanoRun(out=out, steps=steps, batch=batch, seed=seed))
-    click.echo(f"saved {folder}")
+
+@data.command()
+@click.argument("folder")
+@click.option("--samples", default=400, show_default=True, type=click.IntRange(1))
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(0))
+@click.option("--f-px", default=1000.0, show_default=True, help="Focal length of the pictures.")
+@click.option("--multiple", default=32, show_default=True, help="Pixels a token spans.")
+def bench(folder: str, samples: int, workers: int, f_px: float, multiple: int) -> None:
+    """Measure samples a second through the whole loader, beside bare decode and resize."""
+    from vlm3.train.bench import measure
+
+    click.echo(
+        measure(folder, samples=samples, workers=workers, f_px=f_px, multiple_px=multiple).text()
+    )

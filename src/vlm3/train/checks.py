@@ -1,0 +1,156 @@
+"""Does it learn, and does it look? Losses on held-out samples, by task, with two controls.
+
+Beside each task's loss stand what it gains from the truth being in its place: `gap_shuffled` with
+the answers shuffled among a sample's questions (as good as shuffled coordinates), `gap_blank` with
+grey pictures. No gap: the model ignores where the text points, or the picture.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from vlm3.errors import InputError
+from vlm3.tasks import depth
+from vlm3.tasks.base import QA, Task
+from vlm3.tasks.protocol import get_protocol
+from vlm3.train.batch import Collator, Lesson, MicroBatch
+from vlm3.train.config import Run
+from vlm3.train.pack import IGNORE
+from vlm3.train.parallel import Parallel, precision
+from vlm3.train.sources import Curriculum
+
+_TASKS: tuple[Task, ...] = ("depth", "objects", "correspondence", "pose")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One task's held-out batches of this rank: as they are, shuffled, blank."""
+
+    plain: tuple[MicroBatch, ...]
+    shuffled: tuple[MicroBatch, ...]
+    blank: tuple[MicroBatch, ...]
+
+
+def held_out(
+    run: Run, found: Curriculum, collator: Collator, parallel: Parallel
+) -> dict[Task, Check]:
+    """Prepares a run's checks: some samples of every source that no training step draws."""
+    lessons: dict[Task, list[Lesson]] = {task: [] for task in _TASKS}
+    for number, source in enumerate(found.sources):
+        count = max(1, run.held_out // len(found.sources))
+        for k in range(count):
+            try:
+                lesson = source.lesson(
+                    len(source) + k, (run.seed, 1_000_000_007 + 1000 * number + k)
+                )
+            except (InputError, OSError, IndexError):
+                continue
+            for task in _TASKS:
+                qas = tuple(qa for qa in lesson.qas if qa.task == task)
+                if qas:
+                    lessons[task].append(Lesson(lesson.images, qas))
+    rng = np.random.default_rng(0)
+
+    def batches(chosen: Sequence[Lesson]) -> tuple[MicroBatch, ...]:
+        mine = [collator.encoder(lesson) for lesson in chosen[parallel.rank :: parallel.world]]
+        made = collator.micro_batches(mine, run.budget)
+        # Every rank runs as many passes as any other: collectives must meet.
+        most = int(parallel.largest(len(made)))
+        return tuple(made + [collator.batch([])] * (most - len(made)))
+
+    return {
+        task: Check(
+            batches(every),
+            batches([Lesson(one.images, _shuffled(one.qas, rng)) for one in every]),
+            batches([Lesson(tuple(map(_grey, one.images)), one.qas) for one in every]),
+        )
+        for task, every in lessons.items()
+        if every
+    }
+
+
+def _shuffled(qas: tuple[QA, ...], rng: np.random.Generator) -> tuple[QA, ...]:
+    order = rng.permutation(len(qas))
+    return tuple(QA(qa.task, qa.question, qas[k].answer) for qa, k in zip(qas, order, strict=True))
+
+
+def _grey(image: Any) -> Any:
+    return np.full_like(image, 128)
+
+
+@torch.no_grad()
+def measure(
+    module: Any, checks: dict[Task, Check], parallel: Parallel, *, bf16: bool
+) -> dict[str, float]:
+    """Losses and gaps by name, the same on every rank."""
+    module.eval()
+    out: dict[str, float] = {}
+    for task, check in checks.items():
+        losses = []
+        for batches in (check.plain, check.shuffled, check.blank):
+            total, count = 0.0, 0
+            for batch in batches:
+                with precision(parallel, bf16=bf16):
+                    each = module(moved(batch.tensors, parallel.device))
+                total, count = total + float(each.double().sum()), count + len(each)
+            total, every = parallel.sums([total, float(count)])
+            losses.append(total / max(1.0, every))
+        plain, shuffled, blank = losses
+        out |= {f"{task}_loss": plain, f"{task}_gap_shuffled": shuffled - plain}
+        out |= {f"{task}_gap_blank": blank - plain}
+    module.train()
+    return out
+
+
+def moved(tensors: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
+    """A batch on a device."""
+    return {name: value.to(device, non_blocking=True) for name, value in tensors.items()}
+
+
+@torch.no_grad()
+def printed_delta1(
+    model: Any, tokenizer: Any, batches: Sequence[MicroBatch], spec: Any, protocol_name: str
+) -> tuple[float, float]:
+    """Share of held-out distances within a factor 1.25: of printed digits, of the best constant.
+
+    Answers of one length are printed in place: all questions of a packed row at once, a token a
+    pass. One process only.
+    """
+    from vlm3.model import pixel_values
+
+    protocol = get_protocol(protocol_name)
+    model.eval()
+    said: list[float] = []
+    truth: list[float] = []
+    for batch in batches:
+        labels, ids = batch.tensors["labels"], batch.tensors["input_ids"].clone()
+        wanted = labels != IGNORE
+        starts = wanted & ~torch.roll(wanted, 1, 1)
+        written = torch.full_like(labels, tokenizer.pad_token_id)
+        front = starts
+        inputs = {k: v for k, v in batch.tensors.items() if k not in ("labels", "patches")}
+        while front.any():
+            hidden = model.model(
+                **(inputs | {"input_ids": ids}),
+                pixel_values=pixel_values(batch.tensors["patches"], spec),
+                use_cache=False,
+            ).last_hidden_state
+            written[front] = model.lm_head(hidden[front]).argmax(-1)
+            after = torch.roll(front, 1, 1) & wanted
+            ids[after] = written[torch.roll(after, -1, 1)]
+            front = after
+        for row, column in starts.nonzero().tolist():
+            stop = column + int((~wanted[row, column:]).nonzero()[0])
+            for tokens, values in ((written, said), (labels, truth)):
+                text = tokenizer.decode(tokens[row, column:stop], skip_special_tokens=True)
+                found = depth.parse(protocol, text)
+                values.append(float(found) if isinstance(found, float) else float("nan"))
+    model.train()
+    right, guess = np.array(truth), np.array(said)
+    constants = [float((np.maximum(right / c, c / right) < 1.25).mean()) for c in right]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        good = np.maximum(right / guess, guess / right) < 1.25
+    return float(good.mean()), max(constants)

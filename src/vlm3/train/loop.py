@@ -1,0 +1,214 @@
+"""The loop: the same losses on any mesh, restartable at any moment.
+
+The loss of a step is the mean over the answer tokens of all its samples, wherever they lie and
+however many forward passes they take; what cannot be read is left out, counted and named.
+"""
+
+import json
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from types import FrameType
+from typing import Any
+
+import torch
+
+from vlm3.errors import Vlm3Error
+from vlm3.train import checkpoint
+from vlm3.train.batch import Collator, MicroBatch
+from vlm3.train.checks import held_out, measure, moved
+from vlm3.train.config import Run
+from vlm3.train.journal import Journal
+from vlm3.train.parallel import Parallel, last_of_several, precision, spread, start
+from vlm3.train.plan import batch_flops, peak_flops
+from vlm3.train.sources import curriculum
+from vlm3.train.stream import RankStep, Stream
+from vlm3.train.trainee import begin, export, optimizers, set_rates
+
+
+class TrainingError(Vlm3Error):
+    """Training cannot go on: the loss is no number, or a whole step could not be read."""
+
+
+def train(run: Run, *, stop_at: int | None = None) -> int:
+    """Trains to the end, or until SIGTERM; with the same folder it goes on where it was saved.
+
+    Args:
+        run: what to do.
+        stop_at: a step to save and stop at, for tests of resuming.
+
+    Returns:
+        The steps done.
+
+    Raises:
+        InputError: data or mesh cannot be used; said before the model is loaded.
+        TrainingError: the offending samples are in the message.
+    """
+    # What the model's pictures need is only known with the model; a first look costs little.
+    curriculum(run, 16 if run.model in ("small", "tiny") else 32)
+    parallel = start(run.mesh, run.mesh_shape())
+    bf16 = run.precision == "bf16"
+    made = begin(run, device=str(parallel.device))
+    found = curriculum(run, made.spec.token_px)
+    collator = Collator(made.tokenizer, made.spec, run.packing)
+    module = spread(made.trainee, made.blocks, parallel, bf16=bf16)
+    stepping = optimizers(made.trainee, run)
+    saved = checkpoint.latest(run.out)
+    done = checkpoint.load(saved, made.trainee, stepping) if saved else 0
+    journal = _journal(run, parallel, done)
+    if journal and found.absent:
+        for one in found.absent:
+            journal.say(f"absent: {one.name}: {one.absent}")
+    checks = held_out(run, found, collator, parallel)
+    stream = Stream(run, found, collator, parallel.rank, parallel.world)
+    best, last_saved, clock = float("inf"), done, time.monotonic()
+    with _until_asked_to_stop() as asked:
+        for item in stream.steps(done):
+            set_rates(stepping, run.rate * run.rate_at(done))
+            entry = _step(run, module, stepping, item, parallel, collator, bf16=bf16)
+            done += 1
+            now = time.monotonic()
+            seconds, clock = now - clock, now
+            entry = {"step": done, "rate": run.rate * run.rate_at(done - 1)} | entry
+            entry |= _speed(entry.pop("flops"), entry["tokens"], seconds, parallel)
+            stopping = bool(parallel.sums([float(asked.is_set())])[0]) or done == stop_at
+            at_end = stopping or done == run.steps
+            if done % run.check_every == 0 or done == run.steps:
+                results = measure(module, checks, parallel, bf16=bf16)
+                entry |= results
+                losses = [v for k, v in results.items() if k.endswith("_loss")]
+                mean = sum(losses) / max(1, len(losses))
+            else:
+                mean = float("inf")
+            if journal:
+                journal.write(entry)
+                journal.show(done, entry["loss"], 1 / seconds, entry["tokens_per_s"], entry["mfu"])
+                for name in entry["damaged"]:
+                    journal.say(f"left out: {name}")
+            if done % run.save_every == 0 or at_end or mean < best:
+                written = checkpoint.save(
+                    run.out, done, made.trainee, stepping, parallel, keep=run.keep
+                )
+                last_saved = done if written else last_saved
+                if written and mean < best:
+                    best = mean
+                    if parallel.first:
+                        checkpoint.mark_best(run.out, done)
+            if stopping:
+                break
+    if done == run.steps:
+        weights = checkpoint.whole_weights(made.trainee)
+        if parallel.first:
+            export(run, weights, run.out / "export")
+    if journal:
+        journal.say(f"step {done} of {run.steps}, saved at {last_saved}: {run.out}")
+    parallel.wait()
+    return done
+
+
+def _journal(run: Run, parallel: Parallel, done: int) -> Journal | None:
+    if not parallel.first:
+        return None
+    run.out.mkdir(parents=True, exist_ok=True)
+    (run.out / "run.json").write_text(json.dumps(asdict(run), indent=1, default=str))
+    return Journal(run.out, done, run.steps, tensorboard=run.tensorboard)
+
+
+def _step(
+    run: Run,
+    module: Any,
+    stepping: Sequence[torch.optim.Optimizer],
+    item: RankStep,
+    parallel: Parallel,
+    collator: Collator,
+    *,
+    bf16: bool,
+) -> dict[str, Any]:
+    """One optimiser step; what it says is the same on every rank."""
+    samples, answers, lost = parallel.sums(
+        [float(item.samples), float(item.answer_tokens), float(len(item.damaged))]
+    )
+    damaged = parallel.gathered(item.damaged) if lost else []
+    if not answers:
+        raise TrainingError(f"no sample of a whole step can be read, first {damaged[0]}")
+    passes = int(parallel.largest(len(item.batches)))
+    # Every rank runs as many passes as any other, or their collectives would not meet.
+    batches = (*item.batches, *[collator.batch([])] * (passes - len(item.batches)))
+    total, tokens, flops = 0.0, 0, 0.0
+    wrong: list[str] = []
+    for number, batch in enumerate(batches, 1):
+        with last_of_several(module, number == passes):
+            with precision(parallel, bf16=bf16):
+                losses = module(moved(batch.tensors, parallel.device))
+            # Gradients are averaged over ranks; this makes of it the mean over all answers.
+            (losses.sum() * (parallel.world / answers)).backward()
+        each = losses.detach().double()
+        total += float(each.sum())
+        tokens += batch.tokens
+        flops += batch_flops(_config(module), batch)
+        if not each.isfinite().all():
+            wrong += _owners(batch, ~each.isfinite().cpu())
+    total, every, work, bad = parallel.sums([total, float(tokens), flops, float(len(wrong))])
+    if bad:
+        names = parallel.gathered(wrong)
+        raise TrainingError(f"the loss is no number, from {len(names)} samples: {'; '.join(names)}")
+    parameters = [p for group in stepping for g in group.param_groups for p in g["params"]]
+    norm = torch.nn.utils.clip_grad_norm_(parameters, run.clip)
+    size = float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
+    if not size < float("inf"):
+        names = parallel.gathered([n for b in batches for n in b.names if n])
+        raise TrainingError(f"gradients are no numbers, in a step of: {'; '.join(names)[:2000]}")
+    for optimizer in stepping:
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+    return {
+        "loss": total / answers,
+        "grad_norm": size,
+        "clipped": size > run.clip,
+        "samples": int(samples),
+        "answer_tokens": int(answers),
+        "tokens": int(every),
+        "flops": work,
+        "damaged": damaged,
+    }
+
+
+def _config(module: Any) -> Any:
+    """The config of the model inside whatever wraps it."""
+    inner = getattr(module, "module", module)
+    return inner.model.config
+
+
+def _owners(batch: MicroBatch, wrong: torch.Tensor) -> list[str]:
+    # Labels are read row by row, as `owners` is.
+    return [batch.names[k] for k in sorted(set(batch.owners[wrong].tolist()))]
+
+
+def _speed(flops: float, tokens: int, seconds: float, parallel: Parallel) -> dict[str, float]:
+    peak = peak_flops(parallel.device) * parallel.world
+    return {
+        "seconds": seconds,
+        "tokens_per_s": tokens / seconds,
+        "mfu": flops / seconds / peak if peak else 0.0,
+    }
+
+
+@contextmanager
+def _until_asked_to_stop() -> Iterator[threading.Event]:
+    """Turns SIGTERM into an event that the loop looks at once a step."""
+    asked = threading.Event()
+
+    def note(number: int, frame: FrameType | None) -> None:
+        asked.set()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    before = signal.signal(signal.SIGTERM, note)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGTERM, before)

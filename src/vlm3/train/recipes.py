@@ -1,0 +1,148 @@
+"""The recipes: Tables 4 and 5 of the paper, one checkpoint for four tasks, and two small ones.
+
+Each is a function that returns a `Run`; the command line changes its fields.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from vlm3.errors import InputError
+from vlm3.tasks.base import Task
+from vlm3.train.config import Part, Run
+
+_BASE = "Qwen/Qwen3-VL-4B-Instruct"
+
+
+def debug_cpu() -> Run:
+    """Minutes on one CPU core: distances in rendered rooms, a toy model, to see that it learns."""
+    return Run(
+        name="debug_cpu",
+        out=Path("runs/debug_cpu"),
+        model="tiny",
+        protocol="joint",
+        parts=(Part("worlds", ("depth",)),),
+        samples=9600,
+        batch=16,
+        rate=1e-3,
+        packing="independent",
+        f_px=75.0,
+        size_px=(96, 80),
+        budget=2048,
+        precision="fp32",
+        recompute=False,
+        attention="eager",
+        optimizer="muon",
+        schedule="level",
+        warmup=0.05,
+        clip=1.0,
+        workers=1,
+        save_every=100,
+        check_every=50,
+        held_out=48,
+    )
+
+
+def nano() -> Run:
+    """The small model of the package: mosaics first, then worlds, four tasks. A day of CPU."""
+    return Run(
+        name="nano",
+        out=Path("runs/nano"),
+        model="small",
+        protocol="joint",
+        parts=(Part("school", ("depth", "objects", "correspondence", "pose")),),
+        samples=64_000,
+        batch=8,
+        rate=1e-3,
+        packing="independent",
+        f_px=125.0,
+        max_tokens=400,
+        budget=4096,
+        recompute=False,
+        attention="eager",
+        optimizer="muon",
+        schedule="level",
+        warmup=0.0125,
+        clip=1.0,
+        workers=1,
+        save_every=150,
+        check_every=150,
+    )
+
+
+def _paper(name: str, part: Part, samples: int, batch: int, rate: float, mesh: str) -> Run:
+    return Run(
+        name=name,
+        out=Path("runs") / name,
+        model=_BASE,
+        protocol="paper",
+        parts=(part,),
+        samples=samples,
+        batch=batch,
+        rate=rate,
+        mesh=mesh,
+    )
+
+
+def depth_4b() -> Run:
+    """Distance at pixels (Tables 4 and 5): 32 GPUs in the paper."""
+    return _paper("depth_4b", Part("depth", ("depth",)), 32_000_000, 1344, 5.5e-5, "auto")
+
+
+def objects_4b() -> Run:
+    """Objects (Table 4): 32 GPUs in the paper; shards in the folder `objects`."""
+    part = Part("objects", ("objects",), weights="size")
+    return _paper("objects_4b", part, 1_000_000, 640, 3.5e-4, "auto")
+
+
+def correspondence_4b() -> Run:
+    """Pixel correspondence (Tables 4 and 5): 64 GPUs in the paper."""
+    part = Part("pairs", ("correspondence",))
+    return _paper("correspondence_4b", part, 80_000_000, 2816, 2e-5, "auto")
+
+
+def pose_4b() -> Run:
+    """Camera pose (Tables 4 and 5): 32 GPUs in the paper."""
+    return _paper("pose_4b", Part("pairs", ("pose",)), 10_000_000, 448, 5e-5, "auto")
+
+
+def joint_4b() -> Run:
+    """One checkpoint for four tasks; shares, rate and length are ours, not the paper's."""
+    four: tuple[tuple[str, tuple[Task, ...], float], ...] = (
+        ("depth", ("depth",), 0.40),
+        ("objects", ("objects",), 0.10),
+        ("pairs", ("correspondence",), 0.35),
+        ("pairs", ("pose",), 0.15),
+    )
+    parts = tuple(
+        Part(kind, tasks, share, "size" if kind == "objects" else "table5")  # type: ignore[arg-type]
+        for kind, tasks, share in four
+    )
+    return Run(
+        name="joint_4b",
+        out=Path("runs/joint_4b"),
+        model=_BASE,
+        protocol="joint",
+        parts=parts,
+        samples=40_000_000,
+        batch=1344,
+        rate=5e-5,
+        packing="independent",
+        mesh="auto",
+    )
+
+
+RECIPES: dict[str, Callable[[], Run]] = {
+    f.__name__: f
+    for f in (debug_cpu, nano, depth_4b, objects_4b, correspondence_4b, pose_4b, joint_4b)
+}
+
+
+def recipe(name: str) -> Run:
+    """The run of that name.
+
+    Raises:
+        InputError: there is none; the message lists the names.
+    """
+    if name not in RECIPES:
+        raise InputError(f"no recipe {name!r}; choose one of {', '.join(RECIPES)}")
+    return RECIPES[name]()

@@ -1,0 +1,182 @@
+"""The model in training: from random weights or a checkpoint, wrapped so that it returns losses.
+
+The loss is computed inside the wrapped module: sharding gathers weights when that is called, and
+the output layer is to run at answers alone. Knows no data.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vlm3.errors import MissingDependencyError
+from vlm3.model import (
+    PictureInput,
+    Settings,
+    SmallSize,
+    build_small,
+    load_checkpoint,
+    save_checkpoint,
+    train_tokenizer,
+)
+from vlm3.tasks.protocol import get_protocol
+from vlm3.train.batch import TensorBatch, answer_losses
+from vlm3.train.config import Run
+
+MUON_FACTOR = 20.0
+"""The rate of matrices under Muon over the rate of the rest under AdamW."""
+
+TINY = SmallSize(
+    vision_hidden=96,
+    vision_layers=3,
+    vision_heads=3,
+    vision_mlp=192,
+    deepstack=(1,),
+    position_table=16,
+    text_hidden=96,
+    text_layers=3,
+    text_heads=3,
+    text_kv_heads=1,
+    text_mlp=192,
+)
+
+
+class Trainee(torch.nn.Module):
+    """Losses of a batch's answer tokens (n,)."""
+
+    def __init__(self, model: Any, spec: PictureInput) -> None:
+        super().__init__()
+        self.model, self.spec = model, spec
+
+    def forward(self, batch: TensorBatch) -> torch.Tensor:
+        """Cross entropy of each answer token."""
+        mask = batch.get("attention_mask")
+        if mask is not None and self.model.config._attn_implementation == "eager":
+            # Plain attention adds its mask; the kernels take it as it is.
+            added = torch.zeros(mask.shape, dtype=torch.bfloat16, device=mask.device)
+            batch = batch | {"attention_mask": added.masked_fill_(~mask, float("-inf"))}
+        return answer_losses(_stock(self.model), batch, self.spec)
+
+
+@dataclass(frozen=True)
+class Start:
+    """A model to train and what belongs to it.
+
+    Attributes:
+        trainee: the module that returns losses.
+        tokenizer: the model's.
+        spec: how it wants its pictures.
+    """
+
+    trainee: Trainee
+    tokenizer: Any
+    spec: PictureInput
+
+    @property
+    def blocks(self) -> list[Any]:
+        """The layers that are sharded and recomputed one by one."""
+        stock = _stock(self.trainee.model).model
+        return [*stock.visual.blocks, *stock.language_model.layers]
+
+
+def begin(run: Run, *, device: str = "cpu") -> Start:
+    """Builds or loads the model of a run, in float32.
+
+    Raises:
+        CheckpointError: `run.model` cannot be loaded.
+        MissingDependencyError: LoRA without peft.
+    """
+    if run.model in ("small", "tiny"):
+        from vlm3.train.school import sentences
+
+        tokenizer = train_tokenizer(sentences(get_protocol("joint")), words=1024)
+        size = SmallSize() if run.model == "small" else TINY
+        model, spec = build_small(tokenizer, size, seed=run.seed), size.picture_input
+    elif run.model == "4b-random":
+        from vlm3.train.sizes import random_4b
+
+        model, tokenizer, spec = random_4b(run.seed, device)
+    else:
+        loaded = load_checkpoint(run.model, device="cpu", dtype=torch.float32)
+        model, tokenizer, spec = loaded.model, loaded.tokenizer, loaded.picture_input
+    model.set_attn_implementation({"text_config": run.attention, "vision_config": run.attention})
+    model.config.use_cache = False
+    if run.recompute:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    if run.freeze_vision:
+        model.model.visual.requires_grad_(False)
+    if run.lora_rank:
+        model = _with_lora(model, run)
+    model.train()
+    return Start(Trainee(model, spec), tokenizer, spec)
+
+
+def _with_lora(model: Any, run: Run) -> Any:
+    try:
+        from peft import LoraConfig, get_peft_model
+    except ImportError as error:
+        raise MissingDependencyError("lora_rank needs peft: pip install 'vlm3[train]'") from error
+    names = "q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj"
+    config = LoraConfig(
+        r=run.lora_rank,
+        lora_alpha=2 * run.lora_rank,
+        target_modules=rf".*language_model.*\.({names})",
+    )
+    torch.manual_seed(run.seed)
+    if run.recompute:
+        model.enable_input_require_grads()
+    return get_peft_model(model, config)
+
+
+def _stock(model: Any) -> Any:
+    """The library's own model, inside low-rank additions or not."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def optimizers(trainee: Trainee, run: Run) -> list[torch.optim.Optimizer]:
+    """AdamW with the defaults of transformers, or Muon on the matrices inside and AdamW beside.
+
+    torch's own default would decay weights by 0.01; transformers' is 0.
+    """
+    named = [(n, p) for n, p in trainee.named_parameters() if p.requires_grad]
+    fused = any(p.is_cuda for _, p in named)
+    if run.optimizer == "adamw":
+        return [
+            torch.optim.AdamW(
+                [p for _, p in named],
+                lr=run.rate,
+                betas=(0.9, 0.999),
+                eps=1e-8,
+                weight_decay=0.0,
+                fused=fused,
+            )
+        ]
+    inner = [p for n, p in named if p.ndim == 2 and "embed" not in n]
+    chosen = {id(p) for p in inner}
+    rest = [p for _, p in named if id(p) not in chosen]
+    return [
+        torch.optim.Muon(inner, lr=MUON_FACTOR * run.rate, weight_decay=0.0),
+        torch.optim.AdamW(rest, lr=run.rate, betas=(0.9, 0.98), weight_decay=0.0),
+    ]
+
+
+def set_rates(optimizers: Sequence[torch.optim.Optimizer], rate: float) -> None:
+    """The rate of a step, on every group; Muon's is a multiple of it."""
+    for optimizer in optimizers:
+        factor = MUON_FACTOR if isinstance(optimizer, torch.optim.Muon) else 1.0
+        for group in optimizer.param_groups:
+            group["lr"] = factor * rate
+
+
+def export(run: Run, weights: dict[str, Any], folder: Path) -> Path:
+    """Writes trained weights in the layout stock libraries read."""
+    fresh = begin(run)
+    fresh.trainee.load_state_dict(weights)
+    model = fresh.trainee.model
+    if run.lora_rank:
+        model = model.merge_and_unload()
+    settings = Settings(protocol=run.protocol, f_px=run.f_px, max_tokens=run.max_tokens)
+    save_checkpoint(model, fresh.tokenizer, fresh.spec, folder, settings=settings)
+    return folder

@@ -1,0 +1,208 @@
+"""The loop: stopping, resuming, damage, NaN, a full disk; one process. Meshes: test_meshes.py."""
+
+import json
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from vlm3.data.record import Record
+from vlm3.data.shards import write_shards
+from vlm3.errors import InputError
+from vlm3.geometry.camera import Camera
+from vlm3.train import checkpoint, loop, sources
+from vlm3.train.config import Part, Run
+from vlm3.train.loop import TrainingError, train
+
+torch.set_num_threads(1)
+
+
+def shards(folder: Path, count: int = 40) -> Path:
+    import io
+
+    from PIL import Image
+
+    camera = Camera(50.0, 50.0, 24.0, 16.0, 48, 32)
+    samples = []
+    for k in range(count):
+        rng = np.random.default_rng(k)
+        out = io.BytesIO()
+        low = rng.integers(0, 256, (4, 6, 3), dtype=np.uint8)
+        Image.fromarray(low).resize((48, 32)).save(out, "JPEG")
+        xy_px = rng.uniform((0, 0), (48, 32), (4, 2))
+        record = Record(camera, xy_px, rng.uniform(0.5, 9, 4))
+        samples.append((f"k{k:04d}", out.getvalue(), record.to_json()))
+    write_shards(folder / "objects", samples, per_shard=16)
+    return folder
+
+
+def tiny(folder: Path, out: str = "out", **changes: Any) -> Run:
+    data = folder / "data"
+    if not data.exists():
+        shards(data)
+    run = Run(
+        name="test",
+        out=folder / out,
+        model="tiny",
+        protocol="joint",
+        parts=(Part("objects", ("depth",), weights="size"),),
+        samples=48,
+        batch=8,
+        rate=1e-3,
+        data=str(data),
+        f_px=50.0,
+        packing="independent",
+        budget=400,
+        precision="fp32",
+        recompute=False,
+        workers=0,
+        clip=0.02,
+        save_every=2,
+        check_every=3,
+        held_out=2,
+    )
+    return replace(run, **changes)
+
+
+def curve(run: Run) -> list[float]:
+    lines = [json.loads(line) for line in (run.out / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == list(range(1, len(lines) + 1))
+    return [line["loss"] for line in lines]
+
+
+def test_stopped_and_resumed_is_the_same(tmp_path: Path) -> None:
+    whole, halves = tiny(tmp_path), tiny(tmp_path, "halves")
+    assert train(whole) == 6
+    assert train(halves, stop_at=3) == 3
+    assert train(halves) == 6
+    assert curve(halves) == pytest.approx(curve(whole), abs=1e-6)
+    lines = [json.loads(line) for line in (whole.out / "log.jsonl").read_text().splitlines()]
+    assert {"depth_loss", "depth_gap_shuffled", "depth_gap_blank"} <= set(lines[2])
+    assert all(line["clipped"] and line["samples"] == 8 for line in lines)
+    from vlm3.model import load_checkpoint
+
+    exported = load_checkpoint(whole.out / "export", device="cpu")
+    assert exported.settings.f_px == 50.0
+
+
+@pytest.mark.parametrize("packing", ["independent", "chat"])
+def test_accumulation_changes_nothing(tmp_path: Path, packing: Any) -> None:
+    one = tiny(tmp_path, "one", packing=packing, samples=16, budget=100_000)
+    many = replace(one, out=tmp_path / "many", budget=150)
+    train(one)
+    train(many)
+    assert curve(many) == pytest.approx(curve(one), abs=1e-5)
+
+
+def test_recomputing_frozen_vision_and_lora(tmp_path: Path) -> None:
+    plain = tiny(tmp_path, "plain", samples=16)
+    train(plain)
+    again = replace(plain, out=tmp_path / "again", recompute=True)
+    train(again)
+    assert curve(again) == pytest.approx(curve(plain), abs=1e-5)
+    train(replace(plain, out=tmp_path / "frozen", freeze_vision=True))
+    pytest.importorskip("peft")
+    train(replace(plain, out=tmp_path / "lora", lora_rank=2), stop_at=1)
+    train(replace(plain, out=tmp_path / "lora", lora_rank=2))
+    assert (tmp_path / "lora" / "export" / "model.safetensors").is_file()
+
+
+def test_damage_is_left_out_counted_and_named(tmp_path: Path) -> None:
+    run = tiny(tmp_path, samples=80, workers=0)
+    tar = tmp_path / "data" / "objects" / "00001.tar"
+    tar.write_bytes(tar.read_bytes()[: len(tar.read_bytes()) // 2])
+    train(run)
+    lines = [json.loads(line) for line in (run.out / "log.jsonl").read_text().splitlines()]
+    named = [name for line in lines for name in line["damaged"]]
+    assert named and all("00001.tar" in name for name in named)
+    assert sum(line["samples"] for line in lines) + len(named) == 80
+
+
+def test_nan_names_its_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = tiny(tmp_path)
+    forward = loop.spread
+
+    def poisoned(trainee: Any, *rest: Any, **options: Any) -> Any:
+        module = forward(trainee, *rest, **options)
+        inner = trainee.forward
+        calls = []
+
+        def wrong(batch: Any) -> Any:
+            out = inner(batch)
+            if module.training:
+                calls.append(1)
+            return out * float("nan") if len(calls) == 7 else out
+
+        trainee.forward = wrong
+        return module
+
+    monkeypatch.setattr(loop, "spread", poisoned)
+    with pytest.raises(TrainingError, match=r"no number, from \d+ samples: sample \d+, objects"):
+        train(run)
+    assert all(np.isfinite(curve(run)))
+
+
+def test_full_disk_keeps_the_last_good_one(tmp_path: Path) -> None:
+    import resource
+
+    run = tiny(tmp_path)
+    train(run, stop_at=2)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, before[1]))
+        with pytest.warns(checkpoint.SaveWarning, match="the one before it stays"):
+            train(run, stop_at=4)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    kept = sorted(path.name for path in (run.out / "checkpoints").glob("step-*"))
+    assert kept == ["step-00000002"]
+    whole = tiny(tmp_path, "whole")
+    train(whole)
+    train(run)
+    assert curve(run) == pytest.approx(curve(whole), abs=1e-6)
+
+
+def test_sigterm_saves_and_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = tiny(tmp_path, save_every=100)
+    step = loop._step
+
+    def asked(*given: Any, **options: Any) -> Any:
+        signal.raise_signal(signal.SIGTERM)
+        return step(*given, **options)
+
+    monkeypatch.setattr(loop, "_step", asked)
+    assert train(run) == 1
+    assert [p.name for p in (run.out / "checkpoints").glob("step-*")] == ["step-00000001"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"data": ""}, "give --data DIR"),
+        ({"parts": (Part("depth", ("depth",)),)}, "8 sets|7 sets"),
+        ({"without": ("nonsense",)}, "without names no set"),
+        ({"mesh": "2x4"}, "needs 8 processes"),
+    ],
+)
+def test_wrong_runs_fail_before_the_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: Any, why: str
+) -> None:
+    monkeypatch.setattr(loop, "begin", lambda *_, **__: pytest.fail("the model was loaded"))
+    with pytest.raises(InputError, match=why):
+        train(tiny(tmp_path, **changes))
+
+
+def test_worlds_and_school_are_sources(tmp_path: Path) -> None:
+    pytest.importorskip("warp")
+    run = tiny(tmp_path, parts=(Part("worlds", ("depth",)), Part("school", ("depth",))))
+    found = sources.curriculum(replace(run, size_px=(64, 48)), 16)
+    for source in found.sources:
+        first, again = (source.lesson(5, (0, 9)) for _ in range(2))
+        assert first.qas == again.qas and np.array_equal(first.images[0], again.images[0])
+        assert source.lesson(len(source) + 1, (0, 9)).qas
