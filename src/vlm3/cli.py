@@ -15,7 +15,8 @@ import click
 from vlm3 import __version__
 from vlm3.console import Group, held_warnings, numbers
 from vlm3.errors import InputError
-from vlm3.train.commands import train
+from vlm3.eval.commands import evaluate, report, score
+from vlm3.train.commands import data, plan, train
 from vlm3.worlds.commands import worlds
 
 if TYPE_CHECKING:
@@ -341,5 +342,10 @@ def _ask(
             click.echo(line)
 
 
+main.add_command(evaluate)
+main.add_command(score)
+main.add_command(report)
 main.add_command(train)
+main.add_command(plan)
+main.add_command(data)
 main.add_command(worlds)

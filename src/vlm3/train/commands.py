@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import asdict
+from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,15 +67,22 @@ def train(context: click.Context, recipe: str | None, changes: tuple[str, ...]) 
         click.echo(context.get_help())
         return
     dry = "--dry-run" in changes
-    run = overridden(recipe or "", [c for c in changes if c != "--dry-run"])
+    given = ["--out" if c == "-o" else c for c in changes if c != "--dry-run"]
+    run = overridden(recipe or "", given)
     if dry:
         click.echo(json.dumps(asdict(run), indent=1, default=str))
         click.echo(f"steps: {run.steps}, warm-up: {round(run.warmup * run.steps)}")
         if run.data or all(p.kind in ("worlds", "school") for p in run.parts):
             click.echo(_books_of(run, 16 if run.model in ("small", "tiny") else 32))
         return
+    if find_spec("warp") is None and any(p.kind in ("worlds", "school") for p in run.parts):
+        raise MissingDependencyError('worlds need Warp; install it with: pip install "vlm3[train]"')
+    import torch
+
     from vlm3.train.loop import train as go
 
+    if not torch.cuda.is_available():
+        torch.set_num_threads(1)
     go(run)
 
 

@@ -126,8 +126,8 @@ class Run:
 
     @property
     def steps(self) -> int:
-        """Optimiser steps; a remainder of samples is not drawn."""
-        return max(1, self.samples // self.batch)
+        """Optimiser steps: as many as come nearest to the samples asked for."""
+        return max(1, int(self.samples / self.batch + 0.5))
 
     def mesh_shape(self) -> tuple[int, ...]:
         """Replicas and shards of a mesh such as "4x8"; empty if it is none."""

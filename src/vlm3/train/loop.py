@@ -19,7 +19,7 @@ import torch
 from vlm3.errors import Vlm3Error
 from vlm3.train import checkpoint
 from vlm3.train.batch import Collator, MicroBatch
-from vlm3.train.checks import held_out, measure, moved
+from vlm3.train.checks import held_out, measure, moved, printed_delta1
 from vlm3.train.config import Run
 from vlm3.train.journal import Journal
 from vlm3.train.parallel import Parallel, last_of_several, precision, spread, start
@@ -78,6 +78,10 @@ def train(run: Run, *, stop_at: int | None = None) -> int:
             at_end = stopping or done == run.steps
             if done % run.check_every == 0 or done == run.steps:
                 results = measure(module, checks, parallel, bf16=bf16)
+                if parallel.world == 1 and run.packing == "independent" and "depth" in checks:
+                    entry |= printed_delta1(
+                        made.trainee, made.tokenizer, checks["depth"].plain, run.protocol
+                    )
                 entry |= results
                 losses = [v for k, v in results.items() if k.endswith("_loss")]
                 mean = sum(losses) / max(1, len(losses))

@@ -52,12 +52,16 @@ class Trainee(torch.nn.Module):
 
     def forward(self, batch: TensorBatch) -> torch.Tensor:
         """Cross entropy of each answer token."""
+        return answer_losses(_stock(self.model), self.prepared(batch), self.spec)
+
+    def prepared(self, batch: TensorBatch) -> TensorBatch:
+        """The batch with its mask as the model's attention takes it."""
         mask = batch.get("attention_mask")
         if mask is not None and self.model.config._attn_implementation == "eager":
             # Plain attention adds its mask; the kernels take it as it is.
             added = torch.zeros(mask.shape, dtype=torch.bfloat16, device=mask.device)
-            batch = batch | {"attention_mask": added.masked_fill_(~mask, float("-inf"))}
-        return answer_losses(_stock(self.model), batch, self.spec)
+            return batch | {"attention_mask": added.masked_fill_(~mask, float("-inf"))}
+        return batch
 
 
 @dataclass(frozen=True)

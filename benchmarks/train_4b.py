@@ -1,0 +1,103 @@
+"""The 4B architecture at random weights with the paper's token counts, on GPUs.
+
+    torchrun --nproc-per-node 8 benchmarks/train_4b.py depth
+    python benchmarks/train_4b.py depth --size tiny      # anywhere: that the script runs
+
+Prints samples a second a GPU beside the paper's own (from its hours and GPUs), MFU and memory, and
+what `vlm3 plan` foretold at that MFU.
+"""
+
+import argparse
+import os
+import time
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from vlm3.tasks.base import QA
+from vlm3.train.batch import Collator, Lesson
+from vlm3.train.checks import moved
+from vlm3.train.parallel import precision, spread, start
+from vlm3.train.plan import SHAPES, batch_flops, peak_flops
+from vlm3.train.recipes import recipe
+from vlm3.train.trainee import begin, optimizers
+
+PAPER = {"depth": 3.9, "objects": 2.9, "correspondence": 2.1, "pose": 0.9}
+
+
+def lesson(task: str, token_px: int, tokenizer: object, shrink: int) -> Lesson:
+    """Noise with as many tokens as a sample of the task has."""
+    shape = SHAPES[task]
+    rng = np.random.default_rng(0)
+    images = []
+    for tokens in shape.pictures:
+        rows = max(1, round(tokens**0.5 / shrink))
+        columns = max(1, round(tokens / rows / shrink**2))
+        images.append(
+            rng.integers(0, 256, (rows * token_px, columns * token_px, 3), dtype=np.uint8)
+        )
+    question, qas = "Distance in meters from the camera to the point: 0123 0456", []
+    per_question = len(tokenizer(question)["input_ids"]) + 10
+    for k in range(max(1, shape.text // per_question)):
+        qas.append(QA("depth", f"{question} {k:04d}", "02.75"))
+    return Lesson(tuple(images), tuple(qas))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("task", choices=list(PAPER))
+    parser.add_argument("--size", default="4b-random", choices=["4b-random", "tiny"])
+    parser.add_argument("--attention", default="sdpa")
+    parser.add_argument("--packing", default="chat", choices=["chat", "independent"])
+    parser.add_argument("--samples", type=int, default=4, help="conversations a forward pass")
+    parser.add_argument("--passes", type=int, default=8)
+    given = parser.parse_args()
+    small = given.size == "tiny"
+    run = replace(
+        recipe(f"{given.task}_4b"),
+        model=given.size,
+        attention=given.attention,
+        packing=given.packing,
+        precision="fp32" if small else "bf16",
+    )
+    parallel = start("auto", ())
+    made = begin(run, device=str(parallel.device))
+    module = spread(made.trainee, made.blocks, parallel, bf16=not small)
+    stepping = optimizers(made.trainee, run)
+    collator = Collator(made.tokenizer, made.spec, run.packing)
+    one = collator.encoder(
+        lesson(given.task, made.spec.token_px, made.tokenizer, 8 if small else 1)
+    )
+    batch = collator.batch([one] * given.samples)
+    tensors = moved(batch.tensors, parallel.device)
+    seconds = []
+    for turn in range(given.passes + 2):
+        begun = time.perf_counter()
+        with precision(parallel, bf16=not small):
+            losses = module(tensors)
+        losses.mean().backward()
+        torch.nn.utils.clip_grad_norm_(made.trainee.parameters(), run.clip)
+        stepping[0].step()
+        stepping[0].zero_grad(set_to_none=True)
+        if parallel.device.type == "cuda":
+            torch.cuda.synchronize()
+        if turn >= 2:
+            seconds.append(time.perf_counter() - begun)
+    each = float(np.median(seconds))
+    peak = peak_flops(parallel.device)
+    flops = batch_flops(made.trainee.model.config, batch)
+    if parallel.first:
+        rate = given.samples / each
+        print(f"{given.task}: {len(one.ids)} tokens a sample, {rate:.2f} samples/s a GPU")
+        print(f"the paper's own rate: {PAPER[given.task]} (x {rate / PAPER[given.task]:.2f})")
+        if peak:
+            held = torch.cuda.max_memory_allocated() / 1e9
+            print(f"MFU {flops / each / peak:.3f}, memory {held:.1f} GB a GPU")
+        print(f"model TFLOP a sample {flops / given.samples / 1e12:.3g}")
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        torch.distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()

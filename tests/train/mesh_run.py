@@ -1,0 +1,21 @@
+"""Trains a tiny run and prints nothing: started by torchrun in test_meshes.py."""
+
+import sys
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from test_loop import tiny
+
+from vlm3.train.loop import train
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    folder, out, mesh, stop = sys.argv[1:5]
+    steps = {"samples": int(sys.argv[5])} if len(sys.argv) > 5 else {}
+    run = tiny(Path(folder), out, mesh=mesh, **steps)
+    train(run, stop_at=int(stop) or None)
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
