@@ -52,17 +52,20 @@ class Item:
     queries: tuple[Query, ...]
 
 
-def depth_query(id: str, xy_px: ArrayLike, *, distance_m: float, label_m: float) -> Query:
+def depth_query(
+    id: str, xy_px: ArrayLike, *, cosine: float, distance_m: float, label_m: float
+) -> Query:
     """How far a pixel's point is.
 
     Args:
         id: see `Query`.
         xy_px: (2,).
+        cosine: z / distance along the pixel's ray.
         distance_m: the true straight distance.
         label_m: what the benchmark's own label says, which may be z or something else.
     """
     truth = {"distance_m": float(distance_m), "label_m": float(label_m)}
-    return Query(id, "depth", {"xy_px": _floats(xy_px)}, truth)
+    return Query(id, "depth", {"xy_px": _floats(xy_px), "cosine": float(cosine)}, truth)
 
 
 def match_query(

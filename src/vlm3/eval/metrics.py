@@ -191,10 +191,10 @@ def auc_values(
     if max_deg < 1:
         raise InputError(f"max_deg is {max_deg}; give 1 or more whole degrees")
     if form == "exact":
-        return np.maximum(0.0, 1 - errors / max_deg)
+        return np.asarray(np.maximum(0.0, 1 - errors / max_deg))
     # The last bin holds its upper edge, as numpy.histogram's does.
     bins = np.where(errors == max_deg, max_deg - 1, np.floor(errors))
-    return np.maximum(0.0, max_deg - bins) / max_deg
+    return np.asarray(np.maximum(0.0, max_deg - bins) / max_deg)
 
 
 def length_success_values(said_m: ArrayLike, truth_m: ArrayLike) -> Floats:
@@ -208,7 +208,7 @@ def length_success_values(said_m: ArrayLike, truth_m: ArrayLike) -> Floats:
 def clock_error_hours(said: ArrayLike, truth: ArrayLike) -> Floats:
     """(n,) hours between two directions on the clock, 0 to 6; NaN where unread."""
     gap = np.abs(np.asarray(said, dtype=np.float64) - np.asarray(truth, dtype=np.float64)) % 12
-    return np.minimum(gap, 12 - gap)
+    return np.asarray(np.minimum(gap, 12 - gap))
 
 
 def clock_success_values(said: ArrayLike, truth: ArrayLike) -> Floats:

@@ -13,7 +13,7 @@ reading: a better parser scores old runs anew.
 import json
 import math
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlm3.errors import InputError
-from vlm3.eval.items import Json
+from vlm3.eval.items import Item, Json
 from vlm3.geometry.pose import rotation_from_ypr_deg
 from vlm3.tasks import correspondence, depth, objects, pose
 from vlm3.tasks.base import ParseFailure, Task
@@ -156,11 +156,13 @@ def read_run(folder: str | Path) -> Run:
     return Run(path, config, environment, rows, tuple(damaged), complete)
 
 
-def lines(path: Path, damaged: list[tuple[int, str]]) -> Iterator[tuple[int, Json]]:
+def lines(
+    path: Path, damaged: list[tuple[int, str]], *, header: bool = True
+) -> Iterator[tuple[int, Json]]:
     """The records after the header with their line numbers; damaged ones are noted instead."""
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
-            if number == 1 or not line.strip():
+            if (header and number == 1) or not line.strip():
                 continue
             try:
                 record = json.loads(line)
@@ -182,7 +184,7 @@ class _Packer:
     ids: list[str] = field(default_factory=list)
     clusters: list[str] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)
-    numbers: array[float] = field(default_factory=lambda: array("d"))
+    numbers: "array[float]" = field(default_factory=lambda: array("d"))
     names: dict[str, str] = field(default_factory=dict)
 
     def add(self, record: Json) -> None:
@@ -295,3 +297,26 @@ def _numbers(values: Sequence[float] | None, count: int) -> list[float]:
 
 def _number(value: Any) -> float:
     return math.nan if value is None else float(value)
+
+
+def values_of(task: Task, numbers: Sequence[float]) -> Json:
+    """The inverse of `numbers_of`: as a record holds a prediction."""
+    n = [value if math.isfinite(value) else None for value in numbers]
+    if task == "depth":
+        return {"distance_m": n[0], "label_m": n[1]}
+    if task == "correspondence":
+        return {"xy_px": n}
+    if task == "objects":
+        return {name: v for name, v in zip(OBJECT_VALUES, n, strict=True) if v is not None}
+    rotation = [n[0:3], n[3:6], n[6:9]]
+    return {"rotation": rotation, "direction": n[9:12], "distance_m": n[12]}
+
+
+def pack(items: Iterable[Item]) -> dict[Task, Rows]:
+    """The queries of items as rows without predictions."""
+    packers: dict[Task, _Packer] = {}
+    for item in items:
+        for q in item.queries:
+            record: Json = {"id": q.id, "cluster": item.key, "ask": q.ask, "truth": q.truth}
+            packers.setdefault(q.task, _Packer(q.task, None)).add(record)
+    return {task: packer.rows() for task, packer in packers.items()}

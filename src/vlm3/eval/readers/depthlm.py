@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from vlm3.errors import InputError
 from vlm3.eval.items import Item, depth_query
-from vlm3.eval.labels import distance_from_label
+from vlm3.eval.labels import cosines, distance_from_label
 from vlm3.eval.readers import EVERY, Wanted
 from vlm3.eval.readers.files import json_lines, one_file, opener
 from vlm3.geometry.camera import Camera
@@ -53,11 +53,13 @@ def read(wanted: Wanted) -> Iterator[Item]:
         asked.setdefault(picture, []).append((number, pixel))
     for picture in sorted(asked):
         row = rows[picture]
-        distance_m = distance_from_label(row.label_m, row.xy_px, row.camera, wanted.benchmark.label)
+        cosine = cosines(row.xy_px, row.camera)
+        distance_m = distance_from_label(row.label_m, cosine, wanted.benchmark.label)
         queries = tuple(
             depth_query(
                 f"{number:05d}",
                 row.xy_px[pixel],
+                cosine=cosine[pixel],
                 distance_m=distance_m[pixel],
                 label_m=row.label_m[pixel],
             )

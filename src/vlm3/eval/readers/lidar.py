@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from vlm3.errors import InputError
 from vlm3.eval.items import Item, depth_query
-from vlm3.eval.labels import label_from_distance
+from vlm3.eval.labels import cosines, label_from_distance
 from vlm3.eval.readers import Wanted
 from vlm3.eval.readers.files import opener, picture_size, read_json
 from vlm3.geometry.camera import Camera
@@ -44,12 +44,13 @@ def read(wanted: Wanted) -> Iterator[Item]:
     for sweep in _SWEEPS[wanted.benchmark.reader](wanted.folder):
         xy, distance_m = seen(sweep)
         pick = rng.permutation(len(xy))[: min(POINTS_A_PICTURE, left)]
-        label_m = label_from_distance(
-            distance_m[pick], xy[pick], sweep.camera, wanted.benchmark.label
-        )
+        cosine = cosines(xy[pick], sweep.camera)
+        label_m = label_from_distance(distance_m[pick], cosine, wanted.benchmark.label)
         queries = tuple(
-            depth_query(f"{sweep.key}/{k:03d}", xy[i], distance_m=distance_m[i], label_m=label)
-            for k, (i, label) in enumerate(zip(pick, label_m, strict=True))
+            depth_query(
+                f"{sweep.key}/{k:03d}", xy[i], cosine=c, distance_m=distance_m[i], label_m=label
+            )
+            for k, (i, c, label) in enumerate(zip(pick, cosine, label_m, strict=True))
         )
         if queries:
             yield Item(sweep.key, (opener(sweep.image, sweep.camera),), queries)

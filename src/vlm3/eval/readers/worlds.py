@@ -34,9 +34,14 @@ def read(wanted: Wanted) -> Iterator[Item]:
         rows, columns = np.nonzero(np.isfinite(frame.distance_m))
         for k, i in enumerate(rng.permutation(len(rows))[:DEPTHS_A_VIEW]):
             distance = float(frame.distance_m[rows[i], columns[i]])
-            xy = (columns[i] + 0.5, rows[i] + 0.5)
             queries.append(
-                depth_query(f"{key}/depth-{k:02d}", xy, distance_m=distance, label_m=distance)
+                depth_query(
+                    f"{key}/depth-{k:02d}",
+                    (columns[i] + 0.5, rows[i] + 0.5),
+                    cosine=float(frame.depth_z_m[rows[i], columns[i]]) / distance,
+                    distance_m=distance,
+                    label_m=distance,
+                )
             )
         for k, q in enumerate(object_questions(frame, rng, OBJECTS_A_VIEW)):
             truth = ObjectValue(

@@ -1,0 +1,203 @@
+"""The commands `vlm3 eval`, `score` and `report`: parse, call, print.
+
+Loads nothing but click until a command runs.
+"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from vlm3.eval.run import Progress
+
+NAMES = (
+    "argoverse2, ddad, nuscenes, eth3d, scannetpp, sunrgbd, ibims1, nyuv2, spatialrgpt, "
+    "eth3d-corr, dtu-corr, tawb-corr, eth3d-pose, scannetpp-pose, kitti-object, ddad-dgp, "
+    "nuscenes-mmdet3d, rgbd-pairs, worlds"
+)
+
+
+@click.command(
+    name="eval",
+    help=f"""Let a model answer BENCHMARK, and score it.
+
+    Writes predictions.jsonl and scores.json into the output folder. A run that was stopped goes on
+    when the same command is given again.
+
+    BENCHMARK is one of {NAMES}.""",
+    epilog="\b\nExamples:\n  vlm3 eval worlds --count 16 -o runs/nano-worlds\n"
+    "  vlm3 eval ibims1 --data ibims1 --model facebook/VLM3-depth -o runs/vlm3-ibims1\n"
+    "  vlm3 eval rgbd-pairs --data redkitchen --model sift -o runs/sift\n"
+    "  vlm3 eval ibims1 --data ibims1 --queries queries.jsonl\n"
+    "  vlm3 eval ibims1 --data ibims1 --predictions mine.jsonl --name Mine -o runs/mine",
+)
+@click.argument("benchmark")
+@click.option("--data", metavar="DIR", help="The benchmark's data; worlds needs none.")
+@click.option(
+    "--model",
+    default="nano",
+    show_default=True,
+    metavar="M",
+    help="nano, a checkpoint folder or hub id; oracle; a floor (constant, median, identity, "
+    "majority); says:TEXT; or an expert (sift, disk-lightglue, moge-2, roma, vggt, ...).",
+)
+@click.option("--protocol", metavar="P", help="How to ask; default: as the model was trained.")
+@click.option("--device", metavar="D", help="cpu or cuda. Default: the GPU if there is one.")
+@click.option("--count", metavar="N|all", help="Fewer or more samples than the benchmark's own.")
+@click.option("--seed", type=int, metavar="S", help="Of the sampling. Default: the benchmark's.")
+@click.option("--task", "tasks", multiple=True, metavar="T", help="Only this task; repeatable.")
+@click.option("--predictions", metavar="FILE", help="Join answers made elsewhere; with --name.")
+@click.option("--name", metavar="TEXT", help="What tables call this run.")
+@click.option("--queries", metavar="FILE", help="Only write what is asked, for --predictions.")
+@click.option("-o", "--output", metavar="DIR", help="Where the run goes; resumed if it is there.")
+def evaluate(
+    benchmark: str,
+    data: str | None,
+    model: str,
+    protocol: str | None,
+    device: str | None,
+    count: str | None,
+    seed: int | None,
+    tasks: tuple[str, ...],
+    predictions: str | None,
+    name: str | None,
+    queries: str | None,
+    output: str | None,
+) -> None:
+    """Answers a benchmark; see the help text."""
+    from vlm3.errors import InputError
+    from vlm3.eval.benchmarks import get_benchmark
+    from vlm3.eval.join import write_queries
+    from vlm3.eval.models import FLOORS, choose, from_file
+    from vlm3.eval.readers import Wanted, read_items
+    from vlm3.eval.run import predict
+
+    chosen = get_benchmark(benchmark)
+    wanted = Wanted(
+        chosen,
+        None if data is None else Path(data),
+        _count(count, chosen.count),
+        chosen.seed if seed is None else seed,
+    )
+    if queries is not None:
+        written = write_queries(read_items(wanted), Path(queries))
+        click.echo(f"{written} queries written to {queries}")
+        return
+    if output is None:
+        raise InputError("where should the run go? Give -o DIR, or --queries FILE")
+    unknown = set(tasks) - set(chosen.tasks)
+    if unknown:
+        raise InputError(
+            f"{benchmark} has no task {sorted(unknown)[0]!r}, only {', '.join(chosen.tasks)}"
+        )
+    if predictions is not None:
+        items = list(read_items(wanted))
+        who = from_file(Path(predictions), name or Path(predictions).stem, chosen, items)
+        for line, why in who.damaged:
+            click.echo(f"vlm3: warning: {predictions}, line {line} not used: {why}", err=True)
+    else:
+        items = list(read_items(wanted)) if model in FLOORS else []
+        who = choose(model, chosen, items, protocol=protocol, device=device)
+    able = [t for t in chosen.tasks if t in who.answerer.tasks and (not tasks or t in tasks)]
+    if not able:
+        raise InputError(
+            f"{who.name} answers {', '.join(sorted(who.answerer.tasks))}, "
+            f"{benchmark} asks {', '.join(tasks or chosen.tasks)}"
+        )
+    config = {
+        "benchmark": benchmark,
+        "data": None if data is None else Path(data).resolve().name,
+        "model": predictions or model,
+        **who.config(),
+        **({"name": name} if name else {}),
+        "tasks": able,
+        "count": "all" if count == "all" else wanted.count,
+        "seed": wanted.seed,
+        "device": device,
+    }
+    progress = predict(
+        items or read_items(wanted),
+        who.answerer,
+        Path(output),
+        config,
+        show=_show,
+        joined_damaged=who.damaged,
+    )
+    click.echo(err=True)
+    if progress.resumed:
+        click.echo(f"{progress.resumed} answers were there already", err=True)
+    _report([output], None)
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, metavar="OUT...")
+@click.option("--json", "as_json", is_flag=True, help="Print scores.json, one line a run.")
+def score(runs: tuple[str, ...], as_json: bool) -> None:
+    """Score runs again from their predictions; needs no model and no data."""
+    from vlm3.eval.score import score as score_run
+    from vlm3.eval.score import write
+
+    for folder in runs:
+        scored = score_run(folder)
+        write(scored)
+        for line, why in scored.run.damaged:
+            click.echo(f"vlm3: warning: {scored.run.path}, line {line}: {why}", err=True)
+        if as_json:
+            click.echo(json.dumps(scored.to_json(), allow_nan=False))
+    if not as_json:
+        _report(list(runs), None)
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, metavar="OUT...")
+@click.option(
+    "-o", "--output", metavar="FILE", help="A file ending in .html, .md or .tex. Default: print."
+)
+def report(runs: tuple[str, ...], output: str | None) -> None:
+    """Set runs beside each other, their floors and the published rows.
+
+    The first run is compared with each of the others, paired by query.
+    """
+    _report(list(runs), output)
+
+
+def _report(runs: list[str], output: str | None) -> None:
+    from vlm3.errors import InputError
+    from vlm3.eval.page import as_html
+    from vlm3.eval.render import as_latex, as_markdown, as_text
+    from vlm3.eval.report import build
+    from vlm3.eval.score import score as score_run
+    from vlm3.eval.score import write
+
+    forms = {".html": as_html, ".md": as_markdown, ".tex": as_latex}
+    if output is not None and Path(output).suffix not in forms:
+        raise InputError(f"{output!r} ends in none of {', '.join(forms)}; name the form by it")
+    scored = [score_run(folder) for folder in runs]
+    for one in scored:
+        write(one)
+    made = build(scored)
+    if output is None:
+        click.echo(as_text(made))
+        return
+    Path(output).write_text(forms[Path(output).suffix](made), encoding="utf-8")
+    click.echo(f"written to {output}", err=True)
+
+
+def _show(progress: "Progress") -> None:
+    line = f"{progress.items} pictures, {progress.queries} queries, {progress.failures} not read"
+    click.echo(f"\r{line}", nl=False, err=True)
+
+
+def _count(text: str | None, default: int) -> int:
+    from vlm3.errors import InputError
+    from vlm3.eval.readers import EVERY
+
+    if text is None:
+        return default
+    if text == "all":
+        return EVERY
+    if not text.isdecimal() or int(text) < 1:
+        raise InputError(f"--count is {text!r}; give a whole number from 1, or all")
+    return int(text)

@@ -1,0 +1,158 @@
+"""Experts as rows: what an adapter must offer, and how what it gives becomes answers.
+
+An adapter is an object with a `name` and one to three of the methods of `Expert`; pictures come in
+as views (picture and camera), lengths go out in metres, pixels as vlm3 counts them ((0.5, 0.5) is
+the first one's centre). `ADAPTERS` names those that come with vlm3; a package that is not installed
+is said in one line. Your own needs no registration: `ExpertAnswerer(MyExpert())`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vlm3.errors import InputError, MissingDependencyError
+from vlm3.eval.answer import Said
+from vlm3.eval.items import Item, Json, Query
+from vlm3.eval.join import depth_prediction
+from vlm3.geometry.pose import RelativePose
+from vlm3.tasks.base import Task
+from vlm3.view import View
+
+Floats = NDArray[np.float64]
+
+
+class Expert(Protocol):
+    """What an adapter offers: `name`, and of the three methods those it can do."""
+
+    name: str
+
+    def depth_z_m(self, view: View) -> Floats:
+        """(H, W) metres along the optical axis at the view's own size; NaN where unknown."""
+
+    def match(self, view_a: View, view_b: View, xy_a_px: Floats) -> Floats:
+        """Pixels (n, 2) of a -> their places (n, 2) in b; NaN where there is none."""
+
+    def pose(self, view_a: View, view_b: View) -> RelativePose | None:
+        """cam1_from_cam2; the length of the move may be in any unit. None: not found."""
+
+
+_METHODS: dict[str, Task] = {"depth_z_m": "depth", "match": "correspondence", "pose": "pose"}
+
+
+@dataclass(frozen=True)
+class ExpertAnswerer:
+    """Asks an expert; `label` is what the benchmark's depth label is."""
+
+    expert: Expert
+    label: str = "distance"
+
+    @property
+    def tasks(self) -> frozenset[Task]:
+        """What the adapter has methods for."""
+        return frozenset(task for name, task in _METHODS.items() if hasattr(self.expert, name))
+
+    def answer(self, item: Item, queries: Sequence[Query]) -> list[Said]:
+        """One call of the expert a picture or pair and task."""
+        views = [open_picture() for open_picture in item.pictures]
+        found: dict[str, Json | None] = {}
+        for task in dict.fromkeys(query.task for query in queries):
+            asked = [query for query in queries if query.task == task]
+            found.update(zip((q.id for q in asked), self._ask(task, views, asked), strict=True))
+        return [Said(prediction=found[query.id]) for query in queries]
+
+    def _ask(self, task: Task, views: list[View], queries: list[Query]) -> list[Json | None]:
+        if task == "depth":
+            return self._depth(views[0], queries)
+        if task == "correspondence":
+            xy = self.expert.match(views[0], views[1], np.array([q.ask["xy_px"] for q in queries]))
+            return [{"xy_px": row.tolist()} if np.isfinite(row).all() else None for row in xy]
+        motion = self.expert.pose(views[0], views[1])
+        said = None if motion is None else {"cam1_from_cam2": motion.cam1_from_cam2.tolist()}
+        return [said] * len(queries)
+
+    def _depth(self, view: View, queries: list[Query]) -> list[Json | None]:
+        depth_z_m = np.asarray(self.expert.depth_z_m(view), dtype=np.float64)
+        camera = view.camera
+        if depth_z_m.shape != (camera.height_px, camera.width_px):
+            raise InputError(
+                f"{self.expert.name} gave depth of shape {depth_z_m.shape}; resize it to "
+                f"the view's ({camera.height_px}, {camera.width_px})"
+            )
+        said: list[Json | None] = []
+        for query in queries:
+            column, row = (int(v) for v in query.ask["xy_px"])
+            z = float(depth_z_m[min(row, camera.height_px - 1), min(column, camera.width_px - 1)])
+            distance = z / query.ask["cosine"]
+            known = np.isfinite(distance) and distance > 0
+            said.append(
+                depth_prediction(query, distance_m=distance, label=self.label) if known else None
+            )
+        return said
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """Where an adapter is and what it needs.
+
+    Attributes:
+        package: the module that must be importable.
+        install: how it gets installed.
+        build: module and function of vlm3 that makes the expert.
+    """
+
+    package: str
+    install: str
+    build: tuple[str, str]
+
+    def load(self) -> Expert:
+        """The expert.
+
+        Raises:
+            MissingDependencyError: the package is not installed.
+        """
+        module, function = self.build
+        if find_spec(self.package) is None:
+            raise MissingDependencyError(
+                f"this row needs the package {self.package!r}, which is not installed: "
+                f"{self.install}; or join its predictions with --predictions FILE"
+            )
+        make: Callable[[], Expert] = getattr(import_module(f"vlm3.eval.{module}"), function)
+        return make()
+
+
+def _git(repository: str) -> str:
+    return f"pip install git+https://github.com/{repository}"
+
+
+ADAPTERS: dict[str, Adapter] = {
+    "sift": Adapter("cv2", "pip install opencv-python-headless", ("classic", "sift")),
+    "disk-lightglue": Adapter("lightglue", _git("cvg/LightGlue"), ("classic", "disk_lightglue")),
+    "unidepth-v2": Adapter(
+        "unidepth", _git("lpiccinelli-eth/UniDepth"), ("depth_experts", "unidepth_v2")
+    ),
+    "moge-2": Adapter("moge", _git("microsoft/MoGe"), ("depth_experts", "moge_2")),
+    "metric3d-v2": Adapter("mmengine", "pip install mmengine", ("depth_experts", "metric3d_v2")),
+    "depth-pro": Adapter("torchvision", "pip install torchvision", ("depth_experts", "depth_pro")),
+    "zoedepth": Adapter("torchvision", "pip install torchvision", ("depth_experts", "zoedepth")),
+    "depth-anything-v2": Adapter(
+        "torchvision", "pip install torchvision", ("depth_experts", "depth_anything_v2")
+    ),
+    "dkm": Adapter("dkm", _git("Parskatt/DKM"), ("pair_experts", "dkm")),
+    "roma": Adapter("romatch", "pip install romatch", ("pair_experts", "roma")),
+    "ufm": Adapter("uniflowmatch", _git("UniFlowMatch/UFM"), ("pair_experts", "ufm")),
+    "dust3r": Adapter("dust3r", _git("naver/dust3r"), ("pair_experts", "dust3r")),
+    "mapanything": Adapter(
+        "mapanything", _git("facebookresearch/map-anything"), ("pair_experts", "mapanything")
+    ),
+    "vggt": Adapter("vggt", _git("facebookresearch/vggt"), ("pair_experts", "vggt")),
+    "da3": Adapter(
+        "depth_anything_3",
+        _git("ByteDance-Seed/Depth-Anything-3"),
+        ("pair_experts", "depth_anything_3"),
+    ),
+}

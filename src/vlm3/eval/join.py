@@ -1,0 +1,88 @@
+"""Rows from elsewhere: `vlm3 eval --queries` writes what is asked, an expert's file is joined here.
+
+A line a query: {"id": ...} and
+
+    depth            "distance_m": m, or "depth_z_m": m along the axis
+    correspondence   "xy_px": [x, y] in picture b
+    pose             "cam1_from_cam2": 4 x 4, or "rotation": 3 x 3 and "direction": [x, y, z]
+    objects          "value_m", "clock_hour", "yes" or "region" (from 0)
+
+`seconds` and `cost_usd` may be added. A damaged line is named by its number and the rest is used;
+a query without a usable line counts as a failure.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from vlm3.errors import InputError
+from vlm3.eval.answer import Said
+from vlm3.eval.items import Item, Json, Query
+from vlm3.eval.labels import label_from_distance
+from vlm3.eval.records import dumps, lines, numbers_of
+
+
+def write_queries(items: Iterable[Item], path: Path) -> int:
+    """Writes what is asked, without the truths; returns how many queries."""
+    count = 0
+    with path.open("w", encoding="utf-8") as file:
+        for item in items:
+            for query in item.queries:
+                asked = {"id": query.id, "picture": item.key, "task": query.task, **query.ask}
+                file.write(dumps(asked) + "\n")
+                count += 1
+    return count
+
+
+def joined(
+    path: Path, queries: dict[str, Query], label: str
+) -> tuple[dict[str, Said], list[tuple[int, str]]]:
+    """The usable answers in a predictions file, and (line number, reason) of the others.
+
+    Args:
+        path: the file.
+        queries: what is asked, by id.
+        label: what the benchmark's depth label is; depths are converted to it.
+
+    Raises:
+        InputError: the file cannot be read, or holds no answer to any query.
+    """
+    found: dict[str, Said] = {}
+    damaged: list[tuple[int, str]] = []
+    try:
+        for number, record in lines(path, damaged, header=False):
+            query = queries.get(str(record.get("id")))
+            try:
+                if query is None:
+                    raise ValueError(f"no query has the id {record.get('id')!r}")
+                found[query.id] = _said(query, record, label)
+            except (TypeError, ValueError, KeyError) as error:
+                damaged.append((number, str(error)))
+    except OSError as error:
+        raise InputError(f"cannot read the predictions {str(path)!r} ({error})") from error
+    if not found:
+        raise InputError(
+            f"{str(path)!r} answers none of the {len(queries)} queries; "
+            "vlm3 eval --queries writes their ids"
+        )
+    return found, sorted(damaged)
+
+
+def depth_prediction(query: Query, *, distance_m: float, label: str) -> Json:
+    """A depth in metres as a record holds it: the distance, and what the column calls it."""
+    as_label = float(label_from_distance(distance_m, query.ask["cosine"], label))
+    return {"distance_m": distance_m, "label_m": as_label}
+
+
+def _said(query: Query, record: Json, label: str) -> Said:
+    if query.task == "depth":
+        z = record.get("depth_z_m")
+        distance = record["distance_m"] if z is None else float(z) / query.ask["cosine"]
+        prediction = depth_prediction(query, distance_m=float(distance), label=label)
+    else:
+        prediction = {k: v for k, v in record.items() if k not in ("id", "seconds", "cost_usd")}
+        numbers = numbers_of(query.task, prediction)
+        if not any(n == n for n in numbers):
+            raise ValueError(f"no answer to a {query.task} query in it")
+    return Said(
+        prediction=prediction, seconds=record.get("seconds"), cost_usd=record.get("cost_usd")
+    )

@@ -1,0 +1,114 @@
+"""From `--model M` to someone who answers: oracle, floors, experts, and every checkpoint."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from vlm3.errors import InputError
+from vlm3.eval.answer import Answerer, FixedAnswerer, ModelAnswerer, OracleAnswerer, Said
+from vlm3.eval.baselines import floors
+from vlm3.eval.benchmarks import Benchmark
+from vlm3.eval.experts import ADAPTERS, ExpertAnswerer
+from vlm3.eval.items import Item, Json
+from vlm3.eval.join import joined
+from vlm3.eval.records import pack, values_of
+from vlm3.infer.fakes import ConstantEngine
+from vlm3.infer.predict import Predictor, load
+from vlm3.tasks.protocol import get_protocol
+
+FLOORS = {"constant": 0, "median": 1, "identity": 1, "majority": 0}
+"""Name -> which of a task's floors it is, where the task has so many."""
+
+_ANY = "joint"
+_MULTIPLE_PX = 32
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Who answers.
+
+    Attributes:
+        name: what tables call it.
+        answerer: does it.
+        protocol: the words it is asked in; None for those without words.
+        damaged: lines of a joined file that could not be used, with their numbers.
+    """
+
+    name: str
+    answerer: Answerer
+    protocol: str | None = None
+    f_px: float | None = None
+    damaged: tuple[tuple[int, str], ...] = ()
+
+    def config(self) -> Json:
+        """What of it belongs to a run's configuration."""
+        return {"name": self.name, "protocol": self.protocol, "f_px": self.f_px}
+
+
+def choose(
+    model: str,
+    benchmark: Benchmark,
+    items: list[Item] | None,
+    *,
+    protocol: str | None = None,
+    device: str | None = None,
+) -> Chosen:
+    """Who `--model` means.
+
+    Args:
+        model: "oracle", "says:TEXT", a floor, an adapter, or a checkpoint as `load` takes it.
+        benchmark: for whom.
+        items: all of its items, for the floors; None is enough for the others.
+        protocol: as `load` takes it.
+        device: as `load` takes it.
+
+    Raises:
+        InputError: as `load`; or the model has no words and a protocol was given.
+    """
+    if model == "oracle":
+        words = get_protocol(protocol or _ANY)
+        return Chosen("oracle", OracleAnswerer(words, _MULTIPLE_PX), words.name)
+    if model.startswith("says:"):
+        words = get_protocol(protocol or _ANY)
+        text = model.removeprefix("says:")
+        predictor = Predictor(ConstantEngine(text), words, multiple_px=_MULTIPLE_PX)
+        return Chosen(f"says {text!r}", ModelAnswerer(predictor), words.name)
+    if model in FLOORS or model in ADAPTERS:
+        if protocol is not None:
+            raise InputError(f"{model} is asked without words; leave --protocol out")
+        if model in FLOORS:
+            return _floor(model, items or [])
+        expert = ADAPTERS[model].load()
+        return Chosen(expert.name, ExpertAnswerer(expert, benchmark.label))
+    predictor = load(model, protocol=protocol, device=device)
+    prep = predictor.protocol.prep
+    return Chosen(
+        model,
+        ModelAnswerer(predictor),
+        predictor.protocol.name,
+        prep.target_px if prep.kind != "long_side" else None,
+    )
+
+
+def from_file(path: Path, name: str, benchmark: Benchmark, items: list[Item]) -> Chosen:
+    """The answers in a file; see `join`."""
+    queries = {query.id: query for item in items for query in item.queries}
+    said, damaged = joined(path, queries, benchmark.label)
+    tasks = frozenset(queries[ident].task for ident in said)
+    return Chosen(name, FixedAnswerer(said.get, tasks), damaged=tuple(damaged))
+
+
+def _floor(model: str, items: list[Item]) -> Chosen:
+    found: dict[str, Said] = {}
+    names = []
+    for task, rows in pack(items).items():
+        offered = floors(rows)
+        if FLOORS[model] >= len(offered):
+            continue
+        floor = offered[FLOORS[model]]
+        names.append(floor.name)
+        for ident, values in zip(rows.ids, floor.rows.predicted, strict=True):
+            found[ident] = Said(prediction=values_of(task, values.tolist()))
+    tasks = frozenset(q.task for item in items for q in item.queries if q.id in found)
+    if not found:
+        raise InputError(f"this benchmark has no floor called {model!r}; try constant")
+    return Chosen("; ".join(names), FixedAnswerer(found.get, tasks))

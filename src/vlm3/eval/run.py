@@ -1,0 +1,201 @@
+"""Predict into a folder: one line a query, so that a run can be killed, resumed and scored again.
+
+A folder belongs to one configuration. Asked again with the same, a run goes on where it stopped;
+with another one it is refused, and the difference named. Samples are checked on the way: data that
+changed under a half-finished run is refused too.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from vlm3 import __version__
+from vlm3.errors import InputError
+from vlm3.eval.answer import Answerer, Said
+from vlm3.eval.items import Item, Json, Query
+from vlm3.eval.records import FILE, dumps, header_line, lines, read_header
+
+_PACKAGES = ("torch", "transformers", "numpy", "pillow", "vllm", "opencv-python-headless")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run is, for whoever shows it."""
+
+    items: int
+    queries: int
+    failures: int
+    resumed: int
+
+
+def predict(
+    items: Iterable[Item],
+    answerer: Answerer,
+    folder: Path,
+    config: Json,
+    *,
+    show: Callable[[Progress], None] = lambda progress: None,
+    joined_damaged: Sequence[tuple[int, str]] = (),
+) -> Progress:
+    """Answers every query that the folder does not hold yet.
+
+    Args:
+        items: of the benchmark.
+        answerer: who answers.
+        folder: created if absent.
+        config: what identifies the run; JSON.
+        show: called after every item.
+        joined_damaged: (line, reason) of a joined file's unusable lines, for the report.
+
+    Returns:
+        How it went.
+
+    Raises:
+        InputError: the folder belongs to another configuration, the data changed, or the answerer
+            has none of the tasks.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / FILE
+    done = _resume(path, config)
+    resumed, queries, failures, count = len(done), 0, 0, 0
+    with path.open("a", encoding="utf-8") as file:
+        if path.stat().st_size == 0:
+            origin = environment() | ({"joined_damaged": joined_damaged} if joined_damaged else {})
+            file.write(header_line(config, origin) + "\n")
+        elif "end" not in done:
+            file.write(dumps({"resumed": environment()}) + "\n")
+        for item in items:
+            wanted = [q for q in item.queries if q.task in config["tasks"]]
+            left = [q for q in wanted if not _is_done(q, done, path)]
+            if left and "end" in done:
+                raise InputError(f"{str(path)!r} is finished, but {left[0].id!r} is not in it")
+            queries += len(wanted)
+            if left:
+                failures += _ask(item, left, answerer, file.write)
+                file.flush()
+            count += 1
+            show(Progress(count, queries, failures, resumed))
+        if not queries:
+            raise InputError(f"the benchmark asks none of {', '.join(config['tasks'])}")
+        if "end" not in done:
+            file.write(dumps({"end": {"queries": queries}}) + "\n")
+    return Progress(count, queries, failures, resumed)
+
+
+def _ask(item: Item, queries: list[Query], answerer: Answerer, write: Callable[[str], Any]) -> int:
+    """Asks and writes; returns how many answers hold nothing."""
+    start = time.perf_counter()
+    answers = answerer.answer(item, queries)
+    each = (time.perf_counter() - start) / len(queries)
+    # One write an item: what a kill leaves is whole items and at most one broken line.
+    write("".join(_line(item, q, said, each) for q, said in zip(queries, answers, strict=True)))
+    return sum(not said.prediction for said in answers)
+
+
+def _line(item: Item, query: Query, said: Said, seconds: float) -> str:
+    record: Json = {
+        "id": query.id,
+        "cluster": item.key,
+        "task": query.task,
+        "ask": query.ask,
+        "truth": query.truth,
+        "prompt": said.prompt,
+        "raw_text": said.raw_text,
+        "prediction": said.prediction,
+        "parsed": bool(said.prediction),
+        "seconds": round(seconds, 6) if said.seconds is None else said.seconds,
+    }
+    if said.cost_usd is not None:
+        record["cost_usd"] = said.cost_usd
+    return dumps(record) + "\n"
+
+
+def _resume(path: Path, config: Json) -> dict[str, Json]:
+    """Query id -> its truth, of what the file holds; the broken line of a kill is cut off."""
+    if not path.exists() or path.stat().st_size == 0:
+        return {}
+    _drop_broken_end(path)
+    if path.stat().st_size == 0:
+        return {}
+    before, _ = read_header(path)
+    now = json.loads(dumps(config))
+    changed = [
+        f"{key}: {before.get(key)!r} there, {now.get(key)!r} now"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key)
+    ]
+    if changed:
+        raise InputError(
+            f"{str(path.parent)!r} holds a run with another configuration "
+            f"({'; '.join(changed)}); give another folder with -o"
+        )
+    damaged: list[tuple[int, str]] = []
+    done: dict[str, Json] = {}
+    for _, record in lines(path, damaged):
+        if "end" in record:
+            done["end"] = {}
+        elif "id" in record:
+            done[str(record["id"])] = record.get("truth", {})
+    return done
+
+
+def _drop_broken_end(path: Path) -> None:
+    with path.open("rb+") as file:
+        data = file.read()
+        if not data.endswith(b"\n"):
+            file.truncate(data.rfind(b"\n") + 1)
+
+
+def _is_done(query: Query, done: dict[str, Json], path: Path) -> bool:
+    if query.id not in done:
+        return False
+    if done[query.id] != json.loads(dumps(query.truth)):
+        raise InputError(
+            f"{str(path)!r} holds another truth for {query.id!r}: the data changed since; "
+            "give another folder with -o"
+        )
+    return True
+
+
+def environment() -> Json:
+    """What ran: versions, commit, machine kind, time."""
+    packages = {}
+    for name in _PACKAGES:
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return {
+        "vlm3": __version__,
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "packages": packages,
+        "machine": platform.machine(),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _commit() -> str | None:
+    """The commit of the checkout vlm3 runs from; None where it was installed from a wheel."""
+    here = Path(__file__).resolve().parents[3]
+    if not (here / ".git").exists():
+        return None
+    try:
+        found = subprocess.run(
+            ["git", "-C", os.fspath(here), "describe", "--always", "--dirty", "--abbrev=12"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found.stdout.strip()
