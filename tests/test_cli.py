@@ -23,9 +23,10 @@ from vlm3.tasks.protocol import PROTOCOLS, get_protocol
 
 COMMON = {"task", "protocol", "intrinsics", "model", "images", "cameras", "raw_text", "prompt"}
 KEYS = {
-    "depth": COMMON | {"xy_px", "distance_m", "depth_z_m", "parsed"},
-    "match": COMMON | {"xy_a_px", "xy_px", "parsed"},
-    "pose": COMMON | {"yaw_pitch_roll_deg", "direction", "distance_m", "cam1_from_cam2", "parsed"},
+    "depth": COMMON | {"xy_px", "distance_m", "depth_z_m", "parsed", "spread"},
+    "match": COMMON | {"xy_a_px", "xy_px", "parsed", "spread"},
+    "pose": COMMON
+    | {"yaw_pitch_roll_deg", "direction", "distance_m", "cam1_from_cam2", "parsed", "spread"},
     "ask": COMMON | {"text", "value_m", "clock_hour", "yes", "region", "parsed", "boxes_xyxy_px"},
 }
 

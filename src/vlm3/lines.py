@@ -34,8 +34,11 @@ def records(
     if not isinstance(answer, DepthAnswer | MatchAnswer):
         yield record
         return
+    spread = record.pop("spread")
     for i in range(len(answer.parsed)):
-        yield {key: value[i] if key in _PER_POINT else value for key, value in record.items()}
+        one = {key: value[i] if key in _PER_POINT else value for key, value in record.items()}
+        one["spread"] = spread and {key: value[i] for key, value in spread.items()}
+        yield one
 
 
 def lines(answer: Answer, predictor: Predictor, views: Sequence[View]) -> Iterator[str]:

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from vlm3.errors import MissingDependencyError
+from vlm3.errors import InputError, MissingDependencyError
 from vlm3.geometry.camera import Camera
 from vlm3.infer import local, predict
+from vlm3.infer.fast import LocalEngine
 from vlm3.infer.local import NaiveEngine, check_torchvision
 from vlm3.model import Checkpoint, load_checkpoint
 from vlm3.tasks.base import QA
@@ -167,3 +168,18 @@ class TestTorchvision:
     def test_none_is_fine(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(local.importlib.util, "find_spec", lambda name: None)
         check_torchvision()
+
+
+def test_the_fast_engine_is_the_usual_one_and_the_naive_one_agrees(tiny_folder: Path) -> None:
+    view = View.open(np.full((64, 96, 3), 90, np.uint8), fov_deg=60)
+    points = [(5, 5), (60, 40), (90, 10)]
+    fast = predict.load(tiny_folder, device="cpu")
+    naive = predict.load(tiny_folder, device="cpu", engine="naive")
+    assert isinstance(fast.engine, LocalEngine)
+    assert isinstance(naive.engine, NaiveEngine)
+    assert fast.depth(view, points).raw_text == naive.depth(view, points).raw_text
+
+
+def test_an_unknown_engine_is_refused_before_a_model_is_loaded() -> None:
+    with pytest.raises(InputError, match="fast or naive"):
+        predict.load("no such folder", engine="quick")  # type: ignore[arg-type]

@@ -5,7 +5,7 @@ import pickle
 
 import numpy as np
 
-from vlm3.tasks.base import DepthAnswer, MatchAnswer, ObjectAnswer, ParseFailure, PoseAnswer
+from vlm3.tasks.base import DepthAnswer, MatchAnswer, ObjectAnswer, ParseFailure, PoseAnswer, Spread
 from vlm3.tasks.protocol import PROTOCOLS
 
 KEPT = {"protocol": "joint", "intrinsics": ("given",)}
@@ -31,7 +31,28 @@ def test_depth_answer_as_json() -> None:
         "parsed": [True, False],
         "raw_text": ["02.00", "?"],
         "prompt": ["a", "b"],
+        "spread": None,
     }
+
+
+def test_spread_as_json_and_in_other_units() -> None:
+    ones = np.ones(2)
+    spread = Spread(
+        mean=ones, p10=ones, p50=ones, p90=np.array([2, np.nan]), covered=ones, off_grammar=0 * ones
+    )
+    answer = PoseAnswer(
+        yaw_pitch_roll_deg=None,
+        direction=None,
+        distance_m=None,
+        cam1_from_cam2=None,
+        parsed={},
+        raw_text={},
+        prompt={},
+        spread={"rotation": spread.scaled([2, 3])},
+        **KEPT,
+    )
+    found = json.loads(json.dumps(answer.to_json(), allow_nan=False))["spread"]["rotation"]
+    assert (found["mean"], found["p90"], found["covered"]) == ([2, 3], [4, None], [1, 1])
 
 
 def test_other_answers_as_json() -> None:

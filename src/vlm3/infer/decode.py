@@ -5,12 +5,13 @@ Knows the model's text part and token ids; not where the pictures or the questio
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from vlm3.infer.engine import Reply
+from vlm3.infer.grammar import Automaton, Grammar
 from vlm3.infer.planner import Batch, Ids, Wave
 from vlm3.infer.shared import Chain, Segment
 from vlm3.model import Checkpoint
@@ -26,26 +27,8 @@ _PASS_TOKENS = {"cpu": 16, "cuda": 256}
 # Rows that have finished are dropped when they are more than this share of a batch.
 _FINISHED_SHARE = 0.25
 
-# What numbers are written with; a tokenizer may hold a sign together with the space before it.
-_SYMBOLS = (*"0123456789", ".", "+", "-", " ", " +", " -")
-
-
-@dataclass(frozen=True, eq=False)
-class Reply:
-    """An answer and what stood behind it.
-
-    Attributes:
-        text: the answer without special tokens.
-        pieces: text of every token written, the end token as "".
-        symbols: what `logp` speaks of; "" is the end.
-        logp: (len(pieces), len(symbols)) natural log of each symbol's probability at each step,
-            among all tokens the model has; None where nobody asked for it.
-    """
-
-    text: str
-    pieces: tuple[str, ...]
-    symbols: tuple[str, ...] = ()
-    logp: npt.NDArray[np.float32] | None = None
+# What numbers are written with, and what ends them; a sign may be one token with the space before.
+_SYMBOLS = (*"0123456789", ".", "+", "-", " +", " -", " ", ",", ")")
 
 
 class Decoder:
@@ -59,6 +42,7 @@ class Decoder:
         self._ends = tuple([ends] if isinstance(ends, int) else ends or ())
         self._pieces: dict[int, str] = {}
         self._texts: dict[Ids, str] = {}
+        self._automata: dict[Grammar, Automaton] = {}
         single = {text: self._one_token(text) for text in _SYMBOLS}
         known = {text: token for text, token in single.items() if token is not None}
         self.symbols = (*known, "")
@@ -110,6 +94,7 @@ class Decoder:
         *,
         start: int,
         max_new_tokens: int,
+        grammar: Grammar | None,
         record: bool,
     ) -> list[Reply]:
         """Answers one batch.
@@ -119,6 +104,7 @@ class Decoder:
             batch: their own tokens.
             start: M-RoPE position of their first own token.
             max_new_tokens: limit of every answer.
+            grammar: a form that answers must have.
             record: keep the distributions.
         """
         device, rows = self._device, len(batch.rows)
@@ -128,9 +114,15 @@ class Decoder:
         logps: list[list[npt.NDArray[np.float32]]] = [[] for _ in batch.rows]
         alive = torch.arange(rows, device=device)
         ended = torch.zeros(rows, dtype=torch.bool, device=device)
+        form = None if grammar is None else self._automaton(grammar)
+        states = [form.start] * rows if form else []
         for place in range(max_new_tokens):
             logits = self._model.lm_head(hidden).float()
             token = logits.argmax(-1)
+            if form:
+                masks = np.stack([form.allowed(states[row]) for row in alive.tolist()])
+                barred = torch.from_numpy(~masks).to(device)
+                token = logits.masked_fill(barred, float("-inf")).argmax(-1)
             running = (~ended).tolist()
             said = token.tolist()
             if record:
@@ -141,6 +133,11 @@ class Decoder:
                     if record:
                         logps[row].append(seen[i])
             ended |= torch.isin(token, self._end_ids)
+            if form:
+                for i, row in enumerate(alive.tolist()):
+                    if not ended[i]:
+                        states[row] = form.after(states[row], said[i])
+                        ended[i] = form.only_end(states[row])
             left = int((~ended).sum())
             if not left or place == max_new_tokens - 1:
                 break
@@ -191,6 +188,17 @@ class Decoder:
         chosen = chosen + last.mlp(last.post_attention_layernorm(chosen))
         out: torch.Tensor = text.norm(chosen)
         return out
+
+    def _automaton(self, grammar: Grammar) -> Automaton:
+        if grammar not in self._automata:
+            size = self._model.lm_head.weight.shape[0]
+            known = min(size, len(self._tokenizer))
+            texts = self._tokenizer.batch_decode(
+                [[token] for token in range(known)], skip_special_tokens=True
+            )
+            vocabulary = [*texts, *[""] * (size - known)]
+            self._automata[grammar] = Automaton(grammar, vocabulary, self._ends)
+        return self._automata[grammar]
 
     def _symbol_logp(self, logits: torch.Tensor) -> torch.Tensor:
         whole = logits.logsumexp(-1, keepdim=True)

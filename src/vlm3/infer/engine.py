@@ -4,13 +4,15 @@ Everything above this line is protocol and geometry, everything below it is a mo
 neither cameras nor tasks, and whoever asks knows neither tokens nor devices.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
+
+from vlm3.infer.grammar import Grammar
 
 UInt8 = npt.NDArray[np.uint8]
 
@@ -42,6 +44,24 @@ class Scene:
         """Lets go of what the scene holds; a plain scene holds nothing but the pictures."""
 
 
+@dataclass(frozen=True, eq=False)
+class Reply:
+    """An answer and what stood behind it.
+
+    Attributes:
+        text: the answer without special tokens.
+        pieces: text of every token written, the end token as "".
+        symbols: what `logp` speaks of; "" is the end.
+        logp: (len(pieces), len(symbols)) natural log of each symbol's probability at each step,
+            among all tokens the model has; None where it was not recorded.
+    """
+
+    text: str
+    pieces: tuple[str, ...] = ()
+    symbols: tuple[str, ...] = ()
+    logp: npt.NDArray[np.float32] | None = None
+
+
 class Engine(Protocol):
     """Answers questions about pictures, each question on its own."""
 
@@ -66,4 +86,28 @@ class Engine(Protocol):
 
         Returns:
             The answers in the order of the questions, without special tokens.
+        """
+
+
+@runtime_checkable
+class RecordingEngine(Engine, Protocol):
+    """An engine that can also tell what it might have said instead."""
+
+    def reply(
+        self,
+        scene: Scene,
+        questions: Sequence[str],
+        *,
+        max_new_tokens: int,
+        grammar: Grammar | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> list[Reply]:
+        """Answers as `ask` does, with the distribution of every step.
+
+        Args:
+            scene: from this engine's `open`.
+            questions: complete prompts, without chat markup.
+            max_new_tokens: an answer that is not finished by then is cut off there.
+            grammar: a form that answers must have.
+            progress: told, now and then, how many more questions are answered.
         """

@@ -15,8 +15,9 @@ import numpy as np
 import torch
 
 from vlm3.errors import InputError
-from vlm3.infer.decode import Decoder, Reply
-from vlm3.infer.engine import Scene, UInt8
+from vlm3.infer.decode import Decoder
+from vlm3.infer.engine import Reply, Scene, UInt8
+from vlm3.infer.grammar import Grammar
 from vlm3.infer.planner import Ids, common_length, plan_batches
 from vlm3.infer.shared import ATTENTION, Segment
 from vlm3.model import Checkpoint
@@ -100,6 +101,7 @@ class LocalEngine:
         questions: Sequence[str],
         *,
         max_new_tokens: int,
+        grammar: Grammar | None = None,
         record: bool = True,
         progress: Callable[[int], None] | None = None,
     ) -> list[Reply]:
@@ -109,6 +111,7 @@ class LocalEngine:
             scene: from `open`.
             questions: complete prompts, without chat markup.
             max_new_tokens: an answer that is not finished by then is cut off there.
+            grammar: a form that answers must have.
             record: keep the distribution of every step.
             progress: told, after every batch, how many more questions are answered.
 
@@ -142,6 +145,7 @@ class LocalEngine:
                 batch,
                 start=prefix.pictures + common + prefix.offset,
                 max_new_tokens=max_new_tokens,
+                grammar=grammar,
                 record=record,
             )
             found.update(zip(batch.rows, replies, strict=True))

@@ -7,9 +7,10 @@ becomes NaN or None beside `parsed = False`, never a number. Knows no model and 
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from functools import partial
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,7 +18,11 @@ from numpy.typing import ArrayLike
 from vlm3.errors import InputError
 from vlm3.geometry.depth import z_from_distance
 from vlm3.geometry.pose import RelativePose
-from vlm3.infer.engine import Engine
+from vlm3.infer.engine import Engine, RecordingEngine, Reply
+from vlm3.infer.forms import answer_form
+from vlm3.infer.grammar import Grammar
+from vlm3.infer.inputs import number_rows, points_in
+from vlm3.infer.readout import read_numbers
 from vlm3.tasks import correspondence, depth, objects, pose
 from vlm3.tasks.base import (
     DepthAnswer,
@@ -26,6 +31,7 @@ from vlm3.tasks.base import (
     ObjectAnswer,
     ParseFailure,
     PoseAnswer,
+    Spread,
     Task,
 )
 from vlm3.tasks.protocol import PROTOCOLS, Protocol, get_protocol, protocol_for_checkpoint
@@ -39,6 +45,11 @@ MAX_TOKENS = 16_384
 # allows 2048). A text that needs more is not an answer of that protocol.
 _MAX_NEW_TOKENS = {"joint": 32, "release-depth": 256, "release-corr": 2048}
 _MAX_NEW_TOKENS_OTHERS = 128
+
+
+Progress = Callable[[int], None]
+Readout = Literal["digits", "mean", "median"]
+"""Which number an answer gives: the one written, or one from the probabilities of its digits."""
 
 
 class TokenBudgetWarning(UserWarning):
@@ -60,22 +71,41 @@ class Predictor:
         protocol: how it is asked.
         multiple_px: picture sides must be multiples of this: patch side times merge.
         max_tokens: most tokens one picture may take; a bigger one is made smaller, with a warning.
+        naive: what `engine="naive"` asks instead, one question a time: the oracle of the first.
 
     Every method raises InputError when the protocol does not have its task, and warns with
-    `TokenBudgetWarning` where a picture had to be made smaller.
+    `TokenBudgetWarning` where a picture had to be made smaller. Where a method takes them:
+    `engine="naive"` asks the slow engine; `readout` chooses between the number written and the
+    mean or median of what might have been written; `grammar=True` lets the model write only
+    answers of the protocol's form, which can all be read; published results are without it. Both
+    need an engine that gives probabilities, as local models do.
     """
 
     engine: Engine
     protocol: Protocol
     multiple_px: int
     max_tokens: int | None = MAX_TOKENS
+    naive: Engine | None = None
 
-    def depth(self, view: View, xy_px: ArrayLike) -> DepthAnswer:
+    def depth(
+        self,
+        view: View,
+        xy_px: ArrayLike,
+        *,
+        engine: Literal["naive"] | None = None,
+        readout: Readout = "digits",
+        grammar: bool = False,
+        progress: Progress | None = None,
+    ) -> DepthAnswer:
         """How far the points at some pixels are from the camera.
 
         Args:
             view: the picture.
             xy_px: (n, 2) or (2,) pixels of it.
+            engine: see the class.
+            readout: see the class.
+            grammar: see the class.
+            progress: told, now and then, how many more questions are answered.
 
         Returns:
             Distances and depths along the axis, (n,), in metres; NaN where unparsed.
@@ -84,18 +114,25 @@ class Predictor:
             InputError: a point that is not two numbers inside the picture.
         """
         self._require("depth", view)
-        xy = _points(view, xy_px)
+        xy = points_in(view, xy_px)
         camera = view.camera
         prompts = [
             depth.ask(self.protocol, point, width_px=camera.width_px, height_px=camera.height_px)
             for point in xy
         ]
-        texts = self._ask([view], prompts)
+        replies = self._reply(
+            [view], prompts, ["depth"] * len(prompts), engine, readout, grammar, progress
+        )
+        texts = [reply.text for reply in replies]
         values = [depth.parse(self.protocol, text) for text in texts]
         parsed = np.array([not isinstance(value, ParseFailure) for value in values], dtype=bool)
         distance_m = np.array(
             [np.nan if isinstance(value, ParseFailure) else value for value in values], dtype=float
         )
+        spread = read_numbers(replies, 1, [partial(_same, value) for value in distance_m[:, None]])
+        if spread is not None:
+            spread = spread.column(0)
+            distance_m = _chosen(distance_m, spread, readout)
         return DepthAnswer(
             xy_px=xy,
             distance_m=distance_m,
@@ -105,15 +142,30 @@ class Predictor:
             prompt=tuple(prompts),
             protocol=self.protocol.name,
             intrinsics=(view.intrinsics,),
+            spread=spread,
         )
 
-    def match(self, view_a: View, view_b: View, xy_px: ArrayLike) -> MatchAnswer:
+    def match(
+        self,
+        view_a: View,
+        view_b: View,
+        xy_px: ArrayLike,
+        *,
+        engine: Literal["naive"] | None = None,
+        readout: Readout = "digits",
+        grammar: bool = False,
+        progress: Progress | None = None,
+    ) -> MatchAnswer:
         """Where points of one picture appear in another.
 
         Args:
             view_a: the picture with the points.
             view_b: the picture to find them in.
             xy_px: (n, 2) or (2,) pixels of `view_a`.
+            engine: see the class.
+            readout: see the class.
+            grammar: see the class.
+            progress: told, now and then, how many more questions are answered.
 
         Returns:
             Pixels of `view_b`, (n, 2); NaN where unparsed.
@@ -122,13 +174,22 @@ class Predictor:
             InputError: a point that is not two numbers inside the first picture.
         """
         self._require("correspondence", view_a, view_b)
-        xy_a = _points(view_a, xy_px)
+        xy_a = points_in(view_a, xy_px)
         a, b = view_a.camera, view_b.camera
         prompts = [
             correspondence.ask(self.protocol, point, width_px=a.width_px, height_px=a.height_px)
             for point in xy_a
         ]
-        texts = self._ask([view_a, view_b], prompts)
+        replies = self._reply(
+            [view_a, view_b],
+            prompts,
+            ["correspondence"] * len(prompts),
+            engine,
+            readout,
+            grammar,
+            progress,
+        )
+        texts = [reply.text for reply in replies]
         xy_b = np.full((len(texts), 2), np.nan)
         for row, text in zip(xy_b, texts, strict=True):
             # The text holds fractions of the picture, so any size reads it: the given one here.
@@ -137,18 +198,45 @@ class Predictor:
             )
             if not isinstance(found, ParseFailure):
                 row[:] = found
+        parsed = np.isfinite(xy_b).all(axis=1)
+        size = np.array([b.width_px, b.height_px]) / self.protocol.norm_size
+        spread = read_numbers(
+            replies,
+            2,
+            [partial(_same, row / size) for row in xy_b],
+            bounds=(0, self.protocol.norm_size),
+        )
+        if spread is not None:
+            spread = spread.scaled(size)
+            xy_b = _chosen(xy_b, spread, readout)
         return MatchAnswer(
             xy_a_px=xy_a,
             xy_px=xy_b,
-            parsed=np.isfinite(xy_b).all(axis=1),
+            parsed=parsed,
             raw_text=tuple(texts),
             prompt=tuple(prompts),
             protocol=self.protocol.name,
             intrinsics=(view_a.intrinsics, view_b.intrinsics),
+            spread=spread,
         )
 
-    def pose(self, view_a: View, view_b: View) -> PoseAnswer:
+    def pose(
+        self,
+        view_a: View,
+        view_b: View,
+        *,
+        engine: Literal["naive"] | None = None,
+        readout: Readout = "digits",
+        grammar: bool = False,
+    ) -> PoseAnswer:
         """How the camera turned and moved from one picture to the other.
+
+        Args:
+            view_a: the picture whose camera is the frame.
+            view_b: the other.
+            engine: see the class.
+            readout: see the class.
+            grammar: see the class.
 
         Returns:
             Rotation, direction and distance of camera b in camera a's frame, each None where
@@ -157,11 +245,24 @@ class Predictor:
         self._require("pose", view_a, view_b)
         asked = pose.components(self.protocol)
         prompt: dict[str, str] = {part: pose.ask(self.protocol, part) for part in asked}
-        texts = self._ask([view_a, view_b], list(prompt.values()))
+        replies = self._reply(
+            [view_a, view_b],
+            list(prompt.values()),
+            [f"pose.{part}" for part in asked],
+            engine,
+            readout,
+            grammar,
+        )
+        texts = [reply.text for reply in replies]
         read: dict[str, float | Floats | ParseFailure] = {
             part: pose.parse(self.protocol, part, text)
             for part, text in zip(asked, texts, strict=True)
         }
+        spread: dict[str, Spread] = {}
+        for part, reply in zip(asked, replies, strict=True):
+            read[part], seen = _pose_spread(read[part], reply, readout)
+            if seen is not None:
+                spread[part] = seen
         ypr_deg, direction = _vector(read["rotation"]), _vector(read["direction"])
         distance = read.get("distance")
         distance_m = distance if isinstance(distance, float) else None
@@ -179,15 +280,24 @@ class Predictor:
             prompt=prompt,
             protocol=self.protocol.name,
             intrinsics=(view_a.intrinsics, view_b.intrinsics),
+            spread=spread,
         )
 
-    def ask(self, view: View, question: str, boxes_xyxy_px: ArrayLike = ()) -> ObjectAnswer:
+    def ask(
+        self,
+        view: View,
+        question: str,
+        boxes_xyxy_px: ArrayLike = (),
+        *,
+        engine: Literal["naive"] | None = None,
+    ) -> ObjectAnswer:
         """A question in words about regions of a picture.
 
         Args:
             view: the picture.
             question: with {0}, {1}, ... where a box is meant, such as "How wide is {0}?".
             boxes_xyxy_px: (n, 4) or (4,) x_min, y_min, x_max, y_max in its pixels.
+            engine: see the class.
 
         Returns:
             The text, and the length, clock hour, yes or no, or region in it if there is one.
@@ -199,10 +309,11 @@ class Predictor:
         self._require("objects", view)
         if not question.strip():
             raise InputError('the question is empty; ask such as "How wide is {0}?"')
-        boxes = _numbers("boxes_xyxy_px", boxes_xyxy_px, 4)
+        boxes = number_rows("boxes_xyxy_px", boxes_xyxy_px, 4)
         size = {"width_px": view.camera.width_px, "height_px": view.camera.height_px}
         prompt = objects.ask(self.protocol, question, boxes, **size)
-        (raw_text,) = self._ask([view], [prompt])
+        (reply,) = self._reply([view], [prompt], [], engine, "digits", False)
+        raw_text = reply.text
         spoken = answer_part(raw_text)
         value = objects.parse(
             prompt,
@@ -239,7 +350,26 @@ class Predictor:
                     f"a view was expected, a {type(view).__name__} came: open it with View.open"
                 )
 
-    def _ask(self, views: Sequence[View], prompts: Sequence[str]) -> list[str]:
+    def _reply(
+        self,
+        views: Sequence[View],
+        prompts: Sequence[str],
+        components: Sequence[str],
+        engine: Literal["naive"] | None,
+        readout: Readout,
+        grammar: bool,
+        progress: Progress | None = None,
+    ) -> list[Reply]:
+        asked = self._engine(engine)
+        probable = isinstance(asked, RecordingEngine)
+        if not probable and (grammar or readout != "digits"):
+            wanted = "grammar=True" if grammar else f"readout={readout!r}"
+            raise InputError(
+                f"{wanted} needs the probabilities of a local model, and the engine {asked.name!r} "
+                "gives texts only; leave it out"
+            )
+        if readout not in ("digits", "mean", "median"):
+            raise InputError(f"readout is {readout!r}; give digits, mean or median")
         if not prompts:
             return []
         images = []
@@ -253,8 +383,77 @@ class Predictor:
                 warnings.warn(f"{name}{plan.note}", TokenBudgetWarning, stacklevel=3)
             images.append(view.resized(plan).image)
         limit = _MAX_NEW_TOKENS.get(self.protocol.name, _MAX_NEW_TOKENS_OTHERS)
-        with self.engine.open(images) as scene:
-            return self.engine.ask(scene, prompts, max_new_tokens=limit)
+        with asked.open(images) as scene:
+            if not isinstance(asked, RecordingEngine):
+                texts = asked.ask(scene, prompts, max_new_tokens=limit)
+                if progress is not None:
+                    progress(len(texts))
+                return [Reply(text) for text in texts]
+            forms: dict[Grammar | None, list[int]] = {}
+            for place, _ in enumerate(prompts):
+                form = answer_form(self.protocol, components[place]) if grammar else None
+                forms.setdefault(form, []).append(place)
+            replies: dict[int, Reply] = {}
+            for form, places in forms.items():
+                said = asked.reply(
+                    scene,
+                    [prompts[place] for place in places],
+                    max_new_tokens=limit,
+                    grammar=form,
+                    progress=progress,
+                )
+                replies.update(zip(places, said, strict=True))
+            return [replies[place] for place in range(len(prompts))]
+
+    def _engine(self, which: Literal["naive"] | None) -> Engine:
+        if which is None:
+            return self.engine
+        if which != "naive" or self.naive is None:
+            raise InputError(
+                f"no engine {which!r} here; a predictor of a local model has engine='naive', "
+                "any other only its own: leave engine out"
+            )
+        return self.naive
+
+
+def _same(expected: Floats, written: Floats) -> bool:
+    return all(abs(a - b) < 1e-6 for a, b in zip(written, expected, strict=True))
+
+
+def _same_direction(expected: Floats, written: Floats) -> bool:
+    return _same(expected * np.linalg.norm(written), written) and bool(written.any())
+
+
+def _chosen(written: Floats, spread: Spread, readout: Readout) -> Floats:
+    """The numbers asked for; where nothing was read stays NaN."""
+    if readout == "digits":
+        return written
+    value = spread.mean if readout == "mean" else spread.p50
+    return np.where(np.isfinite(written) & np.isfinite(value), value, written)
+
+
+def _pose_spread(
+    value: float | Floats | ParseFailure, reply: Reply, readout: Readout
+) -> tuple[float | Floats | ParseFailure, Spread | None]:
+    """One component as asked for, and the spread of its numbers."""
+    if isinstance(value, ParseFailure):
+        return value, None
+    numbers = np.atleast_1d(np.asarray(value, dtype=float))
+    direction = len(numbers) == 3 and abs(float(np.linalg.norm(numbers)) - 1) < 1e-9
+    same = _same_direction if direction else _same
+    bounds = (-1.005, 1.005) if direction else (-360.0, 360.0) if len(numbers) == 3 else (0, np.inf)
+    spread = read_numbers([reply], len(numbers), [partial(same, numbers)], bounds=bounds)
+    if spread is None:
+        return value, None
+    spread = spread.row(0)
+    chosen = _chosen(numbers, spread, readout)
+    if isinstance(value, float):
+        return float(chosen[0]), spread
+    if direction and readout != "digits":
+        length = float(np.linalg.norm(chosen))
+        # Where the parts cancel there is no direction to speak of: what was written stands.
+        chosen = chosen / length if length > 1e-3 else numbers
+    return chosen, spread
 
 
 def load(
@@ -262,6 +461,7 @@ def load(
     *,
     protocol: str | None = None,
     device: str | None = None,
+    engine: Literal["fast", "naive"] = "fast",
 ) -> Predictor:
     """A predictor that runs a checkpoint in this process.
 
@@ -270,9 +470,11 @@ def load(
         protocol: how to ask it, a name from `vlm3.tasks.protocol.PROTOCOLS`. Without one: what the
             checkpoint's `vlm3.json` says, else what its name says, else `paper`, with a warning.
         device: such as "cpu" or "cuda"; the GPU if there is one.
+        engine: "fast" encodes pictures once and asks in batches; "naive" reads them again for every
+            question, gives the same texts, and is there to compare with.
 
     Raises:
-        InputError: an unknown protocol or device.
+        InputError: an unknown protocol, device or engine.
         CheckpointError: the model cannot be found or loaded.
         MissingDependencyError: a CUDA torchvision beside a CPU torch, which breaks every model.
 
@@ -282,19 +484,25 @@ def load(
     # A wrong name should not take the seconds that importing torch takes.
     if protocol is not None:
         get_protocol(protocol)
+    if engine not in ("fast", "naive"):
+        raise InputError(f"no engine {engine!r}: give fast or naive")
     from vlm3.infer.local import NaiveEngine, check_torchvision
-    from vlm3.model import load_checkpoint
 
     check_torchvision()
+    from vlm3.infer.fast import LocalEngine
+    from vlm3.model import load_checkpoint
+
     checkpoint = load_checkpoint(os.fspath(model), device=device)
     settings = checkpoint.settings
+    naive = NaiveEngine(checkpoint)
     return Predictor(
-        engine=NaiveEngine(checkpoint),
+        engine=naive if engine == "naive" else LocalEngine(checkpoint),
         protocol=resolve_protocol(
             protocol, name=checkpoint.name, trained=settings.protocol, f_px=settings.f_px
         ),
         multiple_px=checkpoint.token_px,
         max_tokens=settings.max_tokens or MAX_TOKENS,
+        naive=naive,
     )
 
 
@@ -331,43 +539,6 @@ def resolve_protocol(
         )
         named = get_protocol("paper")
     return named if f_px is None else named.with_focal(f_px)
-
-
-def _points(view: View, xy_px: ArrayLike) -> Floats:
-    """(n, 2) finite pixels inside the view."""
-    points = _numbers("xy_px", xy_px, 2)
-    camera = view.camera
-    outside = points[~camera.contains(points)]
-    if len(outside):
-        x, y = outside[0]
-        raise InputError(
-            f"the point ({x:g}, {y:g}) lies outside the picture of "
-            f"{camera.width_px}x{camera.height_px} px; x runs from 0 to {camera.width_px}, "
-            f"y from 0 to {camera.height_px}, from the top left corner"
-        )
-    return points
-
-
-def _numbers(name: str, values: ArrayLike, columns: int) -> Floats:
-    """(n, columns) finite numbers from that, from one row, or from nothing."""
-    try:
-        rows = np.array(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        _refuse(name, f"{values!r}", columns)
-    if rows.size == 0:
-        return np.empty((0, columns))
-    if rows.ndim == 1:
-        rows = rows[None]
-    if rows.ndim != 2 or rows.shape[1] != columns:
-        _refuse(name, f"an array of shape {rows.shape}", columns)
-    if not np.isfinite(rows).all():
-        _refuse(name, "numbers that are not finite", columns)
-    return rows
-
-
-def _refuse(name: str, came: str, columns: int) -> NoReturn:
-    meaning = {2: "x, y", 4: "x1, y1, x2, y2"}[columns]
-    raise InputError(f"{name} is {came}; give finite numbers of shape (n, {columns}): {meaning}")
 
 
 def _vector(value: float | Floats | ParseFailure) -> Floats | None:

@@ -5,11 +5,11 @@ Knows no model and no picture.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Task = Literal["depth", "objects", "correspondence", "pose"]
 Floats = NDArray[np.float64]
@@ -39,6 +39,44 @@ class QA:
     task: Task
     question: str
     answer: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Spread:
+    """How sure a model was of the numbers it wrote, from the probabilities of their digits.
+
+    All of one shape, in the unit of the number; NaN where none was read.
+
+    Attributes:
+        mean: the expected value.
+        p10: a tenth of the probability lies below it.
+        p50: the median.
+        p90: a tenth lies above.
+        covered: probability of everything in the answer's form, which the others are about.
+        off_grammar: probability of anything else.
+    """
+
+    mean: Floats
+    p10: Floats
+    p50: Floats
+    p90: Floats
+    covered: Floats
+    off_grammar: Floats
+
+    def scaled(self, factor: ArrayLike) -> "Spread":
+        """The same in another unit."""
+        by = np.asarray(factor, dtype=np.float64)
+        return replace(
+            self, mean=self.mean * by, p10=self.p10 * by, p50=self.p50 * by, p90=self.p90 * by
+        )
+
+    def column(self, index: int) -> "Spread":
+        """One of the numbers of every answer."""
+        return Spread(**{f.name: getattr(self, f.name)[..., index] for f in fields(self)})
+
+    def row(self, index: int) -> "Spread":
+        """The numbers of one answer."""
+        return Spread(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -75,6 +113,7 @@ class DepthAnswer(_Answer):
         parsed: (n,) whether a distance was read.
         raw_text: what the model wrote, one a pixel.
         prompt: what it was asked, one a pixel.
+        spread: of the distances, (n,) metres; None from an engine that gives no probabilities.
     """
 
     xy_px: Floats
@@ -83,6 +122,7 @@ class DepthAnswer(_Answer):
     parsed: Bools
     raw_text: tuple[str, ...]
     prompt: tuple[str, ...]
+    spread: Spread | None = None
 
     def _task(self) -> Task:
         return "depth"
@@ -98,6 +138,7 @@ class MatchAnswer(_Answer):
         parsed: (n,) whether a match was read.
         raw_text: what the model wrote, one a pixel.
         prompt: what it was asked, one a pixel.
+        spread: of the matches, (n, 2) pixels of view b, y given x; None without probabilities.
     """
 
     xy_a_px: Floats
@@ -105,6 +146,7 @@ class MatchAnswer(_Answer):
     parsed: Bools
     raw_text: tuple[str, ...]
     prompt: tuple[str, ...]
+    spread: Spread | None = None
 
     def _task(self) -> Task:
         return "correspondence"
@@ -122,6 +164,7 @@ class PoseAnswer(_Answer):
         parsed: component -> whether it was read.
         raw_text: component -> what the model wrote.
         prompt: component -> what it was asked.
+        spread: component -> of its numbers, in its unit; empty without probabilities.
     """
 
     yaw_pitch_roll_deg: Floats | None
@@ -131,6 +174,7 @@ class PoseAnswer(_Answer):
     parsed: dict[str, bool]
     raw_text: dict[str, str]
     prompt: dict[str, str]
+    spread: dict[str, Spread] = field(default_factory=dict)
 
     def _task(self) -> Task:
         return "pose"
@@ -170,7 +214,9 @@ Answer = DepthAnswer | MatchAnswer | PoseAnswer | ObjectAnswer
 
 
 def _plain(value: Any) -> Any:
-    """Arrays, tuples and mappings as JSON has them; NaN as None."""
+    """Arrays, tuples, mappings and spreads as JSON has them; NaN as None."""
+    if isinstance(value, Spread):
+        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, np.ndarray | np.generic):
         return _plain(value.tolist())
     if isinstance(value, list | tuple):
