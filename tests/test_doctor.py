@@ -116,3 +116,23 @@ def test_extras_named_are_those_of_the_package() -> None:
     names = set(importlib.metadata.metadata("vlm3").get_all("Provides-Extra") or [])
     assert set(doctor._EXTRAS) <= names
     assert names - set(doctor._EXTRAS) <= {"all", "test", "app"}
+
+
+def test_the_fast_engine_is_compared_with_the_naive_one(
+    run: Callable[..., Result], tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found() -> dict[str, str]:
+        lines = run("--json", "--self-check", str(tiny_folder)).stdout.splitlines()
+        return json.loads(lines[-1])
+
+    right = found()
+    assert right["status"] == "ok"
+    assert right["subject"] == f"self-check {tiny_folder}"
+    from vlm3.infer.local import NaiveEngine
+
+    monkeypatch.setattr(
+        NaiveEngine, "ask", lambda self, scene, questions, **_: ["?"] * len(questions)
+    )
+    wrong = found()
+    assert wrong["status"] == "broken"
+    assert wrong["found"].startswith("0 of ")

@@ -29,6 +29,9 @@ _EXTRAS = {
     "vllm": "serving with vLLM on a GPU",
 }
 _LONGEST_REASON = 160
+# Points a self-check asks about, and the share of its answers that must be equal.
+_CHECKED = 8
+_AGREE = 0.75
 
 
 @dataclass(frozen=True)
@@ -52,8 +55,12 @@ class Finding:
         return asdict(self)
 
 
-def examine() -> Iterator[Finding]:
-    """Looks at everything, quick checks first, and yields each finding as it is made."""
+def examine(self_check: str | None = None) -> Iterator[Finding]:
+    """Looks at everything, quick checks first, and yields each finding as it is made.
+
+    Args:
+        self_check: a model whose fast engine is compared with the naive one, on this machine.
+    """
     yield _python()
     yield from _guarded("torch", _torch, "pip install --force-reinstall torch")
     for package in ("transformers", "numpy", "pillow", "safetensors"):
@@ -65,6 +72,12 @@ def examine() -> Iterator[Finding]:
         _nano,
         "mend what is broken above; if nothing is, pip install --force-reinstall vlm3",
     )
+    if self_check is not None:
+        yield from _guarded(
+            f"self-check {self_check}",
+            lambda: _self_check(self_check),
+            "check the model's name; if the engines disagree, ask with engine='naive' and tell us",
+        )
 
 
 def _guarded(subject: str, check: Callable[[], Finding], cure: str) -> Iterator[Finding]:
@@ -158,6 +171,49 @@ def _nano() -> Finding:
         "model nano",
         "ok",
         f"loads and answers in {seconds:.1f} s, protocol {answer.protocol}",
+    )
+
+
+def _self_check(model: str) -> Finding:
+    """The same questions about pictures of noise, to both engines."""
+    import numpy as np
+
+    predictor = vlm3.load(model)
+    rng = np.random.default_rng(0)
+    views = [
+        vlm3.View.open(rng.integers(0, 256, (120, 160, 3), dtype=np.uint8), fov_deg=60)
+        for _ in range(2)
+    ]
+    points = rng.uniform(0, 120, (_CHECKED, 2))
+    texts: dict[str | None, list[str]] = {None: [], "naive": []}
+    seconds: dict[str | None, float] = {}
+    tasks = predictor.protocol.tasks
+    engines: tuple[Literal["naive"] | None, ...] = (None, "naive")
+    for engine in engines:
+        began = time.perf_counter()
+        if "depth" in tasks:
+            texts[engine] += predictor.depth(views[0], points, engine=engine).raw_text
+        if "correspondence" in tasks:
+            texts[engine] += predictor.match(views[0], views[1], points, engine=engine).raw_text
+        if "pose" in tasks:
+            texts[engine] += predictor.pose(views[0], views[1], engine=engine).raw_text.values()
+        if "objects" in tasks:
+            box = (40, 40, 90, 90)
+            texts[engine].append(
+                predictor.ask(views[0], "How wide is {0}?", box, engine=engine).raw_text
+            )
+        seconds[engine] = time.perf_counter() - began
+    count = len(texts[None])
+    equal = sum(a == b for a, b in zip(texts[None], texts["naive"], strict=True))
+    found = (
+        f"{equal} of {count} answers equal the naive engine's, {seconds[None]:.1f} s against "
+        f"{seconds['naive']:.1f} s"
+    )
+    # Half precision rounds where two tokens are almost alike; a wrong position changes nearly all.
+    if equal >= _AGREE * count:
+        return Finding(f"self-check {model}", "ok", found)
+    return Finding(
+        f"self-check {model}", "broken", found, "ask with engine='naive', and tell us your versions"
     )
 
 
