@@ -37,6 +37,8 @@ class ObjectValue:
 
 
 _Kind = Literal["length", "agreement", "clock", "choice"]
+# Models taught the depth question's form put the answers to these into it too.
+_TAGGED = re.compile(r"<answer>(.*?)(?:</answer>|\Z)", re.IGNORECASE)
 
 
 def parse(
@@ -54,6 +56,9 @@ def parse(
     part = answer_part(text)
     if isinstance(part, ParseFailure):
         return part
+    tagged = _TAGGED.search(part)
+    if tagged:
+        part = tagged[1]
     asked_text, asked_mentions = _regions(question)
     boxes: list[_Box]
     if boxes_norm is None:
