@@ -248,9 +248,14 @@ def demo(output: str, as_json: bool, **settings: Any) -> None:
 
 
 @main.command()
+@click.option(
+    "--self-check",
+    metavar="MODEL",
+    help="Also ask this model by the fast and by the naive engine, and compare.",
+)
 @_as_json
 @click.pass_context
-def doctor(context: click.Context, as_json: bool) -> None:
+def doctor(context: click.Context, self_check: str | None, as_json: bool) -> None:
     """Check what is installed and what works.
 
     Says what to do about the rest. Exit code 1 if something that vlm3 needs does not work.
@@ -258,7 +263,7 @@ def doctor(context: click.Context, as_json: bool) -> None:
     from vlm3.doctor import examine
 
     findings = []
-    for finding in examine():
+    for finding in examine(self_check):
         findings.append(finding)
         if as_json:
             click.echo(json.dumps(finding.to_json()))
