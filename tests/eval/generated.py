@@ -102,14 +102,14 @@ def _predicate(category: str, rng: random.Random) -> Sample:
                 f"{'That is True.' if says else 'That is False.'}",
                 f"{'YES' if says else 'NO'}",
                 f"<think> Compare both. </think> <answer> {'Yes' if says else 'No'} </answer>",
-                f"{'True' if says else 'In fact'}, {R0} is {'' if says else 'not '}{relation} {R1}.",
+                f"{'True' if says else 'False'}, {R0} is {relation if says else other} {R1}.",
             )
         answer = rng.choice(forms)
     return Sample(category, manner, question, ObjectValue(yes=yes), answer, right)
 
 
 def _choice(category: str, rng: random.Random) -> Sample:
-    word, opposite = rng.sample(_SUPERLATIVE[category], 2)
+    word = rng.choice(_SUPERLATIVE[category])
     region = rng.randrange(2)
     question = f"Which is {word}, {R0} or {R1}?"
     manner = rng.choice(("right", "wrong", "other wording", "hedge", "refusal"))
@@ -180,7 +180,9 @@ def _length(category: str, rng: random.Random) -> Sample:
         if category in ("width", "height"):
             what = "wide" if category == "width" else "tall"
             answer = f"{R0} is {number} {unit} {what}."
-    return Sample(category, manner, _QUANTITY[category], ObjectValue(value_m=truth_m), answer, right)
+    return Sample(
+        category, manner, _QUANTITY[category], ObjectValue(value_m=truth_m), answer, right
+    )
 
 
 def _clock(rng: random.Random) -> Sample:

@@ -4,8 +4,8 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from generated import CATEGORIES, samples
 
-from tests.eval.generated import CATEGORIES, samples
 from vlm3.eval.judge import QUALITATIVE, QUANTITATIVE, judge, judge_one
 from vlm3.tasks.base import ParseFailure
 from vlm3.tasks.objects import ObjectValue, parse
@@ -39,11 +39,23 @@ def test_agreement_holds_for_other_draws(seed: int) -> None:
 
 def test_marks_by_hand() -> None:
     said = np.array(
-        [[1.0, NAN, NAN, NAN], [NAN] * 4, [NAN, 12, NAN, NAN], [NAN, NAN, 1, NAN], [NAN, NAN, NAN, 0]]
+        [
+            [1.0, NAN, NAN, NAN],
+            [NAN] * 4,
+            [NAN, 12, NAN, NAN],
+            [NAN, NAN, 1, NAN],
+            [NAN, NAN, NAN, 0],
+        ]
     )
     truth = np.array(
-        [[1.3, NAN, NAN, NAN], [2.0, NAN, NAN, NAN], [NAN, 2, NAN, NAN], [NAN, NAN, 1, NAN], [NAN, NAN, NAN, 1]]
-    )  # fmt: skip
+        [
+            [1.3, NAN, NAN, NAN],
+            [2.0, NAN, NAN, NAN],
+            [NAN, 2, NAN, NAN],
+            [NAN, NAN, 1, NAN],
+            [NAN, NAN, NAN, 1],
+        ]
+    )
     marks = judge(said, truth)
     assert marks.right.tolist() == [1, 0, 0, 1, 0]
     assert marks.relative_error[:2] == pytest.approx([0.3 / 1.3, 1])

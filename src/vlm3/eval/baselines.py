@@ -44,10 +44,9 @@ def _depth(rows: Rows) -> list[Floor]:
     mine = np.column_stack(
         [np.full(len(rows), best_constant_m(distances)), np.full(len(rows), constant)]
     )
-    _, picture = np.unique(np.array(rows.clusters), return_inverse=True)
     medians = np.empty_like(rows.truth)
-    order = np.argsort(picture, kind="stable")
-    for part in np.split(order, np.flatnonzero(np.diff(picture[order])) + 1):
+    order = np.argsort(rows.clusters, kind="stable")
+    for part in np.split(order, np.flatnonzero(np.diff(rows.clusters[order])) + 1):
         medians[part] = np.median(rows.truth[part], axis=0)
     return [
         Floor(f"constant, the best: {constant:.2f} m", replace(rows, predicted=mine)),

@@ -28,7 +28,7 @@ class Measure:
         values: (n,) what each sample adds; failures as the metric counts them.
         parsed: (n,) whether the sample's answer was read.
         rows: (n,) which rows of the run these are.
-        clusters: (n,) the picture or pair of each.
+        clusters: (n,) number of the picture or pair of each.
         unit: of the mean; "percent" is shown as 100 times it.
         better: which direction is better.
         groups: (n,) for a macro mean; None for a plain one.
@@ -41,7 +41,7 @@ class Measure:
     values: Floats
     parsed: NDArray[np.bool_]
     rows: NDArray[np.intp]
-    clusters: tuple[str, ...]
+    clusters: NDArray[np.intp]
     unit: Unit
     better: Literal["higher", "lower"]
     groups: tuple[str, ...] | None = None
@@ -176,7 +176,7 @@ class _Maker:
             values=values[index],
             parsed=self.parsed[index],
             rows=index,
-            clusters=_pick(self.rows.clusters, index),
+            clusters=self.rows.clusters[index],
             unit=unit,
             better=better,
             groups=_pick(self.rows.groups, index) if macro else None,

@@ -47,7 +47,7 @@ class Rows:
     Attributes:
         task: which.
         ids: (n,) query ids.
-        clusters: (n,) picture or pair of each.
+        clusters: (n,) number of the picture or pair of each.
         groups: (n,) category of each; empty strings but for objects.
         predicted: (n, k), NaN where nothing was read. depth: distance, and the value to hold
             against the published label; correspondence: x, y; pose: rotation by rows, direction,
@@ -60,7 +60,7 @@ class Rows:
 
     task: Task
     ids: tuple[str, ...]
-    clusters: tuple[str, ...]
+    clusters: NDArray[np.intp]
     groups: tuple[str, ...]
     predicted: NDArray[np.float64]
     truth: NDArray[np.float64]
@@ -182,10 +182,11 @@ class _Packer:
     task: Task
     protocol: Protocol | None
     ids: list[str] = field(default_factory=list)
-    clusters: list[str] = field(default_factory=list)
+    clusters: "array[int]" = field(default_factory=lambda: array("q"))
     groups: list[str] = field(default_factory=list)
     numbers: "array[float]" = field(default_factory=lambda: array("d"))
-    names: dict[str, str] = field(default_factory=dict)
+    pictures: dict[str, int] = field(default_factory=dict)
+    kinds: dict[str, str] = field(default_factory=dict)
 
     def add(self, record: Json) -> None:
         ask = record["ask"]
@@ -199,10 +200,10 @@ class _Packer:
             if self.task != "objects" or len(known) != 1:
                 raise ValueError("the truth is not complete")
         self.ids.append(str(record["id"]))
-        # One object for each name: a million answers are about some thousand pictures.
-        cluster, group = str(record["cluster"]), str(ask.get("category", ""))
-        self.clusters.append(self.names.setdefault(cluster, cluster))
-        self.groups.append(self.names.setdefault(group, group))
+        self.clusters.append(self.pictures.setdefault(str(record["cluster"]), len(self.pictures)))
+        # One string for each kind, not one for each answer.
+        group = str(ask.get("category", ""))
+        self.groups.append(self.kinds.setdefault(group, group))
         self.numbers.extend(row)
 
     def rows(self) -> Rows:
@@ -211,7 +212,7 @@ class _Packer:
         return Rows(
             self.task,
             tuple(self.ids),
-            tuple(self.clusters),
+            np.frombuffer(self.clusters, dtype=np.int64).astype(np.intp),
             tuple(self.groups),
             predicted=table[:, :k],
             truth=table[:, k : 2 * k],

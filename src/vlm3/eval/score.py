@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -197,7 +197,8 @@ def _common(a: Rows, b: Rows) -> tuple[Rows, Rows]:
     place = {name: i for i, name in enumerate(b.ids)}
     shared = [(i, place[name]) for i, name in enumerate(a.ids) if name in place]
     left = _take(a, [i for i, _ in shared])
-    right = _take(b, [j for _, j in shared])
+    # The same query is about the same picture, whatever number each run gave it.
+    right = replace(_take(b, [j for _, j in shared]), clusters=left.clusters)
     if not np.allclose(left.truth, right.truth, rtol=1e-6, atol=1e-6, equal_nan=True):
         raise InputError("the runs disagree about the truth: they are not of the same data")
     return left, right
@@ -207,7 +208,7 @@ def _take(rows: Rows, index: list[int]) -> Rows:
     return Rows(
         rows.task,
         ids=tuple(rows.ids[i] for i in index),
-        clusters=tuple(rows.clusters[i] for i in index),
+        clusters=rows.clusters[index],
         groups=tuple(rows.groups[i] for i in index),
         predicted=rows.predicted[index],
         truth=rows.truth[index],
