@@ -4,6 +4,9 @@ import io
 import os
 import pickle
 import tarfile
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +16,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vlm3.data.questions import Asker
-from vlm3.data.record import ObjectQuestion, Record, pair_row
+from vlm3.data.record import Intrinsics, ObjectQuestion, Record, pair_row
 from vlm3.data.shards import Shards, ShardWarning, build_index, write_pairs, write_shards
 from vlm3.data.source import ShardSource
+from vlm3.data.store import Store
 from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import RelativePose
@@ -159,10 +163,126 @@ def test_wrong_records_are_refused() -> None:
     good = record(0).to_json().decode()
     for old, new, why in (
         ('"schema": 1', '"schema": 9', "schema"),
-        ('"width_px": 96', '"width_px": 20', "outside"),
-        ('"value_m": 1.25', '"value_m": null', "no answer"),
-        ('"metric": true, ', '"metric": true ', "cannot be read"),
+        ('"width_px": 96', '"width_px": 20', r"points\.xy_px\[\d+\] is .*, outside the 20x64"),
+        ('"width_px": 96, ', "", "camera .*width_px"),
+        ('"camera": {', '"camera": 3, "c": {', "camera is int"),
+        ('"distance_m": [', '"distance_m": [-1, ', r"points\.distance_m has 13 values for 12"),
+        ('"distance_m": [', '"distance_m": ["far", ', r"points\.distance_m is not a list"),
+        ('"value_m": 1.25', '"value_m": null', r"questions\[0\] has no answer"),
+        ('"value_m": 1.25', '"value_m": "1.25"', r"questions\[0\]\.value_m is '1.25'"),
+        ('"clock_hour": null', '"clock_hour": 13', r"questions\[0\]\.clock_hour is 13"),
+        ('"region": null', '"region": 1', r"questions\[0\]\.region is 1 of 1"),
+        ("wide is {0}", "wide is {1}", r"questions\[0\]\.question names box \{1\} of 1"),
+        ("30.0, 40.0]", "30.0]", r"questions\[0\]\.boxes_xyxy_px\[0\]"),
+        ('"intrinsics": "given"', '"intrinsics": "guess"', "intrinsics is 'guess'"),
+        ('"metric": true, ', '"metric": 1, ', "metric is 1"),
+        ('"source": ""', '"source": null', "source is None"),
+        ('"metric": true, ', '"metric": true ', "not JSON"),
     ):
         assert old in good
         with pytest.raises(InputError, match=why):
             Record.from_json(good.replace(old, new))
+
+
+@given(
+    seed=st.integers(0, 10_000),
+    metric=st.booleans(),
+    source=st.text(max_size=8),
+    split=st.sampled_from(["train", "heldout"]),
+    intrinsics=st.sampled_from(["given", "exif", "fov", "assumed"]),
+)
+def test_a_record_comes_back_as_it_was(
+    seed: int, metric: bool, source: str, split: str, intrinsics: Intrinsics
+) -> None:
+    made = replace(record(seed), metric=metric, source=source, split=split, intrinsics=intrinsics)
+    again = Record.from_json(made.to_json())
+    assert again.to_json() == made.to_json()
+    assert again.camera == made.camera and again.questions == made.questions
+    assert np.array_equal(again.xy_px, made.xy_px)
+    assert (again.source, again.split, again.intrinsics) == (source, split, intrinsics)
+
+
+def test_what_could_not_be_read_is_not_written() -> None:
+    fisheye = replace(CAMERA, model="fisheye", distortion=(0.1, 0.0, 0.0, 0.0))
+    with pytest.raises(InputError, match=r"camera\.model is fisheye"):
+        replace(record(0), camera=fisheye).to_json()
+
+
+def test_a_tar_cut_anywhere_is_named(tmp_path: Path) -> None:
+    write(tmp_path, 4)
+    tar = tmp_path / "00000.tar"
+    whole = tar.read_bytes()
+    with tarfile.open(tar) as opened:
+        last = opened.getmembers()[-1]
+    end = last.offset_data + (last.size + 511) // 512 * 512
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert build_index(tmp_path) == 4
+    before = 4
+    for length in range(end + 512, 3 * 512, -512):
+        tar.write_bytes(whole[:length])
+        try:
+            with pytest.warns(ShardWarning, match=r"00000\.tar is damaged"):
+                kept = build_index(tmp_path)
+        except InputError:
+            kept = 0
+        assert kept <= before
+        before = kept
+
+
+def test_a_run_that_is_cut_leaves_only_whole_tars(tmp_path: Path) -> None:
+    def samples() -> Iterator[tuple[str, bytes, bytes]]:
+        for k in range(6):
+            yield f"s{k}", jpeg(k), record(k).to_json()
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_shards(tmp_path, samples(), per_shard=4)
+    assert [path.name for path in tmp_path.iterdir()] == ["00000.tar"]
+    assert len(Shards(tmp_path)) == 4
+    with pytest.raises(InputError, match="holds shards already"):
+        write_shards(tmp_path, [])
+    with pytest.raises(InputError, match="came twice"):
+        write_shards(tmp_path / "twice", [("a", jpeg(0), b"{}")] * 2)
+
+
+def test_pairs_that_point_nowhere_are_named(tmp_path: Path) -> None:
+    write(tmp_path)
+    at = np.array([[10.0, 20.0]])
+    inside = pair_row(2, 3, np.eye(4), at, at, covisibility=1)
+    write_pairs(
+        tmp_path,
+        [
+            pair_row(2, 10, np.eye(4), at, at, covisibility=1),
+            pair_row(2, 3, np.eye(4), at, at + 90, covisibility=1),
+            pair_row(2, 3, 2 * np.eye(4), at, at, covisibility=1),
+            inside,
+        ],
+    )
+    shards = Shards(tmp_path)
+    for place, why in enumerate(
+        [r"pairs\.npy row 0 names pictures 2 and 10 of 10", r"xy2_px\[0\]", "cam1_from_cam2"]
+    ):
+        with pytest.raises(InputError, match=why):
+            shards.pair(place)
+    assert shards.pair(3)[2].second.camera == CAMERA
+
+
+def test_thousands_of_tars_need_few_open_files(tmp_path: Path) -> None:
+    for k in range(400):
+        (tmp_path / f"{k}.tar").write_bytes(b"%05d" % k)
+    store = Store(tmp_path)
+    assert all(store.range(f"{k % 400}.tar", 0, 5) == b"%05d" % (k % 400) for k in range(900))
+    assert len(list(Path("/proc/self/fd").iterdir())) < 350
+
+
+def test_a_remote_index_that_changed_is_fetched_again(tmp_path: Path) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    memory = fsspec.filesystem("memory")
+    kept = []
+    for value in (b"old", b"new"):
+        memory.pipe("/vlm3-again/index.npy", value)
+        kept.append(Store("memory://vlm3-again").local("index.npy"))
+        assert kept[-1].read_bytes() == value
+    for path in kept:
+        path.unlink()

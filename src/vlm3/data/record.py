@@ -2,22 +2,24 @@
 
 A sample of a shard is KEY.jpg (or .png) and KEY.json:
 
-    {"schema": 1, "metric": true,
+    {"schema": 1, "metric": true, "source": "hm3d", "split": "train", "intrinsics": "given",
      "camera": {"fx_px": 615.0, "fy_px": 615.0, "cx_px": 320.0, "cy_px": 240.0,
                 "width_px": 640, "height_px": 480},
      "points": {"xy_px": [[12.5, 80.5]], "distance_m": [2.75]},
      "questions": [{"question": "How wide is {0}?", "boxes_xyxy_px": [[1, 2, 30, 40]],
                     "value_m": 1.2, "answer": "{0} is 1.2 meters wide."}]}
 
-`points` and `questions` may be missing. Other keys are kept by whoever wrote them and not read
+All but `schema` and `camera` may be missing. Other keys are kept by whoever wrote them and not read
 here. A pair is a row of `pairs.npy` with the places of its two pictures in the same folder.
 Pictures are undistorted, pixels continuous from the top left corner, distances straight ones.
 """
 
 import json
+import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +28,7 @@ from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
 
 SCHEMA = 1
+Intrinsics = Literal["given", "exif", "fov", "assumed"]
 Floats = NDArray[np.float64]
 
 _MATCHES = 32
@@ -66,6 +69,31 @@ class ObjectQuestion:
     yes: bool | None = None
     region: int | None = None
 
+    def validate(self, name: str) -> None:
+        """Checks the question; messages call it `name`.
+
+        Raises:
+            InputError: a box without area, a {k} without a box, an answer that cannot be or none.
+        """
+        for k, box in enumerate(self.boxes_xyxy_px):
+            if len(box) != 4 or not (box[0] < box[2] and box[1] < box[3]):
+                raise InputError(f"{name}.boxes_xyxy_px[{k}] is not x1, y1, x2, y2 with an area")
+        texts = (("question", self.question), ("answer", self.answer or ""))
+        for part, text in texts:
+            named = [int(k) for k in re.findall(r"\{(\d+)\}", text)]
+            if named and max(named) >= len(self.boxes_xyxy_px):
+                raise InputError(
+                    f"{name}.{part} names box {{{max(named)}}} of {len(self.boxes_xyxy_px)}"
+                )
+        if (self.answer, self.value_m, self.clock_hour, self.yes, self.region) == (None,) * 5:
+            raise InputError(f"{name} has no answer")
+        if self.value_m is not None and not (math.isfinite(self.value_m) and self.value_m >= 0):
+            raise InputError(f"{name}.value_m is {self.value_m}; give metres, 0 or more")
+        if self.clock_hour is not None and self.clock_hour not in range(1, 13):
+            raise InputError(f"{name}.clock_hour is {self.clock_hour}; give 1 to 12")
+        if self.region is not None and self.region not in range(len(self.boxes_xyxy_px)):
+            raise InputError(f"{name}.region is {self.region} of {len(self.boxes_xyxy_px)} boxes")
+
 
 @dataclass(frozen=True, eq=False)
 class Record:
@@ -77,6 +105,9 @@ class Record:
         distance_m: (n,) straight distances there.
         questions: about objects.
         metric: whether lengths are true metres.
+        source: the data set it was taken from.
+        split: of that set.
+        intrinsics: where the camera's focal length came from, as in `View`.
     """
 
     camera: Camera
@@ -84,6 +115,9 @@ class Record:
     distance_m: Floats
     questions: tuple[ObjectQuestion, ...] = ()
     metric: bool = True
+    source: str = ""
+    split: str = "train"
+    intrinsics: Intrinsics = "given"
 
     @classmethod
     def from_json(cls, data: bytes | str) -> "Record":
@@ -94,38 +128,44 @@ class Record:
         """
         try:
             fields = json.loads(data)
-            record = cls._from_fields(fields)
-        except InputError:
-            raise
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InputError(f"a record cannot be read ({type(error).__name__}: {error})") from None
+        except ValueError as error:
+            raise InputError(f"a record is not JSON ({error})") from None
+        if not isinstance(fields, dict) or fields.get("schema") != SCHEMA:
+            found = fields.get("schema") if isinstance(fields, dict) else type(fields).__name__
+            raise InputError(
+                f"schema is {found!r}; this version reads {SCHEMA}: write the shards again"
+            )
+        points = _object(fields.get("points", {"xy_px": [], "distance_m": []}), "points")
+        record = cls(
+            camera=_camera(fields.get("camera")),
+            xy_px=_array(points, "points.xy_px", 2),
+            distance_m=_array(points, "points.distance_m", 1),
+            questions=tuple(
+                _question(q, f"questions[{k}]")
+                for k, q in enumerate(_list(fields.get("questions", []), "questions"))
+            ),
+            metric=fields.get("metric", True),
+            source=fields.get("source", ""),
+            split=fields.get("split", "train"),
+            intrinsics=fields.get("intrinsics", "given"),
+        )
         record.validate()
         return record
 
-    @classmethod
-    def _from_fields(cls, fields: Mapping[str, Any]) -> "Record":
-        if fields.get("schema") != SCHEMA:
-            raise InputError(
-                f"a record of schema {fields.get('schema')!r}; this version reads {SCHEMA}: "
-                "write the shards again"
-            )
-        camera = dict(fields["camera"])
-        camera["distortion"] = tuple(camera.get("distortion", ()))
-        points = fields.get("points", {"xy_px": [], "distance_m": []})
-        return cls(
-            camera=Camera(**camera),
-            xy_px=np.asarray(points["xy_px"], np.float64).reshape(-1, 2),
-            distance_m=np.asarray(points["distance_m"], np.float64).reshape(-1),
-            questions=tuple(_question(q) for q in fields.get("questions", ())),
-            metric=bool(fields.get("metric", True)),
-        )
-
     def to_json(self) -> bytes:
-        """KEY.json of this record."""
+        """KEY.json of this record.
+
+        Raises:
+            InputError: as `validate`.
+        """
+        self.validate()
         camera = {k: v for k, v in asdict(self.camera).items() if k not in ("distortion", "model")}
         fields = {
             "schema": SCHEMA,
             "metric": self.metric,
+            "source": self.source,
+            "split": self.split,
+            "intrinsics": self.intrinsics,
             "camera": camera,
             "points": {"xy_px": self.xy_px.tolist(), "distance_m": self.distance_m.tolist()},
             "questions": [asdict(q) for q in self.questions],
@@ -133,30 +173,36 @@ class Record:
         return json.dumps(fields, allow_nan=False).encode()
 
     def validate(self) -> None:
-        """Checks what no type can.
+        """Checks what no type can, and names the field that is wrong.
 
         Raises:
             InputError: a distorted camera, a label outside the picture or without a number.
         """
         camera = self.camera
         if camera.model != "pinhole":
-            raise InputError(f"a record's camera is {camera.model}; undistort the picture first")
+            raise InputError(f"camera.model is {camera.model}; undistort the picture first")
+        if not isinstance(self.metric, bool):
+            raise InputError(f"metric is {self.metric!r}; give true or false")
+        for name, text in (("source", self.source), ("split", self.split)):
+            if not isinstance(text, str):
+                raise InputError(f"{name} is {text!r}; give a text")
+        if self.intrinsics not in get_args(Intrinsics):
+            allowed = ", ".join(get_args(Intrinsics))
+            raise InputError(f"intrinsics is {self.intrinsics!r}; give one of {allowed}")
         if len(self.xy_px) != len(self.distance_m):
-            raise InputError(f"{len(self.xy_px)} points have {len(self.distance_m)} distances")
-        inside = (self.xy_px >= 0) & (self.xy_px <= (camera.width_px, camera.height_px))
-        if not inside.all():
-            wrong = self.xy_px[~inside.all(-1)][0]
             raise InputError(
-                f"the point ({wrong[0]:g}, {wrong[1]:g}) lies outside the "
-                f"{camera.width_px}x{camera.height_px} picture"
+                f"points.distance_m has {len(self.distance_m)} values for "
+                f"{len(self.xy_px)} points.xy_px"
             )
-        if not (np.isfinite(self.distance_m).all() and (self.distance_m > 0).all()):
-            raise InputError("a distance is not positive and finite; leave such points out")
-        for q in self.questions:
-            if any(len(box) != 4 for box in q.boxes_xyxy_px):
-                raise InputError(f"{q.question!r} has a box that is not x1, y1, x2, y2")
-            if (q.answer, q.value_m, q.clock_hour, q.yes, q.region) == (None,) * 5:
-                raise InputError(f"{q.question!r} has no answer")
+        check_inside(self.xy_px, camera, "points.xy_px")
+        good = np.isfinite(self.distance_m) & (self.distance_m > 0)
+        if not good.all():
+            raise InputError(
+                f"points.distance_m[{int(np.argmin(good))}] is not positive and finite; "
+                "leave such points out"
+            )
+        for k, q in enumerate(self.questions):
+            q.validate(f"questions[{k}]")
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,28 +250,99 @@ def read_pair(row: NDArray[np.void] | np.void, first: Record, second: Record) ->
     """A row of `pairs.npy` with the records of its pictures.
 
     Raises:
-        InputError: a motion that is no rigid one.
+        InputError: a motion that is no rigid one, or a match outside its picture.
     """
     motion = np.eye(4)
     motion[:3] = row["cam1_from_cam2"]
     # Rows are float32; a rotation that is off by more was never one.
     if not np.allclose(motion[:3, :3] @ motion[:3, :3].T, np.eye(3), atol=1e-4):
-        raise InputError("the motion of a pair is not a rotation and a translation")
+        raise InputError("cam1_from_cam2 is not a rotation and a translation")
     # Back to an exact rotation: the nearest one.
     u, _, vt = np.linalg.svd(motion[:3, :3])
     motion[:3, :3] = u @ vt
     count = int(row["matches"])
-    return PairRecord(
-        first,
-        second,
-        motion,
-        row["xy1_px"][:count].astype(np.float64),
-        row["xy2_px"][:count].astype(np.float64),
-        bool(row["metric"]),
-    )
+    if not 0 <= count <= _MATCHES:
+        raise InputError(f"matches is {count}; a row holds 0 to {_MATCHES}")
+    xy1_px, xy2_px = (row[name][:count].astype(np.float64) for name in ("xy1_px", "xy2_px"))
+    check_inside(xy1_px, first.camera, "xy1_px")
+    check_inside(xy2_px, second.camera, "xy2_px")
+    return PairRecord(first, second, motion, xy1_px, xy2_px, bool(row["metric"]))
 
 
-def _question(fields: Mapping[str, Any]) -> ObjectQuestion:
-    known = {k: fields.get(k) for k in ("answer", "value_m", "clock_hour", "yes", "region")}
-    boxes = tuple(tuple(float(v) for v in box) for box in fields["boxes_xyxy_px"])
-    return ObjectQuestion(str(fields["question"]), boxes, **known)
+def check_inside(xy_px: Floats, camera: Camera, name: str) -> None:
+    """Refuses pixels outside the picture, its edges included; messages call them `name`.
+
+    Raises:
+        InputError: one lies outside or is NaN.
+    """
+    inside = ((xy_px >= 0) & (xy_px <= (camera.width_px, camera.height_px))).all(-1)
+    if not inside.all():
+        k = int(np.argmin(inside))
+        raise InputError(
+            f"{name}[{k}] is ({xy_px[k, 0]:g}, {xy_px[k, 1]:g}), outside the "
+            f"{camera.width_px}x{camera.height_px} picture"
+        )
+
+
+def _object(value: Any, name: str) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise InputError(f"{name} is {type(value).__name__}; give an object with its fields")
+    return value
+
+
+def _list(value: Any, name: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise InputError(f"{name} is {type(value).__name__}; give a list")
+    return value
+
+
+def _array(points: Mapping[str, Any], name: str, dimensions: int) -> Floats:
+    """(n, 2) or (n,) numbers."""
+    rows = _list(points.get(name.removeprefix("points.")), name)
+    try:
+        found = np.array(rows, np.float64)
+    except (TypeError, ValueError):
+        found = np.empty((0, 0, 0))
+    if not rows:
+        return np.empty((0, 2) if dimensions == 2 else 0)
+    if found.ndim != dimensions or (dimensions == 2 and found.shape[1] != 2):
+        shape = "pairs of numbers" if dimensions == 2 else "numbers"
+        raise InputError(f"{name} is not a list of {shape}")
+    return found
+
+
+def _camera(value: Any) -> Camera:
+    fields = dict(_object(value, "camera"))
+    try:
+        return Camera(**fields | {"distortion": tuple(fields.get("distortion", ()))})
+    except InputError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise InputError(f"camera cannot be read ({error})") from None
+
+
+def _question(value: Any, name: str) -> ObjectQuestion:
+    fields = _object(value, name)
+    boxes = []
+    for k, box in enumerate(_list(fields.get("boxes_xyxy_px"), f"{name}.boxes_xyxy_px")):
+        try:
+            boxes.append(tuple(float(v) for v in box))
+        except (TypeError, ValueError):
+            raise InputError(f"{name}.boxes_xyxy_px[{k}] is not four numbers") from None
+    kinds = {
+        "question": str,
+        "answer": str,
+        "value_m": int | float,
+        "clock_hour": int,
+        "yes": bool,
+        "region": int,
+    }
+    known: dict[str, Any] = {}
+    for field, kind in kinds.items():
+        found = fields.get(field)
+        # JSON's true is no number, though Python's is.
+        wrong = not isinstance(found, kind) or (isinstance(found, bool) and kind is not bool)
+        if wrong and (found is not None or field == "question"):
+            raise InputError(f"{name}.{field} is {found!r}; it is of another kind")
+        known[field] = found
+    return ObjectQuestion(boxes_xyxy_px=tuple(boxes), **known)

@@ -47,14 +47,21 @@ def write_shards(
         The number of samples.
 
     Raises:
-        InputError: a key that no tar of this kind can hold.
+        InputError: a key that no tar of this kind can hold, one that came before in the same tar,
+            or a folder that holds tars.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.glob("*.tar")):
+        raise InputError(f"{folder} holds shards already; give an empty folder")
     count, tar, partial = 0, None, folder / ".partial"
+    keys: set[str] = set()
     try:
         for count, (key, picture, record) in enumerate(samples, 1):
             if not re.fullmatch(r"[\w/-]{1,90}", key):
                 raise InputError(f"{key!r} is no key: letters, digits, -, _ and / only")
+            if key in keys:
+                raise InputError(f"the key {key!r} came twice; give each picture its own")
+            keys.add(key)
             if tar is None:
                 partial = folder / f"{(count - 1) // per_shard:05d}.tar.{os.getpid()}.partial"
                 tar = tarfile.open(partial, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
@@ -66,6 +73,7 @@ def write_shards(
             if count % per_shard == 0:
                 _close(tar, partial)
                 tar = None
+                keys.clear()
         if tar is not None:
             _close(tar, partial)
             tar = None
@@ -95,16 +103,13 @@ def build_index(folder: Path) -> int:
         ShardWarning: a tar that ends before its end; what came before is kept.
     """
     names = sorted(path.name for path in folder.glob("*.tar"))
-    rows: list[tuple[int, ...]] = []
-    for number, name in enumerate(names):
-        rows += _rows(folder / name, number)
-    if not rows:
+    rows = [np.array(_rows(folder / name, k), np.int64) for k, name in enumerate(names)]
+    table = np.concatenate([np.empty((0, 5), np.int64), *(r.reshape(-1, 5) for r in rows)])
+    if not len(table):
         raise InputError(f"{folder} has no tar with KEY.jpg and KEY.json in it")
     _replace(folder / "shards.json", json.dumps(names).encode())
-    buffer = io.BytesIO()
-    np.save(buffer, np.array(rows, np.int64))
-    _replace(folder / "index.npy", buffer.getvalue())
-    return len(rows)
+    _save(folder / "index.npy", table)
+    return len(table)
 
 
 def _rows(path: Path, number: int) -> list[tuple[int, ...]]:
@@ -118,6 +123,12 @@ def _rows(path: Path, number: int) -> list[tuple[int, ...]]:
                 if member.isfile() and kind in ("picture", "json"):
                     place = (member.offset_data, member.size)
                     found.setdefault(f"{head}/{stem}", {})[kind] = place
+            end = tar.offset
+        # Cut between two members, a tar looks whole but for the two empty blocks at its end.
+        with path.open("rb") as file:
+            file.seek(end)
+            if file.read(1024) != bytes(1024):
+                raise tarfile.ReadError("it ends without its end mark")
     except (tarfile.TarError, OSError) as error:
         warnings.warn(f"{path} is damaged ({error})", ShardWarning, stacklevel=3)
     whole = [parts for parts in found.values() if len(parts) == 2]
@@ -127,15 +138,20 @@ def _rows(path: Path, number: int) -> list[tuple[int, ...]]:
 def write_pairs(folder: Path, rows: Iterable[NDArray[np.void]]) -> int:
     """Writes `pairs.npy` beside the index; returns the number of pairs."""
     table = np.array(list(rows), PAIR_DTYPE)
-    buffer = io.BytesIO()
-    np.save(buffer, table)
-    _replace(folder / "pairs.npy", buffer.getvalue())
+    _save(folder / "pairs.npy", table)
     return len(table)
 
 
 def _replace(path: Path, data: bytes) -> None:
     partial = path.with_suffix(f".{os.getpid()}.partial")
     partial.write_bytes(data)
+    partial.replace(path)
+
+
+def _save(path: Path, table: NDArray[Any]) -> None:
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    with partial.open("wb") as file:
+        np.save(file, table)
     partial.replace(path)
 
 
@@ -203,4 +219,9 @@ class Shards:
             raise InputError(f"{self.store.root} has no pairs.npy: it holds single pictures")
         row = self._pairs[place]
         first, second = int(row["first"]), int(row["second"])
+        if not (0 <= first < len(self) and 0 <= second < len(self)):
+            raise InputError(
+                f"{self.store.root}/pairs.npy row {place} names pictures {first} and {second} "
+                f"of {len(self)}"
+            )
         return first, second, read_pair(row, self.record(first), self.record(second))

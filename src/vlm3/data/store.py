@@ -3,11 +3,27 @@
 import hashlib
 import os
 import tempfile
+from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from vlm3.errors import InputError, MissingDependencyError
+
+_OPEN_FILES = 256
+"""At most, in one store; 26 million pictures lie in thousands of tars."""
+
+
+class _File:
+    """A descriptor that is closed when the last thread lets go of it."""
+
+    def __init__(self, path: str) -> None:
+        self.number = os.open(path, os.O_RDONLY)
+
+    def __del__(self) -> None:
+        # Not opened: nothing to close.
+        if hasattr(self, "number"):
+            os.close(self.number)
 
 
 class Store:
@@ -20,7 +36,7 @@ class Store:
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = os.fspath(root).rstrip("/")
-        self._files: dict[str, int] = {}
+        self._files: OrderedDict[str, _File] = OrderedDict()
         self._remote: Any = None
         if "://" in self.root:
             try:
@@ -52,9 +68,11 @@ class Store:
                     f"{self._base}/{name}", start=offset, end=offset + size
                 )
             else:
-                data = os.pread(self._descriptor(name), size, offset)
+                file = self._file(name)
+                data = os.pread(file.number, size, offset)
         except OSError as error:
-            raise InputError(f"{self.root}/{name} cannot be read ({error.strerror})") from error
+            reason = error.strerror or type(error).__name__
+            raise InputError(f"{self.root}/{name} cannot be read ({reason})") from error
         if len(data) != size:
             raise InputError(f"{self.root}/{name} is cut off: {len(data)} of {size} bytes")
         return data
@@ -78,17 +96,19 @@ class Store:
         if self._remote is None:
             return Path(self.root) / name
         mark = hashlib.sha256(f"{self.root}/{name}".encode()).hexdigest()[:24]
-        info = self._remote.info(f"{self._base}/{name}")
-        path = Path(tempfile.gettempdir()) / f"vlm3-{os.getuid()}-{mark}-{info.get('size')}.npy"
+        # `ukey` tells versions of a file apart.
+        version = hashlib.sha256(str(self._remote.ukey(f"{self._base}/{name}")).encode())
+        file = f"vlm3-{os.getuid()}-{mark}-{version.hexdigest()[:12]}.npy"
+        path = Path(tempfile.gettempdir()) / file
         if not path.exists():
             partial = path.with_suffix(f".{os.getpid()}.partial")
             self._remote.get_file(f"{self._base}/{name}", str(partial))
             partial.replace(path)
         return path
 
-    def _descriptor(self, name: str) -> int:
-        found = self._files.get(name)
-        if found is None:
-            found = os.open(f"{self.root}/{name}", os.O_RDONLY)
-            self._files[name] = found
+    def _file(self, name: str) -> _File:
+        found = self._files.pop(name, None) or _File(f"{self.root}/{name}")
+        self._files[name] = found
+        if len(self._files) > _OPEN_FILES:
+            self._files.popitem(last=False)
         return found

@@ -41,6 +41,8 @@ def frame_record(frame: Frame, seed: int, index: int, split: str) -> dict[str, A
     return {
         "schema": 1,
         "metric": True,
+        "source": "worlds",
+        "intrinsics": "given",
         "points": {
             "xy_px": np.stack([columns + 0.5, rows + 0.5], -1).tolist(),
             "distance_m": frame.distance_m[rows, columns].astype(float).round(4).tolist(),
