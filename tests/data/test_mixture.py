@@ -113,6 +113,8 @@ def test_what_nobody_has_is_named() -> None:
 def test_refusals() -> None:
     with pytest.raises(InputError, match="no samples"):
         Mixture((0, 3), (1.0, 1.0))
+    with pytest.raises(InputError, match="seed is -1"):
+        Mixture((3,), (1.0,), seed=-1)
     with pytest.raises(InputError, match="one above 0"):
         Mixture((3,), (0.0,))
     with pytest.raises(InputError, match="uniform, size or table5"):

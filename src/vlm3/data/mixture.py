@@ -52,6 +52,8 @@ class Mixture:
     def __post_init__(self) -> None:
         if len(self.sizes) != len(self.weights) or not self.sizes:
             raise InputError(f"{len(self.sizes)} sources have {len(self.weights)} weights")
+        if self.seed < 0:
+            raise InputError(f"seed is {self.seed}; give 0 or more")
         bad = [w for w in self.weights if not (math.isfinite(w) and w >= 0)]
         if bad or not sum(self.weights) > 0:
             raise InputError(f"weights are {self.weights}; give 0 or more, and one above 0")
