@@ -261,7 +261,7 @@ class TestPictures:
         ("depth A --at 1,1 --protocol release-pose", "cannot be asked for depth"),
         ("pose A B --protocol release-depth", "pose needs paper or release-pose or joint"),
         ("dept A --at 1,1", "did you mean depth"),
-        ("frobnicate", "There are ask, demo, depth"),
+        ("frobnicate", "There are ask, cloud, d"),
         ("depth A --at 1,1 --protocl paper", "--protocol"),
         ("--protocol paper", "--protocol"),
         ("depth A --at 1,1 extra", "extra"),
@@ -413,3 +413,46 @@ def test_errors_never_span_lines(
 
     monkeypatch.setattr(predict, "load", load)
     assert refused(run("depth", photo, "--at", "1,1", "--f-px", "9")) == "one two"
+
+
+class TestMaps:
+    """--grid and -o: a whole grid into one file."""
+
+    @pytest.mark.parametrize("ending", ["npz", "png", "ply", "glb"])
+    def test_depth(
+        self, run: Callable[..., Result], photo: str, tmp_path: Path, ending: str
+    ) -> None:
+        out = tmp_path / f"map.{ending}"
+        result = run("depth", photo, "--grid", "8x6", "-o", str(out), "--f-px", "150", "--json")
+        assert (result.exit_code, result.stderr) == (0, "")
+        record = json.loads(result.stdout)
+        assert (record["questions"], record["unread"], record["output"]) == (48, 0, str(out))
+        assert out.stat().st_size > 100
+
+    def test_cloud_and_matches(
+        self, run: Callable[..., Result], photo: str, second: str, tmp_path: Path
+    ) -> None:
+        cloud = run("cloud", photo, "--grid", "8x6", "-o", str(tmp_path / "c.ply"), "--f-px", "150")
+        assert (cloud.exit_code, cloud.stderr) == (0, "")
+        assert "points 48" in cloud.stdout
+        pair = ["match", photo, second, "--grid", "4x3", "-o", str(tmp_path / "m.npz")]
+        matches = run(*pair, "--fov-deg", "60", "--json")
+        assert (matches.exit_code, json.loads(matches.stdout)["questions"]) == (0, 12)
+
+    @pytest.mark.parametrize(
+        ("options", "said"),
+        [
+            ([], "give points with --at"),
+            (["--at", "1,1", "--grid", "2x2", "-o", "x.npz"], "give points with --at"),
+            (["--grid", "2x2"], "need a file"),
+            (["--at", "1,1", "-o", "x.npz"], "need a file"),
+            (["--grid", "2by2", "-o", "x.npz"], "not COLUMNSxROWS"),
+            (["--grid", "2x2", "-o", "x.jpg"], "ends in .npz"),
+            (["--grid", "999x2", "-o", "x.npz"], "does not fit"),
+        ],
+    )
+    def test_refusals_come_before_a_model(
+        self, run: Callable[..., Result], photo: str, options: list[str], said: str
+    ) -> None:
+        line = refused(run("depth", photo, "--f-px", "150", *options, "--model", "no such model"))
+        assert said in line

@@ -6,6 +6,7 @@ Loads nothing but click, so that `--help` is quick. Knows no command.
 import difflib
 import math
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -110,3 +111,26 @@ def _read_numbers(value: str, form: str, count: int) -> tuple[float, ...]:
     if len(found) != count or not all(map(math.isfinite, found)):
         raise click.BadParameter(f"{value!r} is not {form}, {count} numbers with commas between")
     return found
+
+
+@contextmanager
+def progress_line() -> Iterator[Callable[[int], None]]:
+    """A line on stderr that counts answers and says how many a second; on a terminal only.
+
+    Yields a function that is told how many more there are.
+    """
+    began, count = time.perf_counter(), 0
+    shown = sys.stderr.isatty()
+
+    def tell(more: int) -> None:
+        nonlocal count
+        count += more
+        if shown:
+            seconds = max(time.perf_counter() - began, 1e-6)
+            click.echo(f"\r{count} questions, {count / seconds:.0f} a second ", err=True, nl=False)
+
+    try:
+        yield tell
+    finally:
+        if shown and count:
+            click.echo("", err=True)

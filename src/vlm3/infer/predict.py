@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 from vlm3.errors import InputError
 from vlm3.geometry.depth import z_from_distance
 from vlm3.geometry.pose import RelativePose
+from vlm3.infer.dense import DepthMap, MatchMap, PointCloud, depth_map, match_map
 from vlm3.infer.engine import Engine, RecordingEngine, Reply
 from vlm3.infer.forms import answer_form
 from vlm3.infer.grammar import Grammar
@@ -335,6 +336,84 @@ class Predictor:
             protocol=self.protocol.name,
             intrinsics=(view.intrinsics,),
         )
+
+    def depth_map(
+        self,
+        view: View,
+        *,
+        grid: tuple[int, int] = (64, 48),
+        readout: Readout | None = None,
+        grammar: bool = False,
+        refine: bool = False,
+        progress: Progress | None = None,
+    ) -> DepthMap:
+        """How far everything is: one question a cell of a grid.
+
+        Args:
+            view: the picture.
+            grid: columns and rows.
+            readout: see the class; the median where there are probabilities, which also has the
+                values between the printed ones.
+            grammar: see the class.
+            refine: ask every second cell, and the others only where those around them disagree;
+                what is filled in is marked in `DepthMap.asked`.
+            progress: told, now and then, how many more questions are answered.
+
+        Raises:
+            InputError: a grid with no cells or more than the picture has pixels.
+        """
+        return depth_map(
+            self,
+            view,
+            grid,
+            readout=readout or self._dense_readout,
+            grammar=grammar,
+            refine=refine,
+            progress=progress,
+        )
+
+    def point_cloud(
+        self,
+        view: View,
+        *,
+        grid: tuple[int, int] = (64, 48),
+        readout: Readout | None = None,
+        grammar: bool = False,
+        refine: bool = False,
+        progress: Progress | None = None,
+    ) -> PointCloud:
+        """The points of a depth map, coloured, in the camera's frame; arguments as there."""
+        return self.depth_map(
+            view, grid=grid, readout=readout, grammar=grammar, refine=refine, progress=progress
+        ).cloud()
+
+    def match_map(
+        self,
+        view_a: View,
+        view_b: View,
+        *,
+        grid: tuple[int, int] = (64, 48),
+        readout: Readout | None = None,
+        grammar: bool = False,
+        progress: Progress | None = None,
+    ) -> MatchMap:
+        """Where everything in one picture appears in another: one question a cell of `view_a`.
+
+        Arguments as in `depth_map`.
+        """
+        return match_map(
+            self,
+            view_a,
+            view_b,
+            grid,
+            readout=readout or self._dense_readout,
+            grammar=grammar,
+            progress=progress,
+        )
+
+    @property
+    def _dense_readout(self) -> Readout:
+        return "median" if isinstance(self.engine, RecordingEngine) else "digits"
 
     def _require(self, task: Task, *views: View) -> None:
         if task not in self.protocol.tasks:

@@ -1,0 +1,171 @@
+"""Maps and clouds as files that other programs open: .npz, 16-bit .png, binary .ply, .glb.
+
+Writers only, of the plainest form of each format. Knows no model.
+"""
+
+import json
+import os
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from vlm3.errors import InputError
+from vlm3.infer.dense import DepthMap, MatchMap, PointCloud
+
+MM = 1000
+"""Units of a 16-bit picture in a metre."""
+
+_FAR_MM = 2**16 - 1
+
+
+def save(thing: DepthMap | MatchMap | PointCloud, path: str | os.PathLike[str]) -> Path:
+    """Writes a map or a cloud; the ending of the name chooses the format.
+
+    .npz holds every array under its own name. .png, of a depth map, is depth along the axis in
+    whole millimetres, 0 where unknown, 65535 for 65.5 m and beyond. .ply and .glb are coloured
+    points in metres: .ply in the camera's frame (X right, Y down, Z forward), .glb in glTF's own
+    (Y up, -Z forward).
+
+    Raises:
+        InputError: an ending that this thing has no format for, or a place that cannot be written.
+    """
+    target = Path(path)
+    writers = _writers(thing)
+    writer = writers.get(target.suffix.lower())
+    if writer is None:
+        raise InputError(
+            f"cannot write {str(target)!r}: give a name that ends in {' or '.join(writers)}"
+        )
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        writer(target)
+    except OSError as error:
+        raise InputError(f"cannot write {str(target)!r}: {error.strerror or error}") from error
+    return target
+
+
+def endings(kind: type[DepthMap | MatchMap | PointCloud]) -> tuple[str, ...]:
+    """What a file of that kind may end in."""
+    return {
+        DepthMap: (".npz", ".png", ".ply", ".glb"),
+        PointCloud: (".npz", ".ply", ".glb"),
+        MatchMap: (".npz",),
+    }[kind]
+
+
+def _writers(thing: DepthMap | MatchMap | PointCloud) -> dict[str, Callable[[Path], None]]:
+    if isinstance(thing, MatchMap):
+        return {".npz": lambda path: _matches_npz(thing, path)}
+    cloud = thing if isinstance(thing, PointCloud) else thing.cloud()
+    points: dict[str, Callable[[Path], None]] = {
+        ".ply": lambda path: _ply(cloud, path),
+        ".glb": lambda path: _glb(cloud, path),
+    }
+    if isinstance(thing, PointCloud):
+        return {".npz": lambda path: _cloud_npz(cloud, path), **points}
+    return {".npz": lambda p: _depth_npz(thing, p), ".png": lambda p: _png(thing, p), **points}
+
+
+def _depth_npz(depth: DepthMap, path: Path) -> None:
+    np.savez_compressed(
+        path,
+        xy_px=depth.xy_px,
+        distance_m=depth.distance_m,
+        depth_z_m=depth.depth_z_m,
+        p10_m=depth.p10_m,
+        p90_m=depth.p90_m,
+        asked=depth.asked,
+        rgb=depth.rgb,
+        K=depth.camera.K,
+        image_size_px=np.array([depth.camera.width_px, depth.camera.height_px]),
+        protocol=np.array(depth.protocol),
+        readout=np.array(depth.readout),
+    )
+
+
+def _matches_npz(matches: MatchMap, path: Path) -> None:
+    np.savez_compressed(
+        path,
+        xy_a_px=matches.xy_a_px,
+        xy_px=matches.xy_px,
+        p10_px=matches.p10_px,
+        p90_px=matches.p90_px,
+        protocol=np.array(matches.protocol),
+    )
+
+
+def _cloud_npz(cloud: PointCloud, path: Path) -> None:
+    np.savez_compressed(path, points_m=cloud.points_m, rgb=cloud.rgb, asked=cloud.asked)
+
+
+def _png(depth: DepthMap, path: Path) -> None:
+    whole = np.round(np.nan_to_num(depth.depth_z_m) * MM)
+    notes = PngInfo()
+    notes.add_text("Comment", "depth along the optical axis in millimetres; 0 is unknown")
+    Image.fromarray(np.clip(whole, 0, _FAR_MM).astype(np.uint16)).save(path, pnginfo=notes)
+
+
+def _ply(cloud: PointCloud, path: Path) -> None:
+    layout = [(axis, "<f4") for axis in "xyz"] + [(c, "u1") for c in ("red", "green", "blue")]
+    rows = np.empty(len(cloud.points_m), dtype=layout)
+    for i, axis in enumerate("xyz"):
+        rows[axis] = cloud.points_m[:, i]
+    for i, color in enumerate(("red", "green", "blue")):
+        rows[color] = cloud.rgb[:, i]
+    kinds = {"<f4": "float", "u1": "uchar"}
+    header = [
+        "ply",
+        "format binary_little_endian 1.0",
+        "comment metres, camera frame: x right, y down, z forward",
+        f"element vertex {len(rows)}",
+        *(f"property {kinds[kind]} {name}" for name, kind in layout),
+        "end_header",
+    ]
+    path.write_bytes(("\n".join(header) + "\n").encode("ascii") + rows.tobytes())
+
+
+def _glb(cloud: PointCloud, path: Path) -> None:
+    if not len(cloud.points_m):
+        raise InputError("a cloud without points cannot be a .glb; no answer could be read")
+    points = (cloud.points_m * (1, -1, -1)).astype("<f4")
+    # Vertex attributes start at multiples of four bytes, so colours get an opaque fourth.
+    colors = np.column_stack([cloud.rgb, np.full(len(points), 255)]).astype(np.uint8)
+    body = points.tobytes() + colors.tobytes()
+    scene = {
+        "asset": {"version": "2.0", "generator": "vlm3"},
+        "scene": 0,
+        "scenes": [{"nodes": [0]}],
+        "nodes": [{"mesh": 0}],
+        "meshes": [{"primitives": [{"attributes": {"POSITION": 0, "COLOR_0": 1}, "mode": 0}]}],
+        "accessors": [
+            {
+                "bufferView": 0,
+                "componentType": 5126,
+                "count": len(points),
+                "type": "VEC3",
+                "min": points.min(axis=0).tolist(),
+                "max": points.max(axis=0).tolist(),
+            },
+            {
+                "bufferView": 1,
+                "componentType": 5121,
+                "normalized": True,
+                "count": len(points),
+                "type": "VEC4",
+            },
+        ],
+        "bufferViews": [
+            {"buffer": 0, "byteOffset": 0, "byteLength": points.nbytes},
+            {"buffer": 0, "byteOffset": points.nbytes, "byteLength": colors.nbytes},
+        ],
+        "buffers": [{"byteLength": len(body)}],
+    }
+    text = json.dumps(scene).encode()
+    text += b" " * (-len(text) % 4)
+    chunks = struct.pack("<I4s", len(text), b"JSON") + text
+    chunks += struct.pack("<I4s", len(body), b"BIN\0") + body
+    path.write_bytes(struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks)
