@@ -4,6 +4,7 @@ Whoever it is, it is given an item and says something to each query. Experts and
 `experts` and `baselines`. Knows no score.
 """
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -69,8 +70,11 @@ class ModelAnswerer:
         said: dict[str, Said] = {}
         for task in dict.fromkeys(query.task for query in queries):
             asked = [query for query in queries if query.task == task]
-            for query, (prompt, text) in zip(asked, self._ask(task, views, asked), strict=True):
-                said[query.id] = self._read(query, prompt, text)
+            start = time.perf_counter()
+            told = self._ask(task, views, asked)
+            each = round((time.perf_counter() - start) / len(asked), 6)
+            for query, (prompt, text) in zip(asked, told, strict=True):
+                said[query.id] = self._read(query, prompt, text, each)
         return [said[query.id] for query in queries]
 
     def _ask(
@@ -93,9 +97,10 @@ class ModelAnswerer:
         ]
         return [(one.prompt, one.raw_text) for one in told]
 
-    def _read(self, query: Query, prompt: Words, text: Words) -> Said:
+    def _read(self, query: Query, prompt: Words, text: Words, seconds: float) -> Said:
         record: dict[str, Any] = {"ask": query.ask, "prompt": prompt, "raw_text": text}
-        return Said(prompt, text, read_again(query.task, record, self.predictor.protocol))
+        found = read_again(query.task, record, self.predictor.protocol)
+        return Said(prompt, text, found, seconds)
 
 
 @dataclass(frozen=True)

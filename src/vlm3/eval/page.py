@@ -12,9 +12,11 @@ body{font:15px/1.5 system-ui,"Segoe UI",Roboto,"DejaVu Sans",sans-serif;color:va
  margin:2.2rem auto;max-width:1120px;padding:0 1.2rem;background:#fff}
 h1{font-size:1.6rem;margin:0 0 .2rem} h2{font-size:1.15rem;margin:2.6rem 0 .5rem}
 p.lead{color:var(--soft);margin:0 0 1rem}
-.scroll{overflow-x:auto} table{border-collapse:collapse;font-size:13.5px;width:100%}
+.scroll{overflow-x:auto;margin-bottom:.8rem}
+table{border-collapse:collapse;font-size:13.5px;width:100%}
 th,td{padding:.34rem .6rem;text-align:right;white-space:nowrap;vertical-align:top}
-th{font-weight:600;color:var(--soft);border-bottom:1.5px solid var(--ink)}
+th{white-space:normal;vertical-align:bottom;font-weight:600;color:var(--soft);
+ border-bottom:1.5px solid var(--ink)}
 td{border-bottom:1px solid var(--line);font-variant-numeric:tabular-nums}
 th:first-child,td:first-child{text-align:left;white-space:normal;min-width:13rem}
 td small{display:block;color:var(--soft);font-size:11.5px}
@@ -29,6 +31,7 @@ svg text{font:12px system-ui,"DejaVu Sans",sans-serif;fill:var(--ink)} svg .soft
 details{margin-top:2.5rem;font-size:12.5px;color:var(--soft)} details p{overflow-wrap:anywhere}
 """
 _COLORS = {"run": "#0b6bcb", "floor": "#9a6700", "published": "#6b7683", "expert": "#6b7683"}
+_MOST_COLUMNS = 6
 _WIDTH, _LEFT, _RIGHT, _STEP = 1080, 330, 70, 22
 
 
@@ -51,46 +54,61 @@ def as_html(report: Report) -> str:
 
 
 def _section(section: Section) -> str:
-    heads = "".join(
-        f"<th>{escape(name)} {'↑' if better == 'higher' else '↓'}</th>"
-        for name, better in zip(section.columns, section.better, strict=True)
+    # Categories of objects make a row too long to read: they go into a table of their own.
+    tables = "".join(
+        _table(section, start, min(start + _MOST_COLUMNS, len(section.columns)))
+        for start in range(0, len(section.columns), _MOST_COLUMNS)
     )
-    rows, kind = [], section.rows[0].kind
-    for row in section.rows:
-        rows.append(_row(row, new_block=row.kind != kind))
-        kind = row.kind
     differences = "".join(
         f'<p class="diff">{escape(line)}</p>' for line in difference_lines(section)
     )
     notes = "".join(f"<li>{escape(note)}</li>" for note in section.notes)
     return (
-        f"<h2>{escape(section.title)}</h2>\n{drawing(section)}\n"
-        f'<div class="scroll"><table><thead><tr><th></th>{heads}<th>n</th><th>failed</th>'
-        f"<th>s/query</th></tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+        f"<h2>{escape(section.title)}</h2>\n{drawing(section)}\n{tables}"
         f'{differences}<ol class="notes">{notes}</ol>'
     )
 
 
-def _row(row: Row, *, new_block: bool) -> str:
+def _table(section: Section, start: int, stop: int) -> str:
+    heads = "".join(
+        f"<th>{escape(section.columns[i])} {'↑' if section.better[i] == 'higher' else '↓'}</th>"
+        for i in range(start, stop)
+    )
+    if start == 0:
+        heads += "<th>n</th><th>failed</th><th>s/query</th>"
+    rows, kind = [], section.rows[0].kind
+    for row in section.rows:
+        if any(cell.value is not None for cell in row.cells[start:stop]):
+            rows.append(_row(row, start, stop, new_block=row.kind != kind))
+            kind = row.kind
+    return (
+        f'<div class="scroll"><table><thead><tr><th></th>{heads}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>\n"
+    )
+
+
+def _row(row: Row, start: int, stop: int, *, new_block: bool) -> str:
     cells = []
-    for cell in row.cells:
+    for cell in row.cells[start:stop]:
         small = cell.range()
         if cell.valid_only is not None:
             small += f" ({cell.valid_only:.{cell.digits}f})"
         below = f"<small>{small.strip()}</small>" if small else ""
         cells.append(f"<td>{cell.text() or '–'}{below}</td>")
-    counts = ["" if row.samples is None else str(row.samples), "", ""]
-    if row.kind == "run":
-        counts[1] = str(row.failures)
-        counts[2] = "" if row.seconds is None else f"{row.seconds:.3f}"
+    if start == 0:
+        failed, seconds = "", ""
+        if row.kind == "run":
+            failed = str(row.failures)
+            seconds = "" if row.seconds is None else f"{row.seconds:.3f}"
+        samples = "" if row.samples is None else str(row.samples)
+        cells += [f"<td>{text}</td>" for text in (samples, failed, seconds)]
     name = escape(row.name)
     if row.protocol:
         name += f"<small>{escape(row.protocol)}</small>"
     if row.cost_usd is not None:
         name += f"<small>{row.cost_usd:.2f} USD</small>"
-    numbers = "".join(f"<td>{text}</td>" for text in counts)
     place = f"{row.kind} first" if new_block else row.kind
-    return f'<tr class="{place}"><td>{name}</td>{"".join(cells)}{numbers}</tr>\n'
+    return f'<tr class="{place}"><td>{name}</td>{"".join(cells)}</tr>\n'
 
 
 def drawing(section: Section) -> str:

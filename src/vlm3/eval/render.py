@@ -90,12 +90,14 @@ def difference_lines(section: Section) -> list[str]:
 def _differences(section: Section) -> list[str]:
     found = []
     for a, b, measure, value in section.differences:
+        digits = section.rows[0].cells[section.columns.index(measure)].digits
         between = ""
         if value.interval is not None:
-            between = f" (95 %: {value.interval.low:+.3f} to {value.interval.high:+.3f})"
+            low, high = value.interval.low, value.interval.high
+            between = f" (95 %: {low:+.{digits}f} to {high:+.{digits}f})"
         found.append(
             f"{measure}, {a} minus {b}, paired on {value.samples} queries of {value.clusters} "
-            f"pictures: {value.value:+.3f}{between}"
+            f"pictures: {value.value:+.{digits}f}{between}"
         )
     return found
 

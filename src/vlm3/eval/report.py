@@ -150,7 +150,7 @@ def _section(parts: list[tuple[str, Scored, TaskScores]]) -> Section:
     columns = [shown[name] for name in dict.fromkeys(order)]
     rows = [_run_row(name, scored, part, columns) for name, scored, part in parts]
     rows += [
-        Row(name, "floor", _cells(values, columns), values[0].samples, 0)
+        Row(name, "floor", _cells(values, columns), len(first.run.rows[scores.task]), 0)
         for name, values in scores.floors.items()
     ]
     rows += _published(columns, benchmark)
@@ -292,11 +292,11 @@ def _in_units(value: Difference, score: Score) -> Difference:
 
 
 def _names(runs: Sequence[Scored]) -> list[str]:
-    """Each run's name; the folder's name is added where two share one."""
-    names = [scored.run.name for scored in runs]
+    """Each run's name; the folder's name is added where two of the same data share one."""
+    keys = [(s.run.name, s.run.config.get("benchmark"), s.run.config.get("data")) for s in runs]
     return [
-        name if names.count(name) == 1 else f"{name} ({scored.run.path.parent.name})"
-        for name, scored in zip(names, runs, strict=True)
+        key[0] if keys.count(key) == 1 else f"{key[0]} ({scored.run.path.parent.name})"
+        for key, scored in zip(keys, runs, strict=True)
     ]
 
 
