@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vlm3 import __version__
-from vlm3.console import Group, held_warnings, numbers
+from vlm3.console import Group, held_warnings, numbers, progress_line
 from vlm3.errors import InputError
 from vlm3.eval.commands import evaluate, report, score
 from vlm3.train.commands import data, plan, train
@@ -99,8 +99,42 @@ _points = click.option(
     metavar="X,Y",
     callback=numbers("X,Y"),
     multiple=True,
-    required=True,
     help="A pixel, from the top left corner; as often as you like.",
+)
+
+
+def _grid(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    columns, _, rows = value.lower().partition("x")
+    if not (columns.isdecimal() and rows.isdecimal()):
+        raise click.BadParameter(f"{value!r} is not COLUMNSxROWS, such as 64x48")
+    return int(columns), int(rows)
+
+
+def _map_options(endings: str, *, grid: str | None = None) -> Callable[[Command], Command]:
+    """Options of commands that ask for a whole grid and write a file."""
+    return _options(
+        click.option(
+            "--grid",
+            metavar="CxR",
+            callback=_grid,
+            default=grid,
+            show_default=grid is not None,
+            help="Ask for every cell of a grid of C columns and R rows.",
+        ),
+        click.option(
+            "-o", "--output", metavar="FILE", help=f"Where the grid's answers go: {endings}."
+        ),
+    )
+
+
+_refine = click.option(
+    "--refine",
+    is_flag=True,
+    help="Ask every second cell, the others only where their neighbours disagree.",
 )
 
 
@@ -125,15 +159,21 @@ def main(context: click.Context) -> None:
     epilog=_examples(
         "vlm3 depth photo.jpg --at 320,240",
         "vlm3 depth photo.jpg --at 320,240 --at 10,20 --f-px 615 --json",
+        "vlm3 depth photo.jpg --grid 64x48 -o depth.png",
     )
 )
 @click.argument("image")
 @_points
+@_map_options(".npz, .png (16 bit, millimetres along the axis), .ply or .glb")
+@_refine
 @_camera_options(1)
 @_model_options
 def depth(
     image: str,
     points: tuple[tuple[float, ...], ...],
+    grid: tuple[int, int] | None,
+    output: str | None,
+    refine: bool,
     **settings: Any,
 ) -> None:
     """Tell how far points of IMAGE are.
@@ -141,27 +181,82 @@ def depth(
     In metres: distance is the straight line from the camera, depth z is along its axis. Without
     intrinsics, the focal length comes from EXIF, else a field of view of 60 degrees is assumed.
     """
-    _ask([image], settings, lambda asked, views: asked.depth(views[0], points))
+    wanted = _wants_map(points, grid, output)
+    if wanted:
+        _write_map(
+            [image],
+            settings,
+            output,
+            lambda asked, views, progress: asked.depth_map(
+                views[0], grid=wanted, refine=refine, progress=progress
+            ),
+        )
+    else:
+        _ask([image], settings, lambda asked, views: asked.depth(views[0], points))
+
+
+@main.command(
+    epilog=_examples(
+        "vlm3 cloud photo.jpg -o cloud.ply",
+        "vlm3 cloud photo.jpg --grid 160x120 --refine -o cloud.glb --fov-deg 65",
+    )
+)
+@click.argument("image")
+@_map_options(".ply, .glb or .npz", grid="64x48")
+@_refine
+@_camera_options(1)
+@_model_options
+def cloud(
+    image: str, grid: tuple[int, int], output: str | None, refine: bool, **settings: Any
+) -> None:
+    """Write the points of IMAGE as a coloured cloud.
+
+    Metres, in the camera's frame: X right, Y down, Z forward (.glb: Y up, as glTF wants it).
+    """
+    _wants_map((), grid, output)
+    _write_map(
+        [image],
+        settings,
+        output,
+        lambda asked, views, progress: asked.point_cloud(
+            views[0], grid=grid, refine=refine, progress=progress
+        ),
+    )
 
 
 @main.command(
     epilog=_examples(
         "vlm3 match a.jpg b.jpg --at 320,240 --at 100,80",
         "vlm3 match a.jpg b.jpg --at 320,240 --f-px 615 --f-px 980",
+        "vlm3 match a.jpg b.jpg --grid 32x24 -o matches.npz",
     )
 )
 @click.argument("image_a", metavar="A")
 @click.argument("image_b", metavar="B")
 @_points
+@_map_options(".npz")
 @_camera_options(2)
 @_model_options
 def match(
     image_a: str,
     image_b: str,
     points: tuple[tuple[float, ...], ...],
+    grid: tuple[int, int] | None,
+    output: str | None,
     **settings: Any,
 ) -> None:
     """Find points of picture A in picture B."""
+    wanted = _wants_map(points, grid, output)
+    if wanted:
+        _write_map(
+            [image_a, image_b],
+            settings,
+            output,
+            lambda asked, views, progress: asked.match_map(
+                views[0], views[1], grid=wanted, progress=progress
+            ),
+        )
+        return
     _ask(
         [image_a, image_b],
         settings,
@@ -350,6 +445,66 @@ def _ask(
 main.add_command(evaluate)
 main.add_command(score)
 main.add_command(report)
+
+
+def _wants_map(
+    points: Sequence[tuple[float, ...]], grid: tuple[int, int] | None, output: str | None
+) -> tuple[int, int] | None:
+    """The grid if one is asked for; refuses half of one, both, and neither."""
+    if bool(points) == (grid is not None):
+        raise InputError("give points with --at X,Y, or a grid with --grid COLUMNSxROWS -o FILE")
+    if (grid is None) != (output is None):
+        raise InputError(
+            "a grid's answers need a file and a file needs a grid: --grid 64x48 -o FILE"
+        )
+    return grid
+
+
+def _write_map(
+    paths: Sequence[str],
+    settings: Mapping[str, Any],
+    output: str | None,
+    question: "Callable[[Predictor, Sequence[View], Callable[[int], None]], Any]",
+) -> None:
+    """Opens the pictures, loads the model, asks for a whole grid, and writes a file.
+
+    What is refused is refused in a rehearsal, before a model is loaded.
+    """
+    import tempfile
+    from pathlib import Path
+
+    from vlm3.infer.fakes import ConstantEngine
+    from vlm3.infer.files import save
+    from vlm3.infer.predict import Predictor, load
+    from vlm3.tasks.protocol import get_protocol
+
+    assert output is not None
+    with held_warnings():
+        views = _open(paths, settings)
+        protocol = get_protocol(settings["protocol"] or "joint")
+        with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
+            warnings.simplefilter("ignore")
+            said = ConstantEngine("02.75" if len(paths) == 1 else "1000 1000")
+            rehearsal = Predictor(said, protocol, multiple_px=16, max_tokens=1)
+            save(question(rehearsal, views, lambda count: None), Path(folder) / Path(output).name)
+    predictor = load(settings["model"], protocol=settings["protocol"], device=settings["device"])
+    with progress_line() as progress:
+        found = question(predictor, views, progress)
+    written = save(found, output)
+    values = getattr(found, "distance_m", getattr(found, "xy_px", None))
+    record: dict[str, Any] = {"output": str(written), "model": predictor.engine.name}
+    record |= {"protocol": predictor.protocol.name, "intrinsics": [v.intrinsics for v in views]}
+    if values is not None:
+        read = values.reshape(-1, 2)[:, 0] if len(paths) == 2 else values.ravel()
+        record |= {"questions": len(read), "unread": int((read != read).sum())}
+    else:
+        record |= {"points": len(found.points_m)}
+    if settings["as_json"]:
+        click.echo(json.dumps(record))
+    else:
+        click.echo(", ".join(f"{key} {value}" for key, value in record.items()))
+
+
 main.add_command(train)
 main.add_command(plan)
 main.add_command(data)
