@@ -22,7 +22,7 @@ from vlm3.train.config import Run
 from vlm3.train.pack import IGNORE
 from vlm3.train.parallel import Parallel, precision
 from vlm3.train.sources import Curriculum
-from vlm3.train.trainee import Trainee
+from vlm3.train.trainee import Trainee, stock
 
 _TASKS: tuple[Task, ...] = ("depth", "objects", "correspondence", "pose")
 
@@ -122,7 +122,7 @@ def printed_delta1(
     pass. For one process and independent packing.
     """
     protocol = get_protocol(protocol_name)
-    model, device = trainee.model, next(trainee.parameters()).device
+    model, device = stock(trainee.model), next(trainee.parameters()).device
     trainee.eval()
     said: list[float] = []
     truth: list[float] = []

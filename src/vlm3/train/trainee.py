@@ -52,7 +52,7 @@ class Trainee(torch.nn.Module):
 
     def forward(self, batch: TensorBatch) -> torch.Tensor:
         """Cross entropy of each answer token."""
-        return answer_losses(_stock(self.model), self.prepared(batch), self.spec)
+        return answer_losses(stock(self.model), self.prepared(batch), self.spec)
 
     def prepared(self, batch: TensorBatch) -> TensorBatch:
         """The batch with its mask as the model's attention takes it."""
@@ -81,8 +81,8 @@ class Start:
     @property
     def blocks(self) -> list[Any]:
         """The layers that are sharded and recomputed one by one."""
-        stock = _stock(self.trainee.model).model
-        return [*stock.visual.blocks, *stock.language_model.layers]
+        inner = stock(self.trainee.model).model
+        return [*inner.visual.blocks, *inner.language_model.layers]
 
 
 def begin(run: Run, *, device: str = "cpu") -> Start:
@@ -134,7 +134,7 @@ def _with_lora(model: Any, run: Run) -> Any:
     return get_peft_model(model, config)
 
 
-def _stock(model: Any) -> Any:
+def stock(model: Any) -> Any:
     """The library's own model, inside low-rank additions or not."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
