@@ -188,6 +188,7 @@ def test_sigterm_saves_and_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ({"parts": (Part("depth", ("depth",)),)}, "8 sets|7 sets"),
         ({"without": ("nonsense",)}, "without names no set"),
         ({"mesh": "2x4"}, "needs 8 processes"),
+        ({"mesh": "1x1", "optimizer": "muon"}, "Muon cannot train shards"),
     ],
 )
 def test_wrong_runs_fail_before_the_model(
