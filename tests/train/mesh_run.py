@@ -14,7 +14,8 @@ from vlm3.train.loop import train
 if __name__ == "__main__":
     torch.set_num_threads(1)
     folder, out, mesh, stop = sys.argv[1:5]
-    steps = {"samples": int(sys.argv[5])} if len(sys.argv) > 5 else {}
+    names = ("samples", "workers")
+    steps = dict(zip(names, map(int, sys.argv[5:]), strict=False))
     run = tiny(Path(folder), out, mesh=mesh, **steps)
     train(run, stop_at=int(stop) or None)
     if torch.distributed.is_initialized():

@@ -1,7 +1,11 @@
 """The loop: stopping, resuming, damage, NaN, a full disk; one process. Meshes: test_meshes.py."""
 
 import json
+import os
 import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -181,6 +185,23 @@ def test_sigterm_saves_and_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert [p.name for p in (run.out / "checkpoints").glob("step-*")] == ["step-00000001"]
 
 
+def test_sigterm_to_the_whole_group_saves(tmp_path: Path) -> None:
+    tiny(tmp_path)
+    script = Path(__file__).parent / "mesh_run.py"
+    command = [sys.executable, str(script), str(tmp_path), "out", "none", "0", "40000", "1"]
+    running = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE)
+    log = tmp_path / "out" / "log.jsonl"
+    deadline = time.monotonic() + 120
+    while not (log.is_file() and log.read_text().count("\n") > 3):
+        assert running.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
+    os.killpg(running.pid, signal.SIGTERM)
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == 0, said.decode()[-2000:]
+    done = len(log.read_text().splitlines())
+    assert (tmp_path / "out" / "checkpoints" / f"step-{done:08d}").is_dir()
+
+
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
@@ -188,6 +209,7 @@ def test_sigterm_saves_and_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ({"parts": (Part("depth", ("depth",)),)}, "8 sets|7 sets"),
         ({"without": ("nonsense",)}, "without names no set"),
         ({"mesh": "2x4"}, "needs 8 processes"),
+        ({"mesh": "1x1", "optimizer": "muon"}, "Muon cannot train shards"),
     ],
 )
 def test_wrong_runs_fail_before_the_model(

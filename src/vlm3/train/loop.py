@@ -5,6 +5,7 @@ however many forward passes they take; what cannot be read is left out, counted 
 """
 
 import json
+import os
 import signal
 import threading
 import time
@@ -16,7 +17,7 @@ from typing import Any
 
 import torch
 
-from vlm3.errors import Vlm3Error
+from vlm3.errors import InputError, Vlm3Error
 from vlm3.train import checkpoint
 from vlm3.train.batch import Collator, MicroBatch
 from vlm3.train.checks import held_out, measure, moved, printed_delta1
@@ -49,7 +50,7 @@ def train(run: Run, *, stop_at: int | None = None) -> int:
     """
     # What the model's pictures need is only known with the model; a first look costs little.
     curriculum(run, 16 if run.model in ("small", "tiny") else 32)
-    parallel = start(run.mesh, run.mesh_shape())
+    parallel = start(_mesh(run), run.mesh_shape())
     bf16 = run.precision == "bf16"
     made = begin(run, device=str(parallel.device))
     found = curriculum(run, made.spec.token_px)
@@ -111,6 +112,16 @@ def train(run: Run, *, stop_at: int | None = None) -> int:
         journal.say(f"step {done} of {run.steps}, saved at {last_saved}: {run.out}")
     parallel.wait()
     return done
+
+
+def _mesh(run: Run) -> str:
+    """The mesh; Muon needs whole matrices, so for it models are copied and not sharded."""
+    if run.optimizer != "muon":
+        return run.mesh
+    if run.mesh_shape():
+        raise InputError(f"Muon cannot train shards: give mesh auto or ddp instead of {run.mesh}")
+    several = int(os.environ.get("WORLD_SIZE", 1)) > 1
+    return ("ddp" if several else "none") if run.mesh == "auto" else run.mesh
 
 
 def _journal(run: Run, parallel: Parallel, done: int) -> Journal | None:

@@ -1,5 +1,6 @@
 """The samples of each step, prepared in workers: step s, rank r is a function of the run alone."""
 
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -26,6 +27,11 @@ class RankStep:
     samples: int
     answer_tokens: int
     damaged: tuple[str, ...]
+
+
+def _deaf(worker: int) -> None:
+    """Lets the training process answer a SIGTERM that reaches its whole group, by saving."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 class Stream(torch.utils.data.Dataset[RankStep]):
@@ -69,5 +75,6 @@ class Stream(torch.utils.data.Dataset[RankStep]):
                 num_workers=workers,
                 prefetch_factor=2 if workers else None,
                 multiprocessing_context="spawn" if workers else None,
+                worker_init_fn=_deaf if workers else None,
             )
         )

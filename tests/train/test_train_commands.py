@@ -1,0 +1,78 @@
+"""`vlm3 train`, `plan` and `data`: what is refused, and what is shown without training."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from vlm3.errors import InputError
+from vlm3.train.commands import data, overridden, plan, train
+from vlm3.train.plan import SHAPES, sample_flops
+from vlm3.train.recipes import RECIPES, recipe
+from vlm3.train.sizes import SIZE_4B
+
+pytest.importorskip("tyro", reason="overrides need tyro")
+
+
+def test_table_4() -> None:
+    steps = {name: recipe(name).steps for name in RECIPES if name.endswith("4b")}
+    # 32M / 1344, 1M / 640, 80M / 2816, 10M / 448.
+    assert steps | {"joint_4b": 0} == {
+        "depth_4b": 23_810,
+        "objects_4b": 1_563,
+        "correspondence_4b": 28_409,
+        "pose_4b": 22_321,
+        "joint_4b": 0,
+    }
+    run = recipe("depth_4b")
+    assert (run.warmup, run.clip, run.protocol, run.packing) == (0.1, 0.02, "paper", "chat")
+    assert run.rate_at(0) == 0 and run.rate_at(2381) == 1 and run.rate_at(23_810) < 1e-9
+
+
+def test_overrides_and_refusals() -> None:
+    run = overridden("depth_4b", ["--rate", "1e-4", "--without", "waymo", "nuscenes"])
+    assert (run.rate, run.without) == (1e-4, ("waymo", "nuscenes"))
+    for changes, why in (
+        (["--rat", "1"], "--rate"),
+        (["--batch", "x"], "invalid literal"),
+        (["--batch", "-3"], "above 0"),
+        (["--mesh", "4by8"], "auto, none, ddp"),
+    ):
+        with pytest.raises(InputError, match=why):
+            overridden("depth_4b", changes)
+    with pytest.raises(InputError, match="choose one of debug_cpu"):
+        overridden("depth_5b", [])
+
+
+def test_dry_run_says_what_would_be_done() -> None:
+    said = CliRunner().invoke(train, ["debug_cpu", "--batch", "32", "--dry-run"])
+    assert said.exit_code == 0 and '"batch": 32' in said.output and "steps: 300" in said.output
+    refused = CliRunner().invoke(train, ["depth_4b", "--data", "/nowhere", "--dry-run"])
+    assert isinstance(refused.exception, InputError) and "--without" in str(refused.exception)
+
+
+def test_plan_and_books() -> None:
+    said = CliRunner().invoke(plan, ["depth_4b", "--gpu", "H100", "--gpus", "32"])
+    assert said.exit_code == 0 and "hours" in said.output and "1.64 times" in said.output
+    said = CliRunner().invoke(data, ["books", "--as-in-paper", "--drawn", "1344000"])
+    assert "Argoverse2 is seen 2.62 times" in said.output
+
+
+def test_flops_are_those_of_the_study() -> None:
+    # Counted independently in the measured study: 64 TFLOP for 1600x896 with 450 tokens of text.
+    assert sample_flops(SIZE_4B, SHAPES["depth"]) / 1e12 == pytest.approx(64, rel=0.02)
+    # 4.4 billion weights, embedding included, as the checkpoint is named.
+    assert 4.2e9 < SIZE_4B.weights < 4.6e9
+
+
+def test_index_of_foreign_tars(tmp_path: Path) -> None:
+    import io
+    import tarfile
+
+    with tarfile.open(tmp_path / "any.tar", "w") as tar:
+        for name, content in (("a/x.jpg", b"j"), ("a/x.json", json.dumps({}).encode())):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    assert "1 samples" in CliRunner().invoke(data, ["index", str(tmp_path)]).output
