@@ -86,10 +86,6 @@ def timed(engine: Any, image: Any, questions: Sequence[str]) -> tuple[float, lis
     return time.process_time() - began, texts
 
 
-def prefix_tokens(engine: LocalEngine, width_px: int, height_px: int) -> int:
-    return width_px // 32 * (height_px // 32)
-
-
 def measure(
     checkpoint: Checkpoint, prefix: int, names: Sequence[str], counts: Sequence[int], repeats: int
 ) -> list[dict[str, Any]]:

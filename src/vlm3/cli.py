@@ -54,7 +54,12 @@ _model_options = _options(
         default="nano",
         show_default=True,
         metavar="M",
-        help="nano, a checkpoint folder, or a hub id such as facebook/VLM3-depth.",
+        help="nano, a checkpoint folder, a hub id such as facebook/VLM3-depth, or openai:NAME.",
+    ),
+    click.option(
+        "--base-url",
+        metavar="URL",
+        help="Of an OpenAI-compatible server, with --model openai:NAME.",
     ),
     click.option(
         "--protocol",
@@ -337,7 +342,7 @@ def demo(output: str, as_json: bool, **settings: Any) -> None:
     """
     from vlm3.demo import run
 
-    written = run(output, echo=_silent if as_json else click.echo, **settings)
+    written = run(output, echo=_silent if as_json else click.echo, **_loading(settings))
     if as_json:
         click.echo(written["answers"].read_text(encoding="utf-8"), nl=False)
 
@@ -367,6 +372,12 @@ def doctor(context: click.Context, self_check: str | None, as_json: bool) -> Non
             if finding.advice:
                 click.echo(f"{'':<8} -> {finding.advice}")
     context.exit(int(any(finding.status == "broken" for finding in findings)))
+
+
+def _loading(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a command's options `vlm3.load` takes."""
+    chosen = {name: settings[name] for name in ("model", "protocol", "device")}
+    return chosen | ({"base_url": settings["base_url"]} if settings["base_url"] else {})
 
 
 def _silent(line: str) -> None:
@@ -430,7 +441,7 @@ def _ask(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             question(Predictor(ConstantEngine(""), protocol, multiple_px=16, max_tokens=1), views)
-    predictor = load(settings["model"], protocol=settings["protocol"], device=settings["device"])
+    predictor = load(**_loading(settings))
     answer = question(predictor, views)
     from vlm3.lines import lines, records
 
@@ -487,7 +498,7 @@ def _write_map(
             said = ConstantEngine("02.75" if len(paths) == 1 else "1000 1000")
             rehearsal = Predictor(said, protocol, multiple_px=16, max_tokens=1)
             save(question(rehearsal, views, lambda count: None), Path(folder) / Path(output).name)
-    predictor = load(settings["model"], protocol=settings["protocol"], device=settings["device"])
+    predictor = load(**_loading(settings))
     with progress_line() as progress:
         found = question(predictor, views, progress)
     written = save(found, output)

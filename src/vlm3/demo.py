@@ -83,6 +83,7 @@ def run(
     model: str = "nano",
     protocol: str | None = None,
     device: str | None = None,
+    base_url: str | None = None,
     predictor: "Predictor | None" = None,
     echo: Callable[[str], object] = print,
 ) -> dict[str, Path]:
@@ -96,6 +97,7 @@ def run(
         model: what `vlm3.load` takes.
         protocol: likewise.
         device: likewise.
+        base_url: likewise.
         predictor: asked instead of loading `model`, which then only names it.
         echo: receives the lines of the summary.
 
@@ -109,7 +111,7 @@ def run(
     require_matplotlib()  # Before a model is loaded and asked, not after.
     folder = _folder(Path(out_dir))
     began = time.perf_counter()
-    asked = predictor or vlm3.load(model, protocol=protocol, device=device)
+    asked = predictor or vlm3.load(model, protocol=protocol, device=device, base_url=base_url)
     example = load_example()
     tasks = [task for task in _ASK if task in asked.protocol.tasks]
     done = [_ASK[task](asked, example) for task in tasks]

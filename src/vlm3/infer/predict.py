@@ -541,16 +541,21 @@ def load(
     protocol: str | None = None,
     device: str | None = None,
     engine: Literal["fast", "naive"] = "fast",
+    base_url: str | None = None,
 ) -> Predictor:
-    """A predictor that runs a checkpoint in this process.
+    """A predictor that runs a checkpoint in this process, or asks a server.
 
     Args:
-        model: "nano" (in the package), a local folder, or a hub id such as "facebook/VLM3-depth".
+        model: "nano" (in the package), a local folder, or a hub id such as "facebook/VLM3-depth";
+            "openai:NAME" for a model behind an OpenAI-compatible server; "vllm:" before a folder or
+            a hub id to run it in vLLM.
         protocol: how to ask it, a name from `vlm3.tasks.protocol.PROTOCOLS`. Without one: what the
             checkpoint's `vlm3.json` says, else what its name says, else `paper`, with a warning.
         device: such as "cpu" or "cuda"; the GPU if there is one.
         engine: "fast" encodes pictures once and asks in batches; "naive" reads them again for every
             question, gives the same texts, and is there to compare with.
+        base_url: of the server's API, such as "http://localhost:8000/v1"; OpenAI's own when None.
+            Its answers are kept on disk (VLM3_CACHE, ~/.cache/vlm3) and not asked for again.
 
     Raises:
         InputError: an unknown protocol, device or engine.
@@ -565,6 +570,13 @@ def load(
         get_protocol(protocol)
     if engine not in ("fast", "naive"):
         raise InputError(f"no engine {engine!r}: give fast or naive")
+    kind, _, name = str(model).partition(":")
+    if kind in ("openai", "vllm") and name:
+        return _served(kind, name, protocol, base_url)
+    if base_url is not None:
+        raise InputError(
+            f"base_url goes with a model behind a server: give openai:{model} instead of {model}"
+        )
     from vlm3.infer.local import NaiveEngine, check_torchvision
 
     check_torchvision()
@@ -582,6 +594,24 @@ def load(
         multiple_px=checkpoint.token_px,
         max_tokens=settings.max_tokens or MAX_TOKENS,
         naive=naive,
+    )
+
+
+def _served(kind: str, name: str, protocol: str | None, base_url: str | None) -> Predictor:
+    served: Engine
+    if kind == "openai":
+        from vlm3.infer.http import HttpEngine, default_cache
+
+        served = HttpEngine(name, base_url=base_url, cache=default_cache())
+    else:
+        from vlm3.infer.vllm import VllmEngine
+
+        served = VllmEngine(name)
+    return Predictor(
+        engine=served,
+        protocol=resolve_protocol(protocol, name=name),
+        # Qwen3-VL's; a server whose model has another grid fits the picture to it itself.
+        multiple_px=32,
     )
 
 

@@ -1,0 +1,90 @@
+"""Answers from vLLM in this process, offline and batched: for a GPU and tens of thousands.
+
+One picture at a time, so that every running request shares its prefix: then vLLM's prefix cache
+holds the picture, and its cascade attention, off by default since March 2026, may share the rest.
+Not run on the machines this was written on; the calls are those of vLLM's documentation. Needs the
+extra `vllm`.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image
+
+from vlm3.errors import MissingDependencyError
+from vlm3.infer.engine import Scene, UInt8
+
+
+@dataclass(frozen=True)
+class _VllmScene(Scene):
+    names: tuple[str, ...] = ()
+
+
+class VllmEngine:
+    """Greedy answers from a checkpoint that vLLM loads.
+
+    Args:
+        model: a folder or hub id.
+        options: more arguments of `vllm.LLM`, such as `gpu_memory_utilization`.
+
+    Raises:
+        MissingDependencyError: without vLLM.
+    """
+
+    def __init__(self, model: str, **options: Any) -> None:
+        try:
+            from vllm import LLM, SamplingParams
+        except ImportError as error:
+            raise MissingDependencyError(
+                'this engine needs vLLM and a GPU: pip install "vlm3[vllm]"'
+            ) from error
+        self._sampling = SamplingParams
+        settings: dict[str, Any] = {
+            "enable_prefix_caching": True,
+            "disable_cascade_attn": False,
+            "limit_mm_per_prompt": {"image": 2},
+            # Pictures come at their final size; no side may be changed again.
+            "mm_processor_kwargs": {"min_pixels": 1, "max_pixels": 2**26},
+        }
+        self._llm = LLM(model=model, **(settings | options))
+        self._tokenizer = self._llm.get_tokenizer()
+        self.name = f"vllm:{model}"
+
+    def open(self, images: Sequence[UInt8]) -> Scene:
+        """Names the pictures, so that vLLM need not hash them with every question."""
+        names = tuple(
+            hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()
+            for image in images
+        )
+        return _VllmScene(tuple(images), names)
+
+    def ask(self, scene: Scene, questions: Sequence[str], *, max_new_tokens: int) -> list[str]:
+        """Answers every question as if it were the only one."""
+        if not questions:
+            return []
+        assert isinstance(scene, _VllmScene)
+        pictures = [Image.fromarray(image) for image in scene.images]
+        prompts = [
+            {
+                "prompt": self._prompt(len(pictures), question),
+                "multi_modal_data": {"image": pictures},
+                "multi_modal_uuids": {"image": list(scene.names)},
+            }
+            for question in questions
+        ]
+        limits = self._sampling(temperature=0.0, max_tokens=max_new_tokens)
+        # The first alone: otherwise all of them miss the cache together.
+        outputs = self._llm.generate(prompts[:1], limits, use_tqdm=False)
+        outputs += self._llm.generate(prompts[1:], limits, use_tqdm=False) if prompts[1:] else []
+        return [str(output.outputs[0].text).strip() for output in outputs]
+
+    def _prompt(self, pictures: int, question: str) -> str:
+        content: list[dict[str, str]] = [{"type": "image"} for _ in range(pictures)]
+        content.append({"type": "text", "text": question})
+        return str(
+            self._tokenizer.apply_chat_template(
+                [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
+            )
+        )

@@ -1,0 +1,291 @@
+"""The HTTP engine against a server with every fault: nothing asked twice, nothing lost."""
+
+import json
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vlm3.errors import InputError
+from vlm3.tasks.protocol import PROTOCOLS
+from vlm3.view import View
+
+pytest.importorskip("openai", reason="the extra openai is not installed")
+
+from vlm3.infer.answer_cache import AnswerCache
+from vlm3.infer.http import Account, HttpEngine, ServerError
+from vlm3.infer.predict import Predictor, load
+
+IMAGE = np.zeros((32, 32, 3), np.uint8)
+QUESTIONS = [f"question {i}" for i in range(12)]
+EXPECTED = [f"answer to {question}" for question in QUESTIONS]
+USAGE = {
+    "prompt_tokens": 10,
+    "completion_tokens": 2,
+    "total_tokens": 12,
+    "prompt_tokens_details": {"cached_tokens": 4},
+}
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers "answer to <question>" unless the server's fault says otherwise."""
+
+    server: "Server"
+
+    def log_message(self, *args: object) -> None: ...
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        content = body["messages"][0]["content"]
+        text = content if isinstance(content, str) else content[-1]["text"]
+        with self.server.lock:
+            self.server.bodies.append(body)
+            self.server.seen[text] += 1
+            self.server.now += 1
+            self.server.most = max(self.server.most, self.server.now)
+        try:
+            if not self.server.fault(self, text):
+                message = {"role": "assistant", "content": self.server.say(text)}
+                choice = {"index": 0, "finish_reason": "stop", "message": message}
+                head = {"id": "1", "object": "chat.completion", "created": 0, "model": "m"}
+                self.send(200, head | {"choices": [choice], "usage": USAGE})
+                with self.server.lock:
+                    self.server.answered[text] += 1
+        finally:
+            with self.server.lock:
+                self.server.now -= 1
+
+    def send(self, code: int, body: Any, **headers: str) -> bool:
+        page = isinstance(body, str)
+        data = body.encode() if page else json.dumps(body).encode()
+        self.send_response(code)
+        self.send_header("content-type", "text/html" if page else "application/json")
+        self.send_header("content-length", str(len(data)))
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(data)
+        return True
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def __init__(self, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), Handler)
+        self.lock = threading.Lock()
+        self.seen: Counter[str] = Counter()
+        self.answered: Counter[str] = Counter()
+        self.bodies: list[Any] = []
+        self.now = self.most = 0
+        self.fault: Callable[[Handler, str], bool] = lambda handler, text: False
+        self.say: Callable[[str], str] = lambda text: f"answer to {text}"
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/v1"
+
+    def handle_error(self, *args: object) -> None: ...
+
+    def stop(self) -> None:
+        self.shutdown()
+        self.server_close()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    running = Server()
+    yield running
+    running.stop()
+
+
+def engine(server: Server, **options: Any) -> HttpEngine:
+    settings = {"attempts": 4, "pause_s": 0.01, "timeout_s": 5.0, "api_key": "k"} | options
+    return HttpEngine("m", base_url=server.url, **settings)
+
+
+def asked(one: HttpEngine, questions: list[str] = QUESTIONS) -> list[str]:
+    with one.open([IMAGE]) as scene:
+        return one.ask(scene, questions, max_new_tokens=8)
+
+
+def test_order_is_kept_and_requests_are_bounded(server: Server) -> None:
+    server.fault = lambda handler, text: bool(time.sleep(0.01))
+    one = engine(server, concurrency=3)
+    assert asked(one, QUESTIONS + QUESTIONS[:3]) == EXPECTED + EXPECTED[:3]
+    assert server.most <= 3 and set(server.seen.values()) == {1}
+    first = server.bodies[0]
+    assert first["temperature"] == 0 and first["max_tokens"] == 8
+    picture, text = first["messages"][0]["content"]
+    assert picture["image_url"]["url"].startswith("data:image/png;base64,")
+    assert text["text"] == "question 0", "the first goes alone, to fill the server's cache"
+    count = len(QUESTIONS)
+    assert one.account == Account(count, 0, 0, 10 * count, 4 * count, 2 * count)
+    assert one.account.cost(prompt=1, completion=2, cached=0.5) == pytest.approx(12 * 12e-6)
+
+
+NULL = {"choices": [{"index": 0, "message": {"role": "assistant", "content": None}}]}
+FAULTS: dict[str, Callable[[Handler], object]] = {
+    "429": lambda h: h.send(429, {"error": {"message": "slow down"}}, retry_after="0"),
+    "500": lambda h: h.send(500, "oh no"),
+    "page": lambda h: h.send(200, "<html>please log in</html>"),
+    "nothing": lambda h: h.send(200, {"choices": []}),
+    "null": lambda h: h.send(200, NULL),
+    "half": lambda h: h.wfile.write(b"HTTP/1.1 200 OK\r\ncontent-length: 900\r\n\r\n{"),
+    "hangup": lambda h: h.connection.close(),
+    "timeout": lambda h: time.sleep(0.5),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_every_fault_is_tried_again(server: Server, name: str) -> None:
+    """Each question meets it once."""
+
+    def fault(handler: Handler, text: str) -> bool:
+        if handler.server.seen[text] > 1:
+            return False
+        FAULTS[name](handler)
+        return True
+
+    server.fault = fault
+    one = engine(server, timeout_s=0.2 if name == "timeout" else 5.0)
+    assert asked(one) == EXPECTED
+    assert one.account.retries >= len(QUESTIONS)
+    assert set(server.answered.values()) == {1}
+
+
+def test_a_run_goes_on_where_a_server_died(server: Server, tmp_path: Path) -> None:
+    """Killed in the middle, and a line of its cache cut short."""
+    port = server.server_address[1]
+
+    def dies(handler: Handler, text: str) -> bool:
+        if sum(handler.server.answered.values()) < 5:
+            return False
+        handler.connection.close()
+        return True
+
+    server.fault = dies
+    with pytest.raises(ServerError, match="are kept") as caught:
+        asked(engine(server, cache=tmp_path, concurrency=2))
+    assert "\n" not in str(caught.value)
+    done = Counter(server.answered)
+    assert 5 <= sum(done.values()) < len(QUESTIONS)
+    server.stop()
+    (file,) = tmp_path.iterdir()
+    with file.open("a") as cut_short:
+        cut_short.write('{"key": "ab')
+    again = Server(port)
+    try:
+        one = engine(again, cache=tmp_path)
+        assert asked(one) == EXPECTED
+        assert not set(again.seen) & set(done), "nothing is asked twice"
+        assert one.account.from_cache == len(done)
+        assert asked(engine(again, cache=tmp_path)) == EXPECTED
+        assert sum(again.seen.values()) == len(QUESTIONS) - len(done)
+    finally:
+        again.stop()
+
+
+@pytest.mark.parametrize("code", [400, 401, 404])
+def test_a_refusal_is_not_repeated(server: Server, code: int) -> None:
+    server.fault = lambda h, text: h.send(code, {"error": {"message": "no\nsuch"}})
+    with pytest.raises(InputError, match=f"refuses .*{code}") as caught:
+        asked(engine(server))
+    assert sum(server.seen.values()) == 1 and "\n" not in str(caught.value)
+
+
+def test_the_limit_by_its_newer_name(server: Server) -> None:
+    def fault(handler: Handler, text: str) -> bool:
+        if "max_tokens" not in handler.server.bodies[-1]:
+            return False
+        return handler.send(400, {"error": {"message": "use 'max_completion_tokens' instead"}})
+
+    server.fault = fault
+    assert asked(engine(server, concurrency=1)) == EXPECTED
+    assert server.seen["question 0"] == 2 and server.bodies[-1]["max_completion_tokens"] == 8
+
+
+def test_another_picture_or_model_is_another_question(server: Server, tmp_path: Path) -> None:
+    one = engine(server, cache=tmp_path)
+    asked(one, QUESTIONS[:1])
+    with one.open([IMAGE + 1]) as scene:
+        one.ask(scene, QUESTIONS[:1], max_new_tokens=8)
+    other = HttpEngine("other", base_url=server.url, api_key="k", cache=tmp_path)
+    asked(other, QUESTIONS[:1])
+    assert server.seen["question 0"] == 3
+
+
+def test_packed_questions(server: Server) -> None:
+    def say(text: str) -> str:
+        lines = text.splitlines()[1:]
+        if not lines:
+            return f"answer to {text}"
+        # The second pack loses a line: it is asked again, one by one.
+        kept = lines[:-1] if "question 4" in text else lines
+        return "\n".join(line.replace(". ", ". answer to ") for line in kept)
+
+    server.say = say
+    assert asked(engine(server, packed=4)) == EXPECTED
+    assert sum(server.seen.values()) == 3 + 4
+    single = [text for text in server.seen if text.startswith("question")]
+    assert sorted(single) == QUESTIONS[4:8]
+
+
+def test_a_predictor_by_name(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.say = lambda text: "02.75"
+    monkeypatch.setenv("VLM3_CACHE", str(tmp_path))
+    predictor = load("openai:some-model", protocol="joint", base_url=server.url)
+    view = View.open(np.zeros((64, 96, 3), np.uint8), f_px=1000)
+    assert predictor.depth(view, [[5, 5], [50, 50]]).distance_m.tolist() == [2.75, 2.75]
+    assert predictor.engine.name == "openai:some-model"
+    assert len(list((tmp_path / "answers").iterdir())) == 1
+    with pytest.raises(InputError, match="openai:nano"):
+        load("nano", base_url=server.url)
+    direct = Predictor(engine(server), PROTOCOLS["joint"].with_focal(100), 32)
+    assert direct.depth(view, [5, 5]).spread is None
+
+
+def test_no_key_and_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(InputError, match="OPENAI_API_KEY"):
+        HttpEngine("m")
+
+
+def test_the_cache_survives_anything_in_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'\xff\xfe\n[]\n{"key": 1}\n{"key": "a", "text": "x"}\n{"key": "b", "te')
+    cache = AnswerCache(path)
+    assert "a" in cache and "b" not in cache
+    cache.put("b", prompt="?", text="line\nbreak")
+    assert AnswerCache(path)["b"] == "line\nbreak"
+
+
+@pytest.mark.skipif(
+    "VLM3_TEST_SERVER" not in os.environ,
+    reason="set VLM3_TEST_SERVER to the base URL of an OpenAI-compatible server",
+)
+def test_a_server_nobody_here_wrote(tmp_path: Path) -> None:
+    """Text is enough: two runs over one cache, the second asks nothing."""
+    questions = [f"How much is {i} and 2? Answer with the number only." for i in range(4)]
+    texts = []
+    for _ in range(2):
+        one = HttpEngine(
+            os.environ.get("VLM3_TEST_MODEL", "default"),
+            base_url=os.environ["VLM3_TEST_SERVER"],
+            cache=tmp_path,
+        )
+        with one.open([]) as scene:
+            texts.append(one.ask(scene, questions, max_new_tokens=8))
+    assert texts[0] == texts[1] and all(texts[0])
+    assert (one.account.requests, one.account.from_cache) == (0, 4)
