@@ -18,6 +18,7 @@ class SmallSize:
     """
 
     patch_px: int = 8
+    merge: int = 2
     vision_hidden: int = 160
     vision_layers: int = 5
     vision_heads: int = 5
@@ -33,9 +34,9 @@ class SmallSize:
 
     @property
     def picture_input(self) -> PictureInput:
-        """Patches of `patch_px`, merged two by two, values scaled to [-1, 1]."""
+        """Patches of `patch_px`, `merge` by `merge` a token, values scaled to [-1, 1]."""
         half = (0.5, 0.5, 0.5)
-        return PictureInput(patch_px=self.patch_px, merge=2, temporal=2, mean=half, std=half)
+        return PictureInput(patch_px=self.patch_px, merge=self.merge, temporal=2, mean=half, std=half)
 
 
 def build_small(tokenizer: Any, size: SmallSize, *, seed: int = 0) -> Any:
@@ -84,7 +85,7 @@ def build_small(tokenizer: Any, size: SmallSize, *, seed: int = 0) -> Any:
             "num_heads": size.vision_heads,
             "patch_size": size.patch_px,
             "temporal_patch_size": 2,
-            "spatial_merge_size": 2,
+            "spatial_merge_size": size.merge,
             "in_channels": 3,
             "out_hidden_size": size.text_hidden,
             "num_position_embeddings": size.position_table**2,

@@ -1,0 +1,226 @@
+"""Rendered pairs kept on disk: on a CPU, drawing a picture costs more than learning from it.
+
+Pair `index` of (seed, split) is a function of these alone, so the folder is a cache and nothing
+else: what is missing is rendered when it is asked for, and two processes may share a folder. Shown
+again, a pair looks another way: mirrored, its pictures swapped, cut to another shape.
+"""
+
+import json
+import os
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vlm3.geometry.camera import Camera
+from vlm3.geometry.pose import RelativePose, relative_pose
+from vlm3.worlds import Frame, sample_pair
+from vlm3.worlds.render import pixel_rays
+from vlm3.worlds.sample import Floats, Split, WorldObject
+
+ROOM_SHARE = 0.75
+"""Rooms among the worlds: they cost less to render, and are what most first photos show."""
+
+_MATCHES = 96
+_MIRROR = np.diag([-1.0, 1.0, 1.0, 1.0])
+
+
+@dataclass(frozen=True, eq=False)
+class StoredPair:
+    """Two frames of one world and exact matches between them.
+
+    Attributes:
+        xy1_px: (n, 2) pixel centres of frame 1.
+        xy2_px: (n, 2) where frame 2 shows the same points.
+    """
+
+    frame1: Frame
+    frame2: Frame
+    xy1_px: Floats
+    xy2_px: Floats
+
+    @property
+    def cam1_from_cam2(self) -> RelativePose:
+        """Pose of camera 2 in camera 1's frame."""
+        motion = relative_pose(self.frame1.world_from_cam, self.frame2.world_from_cam)
+        return RelativePose.from_matrix(motion)
+
+    def swapped(self) -> "StoredPair":
+        """The same pair the other way round; its points are no pixel centres any more."""
+        return StoredPair(self.frame2, self.frame1, self.xy2_px, self.xy1_px)
+
+    def mirrored(self) -> "StoredPair":
+        """The world in a mirror: left is right, distances and sizes are the same."""
+        width_px = self.frame1.camera.width_px
+        flip = np.array([width_px, 0.0])
+        return StoredPair(
+            mirrored(self.frame1),
+            mirrored(self.frame2),
+            np.abs(flip - self.xy1_px),
+            np.abs(flip - self.xy2_px),
+        )
+
+    def cut(self, width_px: int, height_px: int) -> "StoredPair":
+        """The middle of both pictures, and the matches that lie in both."""
+        camera = self.frame1.camera
+        corner = np.array([camera.width_px - width_px, camera.height_px - height_px]) // 2
+        xy1_px, xy2_px = self.xy1_px - corner, self.xy2_px - corner
+        size = (width_px, height_px)
+        good = ((xy1_px > 0) & (xy1_px < size) & (xy2_px > 0) & (xy2_px < size)).all(1)
+        return StoredPair(
+            cut(self.frame1, width_px, height_px),
+            cut(self.frame2, width_px, height_px),
+            xy1_px[good],
+            xy2_px[good],
+        )
+
+
+def mirrored(frame: Frame) -> Frame:
+    """The frame as a mirror shows it, in a mirrored world."""
+    camera = frame.camera
+    width_px = camera.width_px
+    objects = tuple(
+        replace(
+            thing,
+            center_m=thing.center_m * (-1.0, 1.0, 1.0),
+            world_from_object=_MIRROR @ thing.world_from_object @ _MIRROR,
+            box_xyxy_px=(
+                width_px - thing.box_xyxy_px[2],
+                thing.box_xyxy_px[1],
+                width_px - thing.box_xyxy_px[0],
+                thing.box_xyxy_px[3],
+            ),
+        )
+        for thing in frame.objects
+    )
+    return replace(
+        frame,
+        image=np.ascontiguousarray(frame.image[:, ::-1]),
+        camera=replace(camera, cx_px=width_px - camera.cx_px),
+        distance_m=frame.distance_m[:, ::-1],
+        depth_z_m=frame.depth_z_m[:, ::-1],
+        normal=frame.normal[:, ::-1] * np.array([-1, 1, 1], np.float32),
+        instance=frame.instance[:, ::-1],
+        objects=objects,
+        world_from_cam=_MIRROR @ frame.world_from_cam @ _MIRROR,
+    )
+
+
+def cut(frame: Frame, width_px: int, height_px: int) -> Frame:
+    """The middle of a frame. Its objects are those of the whole frame: do not ask about them."""
+    camera = frame.camera
+    left, top = (camera.width_px - width_px) // 2, (camera.height_px - height_px) // 2
+    rows, columns = slice(top, top + height_px), slice(left, left + width_px)
+    return replace(
+        frame,
+        image=np.ascontiguousarray(frame.image[rows, columns]),
+        camera=camera.cropped(left, top, width_px, height_px),
+        distance_m=frame.distance_m[rows, columns],
+        depth_z_m=frame.depth_z_m[rows, columns],
+        normal=frame.normal[rows, columns],
+        instance=frame.instance[rows, columns],
+    )
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """The stored pairs of one seed and split.
+
+    Attributes:
+        folder: where they are kept; made when first written to.
+        width_px: of each picture.
+        height_px: of each picture.
+        f_px: focal length of each picture.
+        seed: of the worlds.
+        split: "heldout" has other seeds and other furniture.
+    """
+
+    folder: Path
+    width_px: int
+    height_px: int
+    f_px: float
+    seed: int
+    split: Split = "train"
+
+    def pair(self, index: int) -> StoredPair:
+        """Pair `index`, rendered if it is not there yet."""
+        path = self._path(index)
+        if not path.is_file():
+            made = self._render(index)
+            _write(path, made)
+            return made
+        return _read(path)
+
+    def _path(self, index: int) -> Path:
+        size = f"{self.split}-{self.seed}-{self.width_px}x{self.height_px}-{self.f_px:g}"
+        return self.folder / size / f"{index // 1000:03d}" / f"{index % 1000:03d}.npz"
+
+    def _render(self, index: int) -> StoredPair:
+        rng = np.random.default_rng((self.seed, index))
+        pair = sample_pair(
+            self.seed,
+            index,
+            width_px=self.width_px,
+            height_px=self.height_px,
+            f_px=self.f_px,
+            split=self.split,
+            kind="room" if rng.random() < ROOM_SHARE else "street",
+        )
+        return StoredPair(pair.frame1, pair.frame2, *pair.matches(_MATCHES, rng))
+
+
+def _write(path: Path, pair: StoredPair) -> None:
+    arrays: dict[str, NDArray[np.generic]] = {"xy1_px": pair.xy1_px, "xy2_px": pair.xy2_px}
+    for name, frame in (("a", pair.frame1), ("b", pair.frame2)):
+        about = {
+            "camera": asdict(frame.camera),
+            "kind": frame.kind,
+            "objects": [
+                {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in asdict(o).items()}
+                for o in frame.objects
+            ],
+        }
+        arrays |= {
+            f"{name}_image": frame.image,
+            f"{name}_distance_m": frame.distance_m,
+            f"{name}_normal": np.round(frame.normal * 127).astype(np.int8),
+            f"{name}_instance": frame.instance.astype(np.int16),
+            f"{name}_world_from_cam": frame.world_from_cam,
+            f"{name}_about": np.frombuffer(json.dumps(about).encode(), np.uint8),
+        }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    with partial.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+    partial.replace(path)
+
+
+def _read(path: Path) -> StoredPair:
+    with np.load(path) as arrays:
+        frames = [_frame(arrays, name) for name in ("a", "b")]
+        return StoredPair(frames[0], frames[1], arrays["xy1_px"], arrays["xy2_px"])
+
+
+def _frame(arrays: "np.lib.npyio.NpzFile", name: str) -> Frame:
+    about = json.loads(arrays[f"{name}_about"].tobytes())
+    camera = Camera(**{k: tuple(v) if isinstance(v, list) else v for k, v in about["camera"].items()})
+    distance = arrays[f"{name}_distance_m"]
+    normal = arrays[f"{name}_normal"].astype(np.float32) / 127
+    return Frame(
+        image=arrays[f"{name}_image"],
+        camera=camera,
+        distance_m=distance,
+        depth_z_m=(distance * pixel_rays(camera)[..., 2]).astype(np.float32),
+        normal=normal,
+        instance=arrays[f"{name}_instance"].astype(np.int32),
+        objects=tuple(_object(fields) for fields in about["objects"]),
+        world_from_cam=arrays[f"{name}_world_from_cam"],
+        kind=about["kind"],
+    )
+
+
+def _object(fields: dict[str, object]) -> WorldObject:
+    made = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+    arrays = {k: np.array(fields[k]) for k in ("center_m", "world_from_object")}
+    return WorldObject(**(made | arrays))  # type: ignore[arg-type]
