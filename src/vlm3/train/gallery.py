@@ -22,6 +22,11 @@ from vlm3.worlds.sample import Floats, Split, WorldObject
 ROOM_SHARE = 0.75
 """Rooms among the worlds: they cost less to render, and are what most first photos show."""
 
+SIZE_PX = (192, 144)
+"""What is rendered, at 125 px focal length: 75 degrees across."""
+SHAPES = ((160, 128), (192, 144), (144, 112), (144, 96), (128, 144), (192, 112))
+"""What is cut from it: 3:2, 4:3, wide and tall, 54 to 75 degrees across."""
+
 _MATCHES = 96
 _MIRROR = np.diag([-1.0, 1.0, 1.0, 1.0])
 
@@ -49,6 +54,11 @@ class StoredPair:
     def swapped(self) -> "StoredPair":
         """The same pair the other way round; its points are no pixel centres any more."""
         return StoredPair(self.frame2, self.frame1, self.xy2_px, self.xy1_px)
+
+    def matches(self, n: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
+        """Up to n matches, xy1_px (m, 2) and xy2_px (m, 2)."""
+        chosen = rng.permutation(len(self.xy1_px))[:n]
+        return self.xy1_px[chosen], self.xy2_px[chosen]
 
     def mirrored(self) -> "StoredPair":
         """The world in a mirror: left is right, distances and sizes are the same."""
@@ -123,22 +133,39 @@ def cut(frame: Frame, width_px: int, height_px: int) -> Frame:
     )
 
 
+def repainted(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """The picture as another camera would have it: exposure, contrast, white, gamma, grain."""
+    values = image.astype(np.float32) / 255
+    values = values ** np.float32(np.exp(rng.normal(0, 0.25)))
+    values = values * np.exp(rng.normal(0, 0.2) + rng.normal(0, 0.08, 3)).astype(np.float32)
+    grey = values.mean(-1, keepdims=True)
+    values = grey + (values - grey) * np.float32(np.exp(rng.normal(0, 0.35)))
+    middle = values.mean()
+    values = middle + (values - middle) * np.float32(np.exp(rng.normal(0, 0.2)))
+    if rng.random() < 0.5:
+        values = values + rng.normal(0, rng.uniform(0, 0.03), values.shape).astype(np.float32)
+    return np.asarray(np.clip(values * 255, 0, 255), np.uint8)
+
+
+def shown(pair: StoredPair, rng: np.random.Generator, width_px: int, height_px: int) -> StoredPair:
+    """The pair as it is shown this time: cut, perhaps mirrored, perhaps swapped."""
+    pair = pair.cut(width_px, height_px)
+    pair = pair.mirrored() if rng.random() < 0.5 else pair
+    return pair.swapped() if rng.random() < 0.5 else pair
+
+
 @dataclass(frozen=True)
 class Gallery:
     """The stored pairs of one seed and split.
 
     Attributes:
         folder: where they are kept; made when first written to.
-        width_px: of each picture.
-        height_px: of each picture.
-        f_px: focal length of each picture.
+        f_px: focal length of each picture, which are of `SIZE_PX`.
         seed: of the worlds.
         split: "heldout" has other seeds and other furniture.
     """
 
     folder: Path
-    width_px: int
-    height_px: int
     f_px: float
     seed: int
     split: Split = "train"
@@ -153,7 +180,7 @@ class Gallery:
         return _read(path)
 
     def _path(self, index: int) -> Path:
-        size = f"{self.split}-{self.seed}-{self.width_px}x{self.height_px}-{self.f_px:g}"
+        size = f"{self.split}-{self.seed}-{SIZE_PX[0]}x{SIZE_PX[1]}-{self.f_px:g}"
         return self.folder / size / f"{index // 1000:03d}" / f"{index % 1000:03d}.npz"
 
     def _render(self, index: int) -> StoredPair:
@@ -161,8 +188,8 @@ class Gallery:
         pair = sample_pair(
             self.seed,
             index,
-            width_px=self.width_px,
-            height_px=self.height_px,
+            width_px=SIZE_PX[0],
+            height_px=SIZE_PX[1],
             f_px=self.f_px,
             split=self.split,
             kind="room" if rng.random() < ROOM_SHARE else "street",

@@ -23,7 +23,7 @@ Image = npt.NDArray[np.uint8]
 
 
 def color_lesson(
-    rng: np.random.Generator, *, width_px: int, height_px: int, questions: int
+    rng: np.random.Generator, width_px: int, height_px: int, *, questions: int
 ) -> tuple[Image, list[QA]]:
     """A mosaic and questions for the colour at random points of it."""
     cell = int(rng.choice([16, 24, 32, 48, 64]))
@@ -57,9 +57,9 @@ def color_qas(rng: np.random.Generator, image: Image, *, questions: int) -> list
 def matching_lesson(
     rng: np.random.Generator,
     protocol: Protocol,
-    *,
     width_px: int,
     height_px: int,
+    *,
     questions: int,
 ) -> tuple[Image, Image, list[QA]]:
     """Two views of one flat mosaic, shifted, turned and scaled, and questions for matches."""

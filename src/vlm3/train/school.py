@@ -1,10 +1,11 @@
 """What a small model is shown: pointing lessons, single views and pairs of worlds.
 
-Every lesson is a function of (seed, split, step, place in the batch): nothing is stored, and a
-restarted run is shown what it would have been shown.
+Every lesson is a function of (seed, split, number): a restarted run is shown what it would have
+been shown. Worlds come from a gallery and look another way each time.
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -13,6 +14,7 @@ from vlm3.tasks import correspondence, depth, pose
 from vlm3.tasks.base import QA
 from vlm3.tasks.protocol import Protocol
 from vlm3.train.batch import Lesson
+from vlm3.train.gallery import SHAPES, SIZE_PX, Gallery, StoredPair, repainted, shown
 from vlm3.train.pointing import (
     COLORS,
     QUESTION,
@@ -20,17 +22,17 @@ from vlm3.train.pointing import (
     color_qas,
     matching_lesson,
 )
-from vlm3.worlds import Frame, labels, sample_pair, sample_view
+from vlm3.worlds import labels
 
 Kind = Literal["color", "matching", "view", "objects", "pair"]
 
-_POINTING: dict[Kind, float] = {"color": 1.0}
+_POINTING: dict[Kind, float] = {"color": 0.8, "matching": 0.2}
 _WORLDS: dict[Kind, float] = {
-    "color": 0.15,
-    "matching": 0.05,
-    "view": 0.60,
-    "objects": 0.08,
-    "pair": 0.12,
+    "color": 0.08,
+    "matching": 0.07,
+    "view": 0.45,
+    "objects": 0.15,
+    "pair": 0.25,
 }
 _OBJECT_SENTENCES = (
     "Is region 0 to the left of region 1? Is region 0 to the right of region 1? yes no",
@@ -53,109 +55,71 @@ _OBJECT_SENTENCES = (
 )
 """The words of questions about objects."""
 
-_ROOM_SHARE = 0.75
-"""Rooms among the worlds: they cost less to render, and are what most first photos show."""
-
-# Shapes of view in pixels at 125 px focal length: 3:2, 4:3, wide and tall, 50 to 85 degrees.
-_SIZES = ((160, 128), (144, 112), (144, 96), (176, 128), (128, 144), (224, 80), (192, 112))
-_SIZE_WEIGHTS = (0.25, 0.25, 0.2, 0.1, 0.05, 0.05, 0.1)
-
 
 class School:
     """Makes lessons.
 
     Args:
         protocol: in which questions and answers are written.
-        f_px: focal length of every picture.
-        seed: of all lessons.
-        split: "heldout" uses other seeds and other furniture.
+        gallery: the worlds; its split is the school's, "heldout" has other seeds and furniture.
+        worlds: how many of the gallery's pairs are shown in turn.
     """
 
-    def __init__(
-        self,
-        protocol: Protocol,
-        *,
-        f_px: float,
-        seed: int,
-        split: Literal["train", "heldout"] = "train",
-    ) -> None:
-        self.protocol = protocol
-        self.f_px = f_px
-        self.seed = seed
-        self.split: Literal["train", "heldout"] = split
+    def __init__(self, protocol: Protocol, gallery: Gallery, worlds: int) -> None:
+        self.protocol, self.gallery, self.worlds = protocol, gallery, worlds
 
-    def lessons(
-        self, step: int, count: int, *, kind: Kind | None = None, pointing: bool = False
-    ) -> list[Lesson]:
-        """The lessons of one step: one kind and one picture size, so that they stack.
+    def lesson(self, number: int, *, kind: Kind | None = None, pointing: bool = False) -> Lesson:
+        """Lesson `number`.
 
         Args:
-            step: which.
-            count: how many.
+            number: which.
             kind: of lesson, drawn when None.
             pointing: draw from the mosaics only.
         """
-        rng = np.random.default_rng((self.seed, self.split == "heldout", step))
+        gallery = self.gallery
+        rng = np.random.default_rng((gallery.seed, gallery.split == "heldout", number))
         if kind is None:
             shares = _POINTING if pointing else _WORLDS
             kind = list(shares)[rng.choice(len(shares), p=list(shares.values()))]
-        width_px, height_px = _SIZES[rng.choice(len(_SIZES), p=_SIZE_WEIGHTS)]
-        make = {
-            "color": self._color,
-            "matching": self._matching,
-            "view": self._view,
-            "objects": self._objects,
-            "pair": self._pair,
-        }[kind]
-        return [make(rng, step * 1000 + place, width_px, height_px) for place in range(count)]
+        if kind == "color":
+            image, qas = color_lesson(rng, *_shape(rng), questions=24)
+            return Lesson((image,), _unique(qas))
+        if kind == "matching":
+            first, second, qas = matching_lesson(rng, self.protocol, *_shape(rng), questions=16)
+            return Lesson((first, second), _unique(qas))
+        pair = gallery.pair(number % self.worlds)
+        if gallery.split == "train":
+            pair = _repainted(pair, rng)
+        make = {"view": self._view, "objects": self._objects, "pair": self._pair}[kind]
+        return make(pair, rng)
 
-    def _color(self, rng: np.random.Generator, _: int, width_px: int, height_px: int) -> Lesson:
-        image, qas = color_lesson(rng, width_px=width_px, height_px=height_px, questions=16)
-        return Lesson((image,), _unique(qas))
-
-    def _matching(self, rng: np.random.Generator, _: int, width_px: int, height_px: int) -> Lesson:
-        first, second, qas = matching_lesson(
-            rng, self.protocol, width_px=width_px, height_px=height_px, questions=12
-        )
-        return Lesson((first, second), _unique(qas))
-
-    def _view(self, rng: np.random.Generator, index: int, width_px: int, height_px: int) -> Lesson:
-        frame = self._frame(rng, index, width_px, height_px)
-        qas = labels.depth_qas(frame, self.protocol, 16, rng)
-        return Lesson((frame.image,), _unique((*qas, *color_qas(rng, frame.image, questions=6))))
+    def _view(self, pair: StoredPair, rng: np.random.Generator) -> Lesson:
+        frame = shown(pair, rng, *_shape(rng)).frame1
+        qas = labels.depth_qas(frame, self.protocol, 24, rng)
+        # What the mosaics teach holds on in a rendered room only if rooms ask for it too.
+        return Lesson((frame.image,), _unique((*qas, *color_qas(rng, frame.image, questions=4))))
 
     # Apart from distances: a question about boxes is five times as long, and a row is as long as
     # the longest beside it.
-    def _objects(
-        self, rng: np.random.Generator, index: int, width_px: int, height_px: int
-    ) -> Lesson:
-        frame = self._frame(rng, index, width_px, height_px)
-        return Lesson((frame.image,), _unique(labels.object_qas(frame, self.protocol, 5, rng)))
+    def _objects(self, pair: StoredPair, rng: np.random.Generator) -> Lesson:
+        # Uncut: the boxes are those of whole pictures.
+        frame = shown(pair, rng, *SIZE_PX).frame1
+        return Lesson((frame.image,), _unique(labels.object_qas(frame, self.protocol, 6, rng)))
 
-    def _frame(self, rng: np.random.Generator, index: int, width_px: int, height_px: int) -> Frame:
-        return sample_view(
-            self.seed,
-            index,
-            width_px=width_px,
-            height_px=height_px,
-            f_px=self.f_px,
-            split=self.split,
-            kind="room" if rng.random() < _ROOM_SHARE else "street",
-        )
-
-    def _pair(self, rng: np.random.Generator, index: int, width_px: int, height_px: int) -> Lesson:
-        pair = sample_pair(
-            self.seed,
-            index,
-            width_px=width_px,
-            height_px=height_px,
-            f_px=self.f_px,
-            split=self.split,
-            kind="room" if rng.random() < _ROOM_SHARE else "street",
-        )
-        qas = labels.match_qas(pair, self.protocol, 12, rng)
+    def _pair(self, pair: StoredPair, rng: np.random.Generator) -> Lesson:
+        pair = shown(pair, rng, *_shape(rng))
+        qas = labels.match_qas(pair, self.protocol, 16, rng)
         qas += labels.pose_qas(pair, self.protocol)
         return Lesson((pair.frame1.image, pair.frame2.image), _unique(qas))
+
+
+def _shape(rng: np.random.Generator) -> tuple[int, int]:
+    return SHAPES[rng.integers(len(SHAPES))]
+
+
+def _repainted(pair: StoredPair, rng: np.random.Generator) -> StoredPair:
+    one, two = (replace(f, image=repainted(f.image, rng)) for f in (pair.frame1, pair.frame2))
+    return replace(pair, frame1=one, frame2=two)
 
 
 def _unique(qas: Iterable[QA]) -> tuple[QA, ...]:

@@ -14,11 +14,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from vlm3.model import PictureInput, patchify, pixel_values
-from vlm3.train.gallery import Gallery, StoredPair
+from vlm3.train.gallery import SHAPES, Gallery, StoredPair, repainted, shown
 from vlm3.train.muon import Muon
 
 SPOTS = 4
@@ -26,7 +25,6 @@ SPOTS = 4
 TWINS = 2
 """Spots a side of a token that are told apart when looking for a match."""
 
-_SHAPES = ((160, 128), (192, 144), (144, 112), (144, 96), (128, 144), (192, 112))
 _CHANNELS = 7
 
 
@@ -95,27 +93,6 @@ class Dense:
     xy1: torch.Tensor
     xy2: torch.Tensor
     columns: int
-
-
-def repainted(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """The picture as another camera would have it: exposure, contrast, white, gamma, grain."""
-    values = image.astype(np.float32) / 255
-    values = values ** np.float32(np.exp(rng.normal(0, 0.25)))
-    values = values * np.exp(rng.normal(0, 0.2) + rng.normal(0, 0.08, 3)).astype(np.float32)
-    grey = values.mean(-1, keepdims=True)
-    values = grey + (values - grey) * np.float32(np.exp(rng.normal(0, 0.35)))
-    middle = values.mean()
-    values = middle + (values - middle) * np.float32(np.exp(rng.normal(0, 0.2)))
-    if rng.random() < 0.5:
-        values = values + rng.normal(0, rng.uniform(0, 0.03), values.shape).astype(np.float32)
-    return np.asarray(np.clip(values * 255, 0, 255), np.uint8)
-
-
-def shown(pair: StoredPair, rng: np.random.Generator, width_px: int, height_px: int) -> StoredPair:
-    """The pair as it is shown this time: cut, perhaps mirrored, perhaps swapped."""
-    pair = pair.cut(width_px, height_px)
-    pair = pair.mirrored() if rng.random() < 0.5 else pair
-    return pair.swapped() if rng.random() < 0.5 else pair
 
 
 def dense(
@@ -200,7 +177,7 @@ def total(parts: dict[str, torch.Tensor]) -> torch.Tensor:
 
 def _batch(run: TowerRun, gallery: Gallery, spec: PictureInput, step: int) -> Dense:
     rng = np.random.default_rng((run.seed, step))
-    width_px, height_px = _SHAPES[rng.integers(len(_SHAPES))]
+    width_px, height_px = SHAPES[rng.integers(len(SHAPES))]
     first = step * run.batch
     pairs = [
         shown(gallery.pair((first + k) % run.pairs), rng, width_px, height_px)
@@ -257,16 +234,15 @@ def train_tower(run: TowerRun, model: Any, spec: PictureInput) -> None:
         for optimizer, held in zip(stepping, state["optimizers"], strict=True):
             optimizer.load_state_dict(held)
         done = int(state["step"])
-    size = {"width_px": 192, "height_px": 144, "f_px": run.f_px, "seed": run.seed}
-    shown_pairs = Gallery(run.gallery, **size, split="train")  # type: ignore[arg-type]
-    held_out = Gallery(run.gallery, **size, split="heldout")  # type: ignore[arg-type]
+    learnt = Gallery(run.gallery, run.f_px, run.seed)
+    held_out = Gallery(run.gallery, run.f_px, run.seed, "heldout")
     clock, means = time.monotonic(), {}
     visual.train()
     for step in range(done, run.steps):
         for optimizer, base in zip(stepping, (run.muon_rate, run.adam_rate), strict=True):
             for group in optimizer.param_groups:
                 group["lr"] = base * run.rate(step)
-        parts = losses(visual, heads, _batch(run, shown_pairs, spec, step), spec)
+        parts = losses(visual, heads, _batch(run, learnt, spec, step), spec)
         for optimizer in stepping:
             optimizer.zero_grad()
         total(parts).backward()
