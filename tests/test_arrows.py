@@ -22,6 +22,7 @@ ALLOWED = {
     "train": {"geometry", "view", "tasks", "worlds", "data", "model"},
     "infer": {"geometry", "view", "tasks", "model"},
     "eval": {"geometry", "view", "tasks", "infer", "worlds", "data"},
+    "study": {"geometry", "tasks", "worlds", "data", "eval", "train"},
     "viz": {"geometry", "view", "tasks", "assets"},
     "assets": {"geometry", "view", "tasks"},
 }

@@ -16,6 +16,7 @@ from vlm3 import __version__
 from vlm3.console import Group, held_warnings, numbers, progress_line
 from vlm3.errors import InputError
 from vlm3.eval.commands import evaluate, report, score
+from vlm3.study.commands import study
 from vlm3.train.commands import data, plan, train
 from vlm3.worlds.commands import worlds
 
@@ -519,4 +520,5 @@ def _write_map(
 main.add_command(train)
 main.add_command(plan)
 main.add_command(data)
+main.add_command(study)
 main.add_command(worlds)

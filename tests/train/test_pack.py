@@ -132,3 +132,28 @@ def test_lessons_are_the_same_again(seed: int) -> None:
         for one, two in zip(first, again, strict=True)
         for a, b in zip(one.images, two.images, strict=True)
     )
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_a_run_hides_questions_from_each_other(attention: str) -> None:
+    from dataclasses import replace
+
+    from vlm3.train.recipes import recipe
+    from vlm3.train.trainee import begin
+
+    made = begin(replace(recipe("debug_cpu"), attention=attention))
+    collator = Collator(made.tokenizer, made.spec)
+    with torch.no_grad():
+        for parameter in made.trainee.model.model.language_model.parameters():
+            if parameter.ndim == 2:
+                parameter.mul_(3)
+        packed = made.trainee(collator(lessons(True)))
+        alone = torch.cat(
+            [
+                made.trainee(collator([Lesson(lesson.images, (qa,))]))
+                for lesson in lessons(True)
+                for qa in lesson.qas
+            ]
+        )
+    assert (packed - alone).abs().max() < 1e-5
+    assert alone.std() > 0.1

@@ -15,7 +15,7 @@ import torch
 from vlm3.errors import InputError
 from vlm3.model import pixel_values
 from vlm3.tasks import depth
-from vlm3.tasks.base import QA, Task
+from vlm3.tasks.base import QA
 from vlm3.tasks.protocol import get_protocol
 from vlm3.train.batch import Collator, Lesson, MicroBatch
 from vlm3.train.config import Run
@@ -24,23 +24,28 @@ from vlm3.train.parallel import Parallel, precision
 from vlm3.train.sources import Curriculum
 from vlm3.train.trainee import Trainee, stock
 
-_TASKS: tuple[Task, ...] = ("depth", "objects", "correspondence", "pose")
+_KINDS = ("depth", "objects", "correspondence", "pose", "color")
 
 
 @dataclass(frozen=True)
 class Check:
-    """One task's held-out batches of this rank: as they are, shuffled, blank."""
+    """Held-out batches of one kind of question of this rank: as they are, shuffled, blank."""
 
     plain: tuple[MicroBatch, ...]
     shuffled: tuple[MicroBatch, ...]
     blank: tuple[MicroBatch, ...]
 
 
+def kind_of(qa: QA) -> str:
+    """The task of a question, or "color" for those of the pointing lessons."""
+    return "color" if qa.question.startswith("Color of") else qa.task
+
+
 def held_out(
     run: Run, found: Curriculum, collator: Collator, parallel: Parallel
-) -> dict[Task, Check]:
+) -> dict[str, Check]:
     """Prepares a run's checks: some samples of every source that no training step draws."""
-    lessons: dict[Task, list[Lesson]] = {task: [] for task in _TASKS}
+    lessons: dict[str, list[Lesson]] = {kind: [] for kind in _KINDS}
     for number, source in enumerate(found.sources):
         count = max(1, run.held_out // len(found.sources))
         for k in range(count):
@@ -50,10 +55,10 @@ def held_out(
                 )
             except (InputError, OSError, IndexError):
                 continue
-            for task in _TASKS:
-                qas = tuple(qa for qa in lesson.qas if qa.task == task)
+            for kind in _KINDS:
+                qas = tuple(qa for qa in lesson.qas if kind_of(qa) == kind)
                 if qas:
-                    lessons[task].append(Lesson(lesson.images, qas))
+                    lessons[kind].append(Lesson(lesson.images, qas))
     rng = np.random.default_rng(0)
 
     def batches(chosen: Sequence[Lesson]) -> tuple[MicroBatch, ...]:
@@ -64,12 +69,12 @@ def held_out(
         return tuple(made + [collator.batch([])] * (most - len(made)))
 
     return {
-        task: Check(
+        kind: Check(
             batches(every),
             batches([Lesson(one.images, _shuffled(one.qas, rng)) for one in every]),
             batches([Lesson(tuple(map(_grey, one.images)), one.qas) for one in every]),
         )
-        for task, every in lessons.items()
+        for kind, every in lessons.items()
         if every
     }
 
@@ -85,12 +90,12 @@ def _grey(image: Any) -> Any:
 
 @torch.no_grad()
 def measure(
-    module: Any, checks: dict[Task, Check], parallel: Parallel, *, bf16: bool
+    module: Any, checks: dict[str, Check], parallel: Parallel, *, bf16: bool
 ) -> dict[str, float]:
     """Losses and gaps by name, the same on every rank."""
     module.eval()
     out: dict[str, float] = {}
-    for task, check in checks.items():
+    for kind, check in checks.items():
         losses = []
         for batches in (check.plain, check.shuffled, check.blank):
             total, count = 0.0, 0
@@ -101,8 +106,8 @@ def measure(
             total, every = parallel.sums([total, float(count)])
             losses.append(total / max(1.0, every))
         plain, shuffled, blank = losses
-        out |= {f"{task}_loss": plain, f"{task}_gap_shuffled": shuffled - plain}
-        out |= {f"{task}_gap_blank": blank - plain}
+        out |= {f"{kind}_loss": plain, f"{kind}_gap_shuffled": shuffled - plain}
+        out |= {f"{kind}_gap_blank": blank - plain}
     module.train()
     return out
 
@@ -112,20 +117,31 @@ def moved(tensors: dict[str, torch.Tensor], device: torch.device) -> dict[str, t
     return {name: value.to(device, non_blocking=True) for name, value in tensors.items()}
 
 
-@torch.no_grad()
-def printed_delta1(
-    trainee: Trainee, tokenizer: Any, batches: Sequence[MicroBatch], protocol_name: str
-) -> dict[str, float]:
-    """Held-out distances within a factor 1.25: of the digits printed, and of the best constant.
+@dataclass(frozen=True)
+class Printed:
+    """What a model wrote where an answer of the truth's length was wanted.
 
-    Answers of one length are printed in place: every question of a packed row at once, a token a
-    pass. For one process and independent packing.
+    Attributes:
+        name: of the conversation.
+        said: the model's text.
+        truth: the right one.
     """
-    protocol = get_protocol(protocol_name)
+
+    name: str
+    said: str
+    truth: str
+
+
+@torch.no_grad()
+def printed(trainee: Trainee, tokenizer: Any, batches: Sequence[MicroBatch]) -> list[Printed]:
+    """The model's own answers, digit after digit, in the order of the questions.
+
+    Written in place: every question of a packed row at once, a token a pass. So no answer is longer
+    than the truth; one that wanted to be is cut, and wrong. For one process and whole weights.
+    """
     model, device = stock(trainee.model), next(trainee.parameters()).device
     trainee.eval()
-    said: list[float] = []
-    truth: list[float] = []
+    out: list[Printed] = []
     for batch in batches:
         tensors = trainee.prepared(moved(batch.tensors, device))
         labels, ids = tensors["labels"], tensors["input_ids"].clone()
@@ -136,25 +152,44 @@ def printed_delta1(
         inputs = {k: v for k, v in tensors.items() if k not in ("labels", "patches")}
         while front.any():
             inputs["input_ids"] = ids
-            out = model.model(**inputs, pixel_values=pixels, use_cache=False)
-            written[front] = model.lm_head(out.last_hidden_state[front]).argmax(-1)
+            hidden = model.model(**inputs, pixel_values=pixels, use_cache=False).last_hidden_state
+            written[front] = model.lm_head(hidden[front]).argmax(-1)
             after = torch.roll(front, 1, 1) & wanted
             ids[after] = written[torch.roll(after, -1, 1)]
             front = after
+        owners = torch.full_like(labels, -1)
+        owners[wanted] = batch.owners.to(device)
         for row, column in starts.nonzero().tolist():
             ends = (~wanted[row, column:]).nonzero()
             stop = column + int(ends[0]) if len(ends) else None
-            for tokens, values in ((written, said), (labels, truth)):
-                text = tokenizer.decode(tokens[row, column:stop], skip_special_tokens=True)
-                found = depth.parse(protocol, text)
-                values.append(found if isinstance(found, float) else float("nan"))
+            said, truth = (
+                tokenizer.decode(table[row, column:stop], skip_special_tokens=True)
+                for table in (written, labels)
+            )
+            out.append(Printed(batch.names[int(owners[row, column])], said, truth))
     trainee.train()
-    right, guess = np.array(truth), np.array(said)
-    guess, right = guess[np.isfinite(right)], right[np.isfinite(right)]
-    if not len(right):
-        return {}
+    return out
+
+
+def delta1_of(
+    trainee: Trainee, tokenizer: Any, check: Check, protocol_name: str
+) -> dict[str, float]:
+    """Held-out distances within a factor 1.25: printed, printed on grey pictures, best constant."""
+    protocol = get_protocol(protocol_name)
+
+    def metres(texts: Sequence[str]) -> Any:
+        read = (depth.parse(protocol, text) for text in texts)
+        return np.array([one if isinstance(one, float) else np.nan for one in read])
+
+    seeing = printed(trainee, tokenizer, check.plain)
+    blind = printed(trainee, tokenizer, check.blank)
+    right = metres([one.truth for one in seeing])
 
     def share(answer: Any) -> float:
         return float((np.maximum(right / answer, answer / right) < 1.25).mean())
 
-    return {"depth_delta1": share(guess), "constant_delta1": max(share(c) for c in right)}
+    return {
+        "depth_delta1": share(metres([one.said for one in seeing])),
+        "blind_delta1": share(metres([one.said for one in blind])),
+        "constant_delta1": max(share(c) for c in right),
+    }

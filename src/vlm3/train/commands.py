@@ -66,14 +66,18 @@ def train(context: click.Context, recipe: str | None, changes: tuple[str, ...]) 
     if recipe in (None, "-h", "--help"):
         click.echo(context.get_help())
         return
+    from vlm3.train.config import RENDERED
+
     dry = "--dry-run" in changes
     given = ["--out" if c == "-o" else c for c in changes if c != "--dry-run"]
     run = overridden(recipe or "", given)
     if dry:
         click.echo(json.dumps(asdict(run), indent=1, default=str))
         click.echo(f"steps: {run.steps}, warm-up: {round(run.warmup * run.steps)}")
-        if run.data or all(p.kind in ("worlds", "school") for p in run.parts):
-            click.echo(_books_of(run, 16 if run.model in ("small", "tiny") else 32))
+        if run.data or all(p.kind in RENDERED for p in run.parts):
+            from vlm3.train.trainee import token_px_of
+
+            click.echo(_books_of(run, token_px_of(run)))
         return
     if find_spec("warp") is None and any(p.kind in ("worlds", "school") for p in run.parts):
         raise MissingDependencyError('worlds need Warp; install it with: pip install "vlm3[train]"')

@@ -9,7 +9,11 @@ from vlm3.errors import InputError
 from vlm3.tasks.base import Task
 from vlm3.train.batch import Packing
 
-Kind = Literal["depth", "pairs", "objects", "worlds", "school"]
+Kind = Literal["depth", "pairs", "objects", "folders", "worlds", "school", "pointing"]
+Reference = Literal["normalised", "pixels", "marker"]
+RENDERED = ("worlds", "school", "pointing")
+"""Kinds of parts that need no data: they are made while training."""
+ATTENTIONS = ("sdpa", "eager", "varlen", "flash_attention_2")
 
 
 @dataclass(frozen=True)
@@ -17,17 +21,30 @@ class Part:
     """One part of the data.
 
     Attributes:
-        kind: "depth" and "pairs" are the sets of Table 5, "objects" the folder `objects`, all
-            below `Run.data`; "worlds" and "school" are rendered while training.
+        kind: "depth" and "pairs" are the sets of Table 5, "objects" the folder `objects`, "folders"
+            those named, all below `Run.data`; "worlds", "school" and "pointing" (mosaics) are
+            rendered while training.
         tasks: what is asked.
         share: of all samples, beside the other parts.
         weights: within the part: table5, size or uniform.
+        folders: of kind "folders": names of sets.
+        folder_weights: their shares; empty for those of `weights`.
+        colors: questions for the colour at a point, beside those of the tasks, in rendered worlds:
+            what the mosaics taught is lost where nothing asks for it.
+        worlds: of kind "worlds": room, street or both.
+        tilt_deg: cameras of rendered worlds are turned up or down by at most this, so that the
+            place in a picture says less of the distance.
     """
 
     kind: Kind
     tasks: tuple[Task, ...]
     share: float = 1.0
     weights: Literal["table5", "size", "uniform"] = "table5"
+    folders: tuple[str, ...] = ()
+    folder_weights: tuple[float, ...] = ()
+    colors: int = 0
+    worlds: Literal["room", "street", "both"] = "room"
+    tilt_deg: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -37,8 +54,8 @@ class Run:
     Attributes:
         name: of the recipe.
         out: folder for checkpoints, log and the exported model.
-        model: a checkpoint to start from; "small" is nano's architecture, "tiny" a toy, both from
-            random weights; "4b-random" has the size of the paper's, for measurements.
+        model: a checkpoint to start from; "small" is nano's architecture, "tiny" and "tiny-wide"
+            are toys, all from random weights; "4b-random", the paper's size, is for measurements.
         protocol: whose words and pictures.
         parts: of the data.
         data: folder or address with one folder of shards a set.
@@ -48,14 +65,20 @@ class Run:
         rate: highest learning rate.
         packing: "independent" or "chat"; see `train.batch`.
         questions: a picture and task at most.
+        pointing: samples at the start that are mosaics alone; see `train.pointing`.
+        reference: how a pixel is named: "normalised" as in the paper; "pixels" counts those of the
+            picture; "marker" draws it, and asks one question a picture.
         f_px: focal length of every picture; None for the protocol's own.
+        long_side_px: bring the longer side to it instead, whatever the lens; to compare.
         size_px: of rendered pictures, width and height.
         max_tokens: most tokens a picture may take.
         budget: most places of one forward pass, in tokens.
         mesh: "auto", "none", "ddp", or replicas x shards such as "4x8".
         precision: of the computation; weights and optimiser are float32 always.
         recompute: activations in the backward pass (gradient checkpointing).
-        attention: sdpa, eager, or flash_attention_2 (chat packing only).
+        compile: every layer by torch.compile.
+        attention: sdpa, eager, or for chat packing on a GPU varlen (torch's own) or
+            flash_attention_2 (the package).
         optimizer: AdamW, or Muon on the matrices beside it.
         schedule: cosine, or level with a fall over the last third.
         warmup: share of the steps over which the rate rises.
@@ -84,13 +107,17 @@ class Run:
     without: tuple[str, ...] = ()
     packing: Packing = "chat"
     questions: int = 10
+    pointing: int = 0
+    reference: Reference = "normalised"
     f_px: float | None = None
+    long_side_px: int | None = None
     size_px: tuple[int, int] = (160, 128)
     max_tokens: int | None = None
     budget: int = 16_384
     mesh: str = "auto"
     precision: Literal["bf16", "fp32"] = "bf16"
     recompute: bool = True
+    compile: bool = False
     attention: str = "sdpa"
     optimizer: Literal["adamw", "muon"] = "adamw"
     schedule: Literal["cosine", "level"] = "cosine"
@@ -119,8 +146,14 @@ class Run:
             raise InputError(f"warmup is {self.warmup}; give a share from 0 to below 1")
         if self.mesh not in ("auto", "none", "ddp") and len(self.mesh_shape()) != 2:
             raise InputError(f"mesh is {self.mesh!r}; give auto, none, ddp or 4x8")
-        if self.packing == "independent" and self.attention == "flash_attention_2":
+        if self.attention not in ATTENTIONS:
+            raise InputError(f"attention is {self.attention!r}; give {', '.join(ATTENTIONS)}")
+        if self.packing == "independent" and self.attention not in ("sdpa", "eager"):
             raise InputError("independent packing needs a mask: give attention sdpa or eager")
+        if not 0 <= self.pointing <= self.samples:
+            raise InputError(f"pointing is {self.pointing}; give 0 to {self.samples} samples")
+        if self.f_px is not None and self.long_side_px is not None:
+            raise InputError("f_px and long_side_px were given; give only one of them")
         if not self.parts:
             raise InputError("there are no parts: nothing to train on")
 

@@ -20,14 +20,14 @@ import torch
 from vlm3.errors import InputError, Vlm3Error
 from vlm3.train import checkpoint
 from vlm3.train.batch import Collator, MicroBatch
-from vlm3.train.checks import held_out, measure, moved, printed_delta1
+from vlm3.train.checks import delta1_of, held_out, measure, moved
 from vlm3.train.config import Run
 from vlm3.train.journal import Journal
 from vlm3.train.parallel import Parallel, last_of_several, precision, spread, start
 from vlm3.train.plan import batch_flops, peak_flops
 from vlm3.train.sources import curriculum
 from vlm3.train.stream import RankStep, Stream
-from vlm3.train.trainee import begin, export, optimizers, set_rates
+from vlm3.train.trainee import begin, export, optimizers, set_rates, token_px_of
 
 
 class TrainingError(Vlm3Error):
@@ -49,7 +49,7 @@ def train(run: Run, *, stop_at: int | None = None) -> int:
         TrainingError: the offending samples are in the message.
     """
     # What the model's pictures need is only known with the model; a first look costs little.
-    curriculum(run, 16 if run.model in ("small", "tiny") else 32)
+    curriculum(run, token_px_of(run))
     parallel = start(_mesh(run), run.mesh_shape())
     bf16 = run.precision == "bf16"
     made = begin(run, device=str(parallel.device))
@@ -80,9 +80,7 @@ def train(run: Run, *, stop_at: int | None = None) -> int:
             if done % run.check_every == 0 or done == run.steps:
                 results = measure(module, checks, parallel, bf16=bf16)
                 if parallel.world == 1 and run.packing == "independent" and "depth" in checks:
-                    entry |= printed_delta1(
-                        made.trainee, made.tokenizer, checks["depth"].plain, run.protocol
-                    )
+                    entry |= delta1_of(made.trainee, made.tokenizer, checks["depth"], run.protocol)
                 entry |= results
                 losses = [v for k, v in results.items() if k.endswith("_loss")]
                 mean = sum(losses) / max(1, len(losses))

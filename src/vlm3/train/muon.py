@@ -1,63 +1,66 @@
-"""Muon for small models: the momentum of each matrix, made orthogonal, is the step.
+"""Muon in float32: torch's own computes in bfloat16, which a CPU without it can only emulate.
 
-`torch.optim.Muon` iterates in bfloat16, which CPUs without such instructions emulate: there a step
-took twenty times as long as the forward and backward pass. This one computes in float32 on a CPU,
-and matrices of one shape together. Method and coefficients: Keller Jordan's Muon.
+Measured on such a CPU: 1.7 s a step for a model of a million weights, six times what the forward
+and backward passes took. Same update as `torch.optim.Muon`, matrices of one shape together.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
 import torch
 
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
-_ITERATIONS = 5
+"""Of the quintic that brings singular values near one (Keller Jordan, Muon); as torch has them."""
+
+_STEPS = 5
+_EPSILON = 1e-7
 
 
 class Muon(torch.optim.Optimizer):
-    """Steps matrices only: momentum with look-ahead, no weight decay.
+    """Momentum whose matrices are made orthogonal before each step.
 
     Args:
-        parameters: two-dimensional ones.
-        lr: rate; a step has spectral norm of about `lr`, more for tall matrices.
-        momentum: of the gradient's running mean.
+        matrices: two-dimensional parameters, whole: shards have no singular values of the whole.
+        lr: scaled by sqrt(rows / columns) where that is above one.
+        momentum: of the gradient, Nesterov's.
     """
 
     def __init__(
-        self, parameters: Iterable[torch.nn.Parameter], lr: float, momentum: float = 0.95
+        self, matrices: Iterable[torch.nn.Parameter], lr: float, momentum: float = 0.95
     ) -> None:
-        super().__init__(parameters, {"lr": lr, "momentum": momentum})
+        super().__init__(list(matrices), {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        """One step from the gradients; `closure` is not used."""
+        """One update; a parameter without a gradient is left as it is."""
         for group in self.param_groups:
-            shapes: dict[tuple[int, ...], list[torch.nn.Parameter]] = defaultdict(list)
+            momentum = group["momentum"]
+            alike: dict[torch.Size, list[torch.nn.Parameter]] = {}
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    shapes[tuple(parameter.shape)].append(parameter)
-            for (rows, columns), alike in shapes.items():
-                aims = []
-                for parameter in alike:
+                    alike.setdefault(parameter.shape, []).append(parameter)
+            for shape, parameters in alike.items():
+                updates = []
+                for parameter in parameters:
                     state = self.state[parameter]
-                    if "momentum" not in state:
-                        state["momentum"] = torch.zeros_like(parameter)
-                    mean = state["momentum"].lerp_(parameter.grad, 1 - group["momentum"])
-                    aims.append(torch.lerp(parameter.grad, mean, group["momentum"]))
-                rate = group["lr"] * max(1.0, rows / columns) ** 0.5
-                for parameter, update in zip(alike, orthogonal(torch.stack(aims)), strict=True):
-                    parameter.add_(update.to(parameter.dtype), alpha=-rate)
+                    if "momentum_buffer" not in state:
+                        state["momentum_buffer"] = torch.zeros_like(parameter)
+                    buffer = state["momentum_buffer"].lerp_(parameter.grad, 1 - momentum)
+                    updates.append(parameter.grad.lerp(buffer, momentum))
+                scale = -group["lr"] * max(1.0, shape[0] / shape[1]) ** 0.5
+                for parameter, update in zip(
+                    parameters, orthogonal(torch.stack(updates)), strict=True
+                ):
+                    parameter.add_(update, alpha=scale)
 
 
 def orthogonal(matrices: torch.Tensor) -> torch.Tensor:
-    """(n, rows, columns) with all singular values brought near 1 (between about 0.7 and 1.2)."""
+    """(n, rows, columns), each with its singular values brought near one, by Newton-Schulz."""
+    tall = matrices.shape[1] > matrices.shape[2]
+    x = matrices.mT if tall else matrices
+    x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=_EPSILON)
     a, b, c = _COEFFICIENTS
-    x = matrices if matrices.device.type == "cpu" else matrices.bfloat16()
-    tall = x.shape[1] > x.shape[2]
-    x = x.mT if tall else x
-    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
-    for _ in range(_ITERATIONS):
-        square = x @ x.mT
-        x = a * x + (b * square + c * square @ square) @ x
+    for _ in range(_STEPS):
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return x.mT if tall else x

@@ -49,7 +49,7 @@ class Stream(torch.utils.data.Dataset[RankStep]):
         damaged: list[str] = []
         first = step * self.run.batch
         for count in range(first + self.rank, first + self.run.batch, self.world):
-            draw = self.found.mixture[count]
+            draw = self.found.draw(count)
             source = self.found.sources[draw.source]
             name = f"sample {count}, {source.describe(draw.place)}"
             try:

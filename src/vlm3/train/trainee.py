@@ -5,7 +5,7 @@ the output layer is to run at answers alone. Knows no data.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 
 from vlm3.errors import MissingDependencyError
 from vlm3.model import (
+    NANO_PATH,
     PictureInput,
     Settings,
     SmallSize,
@@ -24,6 +25,8 @@ from vlm3.model import (
 from vlm3.tasks.protocol import get_protocol
 from vlm3.train.batch import TensorBatch, answer_losses
 from vlm3.train.config import Run
+from vlm3.train.muon import Muon
+from vlm3.train.references import MARKED_COLOR, MARKED_DEPTH
 
 MUON_FACTOR = 20.0
 """The rate of matrices under Muon over the rate of the rest under AdamW."""
@@ -41,6 +44,21 @@ TINY = SmallSize(
     text_kv_heads=1,
     text_mlp=192,
 )
+SIZES = {
+    "small": SmallSize(),
+    "tiny": TINY,
+    "tiny-wide": replace(
+        TINY,
+        vision_hidden=160,
+        vision_heads=5,
+        vision_mlp=320,
+        text_hidden=192,
+        text_heads=6,
+        text_kv_heads=2,
+        text_mlp=384,
+    ),
+}
+"""Models from random weights by name: nano's architecture, and two toys."""
 
 
 class Trainee(torch.nn.Module):
@@ -57,8 +75,11 @@ class Trainee(torch.nn.Module):
     def prepared(self, batch: TensorBatch) -> TensorBatch:
         """The batch with its mask as the model's attention takes it."""
         mask = batch.get("attention_mask")
-        if mask is not None and self.model.config._attn_implementation == "eager":
-            # Plain attention adds its mask; the kernels take it as it is.
+        # The text's own config: that of the whole model keeps saying sdpa.
+        config = stock(self.model).config.text_config
+        if mask is not None and config._attn_implementation == "eager":
+            # Plain attention adds its mask, and added as it is a mask of truths hides nothing; the
+            # kernels take it as it is.
             added = torch.zeros(mask.shape, dtype=torch.bfloat16, device=mask.device)
             return batch | {"attention_mask": added.masked_fill_(~mask, float("-inf"))}
         return batch
@@ -92,11 +113,14 @@ def begin(run: Run, *, device: str = "cpu") -> Start:
         CheckpointError: `run.model` cannot be loaded.
         MissingDependencyError: LoRA without peft.
     """
-    if run.model in ("small", "tiny"):
+    if run.model in SIZES:
         from vlm3.train.school import sentences
 
-        tokenizer = train_tokenizer(sentences(get_protocol("joint")), words=1024)
-        size = SmallSize() if run.model == "small" else TINY
+        words = list(sentences(get_protocol("joint")))
+        if run.model != "small":  # nano's vocabulary is that of its weights.
+            words += [MARKED_DEPTH, MARKED_COLOR]
+        tokenizer = train_tokenizer(words, words=1024)
+        size = SIZES[run.model]
         model, spec = build_small(tokenizer, size, seed=run.seed), size.picture_input
     elif run.model == "4b-random":
         from vlm3.train.sizes import random_4b
@@ -115,6 +139,14 @@ def begin(run: Run, *, device: str = "cpu") -> Start:
         model = _with_lora(model, run)
     model.train()
     return Start(Trainee(model, spec), tokenizer, spec)
+
+
+def token_px_of(run: Run) -> int:
+    """Pixels a token of the run's model spans, from its folder; the hub's models have 32."""
+    if run.model in SIZES:
+        return SIZES[run.model].picture_input.token_px
+    folder = NANO_PATH if run.model == "nano" else Path(run.model)
+    return PictureInput.read(folder).token_px if folder.is_dir() else 32
 
 
 def _with_lora(model: Any, run: Run) -> Any:
@@ -161,7 +193,7 @@ def optimizers(trainee: Trainee, run: Run) -> list[torch.optim.Optimizer]:
     chosen = {id(p) for p in inner}
     rest = [p for _, p in named if id(p) not in chosen]
     return [
-        torch.optim.Muon(inner, lr=MUON_FACTOR * run.rate, weight_decay=0.0),
+        Muon(inner, lr=MUON_FACTOR * run.rate),
         torch.optim.AdamW(rest, lr=run.rate, betas=(0.9, 0.98), weight_decay=0.0),
     ]
 
@@ -169,7 +201,7 @@ def optimizers(trainee: Trainee, run: Run) -> list[torch.optim.Optimizer]:
 def set_rates(optimizers: Sequence[torch.optim.Optimizer], rate: float) -> None:
     """The rate of a step, on every group; Muon's is a multiple of it."""
     for optimizer in optimizers:
-        factor = MUON_FACTOR if isinstance(optimizer, torch.optim.Muon) else 1.0
+        factor = MUON_FACTOR if isinstance(optimizer, Muon) else 1.0
         for group in optimizer.param_groups:
             group["lr"] = factor * rate
 

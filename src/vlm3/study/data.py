@@ -1,0 +1,84 @@
+"""What all studies train and are measured on: small rendered pictures on disk, made once.
+
+    DIR/rooms, DIR/streets         pairs of views; single pictures for distances and objects
+    DIR/few                        rooms again, but only a few: a set that is easily overfitted
+    DIR/held-rooms, DIR/held-streets   other worlds, other furniture
+
+Every world has a lens of its own, 45 to 100 degrees wide, so that focal lengths differ as between
+real cameras.
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vlm3.data.record import pair_row
+from vlm3.data.shards import write_pairs, write_shards
+
+SIZE_PX = (128, 96)
+_FOV_DEG = (45.0, 100.0)
+_MATCHES = 32
+
+
+@dataclass(frozen=True)
+class WorldSet:
+    """One folder: how many worlds of which kind, two pictures each."""
+
+    folder: str
+    kind: str
+    worlds: int
+    first: int
+    held_out: bool = False
+
+
+SETS = (
+    WorldSet("rooms", "room", 480, 0),
+    WorldSet("streets", "street", 160, 0),
+    WorldSet("few", "room", 16, 10_000),
+    WorldSet("held-rooms", "room", 72, 0, held_out=True),
+    WorldSet("held-streets", "street", 36, 0, held_out=True),
+)
+
+
+def prepare(folder: Path, say: Callable[[str], None], sets: tuple[WorldSet, ...] = SETS) -> None:
+    """Renders what is not there yet; a set is whole or is made again."""
+    for one in sets:
+        whole = folder / one.folder
+        if (whole / "pairs.npy").is_file():
+            continue
+        for left in whole.glob("*") if whole.is_dir() else ():
+            left.unlink()
+        say(f"rendering {one.worlds} worlds into {whole}")
+        rows: list[NDArray[np.void]] = []
+        write_shards(whole, _samples(one, rows))
+        # Last: its being there says that the set is whole.
+        write_pairs(whole, rows)
+
+
+def _samples(one: WorldSet, rows: list[NDArray[np.void]]) -> Iterator[tuple[str, bytes, bytes]]:
+    from vlm3.worlds.sample import World
+    from vlm3.worlds.shards import frame_record, sample_files
+
+    width_px, height_px = SIZE_PX
+    split = "heldout" if one.held_out else "train"
+    for k in range(one.worlds):
+        index = one.first + k
+        rng = np.random.default_rng((11, index, one.held_out))
+        fov_rad = math.radians(float(rng.uniform(*_FOV_DEG)))
+        f_px = width_px / 2 / math.tan(fov_rad / 2)
+        world = World(0, index, split=split, kind=one.kind)  # type: ignore[arg-type]
+        pair = world.pair(width_px=width_px, height_px=height_px, f_px=f_px)
+        xy1_px, xy2_px = pair.matches(_MATCHES, rng)
+        motion = pair.cam1_from_cam2.cam1_from_cam2
+        rows.append(
+            pair_row(2 * k, 2 * k + 1, motion, xy1_px, xy2_px, covisibility=pair.covisibility)
+        )
+        for number, frame in enumerate((pair.frame1, pair.frame2)):
+            record = frame_record(frame, number, index, split)
+            files = sample_files(frame, record)
+            yield f"{split}-{index:06d}-{number}", files["jpg"], json.dumps(record).encode()
