@@ -36,7 +36,9 @@ class SmallSize:
     def picture_input(self) -> PictureInput:
         """Patches of `patch_px`, `merge` by `merge` a token, values scaled to [-1, 1]."""
         half = (0.5, 0.5, 0.5)
-        return PictureInput(patch_px=self.patch_px, merge=self.merge, temporal=2, mean=half, std=half)
+        return PictureInput(
+            patch_px=self.patch_px, merge=self.merge, temporal=2, mean=half, std=half
+        )
 
 
 def build_small(tokenizer: Any, size: SmallSize, *, seed: int = 0) -> Any:

@@ -66,6 +66,10 @@ class Run:
         packing: "independent" or "chat"; see `train.batch`.
         questions: a picture and task at most.
         pointing: samples at the start that are mosaics alone; see `train.pointing`.
+        tower_steps: steps at the start in which the vision tower learns alone, without text; see
+            `train.tower`.
+        gallery: of kind "school": folder of rendered pairs, kept; None for one in `out`.
+        worlds: pairs in it, shown in turn.
         reference: how a pixel is named: "normalised" as in the paper; "pixels" counts those of the
             picture; "marker" draws it, and asks one question a picture.
         f_px: focal length of every picture; None for the protocol's own.
@@ -74,7 +78,8 @@ class Run:
         max_tokens: most tokens a picture may take.
         budget: most places of one forward pass, in tokens.
         mesh: "auto", "none", "ddp", or replicas x shards such as "4x8".
-        precision: of the computation; weights and optimiser are float32 always.
+        precision: of the computation, bf16 only where the processor has it; weights and
+            optimiser are float32 always.
         recompute: activations in the backward pass (gradient checkpointing).
         compile: every layer by torch.compile.
         attention: sdpa, eager, or for chat packing on a GPU varlen (torch's own) or
@@ -108,6 +113,9 @@ class Run:
     packing: Packing = "chat"
     questions: int = 10
     pointing: int = 0
+    tower_steps: int = 0
+    gallery: Path | None = None
+    worlds: int = 4000
     reference: Reference = "normalised"
     f_px: float | None = None
     long_side_px: int | None = None
@@ -137,7 +145,16 @@ class Run:
     def __post_init__(self) -> None:
         positive = {
             n: getattr(self, n)
-            for n in ("samples", "batch", "rate", "budget", "clip", "save_every", "check_every")
+            for n in (
+                "samples",
+                "batch",
+                "worlds",
+                "rate",
+                "budget",
+                "clip",
+                "save_every",
+                "check_every",
+            )
         }
         for name, value in positive.items():
             if not (math.isfinite(value) and value > 0):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import RelativePose, relative_pose
+from vlm3.train.config import Run
 from vlm3.worlds import Frame, sample_pair
 from vlm3.worlds.render import pixel_rays
 from vlm3.worlds.sample import Floats, Split, WorldObject
@@ -197,6 +198,11 @@ class Gallery:
         return StoredPair(pair.frame1, pair.frame2, *pair.matches(_MATCHES, rng))
 
 
+def gallery_of(run: Run, split: Split = "train") -> Gallery:
+    """Where a run keeps its rendered pairs."""
+    return Gallery(run.gallery or run.out / "gallery", run.f_px or 125.0, run.seed, split)
+
+
 def _write(path: Path, pair: StoredPair) -> None:
     arrays: dict[str, NDArray[np.generic]] = {"xy1_px": pair.xy1_px, "xy2_px": pair.xy2_px}
     for name, frame in (("a", pair.frame1), ("b", pair.frame2)):
@@ -231,9 +237,10 @@ def _read(path: Path) -> StoredPair:
 
 def _frame(arrays: "np.lib.npyio.NpzFile", name: str) -> Frame:
     about = json.loads(arrays[f"{name}_about"].tobytes())
-    camera = Camera(**{k: tuple(v) if isinstance(v, list) else v for k, v in about["camera"].items()})
+    # What is rendered for the gallery has no distortion.
+    camera = Camera(**{k: v for k, v in about["camera"].items() if k != "distortion"})
     distance = arrays[f"{name}_distance_m"]
-    normal = arrays[f"{name}_normal"].astype(np.float32) / 127
+    normal = arrays[f"{name}_normal"].astype(np.float32) / np.float32(127)
     return Frame(
         image=arrays[f"{name}_image"],
         camera=camera,

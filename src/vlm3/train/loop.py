@@ -27,7 +27,8 @@ from vlm3.train.parallel import Parallel, last_of_several, precision, spread, st
 from vlm3.train.plan import batch_flops, peak_flops
 from vlm3.train.sources import curriculum
 from vlm3.train.stream import RankStep, Stream
-from vlm3.train.trainee import begin, export, optimizers, set_rates, token_px_of
+from vlm3.train.tower import load_tower, train_tower
+from vlm3.train.trainee import Start, begin, export, optimizers, set_rates, token_px_of
 
 
 class TrainingError(Vlm3Error):
@@ -53,11 +54,13 @@ def train(run: Run, *, stop_at: int | None = None) -> int:
     parallel = start(_mesh(run), run.mesh_shape())
     bf16 = run.precision == "bf16"
     made = begin(run, device=str(parallel.device))
+    saved = checkpoint.latest(run.out)
+    if run.tower_steps and saved is None:
+        _tower_first(run, made, parallel)
     found = curriculum(run, made.spec.token_px)
     collator = Collator(made.tokenizer, made.spec, run.packing)
     module = spread(made.trainee, made.blocks, parallel, bf16=bf16)
     stepping = optimizers(made.trainee, run)
-    saved = checkpoint.latest(run.out)
     done = checkpoint.load(saved, made.trainee, stepping) if saved else 0
     journal = _journal(run, parallel, done)
     if journal and found.absent:
@@ -120,6 +123,14 @@ def _mesh(run: Run) -> str:
         raise InputError(f"Muon cannot train shards: give mesh auto or ddp instead of {run.mesh}")
     several = int(os.environ.get("WORLD_SIZE", 1)) > 1
     return ("ddp" if several else "none") if run.mesh == "auto" else run.mesh
+
+
+def _tower_first(run: Run, made: Start, parallel: Parallel) -> None:
+    """The vision tower's own stage: in one process, whose result all others load."""
+    if parallel.first:
+        train_tower(run, made.trainee.model, made.spec, parallel.device)
+    parallel.wait()
+    load_tower(run, made.trainee.model)
 
 
 def _journal(run: Run, parallel: Parallel, done: int) -> Journal | None:

@@ -43,29 +43,34 @@ def debug_cpu() -> Run:
 
 
 def nano() -> Run:
-    """The small model of the package: mosaics first, then worlds, four tasks. A day of CPU."""
+    """The small model of the package: its tower alone, mosaics, then worlds; hours of CPU."""
     return Run(
         name="nano",
         out=Path("runs/nano"),
         model="small",
         protocol="joint",
         parts=(Part("school", ("depth", "objects", "correspondence", "pose")),),
-        samples=64_000,
+        samples=24_000,
         batch=8,
         rate=1e-3,
         packing="independent",
+        questions=24,
+        tower_steps=1_000,
+        pointing=3_000,
         f_px=125.0,
         max_tokens=400,
-        budget=4096,
+        budget=2048,
         recompute=False,
         attention="eager",
         optimizer="muon",
         schedule="level",
         warmup=0.0125,
         clip=1.0,
+        freeze_vision=True,
         workers=1,
-        save_every=150,
-        check_every=150,
+        save_every=100,
+        check_every=100,
+        held_out=48,
     )
 
 

@@ -14,8 +14,10 @@ from vlm3.tasks.base import QA, Task
 from vlm3.tasks.protocol import Protocol
 from vlm3.train.batch import Lesson
 from vlm3.train.config import Reference
+from vlm3.train.gallery import Gallery
 from vlm3.train.pointing import COLORS, QUESTION, color_lesson, color_qas
 from vlm3.train.references import MARKED_COLOR, marked, question_size
+from vlm3.train.school import School
 
 Image = npt.NDArray[np.uint8]
 ENDLESS = 1 << 40
@@ -167,12 +169,12 @@ class Mosaics:
 
 @dataclass(frozen=True)
 class SchoolSource:
-    """Nano's lessons, mosaics alone at first."""
+    """Nano's lessons."""
 
     protocol: Protocol
-    f_px: float
-    seed: int
-    pointing: int
+    learnt: Gallery
+    held_out: Gallery
+    worlds: int
     name: str = "school"
 
     def __len__(self) -> int:
@@ -180,15 +182,10 @@ class SchoolSource:
 
     def lesson(self, place: int, seed: tuple[int, int]) -> Lesson:
         """See `LessonSource`."""
-        from vlm3.train.school import School
-
-        held = place >= ENDLESS
-        school = School(
-            self.protocol, f_px=self.f_px, seed=self.seed, split="heldout" if held else "train"
-        )
-        count = seed[1]
-        return school.lessons(count, 1, pointing=not held and count < self.pointing)[0]
+        if place >= ENDLESS:
+            return School(self.protocol, self.held_out, self.worlds).lesson(place - ENDLESS)
+        return School(self.protocol, self.learnt, self.worlds).lesson(place)
 
     def describe(self, place: int) -> str:
         """See `LessonSource`."""
-        return f"school lesson {place} of seed {self.seed}"
+        return f"school lesson {place} of seed {self.learnt.seed}"

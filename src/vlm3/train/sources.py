@@ -17,6 +17,7 @@ from vlm3.tasks.conversation import Conversation
 from vlm3.tasks.protocol import ImagePrep, Protocol, get_protocol
 from vlm3.train.batch import Lesson
 from vlm3.train.config import RENDERED, Part, Run
+from vlm3.train.gallery import gallery_of
 from vlm3.train.references import OtherAsker
 from vlm3.train.rendered import LessonSource, Mosaics, SchoolSource, Worlds
 
@@ -115,7 +116,9 @@ def _rendered(run: Run, part: Part, protocol: Protocol, multiple_px: int) -> Les
     if part.kind == "pointing":
         return Mosaics(protocol, run.size_px, multiple_px, run.questions, run.seed, run.reference)
     if part.kind == "school":
-        return SchoolSource(protocol, f_px, run.seed, pointing=run.samples // 20)
+        return SchoolSource(
+            protocol, gallery_of(run), gallery_of(run, "heldout"), worlds=run.worlds
+        )
     return Worlds(
         protocol,
         part.tasks,

@@ -7,7 +7,9 @@ The heads are thrown away; from there on everything is text, as in the paper.
 """
 
 import json
+import sys
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,48 +19,18 @@ import torch
 from torch import nn
 
 from vlm3.model import PictureInput, patchify, pixel_values
-from vlm3.train.gallery import SHAPES, Gallery, StoredPair, repainted, shown
+from vlm3.train.config import Run
+from vlm3.train.gallery import SHAPES, StoredPair, gallery_of, repainted, shown
 from vlm3.train.muon import Muon
 
 SPOTS = 4
 """Spots a side of a token: labels every 4 px for tokens of 16."""
+MUON_RATE, ADAM_RATE = 2e-2, 1e-3
+"""For matrices, and for the rest."""
 TWINS = 2
 """Spots a side of a token that are told apart when looking for a match."""
 
 _CHANNELS = 7
-
-
-@dataclass(frozen=True)
-class TowerRun:
-    """The tower's stage.
-
-    Attributes:
-        out: folder for the log and the checkpoint.
-        gallery: folder of rendered pairs.
-        f_px: focal length.
-        pairs: rendered pairs that are shown in turn.
-        steps: optimiser steps in all.
-        batch: pairs a step.
-        muon_rate: for matrices.
-        adam_rate: for the rest.
-        seed: of order and looks.
-        check_every: steps between checks and saves.
-    """
-
-    out: Path
-    gallery: Path
-    f_px: float
-    pairs: int
-    steps: int
-    batch: int = 6
-    muon_rate: float = 2e-2
-    adam_rate: float = 1e-3
-    seed: int = 0
-    check_every: int = 100
-
-    def rate(self, step: int) -> float:
-        """Share of the full rate: up over 50 steps, level, down over the last half."""
-        return min(1.0, (step + 1) / 50, 2 * (self.steps - step) / self.steps)
 
 
 class Heads(nn.Module):
@@ -93,6 +65,17 @@ class Dense:
     xy1: torch.Tensor
     xy2: torch.Tensor
     columns: int
+
+    def to(self, device: torch.device) -> "Dense":
+        """The same on a device."""
+        return Dense(
+            self.patches.to(device, non_blocking=True),
+            self.grids.to(device, non_blocking=True),
+            self.labels.to(device, non_blocking=True),
+            self.xy1.to(device, non_blocking=True),
+            self.xy2.to(device, non_blocking=True),
+            self.columns,
+        )
 
 
 def dense(
@@ -160,43 +143,56 @@ def losses(visual: Any, heads: Heads, batch: Dense, spec: PictureInput) -> dict[
     )
     asked = torch.gather(first, 1, at1[..., None].expand(-1, -1, 48))
     scores = torch.einsum("bnd,bsd->bns", asked, second) * heads.sharpness.exp()
-    parts["match"] = torch.nn.functional.cross_entropy(scores[real], at2[real])
-    parts["found"] = (scores[real].argmax(-1) == at2[real]).float().mean().detach()
+    count = real.sum().clamp(min=1)
+    each = torch.nn.functional.cross_entropy(scores[real], at2[real], reduction="sum")
+    parts["match"] = each / count
+    parts["found"] = (scores[real].argmax(-1) == at2[real]).sum() / count
     return parts
 
 
 def total(parts: dict[str, torch.Tensor]) -> torch.Tensor:
     """One number to go down."""
     weight = {"distance": 1.0, "normal": 0.3, "color": 0.3, "match": 0.15}
-    out = torch.zeros(())
+    out = torch.zeros((), device=parts["distance"].device)
     for name, value in parts.items():
         kind, _, place = name.partition("_")
         out = out + weight.get(kind, 0.0) * (0.3 if place else 1.0) * value
     return out
 
 
-def _batch(run: TowerRun, gallery: Gallery, spec: PictureInput, step: int) -> Dense:
-    rng = np.random.default_rng((run.seed, step))
-    width_px, height_px = SHAPES[rng.integers(len(SHAPES))]
-    first = step * run.batch
-    pairs = [
-        shown(gallery.pair((first + k) % run.pairs), rng, width_px, height_px)
-        for k in range(run.batch)
-    ]
-    return dense(pairs, spec, rng)
+class _Batches(torch.utils.data.Dataset[Dense]):
+    """Item s is step s: a function of the run alone."""
+
+    def __init__(self, run: Run, spec: PictureInput) -> None:
+        self.run, self.spec = run, spec
+        self.gallery = gallery_of(run)
+
+    def __getitem__(self, step: int) -> Dense:
+        torch.set_num_threads(1)
+        rng = np.random.default_rng((self.run.seed, step))
+        width_px, height_px = SHAPES[rng.integers(len(SHAPES))]
+        first = step * self.run.batch
+        pairs = [
+            shown(self.gallery.pair((first + k) % self.run.worlds), rng, width_px, height_px)
+            for k in range(self.run.batch)
+        ]
+        return dense(pairs, self.spec, rng)
 
 
 @torch.no_grad()
-def check(visual: Any, heads: Heads, gallery: Gallery, spec: PictureInput, count: int = 48) -> dict[str, float]:
+def check(
+    run: Run, visual: Any, heads: Heads, spec: PictureInput, device: torch.device
+) -> dict[str, float]:
     """The losses on held-out pairs, and delta1 beside the best constant's."""
     visual.eval()
+    gallery, count = gallery_of(run, "heldout"), run.held_out
     rng = np.random.default_rng(0)
     sums: dict[str, float] = {}
     said: list[torch.Tensor] = []
     true: list[torch.Tensor] = []
     for start in range(0, count, 8):
         pairs = [gallery.pair(k).cut(160, 128) for k in range(start, min(count, start + 8))]
-        batch = dense(pairs, spec, rng, paint=False)
+        batch = dense(pairs, spec, rng, paint=False).to(device)
         for name, value in losses(visual, heads, batch, spec).items():
             sums[name] = sums.get(name, 0.0) + float(value) * len(pairs) / count
         out = visual(pixel_values(batch.patches, spec), grid_thw=batch.grids).pooler_output
@@ -207,64 +203,101 @@ def check(visual: Any, heads: Heads, gallery: Gallery, spec: PictureInput, count
     visual.train()
     guess, right = torch.cat(said), torch.cat(true)
     near = float(np.log(1.25))
-    constants = torch.linspace(-1, 4, 200)
+    constants = torch.linspace(-1, 4, 200, device=device)
     best = max(float(((c - right).abs() < near).float().mean()) for c in constants)
     return sums | {"delta1": float(((guess - right).abs() < near).float().mean()), "constant": best}
 
 
-def train_tower(run: TowerRun, model: Any, spec: PictureInput) -> None:
-    """Trains the model's vision tower in place; started again it goes on where it was saved."""
-    visual = model.model.visual
+def train_tower(run: Run, model: Any, spec: PictureInput, device: torch.device) -> None:
+    """Trains the model's vision tower in place, `run.tower_steps` steps of `run.batch` pairs.
+
+    Started again it goes on where it was saved, in `run.out`/tower.pt; a finished one is loaded.
+    """
+    visual = model.model.visual.to(device).requires_grad_(True)
     width = model.config.text_config.hidden_size
-    heads = Heads(width, 1 + len(model.config.vision_config.deepstack_visual_indexes))
+    heads = Heads(width, 1 + len(model.config.vision_config.deepstack_visual_indexes)).to(device)
     named = [*visual.named_parameters(), *heads.named_parameters()]
     matrices = [p for n, p in visual.named_parameters() if p.ndim == 2 and "embed" not in n]
     chosen = {id(p) for p in matrices}
-    rest = [p for _, p in named if id(p) not in chosen]
     stepping: list[torch.optim.Optimizer] = [
-        Muon(matrices, lr=run.muon_rate),
-        torch.optim.AdamW(rest, lr=run.adam_rate, betas=(0.9, 0.98), weight_decay=0.0),
+        Muon(matrices, lr=MUON_RATE),
+        torch.optim.AdamW(
+            [p for _, p in named if id(p) not in chosen], ADAM_RATE, (0.9, 0.98), weight_decay=0.0
+        ),
     ]
     run.out.mkdir(parents=True, exist_ok=True)
     saved, done = run.out / "tower.pt", 0
     if saved.is_file():
-        state = torch.load(saved, weights_only=True)
+        state = torch.load(saved, weights_only=True, map_location=device)
         visual.load_state_dict(state["visual"])
         heads.load_state_dict(state["heads"])
         for optimizer, held in zip(stepping, state["optimizers"], strict=True):
             optimizer.load_state_dict(held)
         done = int(state["step"])
-    learnt = Gallery(run.gallery, run.f_px, run.seed)
-    held_out = Gallery(run.gallery, run.f_px, run.seed, "heldout")
-    clock, means = time.monotonic(), {}
+    means: dict[str, float] = {}
     visual.train()
-    for step in range(done, run.steps):
-        for optimizer, base in zip(stepping, (run.muon_rate, run.adam_rate), strict=True):
+    begun = done
+    clock = time.monotonic()
+    for step, batch in zip(range(done, run.tower_steps), _loader(run, spec, done), strict=True):
+        rate = min(1.0, (step + 1) / 50, 2 * (run.tower_steps - step) / run.tower_steps)
+        for optimizer, base in zip(stepping, (MUON_RATE, ADAM_RATE), strict=True):
             for group in optimizer.param_groups:
-                group["lr"] = base * run.rate(step)
-        parts = losses(visual, heads, _batch(run, learnt, spec, step), spec)
+                group["lr"] = base * rate
+        parts = losses(visual, heads, batch.to(device), spec)
         for optimizer in stepping:
             optimizer.zero_grad()
-        total(parts).backward()
+        total(parts).backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_([p for _, p in named], 1.0)
         for optimizer in stepping:
             optimizer.step()
         for name, value in parts.items():
-            means[name] = means.get(name, 0.0) + value.item() / run.check_every
-        if (step + 1) % run.check_every == 0 or step + 1 == run.steps:
-            seconds = (time.monotonic() - clock) / run.check_every
-            held = {f"held_{k}": v for k, v in check(visual, heads, held_out, spec).items()}
-            entry = {"step": step + 1, "seconds": seconds} | means | held
+            means[name] = means.get(name, 0.0) + value.item()
+        done = step + 1
+        if done % run.check_every == 0 or done == run.tower_steps:
+            count = done - begun
+            entry = {"step": done, "seconds": (time.monotonic() - clock) / count}
+            entry |= {name: value / count for name, value in means.items()}
+            entry |= {f"held_{k}": v for k, v in check(run, visual, heads, spec, device).items()}
+            rounded = {k: round(v, 4) for k, v in entry.items()}
             with (run.out / "tower.jsonl").open("a") as log:
-                print(json.dumps({k: round(v, 4) for k, v in entry.items()}), file=log)
-            print(" ".join(f"{k}={v:.3f}" for k, v in entry.items() if "_1" not in k and "_2" not in k), flush=True)
-            state = {
-                "step": step + 1,
-                "visual": visual.state_dict(),
-                "heads": heads.state_dict(),
-                "optimizers": [optimizer.state_dict() for optimizer in stepping],
-            }
-            partial = saved.with_suffix(".partial")
-            torch.save(state, partial)
-            partial.replace(saved)
-            clock, means = time.monotonic(), {}
+                print(json.dumps(rounded), file=log)
+            print(
+                f"tower: step {done} of {run.tower_steps}, held-out distance delta1 "
+                f"{entry['held_delta1']:.3f} (constant {entry['held_constant']:.3f}), matches "
+                f"found {entry['held_found']:.3f}",
+                file=sys.stderr,
+            )
+            _save(saved, done, visual, heads, stepping)
+            begun, means, clock = done, {}, time.monotonic()
+    visual.requires_grad_(not run.freeze_vision)
+
+
+def load_tower(run: Run, model: Any) -> None:
+    """Puts a trained tower into a model, where `train_tower` has left one."""
+    state = torch.load(run.out / "tower.pt", weights_only=True, map_location="cpu")
+    model.model.visual.load_state_dict(state["visual"])
+
+
+def _loader(run: Run, spec: PictureInput, start: int) -> Iterable[Dense]:
+    return torch.utils.data.DataLoader(
+        _Batches(run, spec),
+        batch_size=None,
+        sampler=range(start, run.tower_steps),
+        num_workers=run.workers,
+        prefetch_factor=2 if run.workers else None,
+        multiprocessing_context="spawn" if run.workers else None,
+    )
+
+
+def _save(
+    path: Path, step: int, visual: Any, heads: Heads, stepping: list[torch.optim.Optimizer]
+) -> None:
+    state = {
+        "step": step,
+        "visual": visual.state_dict(),
+        "heads": heads.state_dict(),
+        "optimizers": [optimizer.state_dict() for optimizer in stepping],
+    }
+    partial = path.with_suffix(".partial")
+    torch.save(state, partial)
+    partial.replace(path)

@@ -3,15 +3,37 @@
 The one place where worlds meet text. Knows no rendering and no files.
 """
 
+from typing import Protocol as Interface
+
 import numpy as np
 
+from vlm3.geometry.pose import RelativePose
 from vlm3.tasks import correspondence, depth, objects, pose
 from vlm3.tasks.base import QA
 from vlm3.tasks.protocol import Protocol
 from vlm3.worlds.questions import ObjectQuestion, object_questions
-from vlm3.worlds.sample import Frame, Pair
+from vlm3.worlds.sample import Floats, Frame
 
 Rng = np.random.Generator
+
+
+class Pictured(Interface):
+    """Two frames of one world: a `Pair`, or one that was stored."""
+
+    @property
+    def frame1(self) -> Frame:
+        """The first."""
+
+    @property
+    def frame2(self) -> Frame:
+        """The second."""
+
+    @property
+    def cam1_from_cam2(self) -> RelativePose:
+        """Pose of camera 2 in camera 1's frame."""
+
+    def matches(self, n: int, rng: Rng) -> tuple[Floats, Floats]:
+        """Up to n matches, xy1_px (m, 2) and xy2_px (m, 2)."""
 
 
 def depth_qas(frame: Frame, protocol: Protocol, count: int, rng: Rng) -> tuple[QA, ...]:
@@ -59,7 +81,7 @@ def object_qa(
     return QA("objects", text, answer)
 
 
-def match_qas(pair: Pair, protocol: Protocol, count: int, rng: Rng) -> tuple[QA, ...]:
+def match_qas(pair: Pictured, protocol: Protocol, count: int, rng: Rng) -> tuple[QA, ...]:
     """Up to `count` pixels of picture 1 and where picture 2 shows them."""
     one, two = pair.frame1.camera, pair.frame2.camera
     variants = correspondence.template_count(protocol)
@@ -79,7 +101,7 @@ def match_qas(pair: Pair, protocol: Protocol, count: int, rng: Rng) -> tuple[QA,
     return tuple(qas)
 
 
-def pose_qas(pair: Pair, protocol: Protocol) -> tuple[QA, ...]:
+def pose_qas(pair: Pictured, protocol: Protocol) -> tuple[QA, ...]:
     """Every component of the motion that the protocol asks about; worlds are metric."""
     motion = pair.cam1_from_cam2
     return tuple(
