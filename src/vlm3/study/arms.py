@@ -18,7 +18,7 @@ F_PX = 64.0
 LONG_SIDE_PX = 96
 """As long as pictures are on average at `F_PX`: about as many tokens either way."""
 
-_BATCH = 16
+_BATCH = 8
 _RATE = 2e-3
 
 
@@ -111,9 +111,8 @@ def start_run(folder: Path, name: str, *, samples: int, seed: int) -> Run:
         run,
         parts=(Part("pointing", ("depth",)),),
         reference=reference,  # type: ignore[arg-type]
-        questions=16,
+        questions=12,
         size_px=(96, 80),
-        rate=3e-3,
         held_out=16,
         check_every=50,
     )

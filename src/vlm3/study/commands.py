@@ -18,14 +18,14 @@ import click
 )
 @click.option(
     "--samples",
-    default=3200,
+    default=1600,
     show_default=True,
     type=click.IntRange(16),
     help="Pictures the base run trains on.",
 )
 @click.option(
     "--pointing",
-    default=4800,
+    default=2400,
     show_default=True,
     type=click.IntRange(16),
     help="Mosaics that every run has seen before.",
