@@ -112,6 +112,7 @@ def start_run(folder: Path, name: str, *, samples: int, seed: int) -> Run:
         parts=(Part("pointing", ("depth",)),),
         reference=reference,  # type: ignore[arg-type]
         questions=12,
+        schedule="flat",
         size_px=(96, 80),
         held_out=16,
         check_every=50,
