@@ -108,7 +108,7 @@ def test_every_study_differs_from_its_first_arm_in_one_thing() -> None:
 def test_a_whole_study_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("warp")
     monkeypatch.setattr(running, "prepare", functools.partial(prepare, sets=SETS))
-    short = ["joint", "-o", str(tmp_path), "--samples", "8", "--pointing", "16"]
+    short = ["joint", "-o", str(tmp_path), "--samples", "16", "--pointing", "16"]
     said = CliRunner().invoke(study, short)
     assert said.exit_code == 0, said.output
     assert "| `joint`: four tasks" in said.output

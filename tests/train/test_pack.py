@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vlm3.model import PictureInput
@@ -114,24 +114,6 @@ def test_collator_speaks_as_the_checkpoint_is_asked(tiny_folder: Any) -> None:
     length = asked["input_ids"].shape[1]
     assert torch.equal(batch["input_ids"][:, :length], asked["input_ids"])
     assert torch.equal(batch["position_ids"][:, :, :length], asked["position_ids"])
-
-
-@settings(max_examples=5)
-@given(seed=st.integers(0, 5))
-def test_lessons_are_the_same_again(seed: int) -> None:
-    from vlm3.tasks.protocol import get_protocol
-    from vlm3.train.school import School
-
-    first, again = (
-        School(get_protocol("joint"), f_px=125.0, seed=seed).lessons(3, 2, kind="matching")
-        for _ in range(2)
-    )
-    assert [lesson.qas for lesson in first] == [lesson.qas for lesson in again]
-    assert all(
-        np.array_equal(a, b)
-        for one, two in zip(first, again, strict=True)
-        for a, b in zip(one.images, two.images, strict=True)
-    )
 
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])

@@ -165,10 +165,7 @@ ARMS: Mapping[str, Arm] = MappingProxyType(
         "joint": Arm(
             "four tasks in one model",
             _parts(
-                *(
-                    _sets((task,), 0.25)
-                    for task in ("depth", "objects", "correspondence", "pose")  # type: ignore[arg-type]
-                )
+                *(_sets((task,), 0.25) for task in ("depth", "objects", "correspondence", "pose"))
             ),
             times=4.0,
         ),

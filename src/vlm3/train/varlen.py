@@ -54,8 +54,8 @@ def attend(
         raise ValueError("varlen attention takes one packed row, with text positions and no mask")
     ends = bounds(position_ids)
     longest = int(ends.diff().max())
-    rows = [part[0].transpose(0, 1).contiguous() for part in (query, key, value)]
-    out = _kernel(*rows, ends, longest, scaling)
+    q, k, v = (part[0].transpose(0, 1).contiguous() for part in (query, key, value))
+    out = _kernel(q, k, v, ends, longest, scaling)
     return out[None], None
 
 
