@@ -4,6 +4,7 @@ The loss is computed inside the wrapped module: sharding gathers weights when th
 the output layer is to run at answers alone. Knows no data.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -164,11 +165,21 @@ def _check_attention(name: str) -> None:
 
 
 def token_px_of(run: Run) -> int:
-    """Pixels a token of the run's model spans, from its folder; the hub's models have 32."""
+    """Pixels a token of the run's model spans, from its folder; the hub's models have 32.
+
+    Raises:
+        InputError: the model is neither a folder nor the name of one on the hub.
+    """
     if run.model in SIZES:
         return SIZES[run.model].picture_input.token_px
     folder = NANO_PATH if run.model == "nano" else Path(run.model)
-    return PictureInput.read(folder).token_px if folder.is_dir() else 32
+    if folder.is_dir():
+        return PictureInput.read(folder).token_px
+    if run.model != "4b-random" and not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", run.model):
+        raise InputError(
+            f"no model {run.model!r}: give a folder, a hub id, or one of {', '.join(SIZES)}"
+        )
+    return 32
 
 
 def _with_lora(model: Any, run: Run) -> Any:
