@@ -30,7 +30,7 @@ def main(log: Path, out: Path, begin: int = 0) -> None:
         left.text(begin / 2, 2.3, "mosaics", ha="center", fontsize=8)
     for name, text in (("shuffled", "coordinates shuffled"), ("blank", "picture blanked")):
         middle.plot(at, [line[f"depth_gap_{name}"] for line in checks], "o-", ms=3, label=text)
-    middle.set(title="loss lost by taking the truth away", xlabel="step")
+    middle.set(title="distances: loss lost without the truth", xlabel="step")
     middle.axhline(0, color="0.7", lw=0.8)
     right.plot(at, [line["depth_delta1"] for line in checks], "o-", ms=3, label="printed digits")
     blind = [line["blind_delta1"] for line in checks]

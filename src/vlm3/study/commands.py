@@ -18,14 +18,14 @@ import click
 )
 @click.option(
     "--samples",
-    default=1600,
+    default=3200,
     show_default=True,
     type=click.IntRange(16),
     help="Pictures the base run trains on.",
 )
 @click.option(
     "--pointing",
-    default=2400,
+    default=12_800,
     show_default=True,
     type=click.IntRange(16),
     help="Mosaics that every run has seen before.",
