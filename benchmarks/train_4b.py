@@ -1,10 +1,11 @@
 """The 4B architecture at random weights with the paper's token counts, on GPUs.
 
-    torchrun --nproc-per-node 8 benchmarks/train_4b.py depth
+    torchrun --nproc-per-node 8 benchmarks/train_4b.py            # the four tasks
+    torchrun --nproc-per-node 8 benchmarks/train_4b.py depth --attention varlen --compile
     python benchmarks/train_4b.py depth --size tiny      # anywhere: that the script runs
 
 Prints samples a second a GPU beside the paper's own (from its hours and GPUs), MFU and memory, and
-what `vlm3 plan` foretold at that MFU.
+what `vlm3 plan` counts for the same budget: samples a second at that MFU, and memory.
 """
 
 import argparse
@@ -18,8 +19,8 @@ import torch
 from vlm3.tasks.base import QA
 from vlm3.train.batch import Collator, Lesson
 from vlm3.train.checks import moved
-from vlm3.train.parallel import precision, spread, start
-from vlm3.train.plan import SHAPES, batch_flops, peak_flops
+from vlm3.train.parallel import Parallel, precision, spread, start
+from vlm3.train.plan import GPUS, SHAPES, batch_flops, peak_flops, plan
 from vlm3.train.recipes import recipe
 from vlm3.train.trainee import begin, optimizers
 
@@ -46,29 +47,38 @@ def lesson(task: str, token_px: int, tokenizer: object, shrink: int) -> Lesson:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("task", choices=list(PAPER))
+    parser.add_argument("tasks", nargs="*", choices=[*PAPER, []], help="all four if none is named")
     parser.add_argument("--size", default="4b-random", choices=["4b-random", "tiny"])
     parser.add_argument("--attention", default="sdpa")
     parser.add_argument("--packing", default="chat", choices=["chat", "independent"])
     parser.add_argument("--samples", type=int, default=4, help="conversations a forward pass")
     parser.add_argument("--passes", type=int, default=8)
+    parser.add_argument("--compile", action="store_true")
     given = parser.parse_args()
+    parallel = start("auto", ())
+    for task in given.tasks or PAPER:
+        measure(task, given, parallel)
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        torch.distributed.destroy_process_group()
+
+
+def measure(task: str, given: argparse.Namespace, parallel: Parallel) -> None:
     small = given.size == "tiny"
     run = replace(
-        recipe(f"{given.task}_4b"),
+        recipe(f"{task}_4b"),
         model=given.size,
         attention=given.attention,
         packing=given.packing,
+        compile=given.compile,
         precision="fp32" if small else "bf16",
     )
-    parallel = start("auto", ())
+    if parallel.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
     made = begin(run, device=str(parallel.device))
     module = spread(made.trainee, made.blocks, parallel, bf16=not small)
     stepping = optimizers(made.trainee, run)
     collator = Collator(made.tokenizer, made.spec, run.packing)
-    one = collator.encoder(
-        lesson(given.task, made.spec.token_px, made.tokenizer, 8 if small else 1)
-    )
+    one = collator.encoder(lesson(task, made.spec.token_px, made.tokenizer, 8 if small else 1))
     batch = collator.batch([one] * given.samples)
     tensors = moved(batch.tensors, parallel.device)
     seconds = []
@@ -89,14 +99,21 @@ def main() -> None:
     flops = batch_flops(made.trainee.model.config, batch)
     if parallel.first:
         rate = given.samples / each
-        print(f"{given.task}: {len(one.ids)} tokens a sample, {rate:.2f} samples/s a GPU")
-        print(f"the paper's own rate: {PAPER[given.task]} (x {rate / PAPER[given.task]:.2f})")
+        print(f"{task}: {len(one.ids)} tokens a sample, {rate:.2f} samples/s a GPU")
+        if not small:
+            print(f"the paper's own rate: {PAPER[task]} (x {rate / PAPER[task]:.2f})")
         if peak:
             held = torch.cuda.max_memory_allocated() / 1e9
-            print(f"MFU {flops / each / peak:.3f}, memory {held:.1f} GB a GPU")
+            mfu = flops / each / peak
+            print(f"MFU {mfu:.3f}, memory {held:.1f} GB a GPU")
+            gpu = next(name for name in GPUS if name in torch.cuda.get_device_name())
+            same = replace(run, budget=given.samples * len(one.ids), mesh="auto")
+            told = plan(same, gpu=gpu, gpus=parallel.world, mfu=mfu)
+            print(
+                f"vlm3 plan at that MFU: {told.samples_a_second / parallel.world:.2f} samples/s a "
+                f"GPU, {told.memory_gb:.1f} GB"
+            )
         print(f"model TFLOP a sample {flops / given.samples / 1e12:.3g}")
-    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
-        torch.distributed.destroy_process_group()
 
 
 if __name__ == "__main__":

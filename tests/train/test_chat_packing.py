@@ -8,6 +8,7 @@ import torch
 
 from vlm3.model import PictureInput, pixel_values
 from vlm3.tasks.base import QA
+from vlm3.train import varlen
 from vlm3.train.batch import Collator, Lesson
 
 SPEC = PictureInput(8, 2, 2, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -91,3 +92,45 @@ def test_turns_are_those_of_the_template(tiny_tokenizer: Any) -> None:
 def test_a_rank_without_anything_still_has_a_picture(tiny_tokenizer: Any) -> None:
     batch = Collator(tiny_tokenizer, SPEC, "chat").batch([])
     assert len(batch.tensors["image_grid_thw"]) == 1 and len(batch.owners) == 0
+
+
+def by_rows(query: Any, key: Any, value: Any, ends: Any, longest: int, scaling: float) -> Any:
+    """What the kernel computes, a conversation at a time."""
+    out = []
+    for start, end in zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True):
+        assert 0 < end - start <= longest
+        q, k, v = (part[start:end].transpose(0, 1) for part in (query, key, value))
+        out.append(
+            torch.nn.functional.scaled_dot_product_attention(
+                q, k, v, is_causal=True, scale=scaling, enable_gqa=True
+            ).transpose(0, 1)
+        )
+    return torch.cat(out)
+
+
+def test_varlen_attention_equals_alone(
+    tiny_model: Any, both: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed, alone = both
+    varlen.register()
+    monkeypatch.setattr(varlen, "_kernel", by_rows)
+    tiny_model.set_attn_implementation({"text_config": "varlen", "vision_config": "sdpa"})
+    try:
+        found = logits(tiny_model, packed, use_cache=False)
+        with pytest.raises(ValueError, match="one packed row"):
+            logits(tiny_model, packed | {"position_ids": packed["position_ids"][1:]})
+    finally:
+        tiny_model.set_attn_implementation({"text_config": "sdpa", "vision_config": "sdpa"})
+    assert (found - alone).abs().max() < 1e-5
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_the_kernel_is_what_the_reference_says() -> None:
+    torch.manual_seed(0)
+    query, key, value = (
+        torch.randn(90, heads, 64, device="cuda", dtype=torch.bfloat16) for heads in (8, 2, 2)
+    )
+    ends = torch.tensor([0, 17, 50, 90], device="cuda", dtype=torch.int32)
+    given = (query, key, value, ends, 40, 0.125)
+    assert (varlen._kernel(*given) - by_rows(*given)).abs().max() < 0.03

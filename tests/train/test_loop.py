@@ -93,6 +93,15 @@ def test_stopped_and_resumed_is_the_same(tmp_path: Path) -> None:
     assert exported.settings.f_px == 50.0
 
 
+def test_an_address_is_as_good_as_a_folder(tmp_path: Path) -> None:
+    pytest.importorskip("fsspec")
+    local = tiny(tmp_path, samples=16)
+    remote = replace(local, out=tmp_path / "remote", data=f"file://{local.data}", workers=1)
+    train(local)
+    train(remote)
+    assert curve(remote) == curve(local)
+
+
 @pytest.mark.parametrize("packing", ["independent", "chat"])
 def test_accumulation_changes_nothing(tmp_path: Path, packing: Any) -> None:
     one = tiny(tmp_path, "one", packing=packing, samples=16, budget=100_000)
@@ -209,6 +218,7 @@ def test_sigterm_to_the_whole_group_saves(tmp_path: Path) -> None:
         ({"parts": (Part("depth", ("depth",)),)}, "8 sets|7 sets"),
         ({"without": ("nonsense",)}, "without names no set"),
         ({"mesh": "2x4"}, "needs 8 processes"),
+        ({"model": "/no/such/folder"}, "no model"),
         ({"mesh": "1x1", "optimizer": "muon"}, "Muon cannot train shards"),
     ],
 )

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 RUN = Path(__file__).parent / "mesh_run.py"
@@ -23,7 +24,7 @@ def launch(folder: Path, out: str, mesh: str, *rest: object) -> None:
     if count > 1:
         command += ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
     command += [str(RUN), str(folder), out, mesh, *map(str, rest)]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
 
 
@@ -38,15 +39,14 @@ def curve(folder: Path, out: str) -> list[float]:
     return [line["loss"] for line in lines]
 
 
-@pytest.mark.parametrize("mesh", ["ddp", "1x2", pytest.param("2x2", marks=pytest.mark.slow)])
-def test_every_mesh_learns_the_same_and_resumes_the_others(tmp_path: Path, mesh: str) -> None:
+def test_one_run_over_all_meshes(tmp_path: Path) -> None:
+    """Each leg goes on from what another mesh saved: one curve, that of a run that never moved."""
     launch(tmp_path, "none", "none", 0)
-    whole = curve(tmp_path, "none")
-    launch(tmp_path, mesh, mesh, 3)
-    assert curve(tmp_path, mesh) == pytest.approx(whole[:3], abs=TOLERANCE)
-    # Saved here, gone on with elsewhere.
-    launch(tmp_path, mesh, "none", 0)
-    assert curve(tmp_path, mesh) == pytest.approx(whole, abs=TOLERANCE)
+    for mesh, stop in (("none", 1), ("2x2", 3), ("ddp", 4), ("1x2", 0)):
+        launch(tmp_path, "moved", mesh, stop)
+    apart = np.abs(np.subtract(curve(tmp_path, "moved"), curve(tmp_path, "none"))).max()
+    print(f"over four meshes: {apart:.1e}")
+    assert apart < TOLERANCE
 
 
 @pytest.mark.slow
@@ -64,34 +64,30 @@ def test_any_mesh_goes_on_from_any(tmp_path: Path) -> None:
             assert apart < TOLERANCE
 
 
-@pytest.mark.slow
-def test_killed_at_ten_moments(tmp_path: Path) -> None:
-    launch(tmp_path, "whole", "none", 0, 640)
+@pytest.mark.parametrize("moments", [2, pytest.param(10, marks=pytest.mark.slow)])
+def test_killed_at_any_moment(tmp_path: Path, moments: int) -> None:
+    # A checkpoint every other step: so long that the last kill still comes before the end.
+    samples = 64 * moments
+    launch(tmp_path, "whole", "none", 0, samples)
     chance = random.Random(0)
-    kills = 0
-    command = [sys.executable, str(RUN), str(tmp_path), "killed", "none", "0", "640"]
-    while kills < 10:
+    command = [sys.executable, str(RUN), str(tmp_path), "killed", "none", "0", str(samples)]
+    for kill in range(moments):
         running = subprocess.Popen(command, env=environment(), stderr=subprocess.DEVNULL)
         folder = tmp_path / "killed" / "checkpoints"
         before = set(folder.glob("step-*"))
         # At least one new checkpoint, or no run would ever come to an end; then any moment, or,
         # every other time, while a checkpoint is being written.
-        deadline = time.monotonic() + 120
-        while set(folder.glob("step-*[0-9]")) <= before and time.monotonic() < deadline:
-            if running.poll() is not None:
-                break
+        deadline = time.monotonic() + 240
+        while set(folder.glob("step-*[0-9]")) <= before:
+            assert running.poll() is None and time.monotonic() < deadline
             time.sleep(0.005)
-        if kills % 2:
+        if kill % 2:
             while not list(folder.glob("*.partial")) and running.poll() is None:
                 time.sleep(0.001)
         else:
-            time.sleep(chance.random() * 0.5)
-        if running.poll() is not None:
-            assert running.returncode == 0
-            break
+            time.sleep(chance.random() * 0.3)
+        assert running.poll() is None
         running.send_signal(signal.SIGKILL)
         running.wait()
-        kills += 1
-    launch(tmp_path, "killed", "none", 0, 640)
-    assert kills == 10
+    launch(tmp_path, "killed", "none", 0, samples)
     assert curve(tmp_path, "killed") == pytest.approx(curve(tmp_path, "whole"), abs=1e-6)

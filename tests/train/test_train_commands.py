@@ -47,7 +47,9 @@ def test_overrides_and_refusals() -> None:
 
 def test_dry_run_says_what_would_be_done() -> None:
     said = CliRunner().invoke(train, ["debug_cpu", "--batch", "32", "--dry-run"])
-    assert said.exit_code == 0 and '"batch": 32' in said.output and "steps: 300" in said.output
+    assert said.exit_code == 0 and '"batch": 32' in said.output and "steps: 400" in said.output
+    # 8,000 of the 12,800 samples are mosaics, before the mixture.
+    assert " 4800 " in said.output
     refused = CliRunner().invoke(train, ["depth_4b", "--data", "/nowhere", "--dry-run"])
     assert isinstance(refused.exception, InputError) and "--without" in str(refused.exception)
 

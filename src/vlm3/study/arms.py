@@ -18,7 +18,7 @@ F_PX = 64.0
 LONG_SIDE_PX = 96
 """As long as pictures are on average at `F_PX`: about as many tokens either way."""
 
-_BATCH = 16
+_BATCH = 8
 _RATE = 2e-3
 
 
@@ -111,9 +111,9 @@ def start_run(folder: Path, name: str, *, samples: int, seed: int) -> Run:
         run,
         parts=(Part("pointing", ("depth",)),),
         reference=reference,  # type: ignore[arg-type]
-        questions=16,
+        questions=12,
+        schedule="flat",
         size_px=(96, 80),
-        rate=3e-3,
         held_out=16,
         check_every=50,
     )
@@ -165,10 +165,7 @@ ARMS: Mapping[str, Arm] = MappingProxyType(
         "joint": Arm(
             "four tasks in one model",
             _parts(
-                *(
-                    _sets((task,), 0.25)
-                    for task in ("depth", "objects", "correspondence", "pose")  # type: ignore[arg-type]
-                )
+                *(_sets((task,), 0.25) for task in ("depth", "objects", "correspondence", "pose"))
             ),
             times=4.0,
         ),

@@ -25,7 +25,7 @@ import click
 )
 @click.option(
     "--pointing",
-    default=4800,
+    default=12_800,
     show_default=True,
     type=click.IntRange(16),
     help="Mosaics that every run has seen before.",

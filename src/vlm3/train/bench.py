@@ -1,9 +1,14 @@
-"""How fast the loader is, beside the bare work it cannot avoid: decode and resize."""
+"""How fast the loader is, beside the bare work it cannot avoid: decode and resize.
+
+Both run in as many workers, in turns, on the same files: what else the machine does falls on both.
+"""
 
 import io
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,23 +28,38 @@ from vlm3.train.stream import Stream
 from vlm3.view import resize_image
 
 _BATCH = 16
+_ROUNDS = 4
+_PREFETCH = 2
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Samples a second; `first_s` is the time to the first batch."""
+    """Samples a second of the loader and of bare work, a round each.
 
-    loader: float
-    bare: float
+    Attributes:
+        loader: samples a second through the whole path.
+        bare: decode and resize alone, in as many workers.
+        workers: of each.
+        first_s: time to the loader's first batch.
+    """
+
+    loader: tuple[float, ...]
+    bare: tuple[float, ...]
     workers: int
     first_s: float
 
+    @property
+    def ratio(self) -> float:
+        """The median over rounds."""
+        return float(np.median(np.array(self.loader) / self.bare))
+
     def text(self) -> str:
         """One line."""
+        each = ", ".join(f"{a / b:.2f}" for a, b in zip(self.loader, self.bare, strict=True))
         return (
-            f"{self.loader:.0f} samples/s with {self.workers} workers, first batch after "
-            f"{self.first_s:.1f} s; bare decode + resize in one process {self.bare:.0f}/s: "
-            f"ratio {self.loader / self.bare / max(1, self.workers):.2f} a worker"
+            f"{np.median(self.loader):.0f} samples/s with {self.workers} workers, bare decode + "
+            f"resize in as many {np.median(self.bare):.0f}/s: ratio {self.ratio:.2f} ({each} in "
+            f"turns); first batch after {self.first_s:.1f} s"
         )
 
 
@@ -60,13 +80,13 @@ class _Bare(torch.utils.data.Dataset[int]):
 def measure(
     folder: str | Path, *, samples: int, workers: int, f_px: float, multiple_px: int
 ) -> Speed:
-    """Both, one after the other, on the same samples.
+    """Both, in turns, on the same samples.
 
     Raises:
         InputError: no shards there, or too few samples asked for.
     """
-    if samples < 4 * _BATCH:
-        raise InputError(f"samples is {samples}; give at least {4 * _BATCH}")
+    if samples < 2 * _ROUNDS * _BATCH:
+        raise InputError(f"samples is {samples}; give at least {2 * _ROUNDS * _BATCH}")
     shards = Shards(folder)
     asker = Asker(get_protocol("joint").with_focal(f_px), ("depth",), multiple_px)
     source = FromShards(ShardSource("bench", shards, asker))
@@ -87,23 +107,45 @@ def measure(
     tokenizer = train_tokenizer(["Distance in meters: 0123456789"], words=300)
     collator = Collator(tokenizer, PictureInput(multiple_px // 2, 2, 2, half, half), "chat")
     stream = Stream(run, found, collator, 0, 1)
+    each = samples // (_BATCH * _ROUNDS)
+    count = _ROUNDS * (each + _PREFETCH * max(1, workers)) + 2
     begun = time.perf_counter()
-    steps = stream.steps(0)
-    next(steps)
+    whole = _batches(stream, count, workers)
+    next(whole)
     first = time.perf_counter() - begun
-    loader = _rate(lambda: next(steps, None), run.steps - 1)
-    bare = _Bare(stream, shards, asker)
-    bare[0]
-    numbers = iter(range(1, run.steps))
-    return Speed(loader, _rate(lambda: bare[next(numbers)], run.steps - 1), workers, first)
+    bare = _batches(_Bare(stream, shards, asker), count, workers)
+    next(bare)
+    rates: tuple[list[float], list[float]] = ([], [])
+    for _ in range(_ROUNDS):
+        for batches, out in zip((whole, bare), rates, strict=True):
+            out.append(_rate(batches, each, workers))
+    return Speed(tuple(rates[0]), tuple(rates[1]), workers, first)
 
 
-def _rate(one: object, steps: int) -> float:
-    assert callable(one)
+def _batches(dataset: torch.utils.data.Dataset[Any], count: int, workers: int) -> Iterator[Any]:
+    """Batches 0, 1, ... as `Stream.steps` has them."""
+    return iter(
+        torch.utils.data.DataLoader(
+            dataset,
+            batch_size=None,
+            sampler=range(count),
+            num_workers=workers,
+            prefetch_factor=_PREFETCH if workers else None,
+            multiprocessing_context="spawn" if workers else None,
+        )
+    )
+
+
+def _rate(batches: Iterator[Any], steps: int, workers: int) -> float:
+    """Samples a second; before, takes what lay ready, and after, waits until workers rest."""
+    for _ in range(_PREFETCH * workers):
+        next(batches)
     begun = time.perf_counter()
     for _ in range(steps):
-        one()
-    return steps * _BATCH / (time.perf_counter() - begun)
+        next(batches)
+    seconds = time.perf_counter() - begun
+    time.sleep(1.5 * _PREFETCH * seconds / steps * bool(workers))
+    return steps * _BATCH / seconds
 
 
 def picture_file(width_px: int, height_px: int, seed: int) -> bytes:

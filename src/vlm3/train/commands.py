@@ -95,7 +95,9 @@ def _books_of(run: "Run", multiple_px: int) -> str:
     from vlm3.train.sources import curriculum
 
     found = curriculum(run, multiple_px)
-    lines = books([s.name for s in found.sources], found.mixture, run.steps * run.batch)
+    # The mosaics of a start are drawn before the mixture and are no part of it.
+    names = [source.name for source in found.sources[: len(found.mixture.sizes)]]
+    lines = books(names, found.mixture, run.steps * run.batch - found.pointing)
     return book_text(lines, warnings_of(lines, most_epochs=run.most_epochs), found.absent)
 
 

@@ -85,7 +85,7 @@ class Run:
         attention: sdpa, eager, or for chat packing on a GPU varlen (torch's own) or
             flash_attention_2 (the package).
         optimizer: AdamW, or Muon on the matrices beside it.
-        schedule: cosine, or level with a fall over the last third.
+        schedule: cosine; level with a fall over the last third; or flat to the end.
         warmup: share of the steps over which the rate rises.
         clip: largest gradient norm.
         freeze_vision: leave the vision tower as it is.
@@ -128,7 +128,7 @@ class Run:
     compile: bool = False
     attention: str = "sdpa"
     optimizer: Literal["adamw", "muon"] = "adamw"
-    schedule: Literal["cosine", "level"] = "cosine"
+    schedule: Literal["cosine", "level", "flat"] = "cosine"
     warmup: float = 0.1
     clip: float = 0.02
     freeze_vision: bool = False
@@ -193,4 +193,6 @@ class Run:
             return step / rise
         if self.schedule == "cosine":
             return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, self.steps - rise)))
+        if self.schedule == "flat":
+            return 1.0
         return min(1.0, 3 * (self.steps - step) / self.steps)

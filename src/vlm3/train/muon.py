@@ -45,8 +45,10 @@ class Muon(torch.optim.Optimizer):
                     state = self.state[parameter]
                     if "momentum_buffer" not in state:
                         state["momentum_buffer"] = torch.zeros_like(parameter)
-                    buffer = state["momentum_buffer"].lerp_(parameter.grad, 1 - momentum)
-                    updates.append(parameter.grad.lerp(buffer, momentum))
+                    gradient = parameter.grad
+                    assert gradient is not None
+                    buffer = state["momentum_buffer"].lerp_(gradient, 1 - momentum)
+                    updates.append(gradient.lerp(buffer, momentum))
                 scale = -group["lr"] * max(1.0, shape[0] / shape[1]) ** 0.5
                 for parameter, update in zip(
                     parameters, orthogonal(torch.stack(updates)), strict=True

@@ -1,7 +1,8 @@
 """What a run costs, counted: FLOPs, memory, samples a second, hours.
 
 Counts multiplications of weights and attention, forward and backward (three times forward), no
-recomputation: model FLOPs, as MFU is defined. Nothing here was fitted to a measurement.
+recomputation: model FLOPs, as MFU is defined. Both are held against torch's own counts; the speed
+is an assumption until measured.
 """
 
 from collections.abc import Sequence
@@ -19,6 +20,8 @@ from vlm3.train.sizes import SIZE_4B, ModelSize
 GPUS = {"H200": (989.0, 141), "H100": (989.0, 80), "A100": (312.0, 80), "L40S": (362.0, 48)}
 MFU = 0.40
 """Assumed until measured on the machine at hand; `--mfu` says otherwise."""
+PICTURE_SHARE, ANSWER_SHARE = 0.75, 0.07
+"""Of the tokens of a depth sample: those of its picture, those of its answers."""
 
 
 @dataclass(frozen=True)
@@ -156,13 +159,35 @@ def plan(run: Run, *, gpu: str, gpus: int, mfu: float = MFU) -> Plan:
 
 
 def _memory_gb(size: ModelSize, run: Run, shards: int) -> float:
-    """Weights, gradients and two moments in float32 over the shards, and activations."""
+    """Weights, gradients and two moments in float32 over the shards, and activations.
+
+    Peak of a forward and backward pass of `run.budget` places: what the layers were given, all that
+    one layer keeps while it is recomputed (or all layers, without), and the logits of answers.
+    """
     trained = 0.02 if run.lora_rank else 1.0
     state = size.weights * (4 + 12 * trained) / shards
     gathered = 2 * 2 * (size.vocabulary * size.text[1] + sum(size.block_weights) / 30)
-    depth, wide, inner = size.text
-    one_layer = run.budget * (10 * wide + 3 * inner) * 2
-    kept = run.budget * wide * 2 * depth
-    activations = one_layer + kept if run.recompute else one_layer * depth
-    masks = 0 if run.attention == "flash_attention_2" else run.budget**2 * 2
-    return (state + gathered + activations + masks) / 1e9
+    patches = 4 * PICTURE_SHARE * run.budget
+    given = (
+        run.budget * size.text[0] * size.text[1] + patches * size.vision[0] * size.vision[1]
+    ) * 2
+    text, vision = layer_bytes(size)
+    if run.recompute:
+        kept = given + max(run.budget * text, patches * vision)
+    else:
+        kept = run.budget * text * size.text[0] + patches * vision * size.vision[0]
+    # Logits in float32, their softmax, their gradient.
+    logits = 3 * 4 * ANSWER_SHARE * run.budget * size.vocabulary
+    masks = run.budget**2 * 2 if run.attention in ("sdpa", "eager") else 0
+    return (state + gathered + kept + logits + masks) / 1e9
+
+
+def layer_bytes(size: ModelSize) -> tuple[int, int]:
+    """What one layer keeps for its backward pass, in bfloat16: a token of text, a patch of vision.
+
+    Without the weights of attention, which fused kernels do not keep. Held against what autograd
+    saves in tests/train/test_plan.py.
+    """
+    _, wide, inner = size.text
+    _, width, mlp = size.vision
+    return 2 * (25 * wide + 4 * inner), 2 * (7 * width + 3 * mlp)

@@ -14,17 +14,19 @@ _BASE = "Qwen/Qwen3-VL-4B-Instruct"
 
 
 def debug_cpu() -> Run:
-    """Minutes on one CPU core: distances in rendered rooms, a toy model, to see that it learns."""
+    """Minutes on one CPU core: a toy learns to point, then to look at rooms and streets."""
     return Run(
         name="debug_cpu",
         out=Path("runs/debug_cpu"),
         model="tiny",
         protocol="joint",
-        parts=(Part("worlds", ("depth",)),),
-        samples=9600,
-        batch=16,
-        rate=1e-3,
+        parts=(Part("worlds", ("depth",), colors=4, worlds="both", tilt_deg=20.0),),
+        samples=12_800,
+        batch=8,
+        rate=2e-3,
         packing="independent",
+        questions=12,
+        pointing=8000,
         f_px=75.0,
         size_px=(96, 80),
         budget=2048,
@@ -38,7 +40,7 @@ def debug_cpu() -> Run:
         workers=1,
         save_every=100,
         check_every=50,
-        held_out=48,
+        held_out=64,
     )
 
 

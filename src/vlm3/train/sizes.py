@@ -49,17 +49,13 @@ class ModelSize:
 SIZE_4B = ModelSize((24, 1024, 4096), (36, 2560, 9728), (32, 8, 128), 151_936, (5, 11, 17))
 
 
-def random_4b(seed: int, device: str = "cpu") -> tuple[Any, Any, PictureInput]:
-    """Model, tokenizer of our own sentences, picture input."""
-    from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
+def config_4b(tokenizer: Any) -> Any:
+    """The stock config, with the special tokens of a tokenizer."""
+    from transformers import Qwen3VLConfig
 
-    from vlm3.tasks.protocol import get_protocol
-    from vlm3.train.school import sentences
-
-    tokenizer = train_tokenizer(sentences(get_protocol("joint")), words=1024)
     token_id = tokenizer.convert_tokens_to_ids
     size = SIZE_4B
-    config = Qwen3VLConfig(
+    return Qwen3VLConfig(
         text_config={
             "vocab_size": size.vocabulary,
             "hidden_size": size.text[1],
@@ -98,8 +94,19 @@ def random_4b(seed: int, device: str = "cpu") -> tuple[Any, Any, PictureInput]:
         vision_end_token_id=token_id("<|vision_end|>"),
         tie_word_embeddings=True,
     )
+
+
+def random_4b(seed: int, device: str = "cpu") -> tuple[Any, Any, PictureInput]:
+    """Model, tokenizer of our own sentences, picture input."""
+    from transformers import Qwen3VLForConditionalGeneration
+
+    from vlm3.tasks.protocol import get_protocol
+    from vlm3.train.school import sentences
+
+    tokenizer = train_tokenizer(sentences(get_protocol("joint")), words=1024)
+    config = config_4b(tokenizer)
     torch.manual_seed(seed)
     with torch.device(device):
         model = Qwen3VLForConditionalGeneration(config)
     half = (0.5, 0.5, 0.5)
-    return model, tokenizer, PictureInput(size.patch_px, 2, 2, half, half)
+    return model, tokenizer, PictureInput(SIZE_4B.patch_px, 2, 2, half, half)

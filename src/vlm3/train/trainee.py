@@ -4,14 +4,16 @@ The loss is computed inside the wrapped module: sharding gathers weights when th
 the output layer is to run at answers alone. Knows no data.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from vlm3.errors import MissingDependencyError
+from vlm3.errors import InputError, MissingDependencyError
 from vlm3.model import (
     NANO_PATH,
     PictureInput,
@@ -23,6 +25,7 @@ from vlm3.model import (
     train_tokenizer,
 )
 from vlm3.tasks.protocol import get_protocol
+from vlm3.train import varlen
 from vlm3.train.batch import TensorBatch, answer_losses
 from vlm3.train.config import Run
 from vlm3.train.muon import Muon
@@ -111,8 +114,10 @@ def begin(run: Run, *, device: str = "cpu") -> Start:
 
     Raises:
         CheckpointError: `run.model` cannot be loaded.
-        MissingDependencyError: LoRA without peft.
+        MissingDependencyError: LoRA without peft, or an attention that is not installed.
+        InputError: an attention that this machine cannot run.
     """
+    _check_attention(run.attention)
     if run.model in SIZES:
         from vlm3.train.school import sentences
 
@@ -129,7 +134,11 @@ def begin(run: Run, *, device: str = "cpu") -> Start:
     else:
         loaded = load_checkpoint(run.model, device="cpu", dtype=torch.float32)
         model, tokenizer, spec = loaded.model, loaded.tokenizer, loaded.picture_input
-    model.set_attn_implementation({"text_config": run.attention, "vision_config": run.attention})
+    if run.attention == varlen.NAME:
+        varlen.register()
+    # Pictures are attended to one by one: there is nothing to pack.
+    vision = "sdpa" if run.attention == varlen.NAME else run.attention
+    model.set_attn_implementation({"text_config": run.attention, "vision_config": vision})
     model.config.use_cache = False
     if run.recompute:
         model.gradient_checkpointing_enable({"use_reentrant": False})
@@ -138,15 +147,39 @@ def begin(run: Run, *, device: str = "cpu") -> Start:
     if run.lora_rank:
         model = _with_lora(model, run)
     model.train()
-    return Start(Trainee(model, spec), tokenizer, spec)
+    made = Start(Trainee(model, spec), tokenizer, spec)
+    if run.compile:
+        for block in made.blocks:
+            block.compile()
+    return made
+
+
+def _check_attention(name: str) -> None:
+    if name == varlen.NAME and not torch.cuda.is_available():
+        raise InputError("attention varlen needs a GPU; give sdpa")
+    if name == "flash_attention_2" and find_spec("flash_attn") is None:
+        raise MissingDependencyError(
+            "attention flash_attention_2 needs the package flash-attn, which is built on the "
+            "machine; give varlen, which comes with torch"
+        )
 
 
 def token_px_of(run: Run) -> int:
-    """Pixels a token of the run's model spans, from its folder; the hub's models have 32."""
+    """Pixels a token of the run's model spans, from its folder; the hub's models have 32.
+
+    Raises:
+        InputError: the model is neither a folder nor the name of one on the hub.
+    """
     if run.model in SIZES:
         return SIZES[run.model].picture_input.token_px
     folder = NANO_PATH if run.model == "nano" else Path(run.model)
-    return PictureInput.read(folder).token_px if folder.is_dir() else 32
+    if folder.is_dir():
+        return PictureInput.read(folder).token_px
+    if run.model != "4b-random" and not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", run.model):
+        raise InputError(
+            f"no model {run.model!r}: give a folder, a hub id, or one of {', '.join(SIZES)}"
+        )
+    return 32
 
 
 def _with_lora(model: Any, run: Run) -> Any:

@@ -1,0 +1,114 @@
+"""`vlm3 plan` against torch's own counts, on the paper's architecture without its weights."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from vlm3.train.plan import SHAPES, layer_bytes, sample_flops
+from vlm3.train.sizes import SIZE_4B, config_4b
+
+VISION, TEXT = 24, 36
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    from transformers import Qwen3VLForConditionalGeneration
+
+    from vlm3.model import train_tokenizer
+
+    config = config_4b(train_tokenizer(["Distance in meters: 0123456789"], words=300))
+    with torch.device("meta"):
+        return Qwen3VLForConditionalGeneration(config).to(torch.bfloat16)
+
+
+def given(*shape: int, gradient: bool = True) -> torch.Tensor:
+    return torch.empty(*shape, device="meta", dtype=torch.bfloat16, requires_grad=gradient)
+
+
+def text_layer(model: Any, tokens: int) -> torch.Tensor:
+    turn = given(1, tokens, 128, gradient=False)
+    return model.model.language_model.layers[0](
+        given(1, tokens, 2560),
+        attention_mask=None,
+        position_ids=torch.arange(tokens)[None],
+        position_embeddings=(turn, turn),
+    )
+
+
+def vision_layer(model: Any, patches: int) -> torch.Tensor:
+    turn = given(patches, 64, gradient=False)
+    return model.model.visual.blocks[0](
+        given(patches, 1024),
+        cu_seqlens=torch.tensor([0, patches]),
+        position_embeddings=(turn, turn),
+    )
+
+
+def flops(run: Any) -> int:
+    with FlopCounterMode(display=False) as counter:
+        run().sum().backward()
+    return counter.get_total_flops()
+
+
+def test_weights(model: Any) -> None:
+    assert sum(p.numel() for p in model.parameters()) == pytest.approx(SIZE_4B.weights, rel=0.002)
+
+
+@pytest.mark.parametrize("task", list(SHAPES))
+def test_flops_are_those_torch_counts(model: Any, task: str) -> None:
+    # Plain attention multiplies what the mask hides too: half of it is no model FLOP.
+    model.set_attn_implementation({"text_config": "eager", "vision_config": "eager"})
+    shape, visual = SHAPES[task], model.model.visual
+    counted = TEXT * flops(lambda: text_layer(model, shape.tokens))
+    counted -= 3 * 2 * TEXT * 32 * 128 * shape.tokens**2
+    for tokens in shape.pictures:
+        patches = 4 * tokens
+        counted += VISION * flops(lambda n=patches: vision_layer(model, n))
+        counted += flops(lambda n=patches: visual.merger(given(n, 1024)))
+        counted += 3 * flops(lambda n=patches: visual.deepstack_merger_list[0](given(n, 1024)))
+        counted += flops(lambda n=patches: visual.patch_embed(given(n, 1536)))
+    print(f"{task}: planned over counted {sample_flops(SIZE_4B, shape) / counted:.4f}")
+    assert sample_flops(SIZE_4B, shape) == pytest.approx(counted, rel=0.01)
+
+
+def test_what_a_layer_keeps(model: Any) -> None:
+    model.set_attn_implementation({"text_config": "sdpa", "vision_config": "sdpa"})
+
+    def kept(run: Any, count: int) -> float:
+        own = {p.untyped_storage()._cdata for p in model.parameters()}
+        found: dict[int, torch.Tensor] = {}
+
+        def keep(value: torch.Tensor) -> torch.Tensor:
+            if value.untyped_storage()._cdata not in own:
+                found[value.untyped_storage()._cdata] = value
+            return value
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda value: value):
+            run(model, count)
+        return sum(value.untyped_storage().nbytes() for value in found.values()) / count
+
+    # Without a device, attention keeps its weights, which grow with the square: two sizes tell.
+    for planned, run in zip(layer_bytes(SIZE_4B), (text_layer, vision_layer), strict=True):
+        counted = 2 * kept(run, 256) - kept(run, 512)
+        print(f"a layer keeps {counted:.0f} bytes a place, planned {planned}")
+        assert planned == pytest.approx(counted, rel=0.1)
+
+
+def test_states_take_sixteen_bytes_a_weight() -> None:
+    from dataclasses import replace
+
+    from vlm3.train.recipes import recipe
+    from vlm3.train.trainee import begin, optimizers
+
+    run = replace(recipe("debug_cpu"), optimizer="adamw")
+    trainee = begin(run).trainee
+    (optimizer,) = optimizers(trainee, run)
+    for parameter in trainee.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    moments = [v for state in optimizer.state.values() for v in state.values() if v.ndim]
+    held = [*trainee.parameters(), *(p.grad for p in trainee.parameters()), *moments]
+    count = sum(p.numel() for p in trainee.parameters())
+    assert sum(v.numel() * v.element_size() for v in held if v is not None) == 16 * count
