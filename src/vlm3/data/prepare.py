@@ -40,8 +40,6 @@ except ImportError:  # Pillow writes as good ones, more slowly.
     encode_jpeg = None
 
 JPEG_QUALITY = 95
-# nuScenes' own rule; nearer laser points are the car itself.
-NEAREST_LASER = 1.0
 _ORIENTATION = 0x0112
 # Of the points drawn for labels, those that a lens pushes out of the picture are replaced.
 _SPARE = 4
@@ -177,10 +175,9 @@ def surface(
 
 def seen(points_cam: Floats, camera: Camera) -> tuple[Floats, Floats]:
     """Laser points in the picture, (n, 2) pixels and (n, 3) points: the nearest at each pixel."""
-    points = points_cam[points_cam[:, 2] >= NEAREST_LASER]
-    xy = camera.project(points)
+    xy = camera.project(points_cam)
     inside = camera.contains(xy)
-    points, xy = points[inside], xy[inside]
+    points, xy = points_cam[inside], xy[inside]
     order = np.argsort(points[:, 2], kind="stable")
     cell = xy[order].astype(np.intp) @ [1, camera.width_px]
     _, first = np.unique(cell, return_index=True)
@@ -253,7 +250,7 @@ def _lifted(xy_px: Floats, values: Floats, kind: str, camera: Camera) -> Floats:
 
 def _points(depth: LaserPoints | PixelDepths, raw: Camera) -> Floats:
     if isinstance(depth, LaserPoints):
-        return depth.points_cam
+        return depth.points_cam[depth.points_cam[:, 2] > depth.nearest]
     known = np.isfinite(depth.values) & (depth.values > 0)
     return _lifted(depth.xy_px[known], depth.values[known], depth.kind, raw)
 

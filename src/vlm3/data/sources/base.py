@@ -68,9 +68,15 @@ class DepthMap:
 
 @dataclass(frozen=True, eq=False)
 class LaserPoints:
-    """Points (n, 3) in the frame of the picture's camera; those out of sight are left out later."""
+    """Points in space; those out of sight and those behind others are left out later.
+
+    Attributes:
+        points_cam: (n, 3) in the frame of the picture's camera.
+        nearest: what is nearer along the axis is left out: the carrier itself.
+    """
 
     points_cam: Floats
+    nearest: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
