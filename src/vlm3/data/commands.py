@@ -89,9 +89,7 @@ def curate(source: str, root: Path, out: Path, **given: Any) -> None:
     )
     pictures = 0
     bar: Any
-    with click.progressbar(
-        length=1, label=source, file=sys.stderr, show_pos=True
-    ) as bar:
+    with click.progressbar(length=1, label=source, file=sys.stderr, show_pos=True) as bar:
 
         def start(count: int) -> None:
             bar.length = count

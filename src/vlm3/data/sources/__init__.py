@@ -10,7 +10,24 @@ from vlm3.data.sources.base import Source
 from vlm3.errors import InputError
 
 _HOMES = {
+    "argoverse2": "argoverse2:ARGOVERSE2",
+    "colmap": "colmap:COLMAP",
+    "ddad": "ddad:DDAD",
+    "depthlm": "depthlm:DEPTHLM",
+    "eth3d": "colmap:ETH3D",
     "folder": "folder:FOLDER",
+    "hm3d": "omnidata:HM3D",
+    "ibims1": "indoor:IBIMS1",
+    "kitti-depth": "kitti:KITTI_DEPTH",
+    "kitti-object": "kitti:KITTI_OBJECT",
+    "matterport3d": "matterport3d:MATTERPORT3D",
+    "nuscenes": "nuscenes:NUSCENES",
+    "nuscenes-mmdet3d": "nuscenes:NUSCENES_MMDET3D",
+    "nyuv2": "indoor:NYUV2",
+    "scannetpp": "scannetpp:SCANNETPP",
+    "sunrgbd": "indoor:SUNRGBD",
+    "taskonomy": "omnidata:TASKONOMY",
+    "waymo": "waymo:WAYMO",
 }
 
 
