@@ -25,7 +25,7 @@ from vlm3.data.sources.base import DepthMap, Frames, Kind, RawFrame, Source, eac
 from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
 
-_LAYOUT = "{rgb,depth_zbuffer,point_info}/[{component}/]BUILDING/point_I_view_J_domain_*"
+_LAYOUT = "{rgb,depth_zbuffer,point_info}/[COMPONENT/]BUILDING/point_I_view_J_domain_*"
 _UNIT_M = 1 / 512
 _DEPTHS: tuple[tuple[str, Kind], ...] = (("depth_zbuffer", "z"), ("depth_euclidean", "distance"))
 _INFOS = ("point_info", "fixatedpose")
@@ -36,7 +36,7 @@ def scenes(root: Path, component: str) -> list[str]:
     folder = _component(root, "rgb", component)
     found = sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
     if not found:
-        layout = _LAYOUT.format(component=component)
+        layout = _LAYOUT.replace("COMPONENT", component)
         raise InputError(f"{str(root)!r} has no rgb/BUILDING; expected {layout}")
     return found
 
@@ -123,7 +123,7 @@ def _source(name: str, title: str, licence: str, url: str) -> Source:
         title=title,
         licence=licence,
         url=url,
-        layout=_LAYOUT.format(component=name),
+        layout=_LAYOUT.replace("COMPONENT", name),
         tasks=("depth",),
         scenes=partial(scenes, component=name),
         frames=partial(frames, component=name),
