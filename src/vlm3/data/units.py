@@ -220,7 +220,7 @@ def _sample(
         raise InputError("no label: no depth in the picture, no pose, no question")
     record = Record(
         kept.camera,
-        xy.round(3),
+        xy.round(4),
         distance.round(4),
         asked,
         metric=raw.metric,

@@ -9,7 +9,7 @@ from importlib import import_module
 from vlm3.data.sources.base import Source
 from vlm3.errors import InputError
 
-_HOMES = {
+SINGLE = {
     "argoverse2": "argoverse2:ARGOVERSE2",
     "colmap": "colmap:COLMAP",
     "ddad": "ddad:DDAD",
@@ -29,6 +29,9 @@ _HOMES = {
     "taskonomy": "omnidata:TASKONOMY",
     "waymo": "waymo:WAYMO",
 }
+"""Sources of single pictures; some allow pairs too."""
+
+_HOMES = dict(sorted(SINGLE.items()))
 
 
 def names() -> tuple[str, ...]:
