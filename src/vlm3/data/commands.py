@@ -2,7 +2,8 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,19 +88,7 @@ def curate(source: str, root: Path, out: Path, **given: Any) -> None:
         calibration=Calibration(given["fov_deg"], given["calibrator"]),
         seed=given["seed"],
     )
-    pictures = 0
-    bar: Any
-    with click.progressbar(length=1, label=source, file=sys.stderr, show_pos=True) as bar:
-
-        def start(count: int) -> None:
-            bar.length = count
-
-        def tell(unit: "Unit") -> None:
-            nonlocal pictures
-            pictures += unit.samples
-            bar.label = f"{source}, {pictures} pictures"
-            bar.update(1)
-
+    with _scenes_bar(source) as (start, tell):
         outcome: Outcome = run(
             job,
             launcher=given["launcher"],
@@ -117,6 +106,32 @@ def curate(source: str, root: Path, out: Path, **given: Any) -> None:
     found = outcome.joined
     with_pairs = f" and {found.pairs} pairs" if found.pairs else ""
     click.echo(f"{found.samples} pictures{with_pairs} in {found.shards} shards in {out}")
+
+
+@contextmanager
+def _scenes_bar(
+    source: str,
+) -> "Iterator[tuple[Callable[[int], None], Callable[[Unit], None]]]":
+    """A bar on stderr over scenes, with the pictures so far; on a terminal only."""
+    with ExitStack() as stack:
+        bars: list[Any] = []
+        pictures = 0
+
+        def start(count: int) -> None:
+            if sys.stderr.isatty():
+                made: Any = click.progressbar(
+                    length=count, label=source, file=sys.stderr, show_pos=True
+                )
+                bars.append(stack.enter_context(made))
+
+        def tell(unit: "Unit") -> None:
+            nonlocal pictures
+            pictures += unit.samples
+            for bar in bars:
+                bar.label = f"{source}, {pictures} pictures"
+                bar.update(1)
+
+        yield start, tell
 
 
 def _left_out(units: "Iterable[Unit]", most: int = 10) -> list[str]:
