@@ -1,12 +1,16 @@
 """Every source: raw files -> shards -> records -> the truth of the world they were made from."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from raw_sets import WRITERS, Raw, Truth, along
 
 from vlm3.data.curate import curate
+from vlm3.data.export import to_depthlm
 from vlm3.data.prepare import Size
 from vlm3.data.questions import decode
 from vlm3.data.shards import Shards
@@ -83,3 +87,47 @@ def test_pictures_are_reduced_with_their_labels(f_px: float, tmp_path: Path) -> 
         check(shards, place, raw, raw.frames[notes["scene"], notes["frame"]])
         camera = shards.record(place).camera
         assert (camera.width_px, camera.height_px) == ((64, 48) if f_px else (160, 120))
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("nuscenes-mmdet3d", lambda d, c: d * c),
+        ("sunrgbd", lambda d, c: 0.8 * d),
+        ("scannetpp  ", lambda d, c: np.sqrt((d * c) ** 2 + 1 / c**2 - 1)),
+        ("argoverse2", lambda d, c: d),
+    ],
+)
+def test_depthlm_mode_writes_its_labels(
+    name: str, label: Callable[[Any, Any], Any], tmp_path: Path
+) -> None:
+    raw = WRITERS[name](tmp_path / "raw")
+    job = Job(name.strip(), tmp_path / "raw", tmp_path / "out", per_view=0, depthlm=True)
+    curate(job)
+    assert [*to_depthlm(tmp_path / "out", tmp_path / "jsonl")][-1] == len(raw.frames)
+    shards = Shards(tmp_path / "out")
+    rows = (tmp_path / "jsonl" / f"{name.strip()}.jsonl").read_text().splitlines()
+    for place, line in enumerate(rows):
+        row, record = json.loads(line), shards.record(place)
+        cosine = record.camera.unproject(record.xy_px)[:, 2]
+        expected = label(record.distance_m, cosine)
+        assert row["depth"] == pytest.approx(expected.tolist(), abs=1e-4)
+        assert row["pixel_coords"] == [[int(x), int(y)] for x, y in record.xy_px]
+    # What it writes, vlm3 reads back as the same true distances.
+    back = Job("depthlm", tmp_path / "jsonl", tmp_path / "back", size=Size(0))
+    curate(back)
+    mine, theirs = shards.record(0), Shards(tmp_path / "back").record(0)
+    assert sorted(theirs.distance_m) == pytest.approx(sorted(mine.distance_m), rel=0.03)
+
+
+def test_depthlm_leaves_the_cars_move_out(tmp_path: Path) -> None:
+    raw = WRITERS["nuscenes"](tmp_path / "raw")
+    found = {}
+    for mode in (False, True):
+        out = tmp_path / str(mode)
+        curate(Job("nuscenes", tmp_path / "raw", out, depthlm=mode))
+        record = Shards(out).record(0)
+        frame = next(iter(raw.frames.values())).frame
+        expected = along(frame, record.camera.unproject(record.xy_px), raw.world)
+        found[mode] = float(np.nanmedian(np.abs(record.distance_m - expected)))
+    assert found[False] < 2e-3 and found[True] > 100 * found[False]

@@ -62,6 +62,7 @@ _folder = click.Path(file_okay=False, path_type=Path)
 @click.option("--fov-deg", type=float, help="Horizontal field of view, where nothing says.")
 @click.option("--calibrator", metavar="C", help="anycalib, or package.module:factory.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+@click.option("--depthlm", is_flag=True, help="As DepthLM reads it, for vlm3 data depthlm.")
 def curate(source: str, root: Path, out: Path, **given: Any) -> None:
     """Make shards of data set SOURCE (vlm3 data list names them).
 
@@ -87,6 +88,7 @@ def curate(source: str, root: Path, out: Path, **given: Any) -> None:
         size=Size(given["f_px"], given["multiple"]),
         calibration=Calibration(given["fov_deg"], given["calibrator"]),
         seed=given["seed"],
+        depthlm=given["depthlm"],
     )
     with _scenes_bar(source) as (start, tell):
         outcome: Outcome = run(
@@ -204,6 +206,16 @@ def inspect(folder: Path, out: Path | None, pictures: int) -> None:
 
 @click.command()
 @click.argument("folder", type=_folder)
+@click.option("-o", "--out", required=True, type=_folder, help="Folder of the jsonl and pictures.")
+def depthlm(folder: Path, out: Path) -> None:
+    """Write the shards in FOLDER as DepthLM's jsonl, with its own labels: for comparison only."""
+    from vlm3.data.export import to_depthlm
+
+    click.echo(f"{max(to_depthlm(folder, out))} rows in {out}")
+
+
+@click.command()
+@click.argument("folder", type=_folder)
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1))
 def check(folder: Path, workers: int) -> None:
     """Check the shards in FOLDER: hashes, records, pictures, pairs. Exit code 1 if any is bad."""
@@ -264,6 +276,6 @@ def leaks(train: tuple[Path, ...], held_out: tuple[Path, ...], as_json: bool) ->
 
 def add_to(group: click.Group) -> None:
     """Adds these commands to `vlm3 data`."""
-    commands: tuple[click.Command, ...] = (curate, list_sources, inspect, check, leaks)
+    commands: tuple[click.Command, ...] = (curate, list_sources, inspect, check, leaks, depthlm)
     for command in commands:
         group.add_command(command)

@@ -28,7 +28,7 @@ from vlm3.data.prepare import Kept, Size, prepare, questions
 from vlm3.data.record import PAIR_DTYPE, Record
 from vlm3.data.shards import add_sample, check_key
 from vlm3.data.sources import get_source
-from vlm3.data.sources.base import READ_ERRORS, RawFrame, Skipped, Source, reason
+from vlm3.data.sources.base import READ_ERRORS, Frames, RawFrame, Skipped, Source, reason
 from vlm3.errors import InputError
 
 # Reasons kept in a manifest; more say nothing new.
@@ -49,6 +49,7 @@ class Job:
         size: to what pictures are reduced.
         calibration: how cameras are found where the set has none.
         seed: of which pixels and partners are drawn.
+        depthlm: read the set as DepthLM's scripts do, for `data.export`.
     """
 
     source: str
@@ -59,6 +60,7 @@ class Job:
     size: Size = field(default_factory=Size)
     calibration: Calibration = field(default_factory=Calibration)
     seed: int = 0
+    depthlm: bool = False
 
     def settings(self) -> dict[str, Any]:
         """What decides the bytes, but for the data itself; kept beside them."""
@@ -150,7 +152,7 @@ def _written(job: Job, scene: str, partial: Path) -> Unit:
     counts: dict[str, Counter[str]] = {"splits": Counter(), "intrinsics": Counter()}
     points = asked = 0
     with tarfile.open(partial, "w", format=tarfile.USTAR_FORMAT) as tar:
-        frames = _frames(source, job.root, scene)
+        frames = _frames(job, source, scene)
         while True:
             try:
                 raw = next(frames, None)
@@ -202,8 +204,9 @@ def _written(job: Job, scene: str, partial: Path) -> Unit:
     )
 
 
-def _frames(source: Source, root: Path, scene: str) -> Iterator[RawFrame | Skipped]:
-    yield from source.frames(root, scene)
+def _frames(job: Job, source: Source, scene: str) -> Frames:
+    read = source.depthlm_frames if job.depthlm and source.depthlm_frames else source.frames
+    yield from read(job.root, scene)
 
 
 def _sample(
