@@ -23,6 +23,7 @@ Array = NDArray[np.float64]
 SHORTEST_BASELINE_M = 1e-4
 _GIMBAL = 1e-6
 _ORTHONORMAL_TOLERANCE = 1e-3
+_ROUNDED_TOLERANCE = 1e-2
 
 
 def rotation_from_ypr_deg(ypr_deg: ArrayLike) -> Array:
@@ -109,6 +110,22 @@ def invert(transform: ArrayLike) -> Array:
     inverse[..., :3, 3] = -(turned_back @ T[..., :3, 3:])[..., 0]
     inverse[..., 3, 3] = 1.0
     return inverse
+
+
+def nearest_rigid(transform: ArrayLike) -> Array:
+    """The rigid transform nearest to a (4, 4) one that carries few digits, as text files do.
+
+    Raises:
+        InputError: it is not finite, or further from a rotation than rounding explains.
+    """
+    T = _checked("world_from_cam", transform, (4, 4)).copy()
+    u, _, vt = np.linalg.svd(T[:3, :3])
+    R = u @ np.diag([1.0, 1.0, np.linalg.det(u @ vt)]) @ vt
+    off = float(np.abs(R - T[:3, :3]).max())
+    if off > _ROUNDED_TOLERANCE or not np.allclose(T[3], [0, 0, 0, 1]):
+        raise InputError(f"a pose is no rotation and translation (off by {off:.2g})")
+    T[:3, :3], T[3] = R, [0, 0, 0, 1]
+    return T
 
 
 def transform_points(transform: ArrayLike, points: ArrayLike) -> Array:
@@ -231,3 +248,24 @@ def _checked(name: str, value: ArrayLike, shape: tuple[int, ...]) -> Array:
         raise InputError(f"pose {name} must be {shape} finite numbers, got shape {array.shape}")
     array.setflags(write=False)
     return array
+
+
+def rigid_from_quaternion(wxyz: ArrayLike, translation: ArrayLike) -> Array:
+    """A quaternion of any length, scalar first, and a translation -> (4, 4).
+
+    Raises:
+        InputError: they are not four and three finite numbers, or the quaternion is 0.
+    """
+    q, t = np.asarray(wxyz, dtype=np.float64), np.asarray(translation, dtype=np.float64)
+    length = float(np.linalg.norm(q))
+    if q.shape != (4,) or t.shape != (3,) or not np.isfinite([*q, *t]).all() or length == 0:
+        raise InputError(f"{q} and {t} are no rotation and translation")
+    w, x, y, z = q / length
+    rigid = np.eye(4)
+    rigid[:3, :3] = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+    ]
+    rigid[:3, 3] = t
+    return rigid
