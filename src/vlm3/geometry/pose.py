@@ -23,6 +23,7 @@ Array = NDArray[np.float64]
 SHORTEST_BASELINE_M = 1e-4
 _GIMBAL = 1e-6
 _ORTHONORMAL_TOLERANCE = 1e-3
+_ROUNDED_TOLERANCE = 1e-2
 
 
 def rotation_from_ypr_deg(ypr_deg: ArrayLike) -> Array:
@@ -109,6 +110,22 @@ def invert(transform: ArrayLike) -> Array:
     inverse[..., :3, 3] = -(turned_back @ T[..., :3, 3:])[..., 0]
     inverse[..., 3, 3] = 1.0
     return inverse
+
+
+def nearest_rigid(transform: ArrayLike) -> Array:
+    """The rigid transform nearest to a (4, 4) one that carries few digits, as text files do.
+
+    Raises:
+        InputError: it is not finite, or further from a rotation than rounding explains.
+    """
+    T = _checked("world_from_cam", transform, (4, 4)).copy()
+    u, _, vt = np.linalg.svd(T[:3, :3])
+    R = u @ np.diag([1.0, 1.0, np.linalg.det(u @ vt)]) @ vt
+    off = float(np.abs(R - T[:3, :3]).max())
+    if off > _ROUNDED_TOLERANCE or not np.allclose(T[3], [0, 0, 0, 1]):
+        raise InputError(f"a pose is no rotation and translation (off by {off:.2g})")
+    T[:3, :3], T[3] = R, [0, 0, 0, 1]
+    return T
 
 
 def transform_points(transform: ArrayLike, points: ArrayLike) -> Array:
