@@ -18,7 +18,7 @@ ALLOWED = {
     "model": {"geometry", "view"},
     "tasks": {"geometry", "view"},
     "worlds": {"geometry", "view", "tasks"},
-    "data": {"geometry", "view", "tasks"},
+    "data": {"geometry", "pictures", "view", "tasks"},
     "train": {"geometry", "view", "tasks", "worlds", "data", "model"},
     "infer": {"geometry", "view", "tasks", "model"},
     "eval": {"geometry", "view", "tasks", "infer", "worlds", "data"},

@@ -28,7 +28,7 @@ from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
 
 SCHEMA = 1
-Intrinsics = Literal["given", "exif", "fov", "assumed"]
+Intrinsics = Literal["given", "exif", "fov", "assumed", "calibrator"]
 Floats = NDArray[np.float64]
 
 _MATCHES = 32

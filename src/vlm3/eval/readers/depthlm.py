@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vlm3.data.files import json_lines, one_file
 from vlm3.errors import InputError
 from vlm3.eval.items import Item, depth_query
 from vlm3.eval.labels import cosines, distance_from_label
 from vlm3.eval.readers import EVERY, Wanted
-from vlm3.eval.readers.files import json_lines, one_file, opener
+from vlm3.eval.readers.files import opener
 from vlm3.geometry.camera import Camera
 
 _LAST_ROWS = 0.02

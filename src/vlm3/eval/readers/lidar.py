@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vlm3.data.files import picture_size, read_json
 from vlm3.errors import InputError
 from vlm3.eval.items import Item, depth_query
 from vlm3.eval.labels import cosines, label_from_distance
 from vlm3.eval.readers import Wanted
-from vlm3.eval.readers.files import opener, picture_size, read_json
+from vlm3.eval.readers.files import opener
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import invert, transform_points
 

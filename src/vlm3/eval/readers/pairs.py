@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from vlm3.data.files import json_lines, one_file
 from vlm3.errors import InputError
 from vlm3.eval.items import Item, Query, match_query, pose_query
 from vlm3.eval.readers import Wanted
-from vlm3.eval.readers.files import json_lines, one_file, opener
+from vlm3.eval.readers.files import opener
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import RelativePose
 

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vlm3.data.files import depth_png_m, matrix, picture_size
 from vlm3.errors import InputError
 from vlm3.eval.items import Item, match_query, pose_query
 from vlm3.eval.readers import Wanted
-from vlm3.eval.readers.files import depth_png_m, matrix, opener, picture_size
+from vlm3.eval.readers.files import opener
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.covisibility import correspond, covisibility
 from vlm3.geometry.pixels import pixel_centres

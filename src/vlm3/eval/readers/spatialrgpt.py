@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from vlm3.data.files import one_file, read_json
 from vlm3.errors import InputError
 from vlm3.eval.items import Item, Query, object_query
 from vlm3.eval.readers import Wanted
-from vlm3.eval.readers.files import one_file, opener, read_json
+from vlm3.eval.readers.files import opener
 from vlm3.geometry.camera import Camera
 from vlm3.tasks.base import ParseFailure
 from vlm3.tasks.objects import parse

@@ -1,0 +1,84 @@
+"""Foreign files, decoded: JSON, matrices, depth pictures; each failure in one line."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from vlm3.errors import InputError
+
+Floats = NDArray[np.float64]
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {str(path)!r} as JSON ({error})") from error
+
+
+def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of a JSON-lines file with their line numbers, one line in memory at a time."""
+    try:
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                if line.strip():
+                    yield number, _json_object(path, number, line)
+    except OSError as error:
+        raise InputError(f"cannot read {str(path)!r} ({error})") from error
+
+
+def _json_object(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise InputError(f"{path}, line {number} is no JSON ({error})") from error
+    if not isinstance(row, dict):
+        raise InputError(f"{path}, line {number} is no JSON object")
+    return row
+
+
+def one_file(folder: Path, pattern: str, what: str) -> Path:
+    """The one file of that pattern in a folder.
+
+    Raises:
+        InputError: there is none, or there are several.
+    """
+    found = sorted(folder.glob(pattern))
+    if len(found) != 1:
+        names = ", ".join(p.name for p in found[:5]) or "none"
+        raise InputError(f"{str(folder)!r} must hold one {what} ({pattern}); found {names}")
+    return found[0]
+
+
+def matrix(path: Path, rows: int, columns: int) -> Floats:
+    """Numbers in a text file, row by row."""
+    try:
+        values = np.array(path.read_text(encoding="utf-8").split(), dtype=np.float64)
+        return values.reshape(rows, columns)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{str(path)!r} does not hold {rows} x {columns} numbers") from error
+
+
+def depth_png_m(path: Path, *, unit_m: float = 0.001) -> Floats:
+    """A 16-bit depth picture in metres, NaN where it holds 0 or 65535."""
+    try:
+        with Image.open(path) as picture:
+            raw = np.asarray(picture).astype(np.float64)
+    except OSError as error:
+        raise InputError(f"cannot read the depth picture {str(path)!r} ({error})") from error
+    return np.where((raw > 0) & (raw < 65535), raw * unit_m, np.nan)
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """Width and height from a picture's header."""
+    try:
+        with Image.open(path) as picture:
+            return picture.size
+    except OSError as error:
+        raise InputError(f"cannot read the picture {str(path)!r} ({error})") from error

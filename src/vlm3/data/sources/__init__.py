@@ -1,0 +1,34 @@
+"""The data sets that vlm3 reads, one adapter each; foreign conventions end there.
+
+A new one is a module with a `Source` in it and a line here.
+"""
+
+import difflib
+from importlib import import_module
+
+from vlm3.data.sources.base import Source
+from vlm3.errors import InputError
+
+_HOMES = {
+    "folder": "folder:FOLDER",
+}
+
+
+def names() -> tuple[str, ...]:
+    """Every source there is."""
+    return tuple(_HOMES)
+
+
+def get_source(name: str) -> Source:
+    """The source of that name.
+
+    Raises:
+        InputError: there is none.
+    """
+    if name not in _HOMES:
+        near = difflib.get_close_matches(name, _HOMES, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise InputError(f"no source {name!r}: {hint}There are {', '.join(_HOMES)}")
+    module, attribute = _HOMES[name].split(":")
+    found: Source = getattr(import_module(f"vlm3.data.sources.{module}"), attribute)
+    return found
