@@ -14,6 +14,7 @@ import click
 
 from vlm3 import __version__
 from vlm3.console import Group, held_warnings, numbers, progress_line
+from vlm3.data.commands import add_to
 from vlm3.errors import InputError
 from vlm3.eval.commands import evaluate, report, score
 from vlm3.train.commands import data, plan, train
@@ -518,5 +519,6 @@ def _write_map(
 
 main.add_command(train)
 main.add_command(plan)
+add_to(data)
 main.add_command(data)
 main.add_command(worlds)

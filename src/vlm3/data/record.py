@@ -152,8 +152,8 @@ class Record:
         record.validate()
         return record
 
-    def to_json(self) -> bytes:
-        """KEY.json of this record.
+    def to_json(self, notes: Mapping[str, Any] | None = None) -> bytes:
+        """KEY.json of this record; `notes` are keys beside its own, which no reader needs.
 
         Raises:
             InputError: as `validate`.
@@ -169,6 +169,7 @@ class Record:
             "camera": camera,
             "points": {"xy_px": self.xy_px.tolist(), "distance_m": self.distance_m.tolist()},
             "questions": [asdict(q) for q in self.questions],
+            **(notes or {}),
         }
         return json.dumps(fields, allow_nan=False).encode()
 

@@ -15,7 +15,7 @@ import os
 import re
 import tarfile
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,19 +57,11 @@ def write_shards(
     keys: set[str] = set()
     try:
         for count, (key, picture, record) in enumerate(samples, 1):
-            if not re.fullmatch(r"[\w/-]{1,90}", key):
-                raise InputError(f"{key!r} is no key: letters, digits, -, _ and / only")
-            if key in keys:
-                raise InputError(f"the key {key!r} came twice; give each picture its own")
-            keys.add(key)
+            check_key(key, keys)
             if tar is None:
                 partial = folder / f"{(count - 1) // per_shard:05d}.tar.{os.getpid()}.partial"
                 tar = tarfile.open(partial, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
-            extension = "png" if picture[:4] == b"\x89PNG" else "jpg"
-            for name, data in ((f"{key}.{extension}", picture), (f"{key}.json", record)):
-                member = tarfile.TarInfo(name)
-                member.size = len(data)
-                tar.addfile(member, io.BytesIO(data))
+            add_sample(tar, key, picture, record)
             if count % per_shard == 0:
                 _close(tar, partial)
                 tar = None
@@ -83,6 +75,32 @@ def write_shards(
             partial.unlink(missing_ok=True)
     build_index(folder)
     return count
+
+
+def check_key(key: str, taken: set[str]) -> None:
+    """Adds `key` to those taken in its tar.
+
+    Raises:
+        InputError: a tar of this kind cannot hold it, or it was taken.
+    """
+    if not re.fullmatch(r"[\w/-]{1,90}", key):
+        raise InputError(f"{key!r} is no key: letters, digits, -, _ and / only")
+    if key in taken:
+        raise InputError(f"the key {key!r} came twice; give each picture its own")
+    taken.add(key)
+
+
+def add_sample(tar: tarfile.TarFile, key: str, picture: bytes, record: bytes) -> tuple[int, ...]:
+    """Writes KEY.jpg (or .png) and KEY.json; returns place, size, place, size of the two."""
+    extension = "png" if picture[:4] == b"\x89PNG" else "jpg"
+    row: list[int] = []
+    for name, data in ((f"{key}.{extension}", picture), (f"{key}.json", record)):
+        member = tarfile.TarInfo(name)
+        member.size = len(data)
+        tar.addfile(member, io.BytesIO(data))
+        # What was just added ends on a whole block; its header, one block, stands before it.
+        row += [tar.offset - -(-len(data) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE, len(data)]
+    return tuple(row)
 
 
 def _close(tar: tarfile.TarFile, partial: Path) -> None:
@@ -107,9 +125,14 @@ def build_index(folder: Path) -> int:
     table = np.concatenate([np.empty((0, 5), np.int64), *(r.reshape(-1, 5) for r in rows)])
     if not len(table):
         raise InputError(f"{folder} has no tar with KEY.jpg and KEY.json in it")
+    save_index(folder, names, table)
+    return len(table)
+
+
+def save_index(folder: Path, names: Sequence[str], table: NDArray[np.int64]) -> None:
+    """Writes `shards.json` and `index.npy`."""
     _replace(folder / "shards.json", json.dumps(names).encode())
     _save(folder / "index.npy", table)
-    return len(table)
 
 
 def _rows(path: Path, number: int) -> list[tuple[int, ...]]:
@@ -135,9 +158,9 @@ def _rows(path: Path, number: int) -> list[tuple[int, ...]]:
     return [(number, *parts["picture"], *parts["json"]) for parts in whole]
 
 
-def write_pairs(folder: Path, rows: Iterable[NDArray[np.void]]) -> int:
+def write_pairs(folder: Path, rows: Iterable[NDArray[np.void]] | NDArray[np.void]) -> int:
     """Writes `pairs.npy` beside the index; returns the number of pairs."""
-    table = np.array(list(rows), PAIR_DTYPE)
+    table = rows if isinstance(rows, np.ndarray) else np.array(list(rows), PAIR_DTYPE)
     _save(folder / "pairs.npy", table)
     return len(table)
 

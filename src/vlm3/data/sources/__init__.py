@@ -11,6 +11,20 @@ from vlm3.errors import InputError
 
 _HOMES = {
     "folder": "folder:FOLDER",
+    "blendedmvs": "wai:BLENDEDMVS",
+    "dynamicreplica": "wai:DYNAMICREPLICA",
+    "sail-vos3d": "wai:SAIL_VOS3D",
+    "scannetpp-wai": "wai:SCANNETPP",
+    "mpsd": "wai:MPSD",
+    "dl3dv-10k": "wai:DL3DV",
+    "megadepth": "wai:MEGADEPTH",
+    "aria-synthetic-environments-wai": "wai:ASE",
+    "unrealstereo4k": "wai:UNREALSTEREO4K",
+    "mvs-synth": "wai:MVS_SYNTH",
+    "spring": "wai:SPRING",
+    "tartanair-wb": "wai:TARTANAIR_WB",
+    "eth3d-wai": "wai:ETH3D",
+    "wai": "wai:WAI",
 }
 
 

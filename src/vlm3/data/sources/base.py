@@ -15,6 +15,7 @@ Nothing is read before it is needed: `picture` and `depth` are opened by whoever
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -22,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlm3.data.record import ObjectQuestion
-from vlm3.errors import InputError
+from vlm3.errors import InputError, MissingDependencyError
 from vlm3.geometry.camera import Camera
 from vlm3.tasks.base import Task
 
@@ -161,6 +162,18 @@ class Source:
     needs: tuple[str, ...] = ()
     depthlm: str | None = None
     depthlm_frames: Callable[[Path, str], Frames] | None = None
+
+    def check_needs(self) -> None:
+        """Looks for the packages it needs.
+
+        Raises:
+            MissingDependencyError: one is not installed.
+        """
+        missing = [name for name in self.needs if find_spec(name) is None]
+        if missing:
+            raise MissingDependencyError(
+                f"{self.name} is read with {', '.join(missing)}: pip install 'vlm3[data]'"
+            )
 
 
 def each(things: Iterable[Thing], make: Callable[[Thing], RawFrame]) -> Frames:

@@ -96,7 +96,9 @@ def read_scene(root: Path, scene: str, rules: _Rules) -> Frames:
     if meta.get("camera_convention", "opencv") != "opencv":
         raise InputError(f"{folder}: axes are {meta['camera_convention']!r}; WAI's are opencv")
     if not meta["frames"]:
-        raise InputError(f"{folder} has no frames ({meta.get('skipped_reason', 'no reason given')})")
+        raise InputError(
+            f"{folder} has no frames ({meta.get('skipped_reason', 'no reason given')})"
+        )
     metric = meta.get("scale_type") == "metric" if rules.metric is None else rules.metric
     split = rules.split(scene)
 
@@ -145,9 +147,7 @@ def _camera(meta: dict[str, Any], frame: dict[str, Any]) -> Camera:
     return Camera(both["fl_x"], both["fl_y"], both["cx"], both["cy"], *sizes, distortion, model)
 
 
-def _depth(
-    folder: Path, meta: dict[str, Any], frame: dict[str, Any], rules: _Rules
-) -> DepthMap:
+def _depth(folder: Path, meta: dict[str, Any], frame: dict[str, Any], rules: _Rules) -> DepthMap:
     values = read_exr(folder / frame[_key(meta, rules.depth)]).astype(np.float64)
     if rules.drop_far:
         # Over all pixels, unknown ones as 0, as MapAnything's loader takes it.

@@ -1,0 +1,146 @@
+"""`vlm3 data`: curate, list, inspect, check, leaks. Parse, call, print."""
+
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from vlm3.data.units import Unit
+
+_folder = click.Path(file_okay=False, path_type=Path)
+
+
+@click.command(
+    epilog="\b\nExamples:\n"
+    "  vlm3 data curate ddad --root ddad_train_val -o shards/ddad --workers 8\n"
+    "  vlm3 data curate folder --root mine -o shards/mine --fov-deg 65\n"
+    "  srun vlm3 data curate hm3d --root hm3d -o shards/hm3d --launcher slurm"
+)
+@click.argument("source")
+@click.option("--root", required=True, type=_folder, help="The data set as downloaded.")
+@click.option("-o", "--out", required=True, type=_folder, help="Where the shards go.")
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1))
+@click.option(
+    "--launcher",
+    default="local",
+    show_default=True,
+    type=click.Choice(["local", "ray", "slurm"]),
+    help="Processes here, a Ray cluster, or an array job.",
+)
+@click.option("--rank", type=click.IntRange(0), help="Of an array job that is not Slurm's.")
+@click.option("--world", type=click.IntRange(1), help="How many ranks it has.")
+@click.option("--scenes", type=click.IntRange(1), help="Only the first so many.")
+@click.option(
+    "--points", default=100, show_default=True, type=click.IntRange(0), help="Labels a picture."
+)
+@click.option(
+    "--pairs",
+    default=4,
+    show_default=True,
+    type=click.IntRange(0),
+    help="Partners drawn for each picture, where poses and depth allow.",
+)
+@click.option(
+    "--f-px",
+    default=1000.0,
+    show_default=True,
+    type=click.FloatRange(0),
+    help="Reduce pictures of longer focal length to this one; 0 keeps their size.",
+)
+@click.option(
+    "--multiple",
+    default=32,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Sides of reduced ones.",
+)
+@click.option("--fov-deg", type=float, help="Horizontal field of view, where nothing says.")
+@click.option("--calibrator", metavar="C", help="anycalib, or package.module:factory.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+def curate(source: str, root: Path, out: Path, **given: Any) -> None:
+    """Make shards of data set SOURCE (vlm3 data list names them).
+
+    The same command again goes on where it stopped. Frames that cannot be used are named and left
+    out; nothing below --root is ever changed.
+    """
+    from vlm3.data.calibrate import Calibration
+    from vlm3.data.curate import Outcome, Share
+    from vlm3.data.curate import curate as run
+    from vlm3.data.prepare import Size
+    from vlm3.data.units import Job
+    from vlm3.errors import InputError
+
+    rank, world = given["rank"], given["world"]
+    if (rank is None) != (world is None):
+        raise InputError("--rank and --world go together")
+    job = Job(
+        source,
+        root,
+        out,
+        points=given["points"],
+        per_view=given["pairs"],
+        size=Size(given["f_px"], given["multiple"]),
+        calibration=Calibration(given["fov_deg"], given["calibrator"]),
+        seed=given["seed"],
+    )
+    pictures = 0
+    bar: Any
+    with click.progressbar(length=1, label=source, file=sys.stderr, show_pos=True) as bar:
+
+        def start(count: int) -> None:
+            bar.length = count
+
+        def tell(unit: "Unit") -> None:
+            nonlocal pictures
+            pictures += unit.samples
+            bar.label = f"{source}, {pictures} pictures"
+            bar.update(1)
+
+        outcome: Outcome = run(
+            job,
+            launcher=given["launcher"],
+            workers=given["workers"],
+            share=None if rank is None else Share(rank, world),
+            most_scenes=given["scenes"],
+            start=start,
+            tell=tell,
+        )
+    for line in _left_out(outcome.units):
+        click.echo(f"vlm3: warning: {line}", err=True)
+    if outcome.joined is None:
+        click.echo(f"{len(outcome.units)} scenes done; other ranks are still at work")
+        return
+    found = outcome.joined
+    with_pairs = f" and {found.pairs} pairs" if found.pairs else ""
+    click.echo(f"{found.samples} pictures{with_pairs} in {found.shards} shards in {out}")
+
+
+def _left_out(units: "Iterable[Unit]", most: int = 10) -> list[str]:
+    """A line for each kind of failure: what, how often, and the first that had it."""
+    failed = [f"scene {unit.scene}: {unit.failed}" for unit in units if unit.failed]
+    firsts: dict[str, str] = {}
+    counts: Counter[str] = Counter()
+    for unit in units:
+        for key, reason in unit.skipped:
+            # Numbers and names differ from frame to frame; the kind does not.
+            kind = " ".join(w for w in reason.split() if w.isalpha())[:60]
+            counts[kind] += 1
+            firsts.setdefault(kind, f"{unit.scene}/{key}: {reason}")
+    skipped = [
+        f"{firsts[kind]}" + (f" (and {count - 1} more like it)" if count > 1 else "")
+        for kind, count in counts.most_common()
+    ]
+    lines = failed + skipped
+    more = [f"{len(lines) - most} other kinds of failure are in units/*.json"]
+    return lines[:most] + (more if len(lines) > most else [])
+
+
+def add_to(group: click.Group) -> None:
+    """Adds these commands to `vlm3 data`."""
+    commands: tuple[click.Command, ...] = (curate,)
+    for command in commands:
+        group.add_command(command)

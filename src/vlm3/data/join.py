@@ -1,0 +1,164 @@
+"""Units -> shards: the tars of scenes put end to end, and the index that `data.shards` reads.
+
+    OUT/00000.tar ...   up to 512 MB of whole scenes each
+    OUT/index.npy, shards.json, pairs.npy
+    OUT/joined.json     which units each shard holds; written before their tars are removed
+
+Joining again adds what is new and leaves what was joined alone. A run that is killed here loses
+nothing: a shard counts once `joined.json` names it, and only then do its units' tars go.
+"""
+
+import fcntl
+import json
+import os
+import tarfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vlm3.data.record import PAIR_DTYPE
+from vlm3.data.shards import save_index, write_pairs
+from vlm3.data.units import Unit, read_unit, sha256_of, unit_name
+from vlm3.errors import InputError
+
+SHARD_BYTES = 512_000_000
+
+
+@dataclass(frozen=True)
+class Joined:
+    """What a folder of shards holds."""
+
+    shards: int
+    samples: int
+    pairs: int
+
+
+@contextmanager
+def joining(out: Path) -> Iterator[bool]:
+    """Whether this process may join; False while another does. Ends with the process."""
+    with (out / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+        else:
+            yield True
+
+
+def join(out: Path, scenes: Sequence[str], *, shard_bytes: int = SHARD_BYTES) -> Joined:
+    """Puts the units of `scenes` that are not joined yet into shards, in this order.
+
+    Raises:
+        InputError: a unit is damaged, or a shard cannot be written.
+    """
+    shards = read_joined(out)
+    known = {scene for shard in shards for scene in shard["scenes"]}
+    fresh = [
+        unit
+        for scene in scenes
+        if scene not in known and (unit := read_unit(out, scene)) is not None and unit.samples
+    ]
+    for group in _groups(fresh, shard_bytes):
+        name = f"{len(shards):05d}.tar"
+        _write_shard(out, name, group)
+        shards.append({"name": name, "scenes": [unit.scene for unit in group]})
+        _replace(out / "joined.json", json.dumps(shards, indent=1).encode())
+        for unit in group:
+            (out / "units" / f"{unit_name(unit.scene)}.tar").unlink(missing_ok=True)
+    # What a kill left behind: tars of units whose shard was named already.
+    for scene in known:
+        (out / "units" / f"{unit_name(scene)}.tar").unlink(missing_ok=True)
+    return _index(out, shards)
+
+
+def read_joined(out: Path) -> list[dict[str, Any]]:
+    """The shards so far: name and scenes of each."""
+    path = out / "joined.json"
+    try:
+        found: list[dict[str, Any]] = json.loads(path.read_text("utf-8"))
+        return found
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is damaged ({error})") from error
+
+
+def _groups(units: Sequence[Unit], most: int) -> Iterator[list[Unit]]:
+    group: list[Unit] = []
+    for unit in units:
+        if group and sum(u.payload for u in group) + unit.payload > most:
+            yield group
+            group = []
+        group.append(unit)
+    if group:
+        yield group
+
+
+def _write_shard(out: Path, name: str, units: Sequence[Unit]) -> None:
+    partial = out / f"{name}.{os.getpid()}.partial"
+    try:
+        with partial.open("wb") as shard:
+            for unit in units:
+                path = out / "units" / f"{unit_name(unit.scene)}.tar"
+                if sha256_of(path, unit.payload) != unit.sha256:
+                    raise InputError(
+                        f"{path} is not what was written; delete its .json to curate "
+                        f"{unit.scene!r} again"
+                    )
+                with path.open("rb") as file:
+                    left = unit.payload
+                    while left:
+                        block = file.read(min(left, 1 << 22))
+                        shard.write(block)
+                        left -= len(block)
+            end = shard.tell() + 2 * tarfile.BLOCKSIZE
+            shard.truncate(-(-end // tarfile.RECORDSIZE) * tarfile.RECORDSIZE)
+        partial.replace(out / name)
+    except OSError as error:
+        raise InputError(f"cannot write {str(out / name)!r} ({error.strerror})") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _index(out: Path, shards: Sequence[dict[str, Any]]) -> Joined:
+    rows = [np.empty((0, 5), np.int64)]
+    pairs = [np.empty(0, PAIR_DTYPE)]
+    count = 0
+    for number, shard in enumerate(shards):
+        start = 0
+        for scene in shard["scenes"]:
+            unit = read_unit(out, scene)
+            if unit is None:
+                raise InputError(f"{out}/units has lost the manifest of {scene!r}")
+            with np.load(out / "units" / f"{unit_name(scene)}.npz") as stored:
+                own, found = stored["rows"], stored["pairs"]
+            rows.append(_moved(own, number, start))
+            found["first"] += count
+            found["second"] += count
+            pairs.append(found)
+            start += unit.payload
+            count += len(own)
+    if not count:
+        return Joined(0, 0, 0)
+    table = np.concatenate(pairs)
+    save_index(out, [shard["name"] for shard in shards], np.concatenate(rows))
+    if len(table):
+        write_pairs(out, table)
+    return Joined(len(shards), count, len(table))
+
+
+def _moved(rows: NDArray[np.int64], shard: int, start: int) -> NDArray[np.int64]:
+    """Places within a unit (n, 4) -> rows of the index (n, 5)."""
+    moved = rows + np.array([start, 0, start, 0])
+    return np.concatenate([np.full((len(rows), 1), shard), moved], axis=1)
+
+
+def _replace(path: Path, data: bytes) -> None:
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    partial.write_bytes(data)
+    partial.replace(path)
