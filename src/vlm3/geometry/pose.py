@@ -248,3 +248,24 @@ def _checked(name: str, value: ArrayLike, shape: tuple[int, ...]) -> Array:
         raise InputError(f"pose {name} must be {shape} finite numbers, got shape {array.shape}")
     array.setflags(write=False)
     return array
+
+
+def rigid_from_quaternion(wxyz: ArrayLike, translation: ArrayLike) -> Array:
+    """A quaternion of any length, scalar first, and a translation -> (4, 4).
+
+    Raises:
+        InputError: they are not four and three finite numbers, or the quaternion is 0.
+    """
+    q, t = np.asarray(wxyz, dtype=np.float64), np.asarray(translation, dtype=np.float64)
+    length = float(np.linalg.norm(q))
+    if q.shape != (4,) or t.shape != (3,) or not np.isfinite([*q, *t]).all() or length == 0:
+        raise InputError(f"{q} and {t} are no rotation and translation")
+    w, x, y, z = q / length
+    rigid = np.eye(4)
+    rigid[:3, :3] = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+    ]
+    rigid[:3, 3] = t
+    return rigid

@@ -25,6 +25,11 @@ _HOMES = {
     "tartanair-wb": "wai:TARTANAIR_WB",
     "eth3d-wai": "wai:ETH3D",
     "wai": "wai:WAI",
+    "gta-sfm": "gta_sfm:GTA_SFM",
+    "tartanairv2": "tartanair:TARTANAIR",
+    "dtu": "dtu:DTU",
+    "7scenes": "rgbd:SEVEN_SCENES",
+    "rgbd-log": "rgbd:TRAJECTORY",
 }
 
 

@@ -17,3 +17,7 @@ SCANNETPP_VAL = (
     "182932a4f3", "635852d56e", "9906136b57", "af112b8903", "b0f057c684", "b37177e6c8",
     "b119249da7", "be8367fcbe", "c8fc01c453", "e1fb8626c8", "e2caaaf5b5", "fe3fc057a1",
 )  # fmt: skip
+
+# As MapAnything and UFM take them; all other environments are for training.
+TARTANAIR_VAL = ("EndofTheWorld", "HongKong", "WesternDesertTown")
+TARTANAIR_TEST = ("DesertGasStation", "OldScandinavia", "PolarSciFi", "Sewerage", "Supermarket")

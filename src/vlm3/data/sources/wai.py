@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vlm3.data.exr import read_exr
+from vlm3.data.depth_files import read_exr
 from vlm3.data.files import read_json
 from vlm3.data.sources.base import (
     DepthMap,
@@ -34,7 +34,7 @@ from vlm3.data.sources.base import (
     each,
     need_folder,
 )
-from vlm3.data.sources.splits import SCANNETPP_TEST, SCANNETPP_VAL
+from vlm3.data.sources.splits import SCANNETPP_TEST, SCANNETPP_VAL, TARTANAIR_TEST, TARTANAIR_VAL
 from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera, LensModel
 
@@ -211,10 +211,6 @@ def _blendedmvs_split(scene: str) -> str:
     return "val" if int(scene[8:], 16) % 10 == 0 else "train"
 
 
-def _spring_split(scene: str) -> str:
-    return "val" if scene in ("0013", "0023", "0037") else "train"
-
-
 def _source(
     name: str,
     title: str,
@@ -325,10 +321,7 @@ TARTANAIR_WB = _source(
     _Rules(
         masks=_MOGE,
         drop_far=True,
-        split=_named(
-            ("EndofTheWorld", "HongKong", "WesternDesertTown"),
-            ("DesertGasStation", "OldScandinavia", "PolarSciFi", "Sewerage", "Supermarket"),
-        ),
+        split=_named(TARTANAIR_VAL, TARTANAIR_TEST),
     ),
 )
 UNREALSTEREO4K = _source(
@@ -350,7 +343,7 @@ SPRING = _source(
     "Spring",
     "CC BY 4.0",
     "https://spring-benchmark.org",
-    _Rules(masks=_MOGE, sky="skymask", split=_spring_split),
+    _Rules(masks=_MOGE, sky="skymask", split=_named(("0013", "0023", "0037"))),
 )
 ETH3D = _source(
     "eth3d-wai",

@@ -1,0 +1,95 @@
+"""Two-view sets in their own formats, from files to shards to the truth of what was drawn."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("warp")
+pytest.importorskip("h5py", reason="no h5py")
+
+from fixtures import two_view
+from fixtures.truth import Scene, by_name, compare, scene
+
+from vlm3.data.curate import curate
+from vlm3.data.prepare import Size
+from vlm3.data.shards import Shards
+from vlm3.data.units import Job
+from vlm3.geometry.camera import Camera
+
+# At 160 pixels across, one that is half a thing and half what is behind it is common.
+FEW_HIDDEN = 0.06
+SQUARE = Camera(80.0, 80.0, 80.0, 80.0, 160, 160)
+
+
+def curated(source: str, root: Path, out: Path) -> Shards:
+    curate(Job(source, root, out, size=Size(0.0)))
+    return Shards(out)
+
+
+def test_gta_sfm(tmp_path: Path) -> None:
+    scenes = [("train/a", scene(0, "street")), ("test/b", scene(1))]
+    for name, one in scenes:
+        two_view.gta_sfm(tmp_path / "raw", name, one)
+    shards = curated("gta-sfm", tmp_path / "raw", tmp_path / "out")
+    splits = {"train/a": "train", "test/b": "test"}
+    off = compare(shards, by_name(scenes, lambda k: f"{k:06d}"), splits=splits)
+    assert off.pictures == 8 and off.pairs >= 4, off
+    assert off.relative < 1e-4 and off.pose < 1e-5 and off.match_px < 0.1, off
+    assert off.hidden < FEW_HIDDEN and not shards.record(0).metric, off
+
+
+def test_tartanair(tmp_path: Path) -> None:
+    train, test = "AbandonedCable/Data_easy/P000", "Sewerage/Data_hard/P001"
+    scenes = [(train, scene(0, "street", camera=SQUARE)), (test, scene(1, camera=SQUARE))]
+    for name, one in scenes:
+        two_view.tartanair(tmp_path / "raw", name, one)
+    shards = curated("tartanairv2", tmp_path / "raw", tmp_path / "out")
+    splits = {train: "train", test: "test"}
+    off = compare(shards, by_name(scenes, lambda k: f"{k:06d}_lcam_front"), splits=splits)
+    assert off.pictures == 8 and off.pairs >= 4, off
+    assert off.relative < 1e-4 and off.pose < 1e-5 and off.match_px < 0.1, off
+    assert off.hidden < FEW_HIDDEN, off
+
+
+@pytest.mark.parametrize("train_cameras", [False, True])
+def test_dtu(tmp_path: Path, train_cameras: bool) -> None:
+    # Depth lies on every fourth pixel of the picture: small files, and exact there.
+    camera = Camera(360.0, 362.0, 203.0, 148.0, 400, 300)
+    one = scene(2, count=2, camera=camera)
+    two_view.dtu(tmp_path / "raw", "scan1", one, train_cameras=train_cameras)
+    shards = curated("dtu", tmp_path / "raw", tmp_path / "out")
+    lookup = by_name([("scan1", one)], lambda k: f"{k:04d}")
+    off = compare(shards, lookup, splits={"scan1": "test"}, skip=0.01)
+    assert off.pictures == 2 and off.pairs == 1, off
+    assert off.relative < 1e-4 and off.pose < 1e-5 and off.match_px < 0.1, off
+
+
+@pytest.mark.parametrize(
+    ("source", "write", "name", "digits"),
+    [
+        ("7scenes", two_view.seven_scenes, "frame-{:06d}", 5e-4),
+        ("rgbd-log", two_view.trajectory, "{:05d}", 5e-4),
+    ],
+)
+def test_millimetres(
+    tmp_path: Path,
+    source: str,
+    write: Callable[[Path, str, Scene], None],
+    name: str,
+    digits: float,
+) -> None:
+    scenes = [("chess/seq-01", scene(0)), ("chess/seq-03", scene(1))]
+    for folder, one in scenes:
+        write(tmp_path / "raw", folder, one)
+    (tmp_path / "raw/chess/TestSplit.txt").write_text("sequence3\nsequence5\n")
+    shards = curated(source, tmp_path / "raw", tmp_path / "out")
+    tested = "test" if source == "7scenes" else "train"
+    splits = {"chess/seq-01": "train", "chess/seq-03": tested}
+    nearest = min(float(f.depth_z_m.min()) for _, s in scenes for f in s.frames)
+    digits = digits / nearest
+    lookup = by_name(scenes, name.format)
+    off = compare(shards, lookup, splits=splits, digits=digits)
+    assert off.pictures == 8 and off.pairs >= 4, off
+    assert off.relative < digits + 1e-4 and off.pose < 1e-5 and off.match_px < 0.1, off
+    assert off.hidden < FEW_HIDDEN, off
