@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("warp")
@@ -14,8 +15,10 @@ from fixtures.truth import Scene, by_name, compare, scene
 from vlm3.data.curate import curate
 from vlm3.data.prepare import Size
 from vlm3.data.shards import Shards
+from vlm3.data.sources.aria import AriaCamera
 from vlm3.data.units import Job
 from vlm3.geometry.camera import Camera
+from vlm3.geometry.pixels import pixel_centres
 
 # At 160 pixels across, one that is half a thing and half what is behind it is common.
 FEW_HIDDEN = 0.06
@@ -91,5 +94,41 @@ def test_millimetres(
     lookup = by_name(scenes, name.format)
     off = compare(shards, lookup, splits=splits, digits=digits)
     assert off.pictures == 8 and off.pairs >= 4, off
+    assert off.relative < digits + 1e-4 and off.pose < 1e-5 and off.match_px < 0.1, off
+    assert off.hidden < FEW_HIDDEN, off
+
+
+def test_aria_lens_is_the_published_one() -> None:
+    camera = AriaCamera.of_size(704)
+    # Camera coordinates of the stored picture -> its pixels, by projectaria_tools 2.3.0.
+    for x, y, z, u, v in (
+        (0.1, 0.2, 1, 387.4584931957713, 408.7611503734683),
+        (1, -0.5, 1, 619.7882791625148, 218.15850966250184),
+        (-0.9, 0.8, 1, 128.77241294861818, 552.7800353568293),
+        (0.3, -1.1, 1, 435.9290837557099, 62.9842199158802),
+    ):
+        # Turned clockwise: up becomes right, left becomes up; then from centres to the corner.
+        found = camera.project([-y, x, z])
+        np.testing.assert_allclose(found, [704 - (v + 0.5), u + 0.5], atol=1e-9)
+    centres = pixel_centres(704, 704)[::7, ::7]
+    rays = camera.unproject(centres)
+    seen = np.isfinite(rays).all(-1)
+    assert 0.7 < seen.mean() < 0.85
+    np.testing.assert_allclose(camera.project(rays)[seen], centres[seen], atol=1e-9)
+    # The straightened picture has no black corner.
+    straight = camera.undistorted()
+    corners = np.array([[0.5, 0.5], [703.5, 0.5], [0.5, 703.5], [703.5, 703.5]])
+    assert camera.contains(camera.project(straight.unproject(corners))).all()
+
+
+def test_aria(tmp_path: Path) -> None:
+    camera = AriaCamera.of_size(176)
+    one = scene(0, camera=camera)
+    two_view.aria(tmp_path / "raw", "0", one)
+    shards = curated("aria-synthetic-environments", tmp_path / "raw", tmp_path / "out")
+    nearest = min(float(np.nanmin(f.distance_m)) for f in one.frames)
+    digits = 5e-4 / nearest
+    off = compare(shards, by_name([("0", one)], lambda k: f"{k:07d}"), digits=digits)
+    assert off.pictures == 4 and off.pairs >= 2, off
     assert off.relative < digits + 1e-4 and off.pose < 1e-5 and off.match_px < 0.1, off
     assert off.hidden < FEW_HIDDEN, off

@@ -1,6 +1,5 @@
 """Scenes in MapAnything's layout, from files to shards to the truth of the worlds they show."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +8,14 @@ import pytest
 pytest.importorskip("warp")
 pytest.importorskip("OpenEXR", reason="no OpenEXR")
 
-from fixtures.truth import Off, by_name, compare, scene
+from fixtures.truth import by_name, compare, scene
 from fixtures.wai import name_of, write_scene
 
 from vlm3.data.curate import curate
 from vlm3.data.prepare import Size
 from vlm3.data.shards import Shards
-from vlm3.data.sources import get_source
-from vlm3.data.sources.splits import SCANNETPP_TEST, SCANNETPP_VAL
+from vlm3.data.sources.splits import SCANNETPP_TEST
 from vlm3.data.units import Job
-from vlm3.errors import InputError
 
 HALF = 2.0**-11
 """Half of the last digit of a half float."""

@@ -28,6 +28,7 @@ _HOMES = {
     "gta-sfm": "gta_sfm:GTA_SFM",
     "tartanairv2": "tartanair:TARTANAIR",
     "dtu": "dtu:DTU",
+    "aria-synthetic-environments": "aria:ASE",
     "7scenes": "rgbd:SEVEN_SCENES",
     "rgbd-log": "rgbd:TRAJECTORY",
 }

@@ -85,7 +85,7 @@ def _poses(path: Path) -> Floats:
     if rows.shape[1] != 7:
         raise InputError(f"{str(path)!r} has {rows.shape[1]} numbers a line; expected 7")
     turned = [rigid_from_quaternion(row[[6, 3, 4, 5]], row[:3]) for row in rows]
-    return np.array(turned) @ _NED_FROM_OPENCV
+    return np.asarray(np.array(turned) @ _NED_FROM_OPENCV)
 
 
 TARTANAIR = Source(

@@ -26,10 +26,8 @@ from vlm3.data.files import read_json
 from vlm3.data.sources.base import (
     DepthMap,
     DepthOrigin,
-    Floats,
     Frames,
     RawFrame,
-    Skipped,
     Source,
     each,
     need_folder,
