@@ -28,6 +28,8 @@ _HOMES = {
     "gta-sfm": "gta_sfm:GTA_SFM",
     "tartanairv2": "tartanair:TARTANAIR",
     "dtu": "dtu:DTU",
+    "open-spatial-dataset": "osd:OSD",
+    "spatialrgpt-bench": "osd:BENCH",
     "aria-synthetic-environments": "aria:ASE",
     "7scenes": "rgbd:SEVEN_SCENES",
     "rgbd-log": "rgbd:TRAJECTORY",
