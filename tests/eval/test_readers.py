@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from vlm3.data.labels import distance_from_label, label_from_distance
+from vlm3.data.prepare import surface
+from vlm3.data.sources.base import LaserPoints
 from vlm3.errors import InputError
 from vlm3.eval.benchmarks import BENCHMARKS, get_benchmark
-from vlm3.eval.labels import distance_from_label, label_from_distance
 from vlm3.eval.readers import Wanted, read_items
 from vlm3.eval.readers.depthlm import sample_list
-from vlm3.eval.readers.lidar import Sweep, seen
 from vlm3.eval.readers.spatialrgpt import column, query
 from vlm3.geometry.camera import Camera
 
@@ -73,8 +74,9 @@ def test_depthlm_items(depthlm: Path) -> None:
 def test_the_nearest_laser_point_of_a_pixel_wins() -> None:
     camera = Camera(10, 10, 8, 8, 16, 16)
     points = np.array([[0.0, 0, 9], [0, 0, 4], [0, 0, 0.5], [0, 0, -3], [2, 0, 4], [99, 0, 4]])
-    xy, distance = seen(Sweep("a", Path("a"), camera, points))
-    assert sorted(distance) == pytest.approx([4, np.hypot(2, 4)])
+    rng = np.random.default_rng(0)
+    xy, found = surface(LaserPoints(points, nearest=1), camera, camera, 10, rng)
+    assert sorted(np.linalg.norm(found, axis=1)) == pytest.approx([4, np.hypot(2, 4)])
     assert len(xy) == 2
 
 

@@ -139,8 +139,56 @@ def _left_out(units: "Iterable[Unit]", most: int = 10) -> list[str]:
     return lines[:most] + (more if len(lines) > most else [])
 
 
+@click.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.argument("source", required=False)
+def list_sources(as_json: bool, source: str | None) -> None:
+    """List the data sets that can be curated; all about SOURCE, if one is named."""
+    import json
+
+    from vlm3.data.sources import get_source, names
+
+    found = [get_source(name) for name in ([source] if source else names())]
+    if as_json:
+        fields = ("name", "title", "licence", "url", "layout", "tasks", "verified", "needs")
+        for one in found:
+            click.echo(json.dumps({name: getattr(one, name) for name in fields}))
+    elif source:
+        one = found[0]
+        click.echo(f"{one.title} ({one.name})\nlicence   {one.licence}\nfrom      {one.url}")
+        click.echo(f"--root    {one.layout}\ntasks     {', '.join(one.tasks)}")
+        click.echo(f"checked   on {one.verified}")
+        if one.needs:
+            click.echo(f"needs     {', '.join(one.needs)}: pip install 'vlm3[data]'")
+    else:
+        click.echo(f"{'source':<18} {'data set':<36} {'tasks':<28} licence")
+        for one in found:
+            tasks = ", ".join(one.tasks).replace("correspondence", "matches")
+            click.echo(f"{one.name:<18} {one.title:<36} {tasks:<28} {one.licence}")
+        click.echo("vlm3 data list SOURCE says where to get it and which layout is read")
+
+
+@click.command()
+@click.argument("folder", type=_folder)
+@click.option("-o", "--out", type=_folder, help="Folder for card.md and sheet.jpg.")
+@click.option("--pictures", default=12, show_default=True, type=click.IntRange(1, 200))
+def inspect(folder: Path, out: Path | None, pictures: int) -> None:
+    """Print the card of the shards in FOLDER; with -o, draw their labels on a sheet too."""
+    from vlm3.data.card import card, sheet
+    from vlm3.data.shards import Shards
+
+    shards = Shards(folder)
+    text = card(shards).text
+    click.echo(text, nl=False)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "card.md").write_text(text, encoding="utf-8")
+        sheet(shards, pictures=pictures).save(out / "sheet.jpg", quality=90)
+        click.echo(f"\n{out / 'card.md'}, {out / 'sheet.jpg'}")
+
+
 def add_to(group: click.Group) -> None:
     """Adds these commands to `vlm3 data`."""
-    commands: tuple[click.Command, ...] = (curate,)
+    commands: tuple[click.Command, ...] = (curate, list_sources, inspect)
     for command in commands:
         group.add_command(command)

@@ -65,14 +65,14 @@ def matrix(path: Path, rows: int, columns: int) -> Floats:
         raise InputError(f"{str(path)!r} does not hold {rows} x {columns} numbers") from error
 
 
-def depth_png_m(path: Path, *, unit_m: float = 0.001) -> Floats:
-    """A 16-bit depth picture in metres, NaN where it holds 0 or 65535."""
+def depth_png_m(path: Path, *, unit_m: float = 0.001, highest: int = 65535) -> Floats:
+    """A 16-bit depth picture in metres, NaN where it holds 0, or `highest` and more."""
     try:
         with Image.open(path) as picture:
             raw = np.asarray(picture).astype(np.float64)
     except OSError as error:
         raise InputError(f"cannot read the depth picture {str(path)!r} ({error})") from error
-    return np.where((raw > 0) & (raw < 65535), raw * unit_m, np.nan)
+    return np.where((raw > 0) & (raw < highest), raw * unit_m, np.nan)
 
 
 def picture_size(path: Path) -> tuple[int, int]:
@@ -82,3 +82,12 @@ def picture_size(path: Path) -> tuple[int, int]:
             return picture.size
     except OSError as error:
         raise InputError(f"cannot read the picture {str(path)!r} ({error})") from error
+
+
+def floats(path: Path, columns: int) -> Floats:
+    """Little-endian float32 rows (n, columns), without a header."""
+    try:
+        values = np.fromfile(path, dtype="<f4").reshape(-1, columns)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{str(path)!r} holds no rows of {columns} floats ({error})") from error
+    return values.astype(np.float64)

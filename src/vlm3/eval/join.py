@@ -14,10 +14,10 @@ a query without a usable line counts as a failure.
 from collections.abc import Iterable
 from pathlib import Path
 
+from vlm3.data.labels import label_from_distance
 from vlm3.errors import InputError
 from vlm3.eval.answer import Said
 from vlm3.eval.items import Item, Json, Query
-from vlm3.eval.labels import label_from_distance
 from vlm3.eval.records import dumps, lines, numbers_of
 
 

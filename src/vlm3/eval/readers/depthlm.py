@@ -10,36 +10,22 @@ dataset_eval (utils/datasets.py), without its rule about the border, which is fo
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from vlm3.data.files import json_lines, one_file
+from vlm3.data.labels import cosines, distance_from_label
+from vlm3.data.sources.depthlm import Row, read_row
 from vlm3.errors import InputError
 from vlm3.eval.items import Item, depth_query
-from vlm3.eval.labels import cosines, distance_from_label
 from vlm3.eval.readers import EVERY, Wanted
 from vlm3.eval.readers.files import opener
-from vlm3.geometry.camera import Camera
 
 _LAST_ROWS = 0.02
-
-
-@dataclass(frozen=True)
-class _Row:
-    image: Path
-    camera: Camera
-    xy_px: NDArray[np.float64]
-    label_m: NDArray[np.float64]
 
 
 def read(wanted: Wanted) -> Iterator[Item]:
     """One item a picture, in the order of the file; the samples of `sample_list`."""
     path = one_file(wanted.folder, "*.jsonl", "jsonl of DepthLM")
-    rows = [_row(path, number, raw) for number, raw in json_lines(path)]
+    rows = [read_row(path, number, raw) for number, raw in json_lines(path)]
     if not rows:
         raise InputError(f"{str(path)!r} is empty")
     if wanted.benchmark.label == "scannetpp":
@@ -96,27 +82,8 @@ def sample_list(pixels: list[int], *, count: int, seed: int) -> list[tuple[int, 
     return found
 
 
-def held_out_rows(rows: list[_Row], seed: int) -> list[_Row]:
+def held_out_rows(rows: list[Row], seed: int) -> list[Row]:
     """The last 2 % of the rows, shuffled: DepthLM's ScanNet++ split, by row and not by scene."""
     kept = rows[int(len(rows) * (1 - _LAST_ROWS)) :]
     random.Random(seed).shuffle(kept)
     return kept
-
-
-def _row(path: Path, number: int, raw: dict[str, Any]) -> _Row:
-    try:
-        # The Matterport script writes another key.
-        image = path.parent / str(raw["image"] if "image" in raw else raw["image_path"])
-        fx, fy, cx, cy, width, height = (float(v) for v in raw["intrinsics"])
-        xy = np.asarray(raw["pixel_coords"], dtype=np.float64).reshape(-1, 2) + 0.5
-        label = np.asarray(raw["depth"], dtype=np.float64)
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{path}, line {number} is no row of DepthLM's ({error!r}): it needs image, "
-            "intrinsics [fx, fy, cx, cy, W, H], pixel_coords and depth"
-        ) from error
-    if len(xy) != len(label) or not len(label):
-        raise InputError(f"{path}, line {number}: {len(xy)} pixels but {len(label)} depths")
-    # Their loader takes the other where one is missing.
-    camera = Camera(fx or fy, fy or fx, cx, cy, int(width), int(height))
-    return _Row(image, camera, xy, label)
