@@ -13,7 +13,7 @@ _HOMES = {
     "7scenes": "rgbd:SEVEN_SCENES",
     "argoverse2": "argoverse2:ARGOVERSE2",
     "aria-synthetic-environments": "aria:ASE",
-    "aria-synthetic-environments-wai": "wai:ASE",
+    "ase-wai": "wai:ASE",
     "blendedmvs": "wai:BLENDEDMVS",
     "colmap": "colmap:COLMAP",
     "ddad": "ddad:DDAD",

@@ -207,7 +207,7 @@ def _source(
 
 OSD = _source(
     "open-spatial-dataset",
-    "Open Spatial Dataset (SpatialRGPT)",
+    "Open Spatial Dataset",
     "https://huggingface.co/datasets/a8cheng/OpenSpatialDataset",
     _LAYOUT,
     (scenes, frames),

@@ -265,7 +265,7 @@ SAIL_VOS3D = _source(
 )
 SCANNETPP = _source(
     "scannetpp-wai",
-    "ScanNet++ (DSLR, depth of its mesh)",
+    "ScanNet++ DSLR, depth of its mesh",
     "by application, research only",
     "https://kaldir.vc.in.tum.de/scannetpp",
     _Rules(
@@ -284,7 +284,7 @@ MPSD = _source(
 )
 DL3DV = _source(
     "dl3dv-10k",
-    "DL3DV-10K (depth by MVSAnywhere)",
+    "DL3DV-10K, depth by MVSAnywhere",
     "DL3DV terms, non-commercial",
     "https://github.com/DL3DV-10K/Dataset",
     _Rules(
@@ -305,8 +305,8 @@ MEGADEPTH = _source(
     origin="mvs",
 )
 ASE = _source(
-    "aria-synthetic-environments-wai",
-    "Aria Synthetic Environments (as MapAnything has it)",
+    "ase-wai",
+    "Aria Synthetic Environments, WAI",
     "Project Aria licence, research only",
     "https://www.projectaria.com/datasets/ase",
     _Rules(),
@@ -314,7 +314,7 @@ ASE = _source(
 TARTANAIR_WB = _source(
     "tartanair-wb",
     "TartanAirV2, wide baseline",
-    "BSD 3-Clause (TartanAir CC BY 4.0)",
+    "CC BY 4.0",
     "https://huggingface.co/datasets/infinity1096/TA-WB-MapAnything",
     _Rules(
         masks=_MOGE,
@@ -325,14 +325,14 @@ TARTANAIR_WB = _source(
 UNREALSTEREO4K = _source(
     "unrealstereo4k",
     "UnrealStereo4K",
-    "MIT (code); data for research",
+    "not stated; for research",
     "https://github.com/fabiotosi92/SMD-Nets",
     _Rules(drop_far=True, split=_named(test=("00008",))),
 )
 MVS_SYNTH = _source(
     "mvs-synth",
     "MVS-Synth",
-    "non-commercial",
+    "research, see its page",
     "https://phuang17.github.io/DeepMVS/mvs-synth.html",
     _Rules(drop_far=True),
 )
@@ -345,7 +345,7 @@ SPRING = _source(
 )
 ETH3D = _source(
     "eth3d-wai",
-    "ETH3D high-res multi-view (as MapAnything has it)",
+    "ETH3D high-resolution, WAI",
     "CC BY-NC-SA 4.0",
     "https://www.eth3d.net",
     _Rules(split=lambda scene: "test"),
