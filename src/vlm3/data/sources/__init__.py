@@ -37,6 +37,7 @@ _HOMES = {
     "nuscenes-mmdet3d": "nuscenes:NUSCENES_MMDET3D",
     "nyuv2": "indoor:NYUV2",
     "open-spatial-dataset": "osd:OSD",
+    "realestate10k": "realestate10k:REALESTATE10K",
     "rgbd-log": "rgbd:TRAJECTORY",
     "sail-vos3d": "wai:SAIL_VOS3D",
     "scannetpp": "scannetpp:SCANNETPP",
