@@ -10,7 +10,7 @@ pytest.importorskip("warp")
 pytest.importorskip("h5py", reason="no h5py")
 
 from fixtures import two_view
-from fixtures.truth import Scene, by_name, compare, scene
+from fixtures.truth import Scene, by_name, compare, path, scene
 
 from vlm3.data.curate import curate
 from vlm3.data.prepare import Size
@@ -132,3 +132,19 @@ def test_aria(tmp_path: Path) -> None:
     assert off.pictures == 4 and off.pairs >= 2, off
     assert off.relative < digits + 1e-4 and off.pose < 1e-5 and off.match_px < 0.1, off
     assert off.hidden < FEW_HIDDEN, off
+
+
+def test_realestate10k(tmp_path: Path) -> None:
+    pytest.importorskip("cv2", reason="no OpenCV")
+    one = path(0, 10, Camera(260.0, 262.0, 161.0, 119.0, 320, 240))
+    times = [33_000 * k for k in range(10)]
+    two_view.realestate10k(tmp_path / "raw/train", "0a1b", one, times)
+    shards = curated("realestate10k", tmp_path / "raw", tmp_path / "out")
+    names = {str(at): f.world_from_cam for at, f in zip(times, one.frames, strict=True)}
+    # Matches are measured in pictures, not read from files: nine in ten within two pixels.
+    splits = {"train/0a1b": "train"}
+    off = compare(shards, lambda s, f: (one, names[f]), splits=splits, skip=0.1)
+    assert off.pictures == 10 and off.pairs >= 4 and off.matches >= 40, off
+    assert off.pose < 1e-5 and off.match_px < 2 and off.hidden < FEW_HIDDEN, off
+    middle = compare(shards, lambda s, f: (one, names[f]), skip=0.5)
+    assert middle.match_px < 0.5 and not shards.pair(0)[2].metric, middle
