@@ -125,7 +125,7 @@ def test_damaged_depth_is_named(tmp_path: Path) -> None:
     write_scene(tmp_path, "s", scene(0))
     frame = next(iter(get_source("wai").frames(tmp_path, "s")))
     assert isinstance(frame, RawFrame) and frame.depth is not None
-    file = next((tmp_path / "s/depth").glob("*.exr"))
+    file = sorted((tmp_path / "s/depth").glob("*.exr"))[0]
     file.write_bytes(file.read_bytes()[:200])
     with pytest.raises(InputError, match="no EXR file that can be read"):
         frame.depth()
