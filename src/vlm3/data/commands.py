@@ -2,7 +2,8 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,19 +88,7 @@ def curate(source: str, root: Path, out: Path, **given: Any) -> None:
         calibration=Calibration(given["fov_deg"], given["calibrator"]),
         seed=given["seed"],
     )
-    pictures = 0
-    bar: Any
-    with click.progressbar(length=1, label=source, file=sys.stderr, show_pos=True) as bar:
-
-        def start(count: int) -> None:
-            bar.length = count
-
-        def tell(unit: "Unit") -> None:
-            nonlocal pictures
-            pictures += unit.samples
-            bar.label = f"{source}, {pictures} pictures"
-            bar.update(1)
-
+    with _scenes_bar(source) as (start, tell):
         outcome: Outcome = run(
             job,
             launcher=given["launcher"],
@@ -117,6 +106,32 @@ def curate(source: str, root: Path, out: Path, **given: Any) -> None:
     found = outcome.joined
     with_pairs = f" and {found.pairs} pairs" if found.pairs else ""
     click.echo(f"{found.samples} pictures{with_pairs} in {found.shards} shards in {out}")
+
+
+@contextmanager
+def _scenes_bar(
+    source: str,
+) -> "Iterator[tuple[Callable[[int], None], Callable[[Unit], None]]]":
+    """A bar on stderr over scenes, with the pictures so far; on a terminal only."""
+    with ExitStack() as stack:
+        bars: list[Any] = []
+        pictures = 0
+
+        def start(count: int) -> None:
+            if sys.stderr.isatty():
+                made: Any = click.progressbar(
+                    length=count, label=source, file=sys.stderr, show_pos=True
+                )
+                bars.append(stack.enter_context(made))
+
+        def tell(unit: "Unit") -> None:
+            nonlocal pictures
+            pictures += unit.samples
+            for bar in bars:
+                bar.label = f"{source}, {pictures} pictures"
+                bar.update(1)
+
+        yield start, tell
 
 
 def _left_out(units: "Iterable[Unit]", most: int = 10) -> list[str]:
@@ -187,8 +202,68 @@ def inspect(folder: Path, out: Path | None, pictures: int) -> None:
         click.echo(f"\n{out / 'card.md'}, {out / 'sheet.jpg'}")
 
 
+@click.command()
+@click.argument("folder", type=_folder)
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1))
+def check(folder: Path, workers: int) -> None:
+    """Check the shards in FOLDER: hashes, records, pictures, pairs. Exit code 1 if any is bad."""
+    from vlm3.data.check import check as run
+    from vlm3.data.shards import Shards
+
+    problems = 0
+    count = len(Shards(folder))
+    bar: Any
+    with click.progressbar(length=count, label="pictures", file=sys.stderr) as bar:
+        for found in run(folder, workers=workers):
+            if isinstance(found, int):
+                bar.update(found)
+            else:
+                problems += 1
+                click.echo(found)
+    click.echo(f"{count} samples in {folder}: {problems or 'no'} problems")
+    if problems:
+        sys.exit(1)
+
+
+@click.command(
+    epilog="\b\nExamples:\n"
+    "  vlm3 data leaks shards/hm3d shards/scannetpp --eval shards/ibims1 --eval sunrgbd/"
+)
+@click.argument("train", nargs=-1, required=True, type=_folder)
+@click.option(
+    "--eval", "held_out", required=True, multiple=True, type=_folder, help="Shards or pictures."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def leaks(train: tuple[Path, ...], held_out: tuple[Path, ...], as_json: bool) -> None:
+    """Look for pictures of evaluation sets in the shards TRAIN. Exit code 1 if there are any.
+
+    By scene, by the split that the data set gives, and by looks: 128-bit fingerprints that hardly
+    change when a picture is resized or encoded again.
+    """
+    from vlm3.data import check as checks
+
+    found = checks.leaks(train, held_out)
+    if as_json:
+        click.echo(checks.as_json(found))
+    else:
+        click.echo(f"{found.compared[0]} pictures to train on, {found.compared[1]} to evaluate on")
+        for split in ("val", "test"):
+            if found.splits[split]:
+                click.echo(f"{found.splits[split]} pictures to train on are of split {split}")
+        for scene in found.scenes[:20]:
+            click.echo(f"scene in both: {scene}")
+        for ours, theirs, bits in found.near[:20]:
+            click.echo(f"looks the same: {ours} and {theirs} ({bits} of 128 bits differ)")
+        if not found.found:
+            click.echo("no leak found")
+        elif len(found.scenes) > 20 or len(found.near) > 20:
+            click.echo(f"in all {len(found.scenes)} scenes and {len(found.near)} pairs; see --json")
+    if found.found:
+        sys.exit(1)
+
+
 def add_to(group: click.Group) -> None:
     """Adds these commands to `vlm3 data`."""
-    commands: tuple[click.Command, ...] = (curate, list_sources, inspect)
+    commands: tuple[click.Command, ...] = (curate, list_sources, inspect, check, leaks)
     for command in commands:
         group.add_command(command)

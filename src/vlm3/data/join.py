@@ -50,7 +50,7 @@ def joining(out: Path) -> Iterator[bool]:
             yield True
 
 
-def join(out: Path, scenes: Sequence[str], *, shard_bytes: int = SHARD_BYTES) -> Joined:
+def join(out: Path, scenes: Sequence[str]) -> Joined:
     """Puts the units of `scenes` that are not joined yet into shards, in this order.
 
     Raises:
@@ -63,14 +63,17 @@ def join(out: Path, scenes: Sequence[str], *, shard_bytes: int = SHARD_BYTES) ->
         for scene in scenes
         if scene not in known and (unit := read_unit(out, scene)) is not None and unit.samples
     ]
-    for group in _groups(fresh, shard_bytes):
+    for group in _groups(fresh, SHARD_BYTES):
         name = f"{len(shards):05d}.tar"
         _write_shard(out, name, group)
         shards.append({"name": name, "scenes": [unit.scene for unit in group]})
         _replace(out / "joined.json", json.dumps(shards, indent=1).encode())
         for unit in group:
             (out / "units" / f"{unit_name(unit.scene)}.tar").unlink(missing_ok=True)
-    # What a kill left behind: tars of units whose shard was named already.
+    # What kills left behind: files that were never whole, and tars whose shard was named already.
+    for folder in (out, out / "units"):
+        for partial in folder.glob("*.partial"):
+            partial.unlink(missing_ok=True)
     for scene in known:
         (out / "units" / f"{unit_name(scene)}.tar").unlink(missing_ok=True)
     return _index(out, shards)

@@ -229,8 +229,22 @@ class Shards:
         Raises:
             InputError: it cannot be read.
         """
+        return Record.from_json(self._json(place))
+
+    def notes(self, place: int) -> dict[str, Any]:
+        """The record as it stands in the file, with the keys that no reader needs.
+
+        Raises:
+            InputError: it cannot be read.
+        """
+        try:
+            return dict(json.loads(self._json(place)))
+        except (ValueError, TypeError) as error:
+            raise InputError(f"{self.name(place)} is no JSON object ({error})") from error
+
+    def _json(self, place: int) -> bytes:
         shard, _, _, offset, size = self.index[place].tolist()
-        return Record.from_json(self.store.range(self.names[shard], offset, size))
+        return self.store.range(self.names[shard], offset, size)
 
     def pair(self, place: int) -> tuple[int, int, PairRecord]:
         """A pair: the places of its pictures, and what is known about them.

@@ -9,6 +9,7 @@ on nothing but its scene and the job, so any process on any machine makes the sa
 """
 
 import hashlib
+import io
 import json
 import os
 import re
@@ -182,11 +183,10 @@ def _written(job: Job, scene: str, partial: Path) -> Unit:
     except READ_ERRORS as error:
         pairs = []
         skipped.append(("pairs", reason(error)))
-    with (partial.with_suffix(".npz")).open("wb") as file:
-        np.savez(
-            file, rows=np.array(rows, np.int64).reshape(-1, 4), pairs=np.array(pairs, PAIR_DTYPE)
-        )
-    (partial.with_suffix(".npz")).replace(partial.parent / f"{unit_name(scene)}.npz")
+    table = np.array(rows, np.int64).reshape(-1, 4)
+    places = io.BytesIO()
+    np.savez(places, rows=table, pairs=np.array(pairs, PAIR_DTYPE))
+    _replace(partial.parent / f"{unit_name(scene)}.npz", places.getvalue())
     return Unit(
         scene,
         len(rows),
@@ -220,7 +220,7 @@ def _sample(
         raise InputError("no label: no depth in the picture, no pose, no question")
     record = Record(
         kept.camera,
-        xy.round(3),
+        xy.round(4),
         distance.round(4),
         asked,
         metric=raw.metric,
@@ -290,7 +290,7 @@ def _seed(job: Job, scene: str) -> int:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    partial = path.with_suffix(f".{os.getpid()}.partial")
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         partial.write_bytes(data)
         partial.replace(path)

@@ -9,49 +9,56 @@ from importlib import import_module
 from vlm3.data.sources.base import Source
 from vlm3.errors import InputError
 
-_HOMES = {
-    "7scenes": "rgbd:SEVEN_SCENES",
+SINGLE = {
     "argoverse2": "argoverse2:ARGOVERSE2",
-    "aria-synthetic-environments": "aria:ASE",
-    "ase-wai": "wai:ASE",
-    "blendedmvs": "wai:BLENDEDMVS",
     "colmap": "colmap:COLMAP",
     "ddad": "ddad:DDAD",
     "depthlm": "depthlm:DEPTHLM",
-    "dl3dv-10k": "wai:DL3DV",
-    "dtu": "dtu:DTU",
-    "dynamicreplica": "wai:DYNAMICREPLICA",
     "eth3d": "colmap:ETH3D",
-    "eth3d-wai": "wai:ETH3D",
     "folder": "folder:FOLDER",
-    "gta-sfm": "gta_sfm:GTA_SFM",
     "hm3d": "omnidata:HM3D",
     "ibims1": "indoor:IBIMS1",
     "kitti-depth": "kitti:KITTI_DEPTH",
     "kitti-object": "kitti:KITTI_OBJECT",
     "matterport3d": "matterport3d:MATTERPORT3D",
-    "megadepth": "wai:MEGADEPTH",
-    "mpsd": "wai:MPSD",
-    "mvs-synth": "wai:MVS_SYNTH",
     "nuscenes": "nuscenes:NUSCENES",
     "nuscenes-mmdet3d": "nuscenes:NUSCENES_MMDET3D",
     "nyuv2": "indoor:NYUV2",
+    "scannetpp": "scannetpp:SCANNETPP",
+    "sunrgbd": "indoor:SUNRGBD",
+    "taskonomy": "omnidata:TASKONOMY",
+    "waymo": "waymo:WAYMO",
+}
+"""Sources of single pictures; some allow pairs too."""
+
+VIEWS = {
+    "7scenes": "rgbd:SEVEN_SCENES",
+    "aria-synthetic-environments": "aria:ASE",
+    "ase-wai": "wai:ASE",
+    "blendedmvs": "wai:BLENDEDMVS",
+    "dl3dv-10k": "wai:DL3DV",
+    "dtu": "dtu:DTU",
+    "dynamicreplica": "wai:DYNAMICREPLICA",
+    "eth3d-wai": "wai:ETH3D",
+    "gta-sfm": "gta_sfm:GTA_SFM",
+    "megadepth": "wai:MEGADEPTH",
+    "mpsd": "wai:MPSD",
+    "mvs-synth": "wai:MVS_SYNTH",
     "open-spatial-dataset": "osd:OSD",
     "realestate10k": "realestate10k:REALESTATE10K",
     "rgbd-log": "rgbd:TRAJECTORY",
     "sail-vos3d": "wai:SAIL_VOS3D",
-    "scannetpp": "scannetpp:SCANNETPP",
     "scannetpp-wai": "wai:SCANNETPP",
     "spatialrgpt-bench": "osd:BENCH",
     "spring": "wai:SPRING",
-    "sunrgbd": "indoor:SUNRGBD",
     "tartanair-wb": "wai:TARTANAIR_WB",
     "tartanairv2": "tartanair:TARTANAIR",
-    "taskonomy": "omnidata:TASKONOMY",
     "unrealstereo4k": "wai:UNREALSTEREO4K",
     "wai": "wai:WAI",
-    "waymo": "waymo:WAYMO",
 }
+"""Sources of pairs, and of questions about objects."""
+
+_HOMES = dict(sorted((SINGLE | VIEWS).items()))
 
 
 def names() -> tuple[str, ...]:
