@@ -1,11 +1,15 @@
 """Hand-held RGB-D with poses: 7-Scenes, and folders in Open3D's layout.
 
-7-Scenes (Microsoft; poses by KinectFusion, raw Kinect depth that is not registered to the colour):
+7-Scenes (Microsoft; poses by KinectFusion, raw Kinect depth that is not registered to the colour;
+f 585 is the depth camera's, the colour camera's is a Kinect's 525: with it, features of two
+pictures lie three times nearer to each other's epipolar lines; the 2.5 cm between both cameras,
+which the set does not give, are left out):
 
     ROOT/[SCENE/seq-01/]frame-000000.color.png     or .jpg
     ROOT/[SCENE/seq-01/]frame-000000.depth.png     millimetres along the axis, 0 or 65535 unknown
     ROOT/[SCENE/seq-01/]frame-000000.pose.txt      world_from_cam; NaN or infinite where it was lost
-    ROOT/[SCENE/seq-01/]camera-intrinsics.txt      optional; else f 585, centre (320, 240)
+    ROOT/[SCENE/seq-01/]camera-intrinsics.txt      optional, of the depth; else f 585,
+                                                   centre (320, 240)
     ROOT/SCENE/TestSplit.txt                       optional: "sequence1" a line
 
 Open3D (Redwood and kin):
@@ -26,6 +30,7 @@ from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
 
 _SEVEN_LAYOUT = "[SCENE/seq-NN/]frame-NNNNNN.{color.png,depth.png,pose.txt}"
+_SEVEN_COLOUR_K = np.array([[525.0, 0, 320], [0, 525, 240], [0, 0, 1]])
 _SEVEN_K = np.array([[585.0, 0, 320], [0, 585, 240], [0, 0, 1]])
 _LOG_LAYOUT = "[SCENE/]color/, depth/ and trajectory.log"
 _LOG_K = np.array([[525.0, 0, 319.5], [0, 525, 239.5], [0, 0, 1]])
@@ -55,7 +60,18 @@ def seven_frames(root: Path, scene: str) -> Frames:
             raise InputError("the set lost this frame's pose")
         picture = folder / f"{name}.color.png"
         picture = picture if picture.is_file() else picture.with_suffix(".jpg")
-        return _frame(name, picture, folder / f"{name}.depth.png", K, pose, split)
+        size = picture_size(picture)
+        # Given for 640x480, which all pictures of the set have.
+        colour_K = _SEVEN_COLOUR_K * [[size[0] / 640], [size[1] / 480], [1]]
+        depth = folder / f"{name}.depth.png"
+        return RawFrame(
+            name,
+            picture,
+            _camera(colour_K, size),
+            lambda: DepthMap(depth_png_m(depth), "z", _camera(K, picture_size(depth))),
+            pose,
+            split=split,
+        )
 
     return each(sorted(folder.glob("frame-*.pose.txt")), make)
 
@@ -83,17 +99,14 @@ def log_frames(root: Path, scene: str) -> Frames:
     def make(thing: tuple[str, Path, int]) -> RawFrame:
         name, picture, k = thing
         depth = folder / "depth" / f"{name}.png"
-        return _frame(name, picture, depth, K, poses[k], "train")
+        camera = _camera(K, picture_size(picture))
+        return RawFrame(name, picture, camera, lambda: DepthMap(depth_png_m(depth), "z"), poses[k])
 
     return each(((p.stem, p, k) for k, p in enumerate(pictures[: len(poses)])), make)
 
 
-def _frame(name: str, picture: Path, depth: Path, K: Floats, pose: Floats, split: str) -> RawFrame:
-    width, height = picture_size(picture)
-    camera = Camera.from_K(K, width_px=width, height_px=height, pixel_origin="center")
-    return RawFrame(
-        name, picture, camera, lambda: DepthMap(depth_png_m(depth), "z"), pose, split=split
-    )
+def _camera(K: Floats, size: tuple[int, int]) -> Camera:
+    return Camera.from_K(K, width_px=size[0], height_px=size[1], pixel_origin="center")
 
 
 def _seven_split(folder: Path) -> str:
