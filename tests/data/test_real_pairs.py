@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-cv2 = pytest.importorskip("cv2", reason="no OpenCV")
+pytest.importorskip("cv2", reason="no OpenCV")
+
+import cv2
 
 from vlm3.data.curate import curate
 from vlm3.data.prepare import Kept, Size
