@@ -18,10 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlm3.data.record import pair_row
-from vlm3.data.sources.base import DepthOrigin
-from vlm3.errors import InputError
+from vlm3.data.sources.base import READ_ERRORS, DepthOrigin
 from vlm3.geometry.camera import Camera
-from vlm3.geometry.covisibility import correspond
+from vlm3.geometry.covisibility import correspond, where_seen
 from vlm3.geometry.depth import points_from_z
 from vlm3.geometry.pixels import pixel_centres
 from vlm3.geometry.pose import invert, nearest_rigid, relative_pose, transform_points
@@ -36,12 +35,15 @@ LEAST_MATCHES = 10
 """What the paper asks of a pair; one with fewer is left out."""
 
 _LONG_SIDE_PX = 224
+# Points of a view that are looked for in the other: a pair that shares a quarter keeps MATCHES.
+_TRIED = 16 * MATCHES
 # A match may come back this far from where it started, in pixels of the coarser of the two views.
 _RETURN_PX = 1.0
 # Frames that are compared with each other at once; 150 KB of depth each.
 _BLOCK = 1024
 # Points of a frame, across and down, that say which others can see it at all.
 _PROBES = (12, 9)
+# Candidates looked at for each partner wanted.
 _TRIES = 8
 
 
@@ -59,6 +61,7 @@ TOLERANCES: dict[DepthOrigin, Tolerance] = {
     "mvs": Tolerance(0.5, 0.5, 0.005),
     "predicted": Tolerance(0.4, 0.4, 0.02),
 }
+"""MapAnything's. In a scene without metric scale they are in its own unit, there as here."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,125 +73,105 @@ class PairView:
         camera: of the stored picture, a pinhole.
         world_from_cam: (4, 4).
         depth_z: reads its depth along the axis for its camera at any size, NaN where unknown.
+        surface: up to so many random pixels (n, 2) and what they show, (n, 3) in the camera's
+            frame, exact to the digits of the file: what matches start from.
     """
 
     place: int
     camera: Camera
     world_from_cam: Floats
     depth_z: Callable[[Camera], Floats]
+    surface: Callable[[int, Rng], tuple[Floats, Floats]]
 
 
 def make_pairs(
-    views: Sequence[PairView],
+    frames: Sequence[PairView],
     rng: Rng,
     *,
     origin: DepthOrigin = "truth",
     per_view: int = 4,
     metric: bool = True,
 ) -> Iterator[NDArray[np.void]]:
-    """Rows for `pairs.npy`: up to `per_view` new partners for each view of a scene.
+    """Rows for `pairs.npy`: up to `per_view` new partners for each frame of a scene.
 
-    Views whose pose is no rigid one, or whose depth cannot be read, are left out. A pair comes once,
-    in either order.
+    Frames whose pose is no rigid one, or whose depth cannot be read, are left out. A pair comes
+    once, in either order. Of long scenes, 1024 frames that follow each other are compared at once.
 
     Args:
-        views: of one scene, in an order that never changes.
+        frames: of one scene, in an order that never changes.
         rng: draws partners and matches.
         origin: how the depth came about.
-        per_view: partners drawn for each view.
+        per_view: partners drawn for each frame.
         metric: whether lengths are metres.
     """
     tolerance = TOLERANCES[origin]
-    for start in range(0, len(views), _BLOCK):
-        small = [s for view in views[start : start + _BLOCK] if (s := _small(view)) is not None]
-        # Full depth is read again for each match; the first of a pair changes slowly.
-        depth = lru_cache(maxsize=8)(lambda k, small=small: small[k].full())
-        for i, j, share in _partners(small, rng, tolerance, per_view):
-            one, two = small[i], small[j]
-            cam1_from_cam2 = relative_pose(one.pose, two.pose)
-            xy1, xy2 = matches(
-                depth(i), one.view.camera, depth(j), two.view.camera, cam1_from_cam2, rng,
-                tolerance=tolerance,
-            )  # fmt: skip
-            if len(xy1) >= LEAST_MATCHES:
-                yield pair_row(
-                    one.view.place, two.view.place, cam1_from_cam2, xy1, xy2,
-                    covisibility=share, metric=metric,
+    for start in range(0, len(frames), _BLOCK):
+        views = [v for frame in frames[start : start + _BLOCK] if (v := _view(frame)) is not None]
+        # Full depth is large; neighbours share their partners.
+        full = lru_cache(maxsize=8)(lambda k, views=views: views[k].full())
+        for i, partners in enumerate(_partners(views, rng, tolerance, per_view)):
+            if not partners:
+                continue
+            one = views[i]
+            xy, points = one.frame.surface(_TRIED * len(partners), rng)
+            for k, (j, share) in enumerate(partners):
+                two = views[j]
+                cam1_from_cam2 = relative_pose(one.pose, two.pose)
+                mine = slice(k, None, len(partners))
+                good, xy2 = matches(
+                    xy[mine], points[mine], one.frame.camera, full(j), two.frame.camera,
+                    cam1_from_cam2, tolerance=tolerance,
                 )  # fmt: skip
+                if good.sum() >= LEAST_MATCHES:
+                    yield pair_row(
+                        one.frame.place, two.frame.place, cam1_from_cam2,
+                        xy[mine][good][:MATCHES], xy2[good][:MATCHES],
+                        covisibility=share, metric=metric,
+                    )  # fmt: skip
 
 
 def matches(
-    depth_z1: Floats,
+    xy1_px: Floats,
+    points1: Floats,
     camera1: Camera,
     depth_z2: Floats,
     camera2: Camera,
     cam1_from_cam2: Floats,
-    rng: Rng,
     *,
     tolerance: Tolerance,
-    count: int = MATCHES,
-) -> tuple[Floats, Floats]:
-    """Random pixel centres of view 1 and where view 2 shows the same points.
+) -> tuple[NDArray[np.bool_], Floats]:
+    """Which points of view 1 are seen by view 2 too, and where.
 
     Args:
-        depth_z1: (height, width) of the first, along the axis; NaN where unknown.
-        camera1: its camera.
-        depth_z2: of the second.
+        xy1_px: (n, 2) pixels of picture 1.
+        points1: (n, 3) what they show, in camera 1's frame.
+        camera1: a pinhole.
+        depth_z2: (height, width) of picture 2, along the axis; NaN where unknown.
         camera2: its camera.
         cam1_from_cam2: (4, 4).
-        rng: chooses the pixels.
         tolerance: of the depths.
-        count: at most so many.
 
     Returns:
-        xy1_px (m, 2) and xy2_px (m, 2), m <= count; seen by both and back within `_RETURN_PX`.
+        good (n,) and xy2_px (n, 2). Good are those within the tolerance whose pixel in picture 2,
+        lifted by picture 2's own depth, leads back to within `_RETURN_PX` of where they started.
     """
-    cam2_from_cam1 = invert(cam1_from_cam2)
-    rows, columns = np.nonzero(np.isfinite(depth_z1))
-    order = rng.permutation(len(rows))
-    found1, found2, total = [np.empty((0, 2))], [np.empty((0, 2))], 0
-    # Enough for a pair that shares a quarter in one go; more only where that fails.
-    step = 8 * count
-    for start in range(0, min(len(order), 16 * step), step):
-        pick = order[start : start + step]
-        xy1 = np.stack([columns[pick] + 0.5, rows[pick] + 0.5], -1)
-        xy2, seen = correspond(
-            xy1, depth_z1, camera1, depth_z2, camera2, cam2_from_cam1, **asdict(tolerance)
-        )
-        xy1, xy2 = xy1[seen], xy2[seen]
-        good = _comes_back(xy1, xy2, depth_z1, camera1, depth_z2, camera2, cam1_from_cam2)
-        found1.append(xy1[good])
-        found2.append(xy2[good])
-        total += int(good.sum())
-        if total >= count:
-            break
-    return np.concatenate(found1)[:count], np.concatenate(found2)[:count]
-
-
-def shared(one: "_Small", two: "_Small", tolerance: Tolerance) -> float:
-    """How much views share: both directions' mean over the first one's share with depth."""
-    if one.known == 0:
-        return 0.0
-    two_from_one = relative_pose(two.pose, one.pose)
-    there = _seen(one, two, two_from_one, tolerance)
-    back = _seen(two, one, invert(two_from_one), tolerance)
-    return (there + back) / 2 / one.known
-
-
-def _seen(one: "_Small", two: "_Small", two_from_one: Floats, tolerance: Tolerance) -> float:
-    """The share of ALL pixels of one, every second along both sides, that two sees."""
-    centres = pixel_centres(one.camera.width_px, one.camera.height_px)[::2, ::2]
-    _, visible = correspond(
-        centres, one.depth, one.camera, two.depth, two.camera, two_from_one, **asdict(tolerance)
-    )
-    return float(visible.mean())
+    xy2, seen = where_seen(points1, depth_z2, camera2, invert(cam1_from_cam2), **asdict(tolerance))
+    centre2 = np.where(seen[:, None], np.floor(xy2), 0.0) + 0.5
+    column, row = np.moveaxis(centre2.astype(np.intp), -1, 0)
+    z2 = depth_z2[row, column]
+    back = transform_points(cam1_from_cam2, points_from_z(centre2, z2, camera2))
+    # A pixel of view 2 covers so many of view 1 where it looks from further away.
+    coarser = np.maximum(1.0, z2 / camera2.fx_px / (points1[:, 2] / camera1.fx_px))
+    off = np.linalg.norm(camera1.project(back) - xy1_px, axis=-1)
+    # NaN (behind camera 1) is not back.
+    return np.asarray(seen & (off < _RETURN_PX * coarser)), xy2
 
 
 @dataclass(frozen=True, eq=False)
-class _Small:
-    """A view at the size of the covisibility rule; `known` is its share of pixels with depth."""
+class _View:
+    """A frame at the size of the covisibility rule; `known` is its share of pixels with depth."""
 
-    view: PairView
+    frame: PairView
     pose: Floats
     camera: Camera
     depth: NDArray[np.float32]
@@ -196,7 +179,7 @@ class _Small:
 
     def full(self) -> Floats:
         """Depth at the size of the picture."""
-        return self.view.depth_z(self.view.camera)
+        return self.frame.depth_z(self.frame.camera)
 
     def probes(self) -> Floats:
         """(n, 3) points in the world on a coarse grid, NaN where depth is unknown."""
@@ -210,40 +193,59 @@ class _Small:
         return transform_points(self.pose, points)
 
 
-def _small(view: PairView) -> _Small | None:
+def _view(frame: PairView) -> _View | None:
+    sides = (frame.camera.width_px, frame.camera.height_px)
+    width, height = (max(1, round(side * _LONG_SIDE_PX / max(sides))) for side in sides)
+    camera = frame.camera.resized(width, height)
     try:
-        pose = nearest_rigid(view.world_from_cam)
-        sides = (view.camera.width_px, view.camera.height_px)
-        width, height = (max(1, round(side * _LONG_SIDE_PX / max(sides))) for side in sides)
-        camera = view.camera.resized(width, height)
-        depth = view.depth_z(camera).astype(np.float32)
-    except (InputError, OSError):
+        pose = nearest_rigid(frame.world_from_cam)
+        depth = frame.depth_z(camera).astype(np.float32)
+    except READ_ERRORS:
         return None
-    return _Small(view, pose, camera, depth, float(np.isfinite(depth).mean()))
+    known = float(np.isfinite(depth).mean())
+    return _View(frame, pose, camera, depth, known) if known else None
 
 
 def _partners(
-    small: Sequence[_Small], rng: Rng, tolerance: Tolerance, per_view: int
-) -> Iterator[tuple[int, int, float]]:
-    """Pairs of places in `small`, and what they share."""
-    if not small:
+    views: Sequence[_View], rng: Rng, tolerance: Tolerance, per_view: int
+) -> Iterator[list[tuple[int, float]]]:
+    """For each view, its new partners and what they share with it."""
+    if not views:
         return
-    bounds = _Bounds(small)
+    bounds = _Bounds(views)
     taken: set[tuple[int, int]] = set()
-    for i, one in enumerate(small):
-        found = tries = 0
-        for j in rng.permutation(bounds.candidates(i)).tolist():
-            pair = (min(i, j), max(i, j))
-            if pair in taken:
-                continue
-            share = shared(one, small[j], tolerance)
+    for i, one in enumerate(views):
+        found: list[tuple[int, float]] = []
+        candidates = [
+            j
+            for j in rng.permutation(bounds.candidates(i)).tolist()
+            if (min(i, j), max(i, j)) not in taken
+        ]
+        for j in candidates[: per_view * _TRIES]:
+            share = shared(one, views[j], tolerance)
             if share > LEAST_COVISIBLE:
-                taken.add(pair)
-                found += 1
-                yield i, j, share
-            tries += 1
-            if found == per_view or tries == per_view * _TRIES:
+                taken.add((min(i, j), max(i, j)))
+                found.append((j, share))
+            if len(found) == per_view:
                 break
+        yield found
+
+
+def shared(one: _View, two: _View, tolerance: Tolerance) -> float:
+    """How much views share: both directions' mean over the first one's share with depth."""
+    two_from_one = relative_pose(two.pose, one.pose)
+    there = _seen(one, two, two_from_one, tolerance)
+    back = _seen(two, one, invert(two_from_one), tolerance)
+    return (there + back) / 2 / one.known
+
+
+def _seen(one: _View, two: _View, two_from_one: Floats, tolerance: Tolerance) -> float:
+    """The share of ALL pixels of one, every second along both sides, that two sees."""
+    centres = pixel_centres(one.camera.width_px, one.camera.height_px)[::2, ::2]
+    _, visible = correspond(
+        centres, one.depth, one.camera, two.depth, two.camera, two_from_one, **asdict(tolerance)
+    )
+    return float(visible.mean())
 
 
 class _Bounds:
@@ -253,19 +255,16 @@ class _Bounds:
     few points are taken.
     """
 
-    def __init__(self, small: Sequence[_Small]) -> None:
-        self.probes = np.stack([s.probes() for s in small])
-        self.cam_from_world = invert(np.stack([s.pose for s in small]))
-        self.K = np.stack([s.camera.K for s in small])
-        self.size = np.array([s.depth.shape[::-1] for s in small])
-        self.known = np.array([s.known for s in small])
+    def __init__(self, views: Sequence[_View]) -> None:
+        self.probes = np.stack([view.probes() for view in views])
+        self.cam_from_world = invert(np.stack([view.pose for view in views]))
+        self.K = np.stack([view.camera.K for view in views])
+        self.size = np.array([view.depth.shape[::-1] for view in views])
+        self.known = np.array([view.known for view in views])
 
     def candidates(self, i: int) -> NDArray[np.intp]:
         """The views that view i may be paired with, itself left out."""
-        if self.known[i] == 0:
-            return np.empty(0, np.intp)
-        every = slice(None)
-        there = self._inside(self.probes[i : i + 1], every) * self.known[i]
+        there = self._inside(self.probes[i : i + 1], slice(None)) * self.known[i]
         back = self._inside(self.probes, slice(i, i + 1)) * self.known
         most = (there + back) / 2 / self.known[i]
         most[i] = 0
@@ -283,25 +282,3 @@ class _Bounds:
         known = np.isfinite(points[..., 0]).sum(-1)
         share: Floats = inside.sum(-1) / np.maximum(known, 1)
         return share
-
-
-def _comes_back(
-    xy1: Floats,
-    xy2: Floats,
-    depth_z1: Floats,
-    camera1: Camera,
-    depth_z2: Floats,
-    camera2: Camera,
-    cam1_from_cam2: Floats,
-) -> NDArray[np.bool_]:
-    """Whether the pixel of view 2 that holds each match leads back to where it started."""
-    centre2 = np.floor(xy2) + 0.5
-    column, row = np.moveaxis(centre2.astype(np.intp), -1, 0)
-    z2 = depth_z2[row, column]
-    points1 = transform_points(cam1_from_cam2, points_from_z(centre2, z2, camera2))
-    returned = camera1.project(points1)
-    # A pixel of view 2 covers so many of view 1 where it looks from further away.
-    z1 = depth_z1[tuple(np.floor(xy1).astype(np.intp).T[::-1])]
-    coarser = np.maximum(1.0, z2 / camera2.fx_px / (z1 / camera1.fx_px))
-    # NaN (behind camera 1) is not back.
-    return np.asarray(np.linalg.norm(returned - xy1, axis=-1) < _RETURN_PX * coarser)

@@ -89,7 +89,8 @@ class Kept:
     def depth_z(self, camera: Camera | None = None) -> Floats:
         """Depth along the axis (h, w) of the stored picture, NaN where unknown.
 
-        Each pixel holds the nearest value of the raw grid, never a blend. Read anew each time.
+        Each pixel holds the nearest value of the raw grid, never a blend; where depth is known at
+        some pixels only, planes between them. Read anew each time.
 
         Args:
             camera: the stored camera at another size, as `kept.camera.resized(w, h)`.
@@ -99,6 +100,11 @@ class Kept:
         """
         target = camera or self.camera
         depth, raw_camera = _depth(self.raw), _camera(self.raw)
+        if isinstance(depth, PixelDepths):
+            from vlm3.data.tracks import joined
+
+            points = _points(depth, raw_camera)
+            return joined(target.project(points), points[:, 2], target)
         if not isinstance(depth, DepthMap):
             return _raster(_points(depth, raw_camera), target)
         grid = _grid_camera(depth, raw_camera)

@@ -248,7 +248,7 @@ def _pairs(job: Job, source: Source, kept: Sequence[Kept], seed: int) -> Iterato
     from vlm3.data.pairs import PairView, make_pairs
 
     views = [
-        PairView(one.place, one.camera, one.raw.world_from_cam, one.depth_z)
+        PairView(one.place, one.camera, one.raw.world_from_cam, one.depth_z, one.surface)
         for one in kept
         if one.raw.world_from_cam is not None and one.raw.depth is not None
     ]

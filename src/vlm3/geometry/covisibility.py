@@ -54,9 +54,31 @@ def correspond(
         InputError: a depth map that is not its camera's size.
     """
     depth1 = _map(depth_z1_m, camera1, "first")
-    depth2 = _map(depth_z2_m, camera2, "second")
     xy1 = np.asarray(xy1_px, dtype=np.float64)
     points1 = points_from_z(xy1, _nearest(depth1, xy1, camera1), camera1)
+    return where_seen(
+        points1,
+        depth_z2_m,
+        camera2,
+        cam2_from_cam1,
+        absolute_m=absolute_m,
+        softness_m=softness_m,
+        relative=relative,
+    )
+
+
+def where_seen(
+    points1: ArrayLike,
+    depth_z2_m: ArrayLike,
+    camera2: Camera,
+    cam2_from_cam1: ArrayLike,
+    *,
+    absolute_m: float = 0.1,
+    softness_m: float = 0.1,
+    relative: float = 0.005,
+) -> tuple[Array, NDArray[np.bool_]]:
+    """`correspond` for points (*n, 3) in camera 1's frame, wherever their depth came from."""
+    depth2 = _map(depth_z2_m, camera2, "second")
     points2 = transform_points(cam2_from_cam1, points1)
     xy2 = camera2.project(points2)
     surface = points_from_z(xy2, _nearest(depth2, xy2, camera2), camera2)

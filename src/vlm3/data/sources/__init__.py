@@ -31,7 +31,34 @@ SINGLE = {
 }
 """Sources of single pictures; some allow pairs too."""
 
-_HOMES = dict(sorted(SINGLE.items()))
+VIEWS = {
+    "7scenes": "rgbd:SEVEN_SCENES",
+    "aria-synthetic-environments": "aria:ASE",
+    "ase-wai": "wai:ASE",
+    "blendedmvs": "wai:BLENDEDMVS",
+    "dl3dv-10k": "wai:DL3DV",
+    "dtu": "dtu:DTU",
+    "dynamicreplica": "wai:DYNAMICREPLICA",
+    "eth3d-wai": "wai:ETH3D",
+    "gta-sfm": "gta_sfm:GTA_SFM",
+    "megadepth": "wai:MEGADEPTH",
+    "mpsd": "wai:MPSD",
+    "mvs-synth": "wai:MVS_SYNTH",
+    "open-spatial-dataset": "osd:OSD",
+    "realestate10k": "realestate10k:REALESTATE10K",
+    "rgbd-log": "rgbd:TRAJECTORY",
+    "sail-vos3d": "wai:SAIL_VOS3D",
+    "scannetpp-wai": "wai:SCANNETPP",
+    "spatialrgpt-bench": "osd:BENCH",
+    "spring": "wai:SPRING",
+    "tartanair-wb": "wai:TARTANAIR_WB",
+    "tartanairv2": "tartanair:TARTANAIR",
+    "unrealstereo4k": "wai:UNREALSTEREO4K",
+    "wai": "wai:WAI",
+}
+"""Sources of pairs, and of questions about objects."""
+
+_HOMES = dict(sorted((SINGLE | VIEWS).items()))
 
 
 def names() -> tuple[str, ...]:

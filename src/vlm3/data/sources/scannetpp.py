@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from vlm3.data.files import depth_png_m, read_json
 from vlm3.data.sources.base import DepthMap, Frames, RawFrame, Source, each
 from vlm3.data.sources.colmap import camera_of, load_model
+from vlm3.data.sources.splits import SCANNETPP_TEST, SCANNETPP_VAL
 from vlm3.errors import InputError, MissingDependencyError
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import invert
@@ -203,7 +204,9 @@ def _splits(root: Path) -> dict[str, str]:
         path = root / "splits" / f"nvs_sem_{split}.txt"
         if path.is_file():
             found.update(dict.fromkeys(path.read_text(encoding="utf-8").split(), split))
-    return found
+    # Some of them are in the set's own training list.
+    held = dict.fromkeys(SCANNETPP_VAL, "val") | dict.fromkeys(SCANNETPP_TEST, "test")
+    return found | held
 
 
 SCANNETPP = Source(
