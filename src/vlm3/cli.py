@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vlm3 import __version__
+from vlm3.app.commands import app, serve
 from vlm3.console import Group, held_warnings, numbers, progress_line
 from vlm3.errors import InputError
 from vlm3.eval.commands import evaluate, report, score
@@ -520,3 +521,5 @@ main.add_command(train)
 main.add_command(plan)
 main.add_command(data)
 main.add_command(worlds)
+main.add_command(app)
+main.add_command(serve)
