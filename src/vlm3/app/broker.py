@@ -229,10 +229,6 @@ class Broker:
             if part:
                 taken[job] = part
                 room -= len(part)
-        for job in taken:
-            # To the back of the line, if it is not done after this.
-            self._jobs.remove(job)
-            self._jobs.append(job)
         return taken
 
     def _turn(self, taken: dict[_Job, list[str]]) -> None:
@@ -261,8 +257,10 @@ class Broker:
             for job, part in taken.items():
                 del job.questions[: len(part)]
                 job.replies.update((question, replies[question]) for question in part)
-                if not job.questions:
-                    self._jobs.remove(job)
+                self._jobs.remove(job)
+                if job.questions:
+                    # To the back of the line, behind who came meanwhile.
+                    self._jobs.append(job)
         for job, part in taken.items():
             if job.ticket.progress is not None and not job.ticket.ended:
                 job.ticket.progress(len(part))

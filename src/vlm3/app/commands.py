@@ -14,6 +14,7 @@ import click
 from vlm3.errors import InputError, MissingDependencyError
 
 Command = Callable[..., None]
+_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _PACKAGES = ("fastapi", "uvicorn", "prometheus_client")
 
 
@@ -120,7 +121,7 @@ def _run(settings: dict[str, Any], *, page: bool, browser: bool) -> None:
     # Said in the answers, where whoever asked can read it.
     for category in (AssumedCameraWarning, TokenBudgetWarning):
         warnings.simplefilter("ignore", category)
-    access = Access(key, ("127.0.0.1", "localhost", "[::1]") if local else None)
+    access = Access(key, tuple(dict.fromkeys((*_LOOPBACK, host))) if local else None)
     limits = Limits(
         requests=settings["most_requests"],
         timeout_s=settings["timeout_s"],

@@ -157,9 +157,9 @@ class LocalEngine:
         """How many tokens the model reads for one question: pictures, words, chat markup."""
         checkpoint = self._checkpoint
         side = checkpoint.token_px
-        seen = sum(i.shape[0] // side * (i.shape[1] // side) for i in scene.images)
+        seen: int = sum(i.shape[0] // side * (i.shape[1] // side) for i in scene.images)
         text = checkpoint.prompt_text(_messages(len(scene.images), question))
-        words = len(checkpoint.tokenizer(text, add_special_tokens=False)["input_ids"])
+        words: int = len(checkpoint.tokenizer(text, add_special_tokens=False)["input_ids"])
         return words - len(scene.images) + seen
 
     def _words(self, pictures: int, questions: Sequence[str]) -> list[Ids]:
