@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from PIL import Image
-
 import uvicorn
+from PIL import Image
 
 from vlm3.app.server import create_app
 from vlm3.infer.engine import Engine, Scene

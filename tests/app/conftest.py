@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("fastapi", reason="the extra app is not installed")
 
 from app_serving import Client, Serve, predictor_of, serving
+
 from vlm3.infer.engine import Engine
 from vlm3.infer.predict import Predictor
 

@@ -19,6 +19,7 @@ from PIL import Image
 pytest.importorskip("fastapi", reason="the extra app is not installed")
 
 from app_serving import Client, Serve, Slow, data_url, noise, serving
+
 from vlm3.app.guard import Access
 from vlm3.app.limits import Limits
 from vlm3.assets import EXAMPLES_DIR, load_example
@@ -155,7 +156,9 @@ def test_the_official_client(openai_client: Any, nano: Predictor) -> None:
     *pieces, last = list(streamed)
     assert "".join(p.choices[0].delta.content or "" for p in pieces) == text
     assert last.usage == answer.usage
-    assert create(model="nano", messages=messages, max_tokens=1).choices[0].finish_reason == "length"
+    assert (
+        create(model="nano", messages=messages, max_tokens=1).choices[0].finish_reason == "length"
+    )
     # Words alone.
     alone = create(model="nano", messages=[{"role": "user", "content": "How far?"}], max_tokens=8)
     assert nano.naive is not None
@@ -166,7 +169,11 @@ def test_the_official_client(openai_client: Any, nano: Predictor) -> None:
         ({"temperature": 0.7}, openai.BadRequestError, "temperature"),
         ({"n": 2}, openai.BadRequestError, "n is"),
         ({"messages": [*messages, *messages]}, openai.BadRequestError, "one message"),
-        ({"messages": chat_of("http://a.b/c.png", "far?")}, openai.BadRequestError, "nothing from a"),
+        (
+            {"messages": chat_of("http://a.b/c.png", "far?")},
+            openai.BadRequestError,
+            "nothing from a",
+        ),
         ({"messages": chat_of("file:///etc/passwd", "far?")}, openai.BadRequestError, "nothing"),
         ({"messages": chat_of(example_url(1), " ")}, openai.BadRequestError, "no words"),
         ({"messages": chat_of(*[example_url(1)] * 3, "?")}, openai.BadRequestError, "at most two"),
@@ -200,9 +207,7 @@ def test_one_picture_is_asked_about_in_one_turn(serve: Serve) -> None:
     first, _ = in_background(client, "/v1/depth", ONE | {"points_px": [[1, 1]]})
     until(lambda: engine.calls)
     pictures = [{"url": data_url(noise(seed)), "fov_deg": 60} for seed in (1, 2)]
-    bodies = [
-        {"image": pictures[i % 2], "points_px": [[i, 7], [40, i]]} for i in range(10)
-    ]
+    bodies = [{"image": pictures[i % 2], "points_px": [[i, 7], [40, i]]} for i in range(10)]
     with ThreadPoolExecutor(10) as pool:
         answers = pool.map(lambda body: client("/v1/depth", body), bodies)
         until(lambda: client("/health")[1]["questions_waiting"] == 21)

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp
 
 from vlm3 import __version__
@@ -96,7 +96,7 @@ def create_app(
         }
         return JSONResponse(record, 200 if well else 503)
 
-    @app.get("/metrics", tags=["state"])
+    @app.get("/metrics", tags=["state"], response_class=PlainTextResponse)
     async def prometheus() -> Response:
         """Counters for Prometheus."""
         return Response(metrics.text(), media_type=CONTENT_TYPE)

@@ -152,18 +152,28 @@ const places = (title, items, chosen) =>
 
 const notes = (items) => [...new Set(items.flatMap((item) => item?.notes ?? []))].map((note) => el("p", { class: "note" }, note));
 
-const downloads = (name, values, letter = "a") =>
-  el("div", { class: "row" },
-    button("Save answers (JSON)", () => saveJson(values(), `${name}.json`)),
-    button("Save picture (PNG)", () => savePicture(stages[letter], `${name}.png`).catch(complain)));
+const takeAway = (one, values, letter = "a") =>
+  el("div", {}, el("h3", {}, "Take it away"),
+    el("div", { class: "choices" },
+      button("Answers, JSON", () => saveJson(values(), `${one.id}.json`)),
+      button("Picture, PNG", () => savePicture(stages[letter], `${one.id}.png`).catch(complain)),
+      button("Clear all", () => { one.clear(); show(); stages.a.frame.focus(); }, { class: "quiet" })));
 
-const clearButton = (one) => button("Clear", () => { one.clear(); show(); stages.a.frame.focus(); }, { class: "quiet" });
+// A canvas to turn, in a place of its own beside the pictures.
+function spaceFigure(one, words) {
+  one.space ??= new Space(`${words} Turn with the arrow keys, zoom with plus and minus, 0 goes back.`);
+  one.figure ??= el("figure", { class: "stage whole" }, one.space.canvas,
+    el("p", { class: "hint" }, "Drag to turn, wheel to zoom. Keyboard: arrows, plus and minus, 0."));
+  if (one.figure.parentElement !== $("stages")) $("stages").append(one.figure);
+}
 
 // The tools. Each has: id, name, task, title, words; panel() gives the nodes beside the picture.
 
+const POINT_KEYS = "Keyboard: arrows move a cross (with Shift by a pixel), Enter marks, Backspace takes back.";
+
 const distance = {
   id: "distance", name: "Distance", task: "depth",
-  title: "How far is it?", words: "Click where you want to know the distance. Keyboard: arrows and Enter.",
+  title: "How far is it?", words: "Click where you want to know the distance.", keys: POINT_KEYS,
   points: [],
   clear() { this.points = []; },
   again() { for (const point of this.points) this.ask(point); },
@@ -186,7 +196,7 @@ const distance = {
       el("ol", { class: "answers" }, this.points.map((item, i) => this.line(item, i)).reverse()),
       places("Places whose distance was measured", labelled, (p) => this.point("a", ...p.xy, p.label, p.truth)),
       ...notes(this.points.map((item) => item.answer)),
-      this.points.length ? el("div", { class: "row" }, downloads("distances", () => this.points.map((p) => p.answer)), clearButton(this)) : null,
+      this.points.length ? takeAway(this, () => this.points.map((p) => p.answer)) : null,
     ];
   },
   line(item, i) {
@@ -205,7 +215,7 @@ const distance = {
 
 const between = {
   id: "between", name: "Between two", task: "depth",
-  title: "How far apart are they?", words: "Click two points: the straight line between them, in space. Keyboard: arrows and Enter.",
+  title: "How far apart are they?", words: "Click two points: the straight line between them, in space.", keys: POINT_KEYS,
   pairs: [], first: null,
   clear() { this.pairs = []; this.first = null; },
   again() { for (const pair of this.pairs) this.ask(pair); },
@@ -273,7 +283,7 @@ const between = {
       }).reverse()),
       places("Places whose distance was measured", labelled, (p) => this.point("a", ...p.xy, p.truth)),
       ...notes(this.pairs.map((p) => p.answer)),
-      this.pairs.length ? el("div", { class: "row" }, downloads("between", () => this.pairs.map((p) => ({ length_m: this.length(p), ...p.answer }))), clearButton(this)) : null,
+      this.pairs.length ? takeAway(this, () => this.pairs.map((p) => ({ length_m: this.length(p), ...p.answer }))) : null,
     ];
   },
 };
@@ -282,7 +292,7 @@ const QUESTIONS = ["How wide is {0}?", "How tall is {0}?", "What is the distance
 
 const objects = {
   id: "objects", name: "Objects", task: "objects", mode: "box",
-  title: "Ask about things", words: "Draw a box around each thing. Keyboard: Enter at one corner, arrows, Enter at the other.",
+  title: "Ask about things", words: "Draw a box around each thing, then ask.", keys: "Keyboard: arrows move a cross, Enter at one corner, Enter at the other.",
   boxes: [], question: QUESTIONS[0], asked: [],
   clear() { this.boxes = []; this.asked = []; },
   box(box) {
@@ -312,19 +322,11 @@ const objects = {
     field.addEventListener("keydown", (event) => {
       if (event.key === "Enter" && !event.shiftKey) { event.preventDefault(); this.ask(); }
     });
-    const ready = example()?.objects.questions.map((q) => ({ label: q.question.replace(/\{(\d)\}/g, (_, k) => example().objects.boxes[q.boxes[k]].label), q })) ?? [];
+    const ready = example()?.objects.questions.map((q) => ({ label: q.question.replace(/\{(\d)\}/g, (_, k) => `the ${example().objects.boxes[q.boxes[k]].label}`), q })) ?? [];
     const set = (question) => { this.question = question; field.value = question; };
     return [
       el("div", {}, el("h3", {}, el("label", { for: "question" }, "Question, with {0}, {1} for the boxes")), field),
       el("div", { class: "row" }, button("Ask", () => this.ask(), { class: "primary" }), this.boxes.length ? button("Remove last box", () => this.undo(), { class: "quiet" }) : null),
-      el("div", {}, el("h3", {}, "For example"), el("div", { class: "choices" }, QUESTIONS.map((q) => button(q, () => set(q))))),
-      ready.length ? places("Asked of this photograph, with boxes and measured answer", ready, ({ q }) => {
-        const boxes = example().objects.boxes;
-        this.boxes = q.boxes.map((k) => boxes[k].xyxy_px);
-        set(q.question);
-        const { value_m, region, yes } = q.truth;
-        this.ask(value_m != null ? metres(value_m) : region != null ? `{${region}}` : yes ? "yes" : "no");
-      }) : null,
       el("ol", { class: "answers" }, this.asked.map((item) => {
         const found = item.answer;
         const value = !found ? null : found.value_m != null ? metres(found.value_m) : found.clock_hour != null ? `${found.clock_hour} o'clock` : found.yes != null ? (found.yes ? "yes" : "no") : found.region != null ? `{${found.region}}` : null;
@@ -335,15 +337,23 @@ const objects = {
           measured(item.truth),
           found ? evidence(found.prompt, found.raw_text) : null);
       })),
+      el("div", {}, el("h3", {}, "Ways to ask"), el("div", { class: "choices" }, QUESTIONS.map((q) => button(q, () => set(q))))),
+      ready.length ? places("Asked of this photograph, with boxes and measured answer", ready, ({ q }) => {
+        const boxes = example().objects.boxes;
+        this.boxes = q.boxes.map((k) => boxes[k].xyxy_px);
+        set(q.question);
+        const { value_m, region, yes } = q.truth;
+        this.ask(value_m != null ? metres(value_m) : region != null ? `{${region}}` : yes ? "yes" : "no");
+      }) : null,
       ...notes(this.asked.map((item) => item.answer)),
-      this.asked.length ? el("div", { class: "row" }, downloads("objects", () => this.asked.map((i) => i.answer)), clearButton(this)) : null,
+      this.asked.length ? takeAway(this, () => this.asked.map((i) => i.answer)) : null,
     ];
   },
 };
 
 const match = {
   id: "match", name: "Match", task: "correspondence", pair: true,
-  title: "Where is it in the other picture?", words: "Click a point in picture A; it is looked for in picture B. Keyboard: arrows and Enter.",
+  title: "Where is it in the other picture?", words: "Click a point in picture A; it is looked for in picture B.", keys: POINT_KEYS,
   points: [],
   clear() { this.points = []; },
   again() { for (const point of this.points) this.ask(point); },
@@ -382,13 +392,13 @@ const match = {
             el("span", { class: "what" }, item.label ?? "in picture B"),
             removeButton(`point ${i + 1}`, () => { item.stop?.abort(); this.points.splice(this.points.indexOf(item), 1); show(); })),
           pending(item),
-          off != null ? measured(`${item.truth.map((v) => v.toFixed(0)).join(", ")}, ${off.toFixed(0)} px away (the cross)`) : null,
+          off != null ? el("p", { class: "measured" }, "Measured, the cross: ", el("b", {}, item.truth.map((v) => v.toFixed(0)).join(", ")), `; the answer is ${off.toFixed(0)} px off.`) : null,
           found ? evidence(found.prompt, found.raw_text) : null);
       }).reverse()),
       this.points.some((item) => item.answer?.matches[0].interval_x_px) ? el("p", { class: "muted" }, "The dashed boxes hold each coordinate four times in five, says the model.") : null,
       places("Places whose match was measured", labelled, (m) => this.point("a", ...m.xy, m.label, m.truth)),
       ...notes(this.points.map((item) => item.answer)),
-      this.points.length ? el("div", { class: "row" }, downloads("matches", () => this.points.map((p) => p.answer), "b"), clearButton(this)) : null,
+      this.points.length ? takeAway(this, () => this.points.map((p) => p.answer), "b") : null,
     ];
   },
 };
@@ -397,7 +407,7 @@ const motion = {
   id: "motion", name: "Motion", task: "pose", pair: true, mode: "none",
   title: "How did the camera move?", words: "From picture A to picture B: how it turned, which way it went, and how far.",
   item: null,
-  clear() { this.item = null; },
+  clear() { this.item = this.shown = null; this.figure?.remove(); },
   again() { if (this.item) this.ask(); },
   async ask() {
     if (!pictures.b) return complain(new Problem("Choose picture B first: a second photograph of the same place."));
@@ -418,8 +428,7 @@ const motion = {
         truth ? measured(`${metres(Math.hypot(...[0, 1, 2].map((k) => truth[k][3])))} (the grey camera)`) : null),
     );
     if (found.cam1_from_cam2) {
-      this.space ??= new Space("Both cameras in space. Turn with the arrow keys, zoom with plus and minus.");
-      nodes.push(this.space.canvas, el("p", { class: "muted" }, "Drag to turn, wheel to zoom."));
+      spaceFigure(this, "Both cameras in space.");
       const step = Math.max(found.distance_m, truth ? Math.hypot(...[0, 1, 2].map((k) => truth[k][3])) : 0, 0.05);
       const size = 0.5 * step;
       const o = [0, 0, 0];
@@ -430,13 +439,14 @@ const motion = {
         { path: [o, to(found.cam1_from_cam2)], color: "#ff922b", dashed: true },
         ...(truth ? [...frustum(pictures.b.camera, size, "#adb5bd", "", truth), { path: [o, to(truth)], color: "#adb5bd", dashed: true }] : []),
       ];
-      const middle = to(found.cam1_from_cam2).map((v, k) => v / 2 + (k === 2 ? size / 2 : 0));
+      const ends = [o, to(found.cam1_from_cam2), ...(truth ? [to(truth)] : [])];
+      const middle = o.map((_, k) => ends.reduce((sum, end) => sum + end[k], 0) / ends.length + (k === 2 ? size / 2 : 0));
       if (this.shown !== found) this.space.show([], lines, { center: middle, size: 1.1 * step, yaw: 0.7, pitch: -0.45 });
       this.shown = found;
     }
     nodes.push(...found.parts.map((part) => el("div", {}, el("h3", {}, part.component.replace("_", " ")), evidence(part.prompt, part.raw_text))),
       ...notes([found]),
-      el("div", { class: "row" }, button("Save answers (JSON)", () => saveJson(found, "motion.json"))));
+      el("div", {}, el("h3", {}, "Take it away"), el("div", { class: "choices" }, button("Answers, JSON", () => saveJson(found, "motion.json")))));
     return nodes;
   },
 };
@@ -452,7 +462,7 @@ const cloud = {
   id: "cloud", name: "Cloud", task: "depth", mode: "none",
   title: "The scene in space", words: "One question for every cell of a grid, then every answer as a point.",
   columns: 64, refine: true, colours: "picture", map: null, item: null,
-  clear() { this.item?.stop?.abort(); this.map = this.item = null; },
+  clear() { this.item?.stop?.abort(); this.map = this.item = this.shown = null; this.figure?.remove(); },
   again() { if (this.map) this.ask(); },
   body() {
     const { width_px: w, height_px: h } = pictures.a.camera;
@@ -499,10 +509,9 @@ const cloud = {
       nodes.push(item.bar, item.count, button("Stop", () => { item.stop.abort(); item.waiting = false; show(); }));
     } else nodes.push(button(this.map ? "Build again" : "Build the cloud", () => this.ask(), { class: "primary" }));
     if (!this.map) return nodes;
-    this.space ??= new Space("The scene as points in space. Turn with the arrow keys, zoom with plus and minus, 0 to go back.");
-    nodes.push(this.space.canvas,
-      el("div", { class: "row" }, el("span", { class: "muted" }, "Drag to turn, wheel to zoom."),
-        select("Colour", this.colours, [["picture", "as the picture"], ["distance", "by distance"]], (v) => { this.colours = v; this.shown = null; show(); })));
+    spaceFigure(this, "The scene as points in space.");
+    nodes.push(el("div", { class: "row" },
+      select("Colour", this.colours, [["picture", "as the picture"], ["distance", "by distance"]], (v) => { this.colours = v; this.shown = null; show(); })));
     if (this.shown !== this.map) this.fill();
     this.shown = this.map;
     if (this.colours === "distance") nodes.push(el("div", { class: "legend" }, `${short(this.near)} m`, legend(), `${short(this.far)} m`));
@@ -582,8 +591,9 @@ function select(one, focus = true) {
   }
   panel.setAttribute("aria-labelledby", `tool-${one.id}`);
   $("stages").replaceChildren(stages.a.node, ...(one.pair ? [stages.b.node] : []));
-  stages.a.allow(one.mode ?? "point", one.words);
-  stages.b.allow("none", "the other picture");
+  $("stages").className = `stages ${one.id}`;
+  stages.a.allow(one.mode ?? "point", one.words, one.keys);
+  stages.b.allow("none", "the other picture", "");
   for (const letter of ["a", "b"]) stages[letter].show(pictures[letter]);
   show();
 }
@@ -596,7 +606,7 @@ function show() {
   const opened = new Set([...panel.querySelectorAll("details[open]")].map((d) => d.textContent));
   const field = active?.id === "question" ? [active.selectionStart, active.selectionEnd] : null;
   panel.replaceChildren(
-    el("div", {}, el("h2", {}, tool.title), el("p", { class: "muted" }, tool.mode === "none" ? tool.words : tool.words.split(" Keyboard:")[0])),
+    el("div", {}, el("h2", {}, tool.title), el("p", { class: "muted" }, tool.words)),
     ...tool.panel().flat().filter(Boolean),
   );
   for (const details of panel.querySelectorAll("details")) if (opened.has(details.textContent)) details.open = true;

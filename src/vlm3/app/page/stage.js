@@ -43,14 +43,15 @@ export class Stage {
   }
 
   // mode: "point", "box" or "none"
-  allow(mode, words) {
+  allow(mode, words, keys) {
     this.mode = mode;
     this.corner = null;
     this.frame.classList.toggle("idle", mode === "none");
     this.frame.classList.toggle("boxes", mode === "box");
     this.frame.tabIndex = mode === "none" ? -1 : 0;
-    this.frame.setAttribute("aria-label", `Picture ${this.letter.toUpperCase()}, ${words}`);
-    this.hint.textContent = mode === "none" ? "" : words;
+    this.frame.setAttribute("aria-label", `Picture ${this.letter.toUpperCase()}. ${words}`);
+    this.hint.textContent = keys ?? "";
+    this.hint.hidden = !keys;
     this.draw();
   }
 

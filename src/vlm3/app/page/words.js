@@ -48,7 +48,7 @@ export const evidence = (prompt, raw, open = false) =>
   );
 
 // Where a number and its interval lie, on a logarithmic scale of metres.
-const SCALE = [0.3, 60];
+const SCALE = [0.3, 75];
 const TICKS = [0.5, 1, 2, 5, 10, 20, 50];
 export function intervalBar(value, interval, truth) {
   if (!interval || interval.p10 == null) return null;
