@@ -41,7 +41,7 @@ WIDTH_PX, HEIGHT_PX = 540, 360
 
 
 class Server:
-    """`vlm3 serve` as a process."""
+    """`vlm3 serve` as a process, on a port of its own."""
 
     def __init__(self) -> None:
         with socket.socket() as free:
@@ -50,6 +50,7 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
+        """Starts it and waits until it answers."""
         command = [sys.executable, "-m", "vlm3", "serve", "--port", str(self.port)]
         self.process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -65,6 +66,7 @@ class Server:
                 time.sleep(0.2)
 
     def resident_mib(self) -> float:
+        """Memory it holds, as it says itself."""
         with urllib.request.urlopen(f"{self.url}/metrics", timeout=60) as answer:
             text = answer.read().decode()
         found = re.search(r"^process_resident_memory_bytes (\S+)", text, re.M)

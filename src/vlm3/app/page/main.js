@@ -109,9 +109,12 @@ const example = () => (pictures.a?.example && !pictures.a.fov ? about.example : 
 const examplePair = () => (example() && pictures.b?.example ? about.example : null);
 
 function begin() {
+  const first = !$("start").hidden;
   $("start").hidden = true;
   $("work").hidden = false;
   select(tool ?? tools[0], false);
+  // What had the focus is gone; the picture is what comes next.
+  if (first) stages.a.frame.focus({ preventScroll: true });
 }
 
 // A question under way: what is clicked meanwhile does not wait for it.
