@@ -86,9 +86,10 @@ def serve(**settings: Any) -> None:
 @_server_options
 @click.option("--browser/--no-browser", default=True, help="Open the page in a browser.")
 def app(browser: bool, **settings: Any) -> None:
-    """Open a page to try the model on pictures: click, measure, match, turn the cloud.
+    """Try the model in a browser.
 
-    Everything stays on this machine. The routes of vlm3 serve are there too.
+    Click for distances, measure between two points, draw boxes and ask, match, camera motion, a
+    cloud to turn. Everything stays on this machine. The routes of vlm3 serve are there too.
     """
     _run(settings, page=True, browser=browser)
 
