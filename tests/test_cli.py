@@ -261,7 +261,7 @@ class TestPictures:
         ("depth A --at 1,1 --protocol release-pose", "cannot be asked for depth"),
         ("pose A B --protocol release-depth", "pose needs paper or release-pose or joint"),
         ("dept A --at 1,1", "did you mean depth"),
-        ("frobnicate", "There are ask, cloud, d"),
+        ("frobnicate", "There are app, ask, cloud, d"),
         ("depth A --at 1,1 --protocl paper", "--protocol"),
         ("--protocol paper", "--protocol"),
         ("depth A --at 1,1 extra", "extra"),

@@ -480,9 +480,18 @@ def test_bad_arrays(array: np.ndarray, says: str) -> None:
     refused(array, says)
 
 
-@pytest.mark.parametrize("source", [None, 5, b"a.png", [[1, 2], [3, 4]], object()])
+@pytest.mark.parametrize("source", [None, 5, bytearray(b"a"), [[1, 2], [3, 4]], object()])
 def test_bad_sources(source: Any) -> None:
     refused(source, type(source).__name__, "path")
+
+
+def test_bytes_of_a_file_are_read_as_the_file(tmp_path: Path) -> None:
+    path = Path(save(tmp_path / "a.png", scene()))
+    np.testing.assert_array_equal(opened(path.read_bytes()), opened(path))
+    assert pictures.picture_size(path.read_bytes()) == Image.open(path).size
+    refused(b"a.png", "not a picture")
+    with pytest.raises(InputError, match="not a picture"):
+        pictures.picture_size(b"")
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF", "ignore:Tag data larger than file")

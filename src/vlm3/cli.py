@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vlm3 import __version__
+from vlm3.app.commands import app, serve
 from vlm3.console import Group, held_warnings, numbers, progress_line
 from vlm3.data.commands import add_to
 from vlm3.errors import InputError
@@ -524,3 +525,5 @@ add_to(data)
 main.add_command(data)
 main.add_command(study)
 main.add_command(worlds)
+main.add_command(app)
+main.add_command(serve)

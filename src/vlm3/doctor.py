@@ -26,6 +26,7 @@ _EXTRAS = {
     "eval": "benchmarks",
     "worlds": "rendered rooms",
     "train": "training",
+    "app": "the web page and the server",
     "openai": "models behind an OpenAI-compatible server",
     "vllm": "serving with vLLM on a GPU",
 }

@@ -1,4 +1,4 @@
-"""From a path, a Pillow image or an array to 8-bit RGB as displayed, and the focal length in EXIF.
+"""From a file, a Pillow image or an array to 8-bit RGB as displayed, and the focal length in EXIF.
 
 The only place that decodes picture files. Formats are limited to those whose decoders need no other
 program, sizes are checked before decoding, and every failure is one line. Knows no camera.
@@ -14,6 +14,7 @@ What becomes of other pictures:
 Pillow itself warns from 89 megapixels on; vlm3 refuses from 150, before decoding.
 """
 
+import io
 import math
 import os
 from contextlib import closing
@@ -31,6 +32,7 @@ SMALLEST_SIDE_PX = 16
 
 # MPO needs no name of its own: Pillow's JPEG reader finds it.
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM", "GIF", "AVIF")
+_UPLOAD = "the picture"
 _NAMES = "PNG, JPEG, WebP, AVIF, TIFF, BMP, PPM or a still GIF"
 
 # EXIF tags (EXIF 2.32, section 4.6).
@@ -66,7 +68,7 @@ class Picture:
 
 
 def read_picture(source: object) -> Picture:
-    """Decode `source`: a path, a Pillow image, or an (height, width, 3) uint8 array.
+    """Decode `source`: a path, bytes of a file, a Pillow image, or (height, width, 3) uint8.
 
     Raises:
         InputError: anything that is not one still picture of a sane size; one line.
@@ -77,13 +79,16 @@ def read_picture(source: object) -> Picture:
         )
     if isinstance(source, Image.Image):
         return _from_pillow(source, "the Pillow image", None)
+    if isinstance(source, bytes):
+        with closing(_opened(io.BytesIO(source), _UPLOAD)) as image:
+            return _from_pillow(image, _UPLOAD, None)
     if isinstance(source, (str, os.PathLike)):
         path = os.fspath(source)
         if isinstance(path, str):
             return _from_file(path)
     raise InputError(
-        f"a picture cannot be a {type(source).__name__}; give a path, a Pillow image, "
-        "or a (height, width, 3) uint8 array"
+        f"a picture cannot be a {type(source).__name__}; give a path, a file's bytes, "
+        "a Pillow image, or a (height, width, 3) uint8 array"
     )
 
 
@@ -100,10 +105,30 @@ def _from_file(path: str) -> Picture:
             raise InputError(f"{name} {what}; give the path of a picture: {_NAMES}")
         if file.stat().st_size == 0:
             raise InputError(f"{name} is empty (0 bytes); give a picture: {_NAMES}")
-        Image.init()  # registers what this build of Pillow can read; AVIF may be absent
-        opened = Image.open(file, formats=[name for name in _FORMATS if name in Image.OPEN])
     except InputError:
         raise
+    except (OSError, ValueError) as error:
+        raise InputError(f"{name} cannot be opened ({_line(error)}); check the file") from error
+    with closing(_opened(file, name)) as opened:
+        return _from_pillow(opened, name, path)
+
+
+def picture_size(data: bytes) -> tuple[int, int]:
+    """Width and height of a picture file, from its header: nothing is decoded.
+
+    Raises:
+        InputError: the bytes are no picture that can be read.
+    """
+    with closing(_opened(io.BytesIO(data), _UPLOAD)) as opened:
+        width, height = opened.size
+    return width, height
+
+
+def _opened(file: Path | io.BytesIO, name: str) -> Image.Image:
+    """The picture with its header read."""
+    Image.init()  # registers what this build of Pillow can read; AVIF may be absent
+    try:
+        return Image.open(file, formats=[name for name in _FORMATS if name in Image.OPEN])
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large(name) from error
     except UnidentifiedImageError as error:
@@ -113,8 +138,6 @@ def _from_file(path: str) -> Picture:
     # Decoders raise nearly anything on hostile bytes; whatever it is, the file cannot be read.
     except Exception as error:
         raise InputError(f"{name} cannot be opened ({_line(error)}); check the file") from error
-    with closing(opened):
-        return _from_pillow(opened, name, path)
 
 
 def _from_pillow(source: Image.Image, name: str, path: str | None) -> Picture:

@@ -66,7 +66,7 @@ class View:
     @classmethod
     def open(
         cls,
-        source: str | os.PathLike[str] | Image.Image | NDArray[np.uint8],
+        source: str | os.PathLike[str] | bytes | Image.Image | NDArray[np.uint8],
         *,
         camera: Camera | None = None,
         f_px: float | None = None,
@@ -78,8 +78,8 @@ class View:
         degrees is assumed, with a warning: every distance then carries that guess's error.
 
         Args:
-            source: a path, a Pillow image, or an RGB array (height, width, 3) uint8. Conversions
-                to 8-bit RGB are listed in `vlm3.pictures`.
+            source: a path, bytes of a file, a Pillow image, or an RGB array (height, width, 3)
+                uint8. Conversions to 8-bit RGB are listed in `vlm3.pictures`.
             camera: the camera of the picture AS DISPLAYED, after its EXIF orientation is applied,
                 as viewers and this class do. With distortion, the picture is undistorted here, and
                 every pixel from then on is one of the undistorted picture.

@@ -153,6 +153,15 @@ class LocalEngine:
                 progress(sum(asked[place] for place in batch.rows))
         return [found[unique[question]] for question in questions]
 
+    def prompt_tokens(self, scene: Scene, question: str) -> int:
+        """How many tokens the model reads for one question: pictures, words, chat markup."""
+        checkpoint = self._checkpoint
+        side = checkpoint.token_px
+        seen: int = sum(i.shape[0] // side * (i.shape[1] // side) for i in scene.images)
+        text = checkpoint.prompt_text(_messages(len(scene.images), question))
+        words: int = len(checkpoint.tokenizer(text, add_special_tokens=False)["input_ids"])
+        return words - len(scene.images) + seen
+
     def _words(self, pictures: int, questions: Sequence[str]) -> list[Ids]:
         """For each question the tokens after the last picture.
 
@@ -199,17 +208,18 @@ class LocalEngine:
         checkpoint = self._checkpoint
         inputs = checkpoint.encode(_messages(len(scene.images), ""), scene.images)
         (ids,), positions = inputs["input_ids"], inputs["position_ids"]
-        pictures = int((ids == checkpoint.image_token_id).nonzero()[-1]) + 1
+        marks = (ids == checkpoint.image_token_id).nonzero()
+        pictures = int(marks[-1]) + 1 if len(marks) else 0
         offset = int(positions[0, 0, pictures]) - pictures
         ids = torch.cat([ids[:pictures], ids.new_tensor(words)])[None]
         after = torch.arange(pictures, ids.shape[1], device=ids.device) + offset
+        seen = {name: inputs[name] for name in ("pixel_values", "image_grid_thw") if pictures}
         out = checkpoint.model.model(
             input_ids=ids,
             position_ids=torch.cat([positions[..., :pictures], after.expand(3, 1, -1)], dim=-1),
-            pixel_values=inputs["pixel_values"],
-            image_grid_thw=inputs["image_grid_thw"],
             mm_token_type_ids=(ids == checkpoint.image_token_id).long(),
             use_cache=True,
+            **seen,
         )
         layers = out.past_key_values.layers
         segment = Segment(

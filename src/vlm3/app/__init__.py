@@ -1,0 +1,1 @@
+"""The server and the page: `vlm3 serve` and `vlm3 app`."""

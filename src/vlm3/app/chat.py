@@ -1,0 +1,186 @@
+"""OpenAI's chat completion over the same engine: pictures and a question in, a text out.
+
+Knows no task: the words are the client's, and so is the size of the picture as long as it fits the
+model's grid.
+"""
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from vlm3.app.limits import RefusedError
+from vlm3.app.schema import ChatRequest, ImagePart, Picture, TextPart
+from vlm3.app.service import Service
+from vlm3.app.uploads import fitted
+from vlm3.errors import InputError
+from vlm3.infer.engine import RecordingEngine, Reply, Scene
+from vlm3.infer.predict import Predictor
+from vlm3.view import View
+
+_MAX_NEW_TOKENS = 256
+# What would change an answer and is not there, with the values that ask for nothing.
+_NOTHING: dict[str, tuple[Any, ...]] = {
+    "temperature": (None, 0, 0.0),
+    "n": (None, 1),
+    "best_of": (None, 1),
+    "logprobs": (None, False),
+    "top_logprobs": (None, 0),
+    "stop": (None, [], ""),
+    "tools": (None, []),
+    "functions": (None, []),
+    "response_format": (None, {"type": "text"}),
+    "logit_bias": (None, {}),
+    "frequency_penalty": (None, 0, 0.0),
+    "presence_penalty": (None, 0, 0.0),
+    "modalities": (None, ["text"]),
+    "audio": (None,),
+}
+
+CountTokens = Callable[[Scene, str], int]
+
+
+def chat_routes(service: Service, count: CountTokens | None, **common: Any) -> APIRouter:
+    """`/v1/models` and `/v1/chat/completions`.
+
+    Args:
+        service: what answers.
+        count: tokens of a prompt; without it usage says 0.
+        common: of every route, such as what errors look like.
+    """
+    router = APIRouter(tags=["OpenAI"])
+    began = int(time.time())
+    card = {"id": service.broker.name, "object": "model", "created": began, "owned_by": "vlm3"}
+
+    @router.get("/v1/models", **common)
+    async def models() -> dict[str, Any]:
+        """The one model this server has."""
+        return {"object": "list", "data": [card]}
+
+    @router.get("/v1/models/{name:path}", **common)
+    async def model(name: str) -> dict[str, Any]:
+        """That model, if it is the one."""
+        _require(name, service)
+        return card
+
+    @router.post("/v1/chat/completions", response_model=None, **common)
+    async def chat(request: Request, body: ChatRequest) -> Response:
+        """A question about pictures, as OpenAI's clients ask it; always the likeliest answer."""
+        _require(body.model, service)
+        pictures, question = _read(body)
+        limit = body.max_completion_tokens or body.max_tokens or _MAX_NEW_TOKENS
+
+        def work(predictor: Predictor, views: list[View]) -> tuple[Reply, int]:
+            images = [
+                fitted(view, multiple_px=predictor.multiple_px, max_tokens=predictor.max_tokens)
+                for view in views
+            ]
+            engine = predictor.engine
+            scene = engine.open(images)
+            tokens = count(scene, question) if count else 0
+            if isinstance(engine, RecordingEngine):
+                (reply,) = engine.reply(scene, [question], max_new_tokens=limit)
+            else:
+                reply = Reply(engine.ask(scene, [question], max_new_tokens=limit)[0])
+            return reply, tokens
+
+        reply, tokens = await service.answer(request, pictures, work)
+        cut = len(reply.pieces) >= limit and reply.pieces[-1] != ""
+        answer = _Answer(
+            service.broker.name, reply.text, "length" if cut else "stop", tokens, len(reply.pieces)
+        )
+        if body.stream:
+            usage = body.stream_options is not None and body.stream_options.include_usage
+            return StreamingResponse(answer.events(usage), media_type="text/event-stream")
+        return JSONResponse(answer.whole())
+
+    return router
+
+
+class _Answer:
+    """One answer, whole or as a stream of one piece: answers here are a few tokens long."""
+
+    def __init__(self, model: str, text: str, reason: str, read: int, written: int) -> None:
+        self._head = {
+            "id": f"chatcmpl-{uuid.uuid4().hex}",
+            "created": int(time.time()),
+            "model": model,
+        }
+        self._text, self._reason = text, reason
+        self._usage = {
+            "prompt_tokens": read,
+            "completion_tokens": written,
+            "total_tokens": read + written,
+        }
+
+    def whole(self) -> dict[str, Any]:
+        message = {"role": "assistant", "content": self._text, "refusal": None}
+        choice = {"index": 0, "message": message, "finish_reason": self._reason, "logprobs": None}
+        return {
+            **self._head,
+            "object": "chat.completion",
+            "choices": [choice],
+            "usage": self._usage,
+        }
+
+    def events(self, usage: bool) -> Iterator[str]:
+        said = {"role": "assistant", "content": self._text}
+        for delta, reason in ((said, None), ({}, self._reason)):
+            yield self._event([{"index": 0, "delta": delta, "finish_reason": reason}])
+        if usage:
+            yield self._event([], usage=self._usage)
+        yield "data: [DONE]\n\n"
+
+    def _event(self, choices: list[dict[str, Any]], **more: Any) -> str:
+        chunk = {**self._head, "object": "chat.completion.chunk", "choices": choices, **more}
+        return f"data: {json.dumps(chunk)}\n\n"
+
+
+def _require(name: str, service: Service) -> None:
+    if name != service.broker.name:
+        raise RefusedError(
+            404,
+            f"there is no model {name[:200]!r} here, only {service.broker.name!r}: ask for that",
+            code="model_not_found",
+        )
+
+
+def _read(body: ChatRequest) -> tuple[list[Picture], str]:
+    """The pictures and the words.
+
+    Raises:
+        InputError: what is not there would change the answer.
+    """
+    for name, value in (body.model_extra or {}).items():
+        if name in _NOTHING and value not in _NOTHING[name]:
+            why = "answers are always the likeliest" if name == "temperature" else "it is not there"
+            raise InputError(f"{name} is {str(value)[:60]!r}, but {why}: leave it out")
+    if len(body.messages) != 1 or body.messages[0].role != "user":
+        roles = ", ".join(message.role[:20] for message in body.messages[:8])
+        raise InputError(
+            f"the messages are of {roles}; send one message of the user: each question stands "
+            "alone, as the model was trained"
+        )
+    content = body.messages[0].content
+    if isinstance(content, str):
+        return [], _words([content])
+    pictures = [
+        Picture.model_construct(url=part.image_url.url, f_px=None, fov_deg=None, intrinsics_px=None)
+        for part in content
+        if isinstance(part, ImagePart)
+    ]
+    if len(pictures) > 2:
+        raise InputError(f"{len(pictures)} pictures came; at most two are read")
+    return pictures, _words([part.text for part in content if isinstance(part, TextPart)])
+
+
+def _words(texts: list[str]) -> str:
+    words = "\n".join(texts)
+    if not words.strip():
+        raise InputError("the message has no words; add a part of type text with the question")
+    return words

@@ -1,0 +1,161 @@
+"""The commands `vlm3 serve` and `vlm3 app`: parse, check, load, serve.
+
+Loads nothing but click until a command runs.
+"""
+
+import socket
+import warnings
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Any
+
+import click
+
+from vlm3.errors import InputError, MissingDependencyError
+
+Command = Callable[..., None]
+_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+_PACKAGES = ("fastapi", "uvicorn", "prometheus_client")
+
+
+def _server_options(command: Command) -> Command:
+    options = (
+        click.option(
+            "--model", default="nano", show_default=True, metavar="M",
+            help="nano, a checkpoint folder, a hub id such as facebook/VLM3-depth, or openai:NAME.",
+        ),
+        click.option(
+            "--base-url", metavar="URL",
+            help="Of an OpenAI-compatible server, with --model openai:NAME.",
+        ),
+        click.option(
+            "--protocol", metavar="P",
+            help="How to ask. Default: what the model was trained with.",
+        ),
+        click.option(
+            "--device", metavar="D", help="cpu or cuda. Default: the GPU if there is one."
+        ),
+        click.option(
+            "--host", default="127.0.0.1", show_default=True,
+            help="Address to listen on; 0.0.0.0 lets the network in: set a key then.",
+        ),
+        click.option(
+            "--port", default=8000, show_default=True, type=click.IntRange(0, 65535),
+            help="0 takes any that is free.",
+        ),
+        click.option(
+            "--api-key", metavar="KEY", envvar="VLM3_API_KEY", show_envvar=True,
+            help="Ask for it in every request (Authorization: Bearer KEY).",
+        ),
+        click.option(
+            "--most-requests", default=128, show_default=True, type=click.IntRange(1, 1024),
+            help="Under way at once; more are told to come again (429).",
+        ),
+        click.option(
+            "--timeout", "timeout_s", default=120.0, show_default=True,
+            type=click.FloatRange(0.1, 3600), help="Seconds a request may take.",
+        ),
+        click.option(
+            "--most-megapixels", default=50, show_default=True, type=click.IntRange(1, 150),
+            help="Of one picture.",
+        ),
+    )  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.command(
+    epilog="\b\nExamples:\n  vlm3 serve\n  vlm3 serve --model facebook/VLM3-depth --port 9000\n"
+    "  VLM3_API_KEY=... vlm3 serve --host 0.0.0.0",
+)
+@_server_options
+def serve(**settings: Any) -> None:
+    """Serve the model: OpenAI's chat route and 3D routes.
+
+    /v1/chat/completions, /v1/models; /v1/depth, /v1/depth_map, /v1/match, /v1/pose, /v1/objects,
+    /v1/picture; /health, /metrics. The schema is at /openapi.json. Ctrl-C ends it; requests under
+    way are finished first.
+    """
+    _run(settings, page=False, browser=False)
+
+
+@click.command(
+    epilog="\b\nExamples:\n  vlm3 app\n  vlm3 app --model my-checkpoint --no-browser",
+)
+@_server_options
+@click.option("--browser/--no-browser", default=True, help="Open the page in a browser.")
+def app(browser: bool, **settings: Any) -> None:
+    """Try the model in a browser.
+
+    Click for distances, measure between two points, draw boxes and ask, match, camera motion, a
+    cloud to turn. Everything stays on this machine. The routes of vlm3 serve are there too.
+    """
+    _run(settings, page=True, browser=browser)
+
+
+def _run(settings: dict[str, Any], *, page: bool, browser: bool) -> None:
+    missing = [name for name in _PACKAGES if find_spec(name) is None]
+    if missing:
+        raise MissingDependencyError(f'{", ".join(missing)} not installed: pip install "vlm3[app]"')
+    from vlm3.app.guard import Access
+    from vlm3.app.limits import Limits
+    from vlm3.app.server import create_app, is_loopback
+    from vlm3.app.server import serve as serve_app
+    from vlm3.infer.predict import TokenBudgetWarning, load
+    from vlm3.view import AssumedCameraWarning
+
+    host, key = settings["host"], settings["api_key"] or None
+    local = is_loopback(host)
+    taken = _listening(host, settings["port"])
+    if not local and key is None:
+        click.echo(
+            f"vlm3: warning: anyone who can reach {host} can use this server: "
+            "set VLM3_API_KEY, or leave --host out",
+            err=True,
+        )
+    click.echo(f"loading {settings['model']} ...", err=True)
+    given = {"base_url": settings["base_url"]} if settings["base_url"] else {}
+    predictor = load(
+        settings["model"], protocol=settings["protocol"], device=settings["device"], **given
+    )
+    # Said in the answers, where whoever asked can read it.
+    for category in (AssumedCameraWarning, TokenBudgetWarning):
+        warnings.simplefilter("ignore", category)
+    access = Access(key, tuple(dict.fromkeys((*_LOOPBACK, host))) if local else None)
+    limits = Limits(
+        requests=settings["most_requests"],
+        timeout_s=settings["timeout_s"],
+        picture_px=settings["most_megapixels"] * 10**6,
+    )
+    port = taken.getsockname()[1]
+    shown = f"[{host}]" if ":" in host else host
+    url = f"http://{shown}:{port}/" if page else f"http://{shown}:{port}/v1"
+    click.echo(
+        f"{predictor.engine.name} (protocol {predictor.protocol.name}) at {url}  Ctrl-C ends it",
+        err=True,
+    )
+    taken.listen(128)  # Who comes from now on waits until the server is up.
+    if browser:
+        click.launch(url)
+    serve_app(create_app(predictor, limits=limits, access=access, page=page), taken, quiet=page)
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """A socket bound to that address, so that what is wrong with it is said before a model loads.
+
+    Raises:
+        InputError: no such address, or something else has the port.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM
+        )[0]
+        bound = socket.socket(family, kind, protocol)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+    except (OSError, OverflowError) as error:
+        raise InputError(
+            f"cannot listen on {host}, port {port} ({error}): choose another with --port or --host"
+        ) from error
+    return bound

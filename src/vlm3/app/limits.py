@@ -1,0 +1,123 @@
+"""What a server takes on, and how it says no. Knows no route and no model."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from vlm3.errors import Vlm3Error
+
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much a server takes on; what is beyond is refused at once, not slowly.
+
+    Attributes:
+        requests: under way or waiting at once; more are told to come again (429).
+        questions: waiting at once, of all requests (429).
+        body_bytes: of one request (413).
+        all_bodies_bytes: of all requests under way (429).
+        picture_px: pixels of one picture; read from its header, before anything is decoded (400).
+        all_pictures_px: decoded pixels of all requests under way (429).
+        timeout_s: from a request's arrival to its answer (504).
+        body_timeout_s: for a request's body to arrive (408).
+        turn_questions: asked in one go before it is someone else's turn.
+        remembered_bytes: of answers kept, so that the same question again costs nothing.
+        kept_bytes: of decoded pictures kept for the next question about them.
+    """
+
+    requests: int = 128
+    questions: int = 65_536
+    body_bytes: int = 32 * MIB
+    all_bodies_bytes: int = 256 * MIB
+    picture_px: int = 50_000_000
+    all_pictures_px: int = 300_000_000
+    timeout_s: float = 120.0
+    body_timeout_s: float = 30.0
+    turn_questions: int = 512
+    remembered_bytes: int = 64 * MIB
+    kept_bytes: int = 128 * MIB
+
+
+class RefusedError(Vlm3Error):
+    """A request that is answered with an error.
+
+    Args:
+        status: the HTTP status.
+        message: one line: what came, what is allowed, what to do.
+        code: a word for programs.
+        retry_after_s: when to come again.
+    """
+
+    def __init__(
+        self, status: int, message: str, *, code: str, retry_after_s: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status, self.code, self.retry_after_s = status, code, retry_after_s
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What goes beside the body."""
+        if self.retry_after_s is not None:
+            return {"Retry-After": str(self.retry_after_s)}
+        return {"WWW-Authenticate": "Bearer"} if self.status == 401 else {}
+
+    @property
+    def body(self) -> dict[str, object]:
+        """The body, in the shape that OpenAI's clients read."""
+        kinds = {401: "authentication_error", 429: "rate_limit_error"}
+        kind = kinds.get(self.status, "invalid_request_error" if self.status < 500 else "api_error")
+        return {
+            "error": {"message": str(self), "type": kind, "param": None, "code": self.code},
+        }
+
+
+def busy(what: str, retry_after_s: int = 1) -> RefusedError:
+    """Come again later."""
+    return RefusedError(
+        429,
+        f"the server is busy ({what}): come again in {retry_after_s} s",
+        code="busy",
+        retry_after_s=retry_after_s,
+    )
+
+
+class Budget:
+    """A sum that must not grow beyond its limit.
+
+    Args:
+        most: the limit.
+        what: for the refusal.
+    """
+
+    def __init__(self, most: int, what: str) -> None:
+        self._most, self._what = most, what
+        self._lock = threading.Lock()
+        self.held = 0
+
+    def take(self, amount: int) -> None:
+        """Adds to the sum.
+
+        Raises:
+            RefusedError: 429, there is no room now.
+        """
+        with self._lock:
+            if self.held + amount > self._most:
+                raise busy(self._what)
+            self.held += amount
+
+    def give(self, amount: int) -> None:
+        """Takes back what was added."""
+        with self._lock:
+            self.held -= amount
+
+    @contextmanager
+    def holding(self, amount: int) -> Iterator[None]:
+        """Added for the length of a `with` block."""
+        self.take(amount)
+        try:
+            yield
+        finally:
+            self.give(amount)
