@@ -24,9 +24,10 @@ ALLOWED = {
     "eval": {"geometry", "view", "tasks", "infer", "worlds", "data"},
     "viz": {"geometry", "view", "tasks", "assets"},
     "assets": {"geometry", "view", "tasks"},
+    "scene": {"geometry", "view", "tasks", "infer"},
 }
 # The outside: they see everything.
-FREE = {"__init__", "__main__", "app", "cli", "console", "demo", "doctor", "lines"}
+FREE = {"__init__", "__main__", "app", "cli", "console", "demo", "doctor", "lines", "show"}
 
 
 def room(path: Path) -> str:
