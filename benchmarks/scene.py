@@ -3,9 +3,9 @@
     python benchmarks/scene.py                     # the table of docs/seeing.md
     python benchmarks/scene.py --page scene.html   # one of them through the whole of `vlm3 scene`
 
-Motions are the true ones with noise (3 degrees about each axis, 10 % of the distance, 2 cm), and a
-share of them is replaced by random ones. A pair of which less than a tenth is seen by both is always
-replaced: no model could know it. Errors are after the best rigid alignment, without scale.
+Motions are the true ones with noise (3 degrees about each axis, 10 % of the distance, 2 cm), and
+a share of them is replaced by random ones. A pair of which less than a tenth is seen by both is
+always replaced: no model could know it. Errors are after the best rigid alignment, without scale.
 """
 
 import argparse
@@ -33,15 +33,14 @@ LEAST_SHARED = 0.1
 
 def walk(world, shape, count):
     """World_from_cam (count, 4, 4): a ring that looks at the middle, or a loop that looks ahead."""
-    corners = world.scene.mesh.vertices
-    low, high = corners.min(0), corners.max(0)
-    middle, half = (low + high) / 2, 0.30 * (high - low)
+    low, high = world.scene.spots.min(0), world.scene.spots.max(0)
+    middle, half = (low + high) / 2, 0.45 * (high - low)
     poses = []
     for k in range(count):
         t = 2 * np.pi * k / count
         centre = np.array([middle[0] + half[0] * np.cos(t), middle[1] + half[1] * np.sin(t), 1.5])
         ahead = np.array([-half[0] * np.sin(t), half[1] * np.cos(t), 0.0])
-        target = np.array([*middle[:2], 0.9]) if shape == "ring" else centre + ahead
+        target = np.array([*middle, 0.9]) if shape == "ring" else centre + ahead
         yaw, pitch = angles_to(centre, target)
         poses.append(pose_from_angles(centre, yaw, pitch if shape == "ring" else -0.15, 0.02))
     return np.stack(poses)
@@ -119,9 +118,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--worlds", type=int, default=10)
     parser.add_argument("--page", metavar="FILE", help="Instead: a ring of 8 views, as a file.")
+    parser.add_argument("--index", type=int, default=1, help="The world of the page.")
     options = parser.parse_args()
     if options.page:
-        predictor, views, truth = scene_of("ring", 8, 0.2, 1)
+        predictor, views, truth = scene_of("ring", 8, 0.2, options.index)
         made = build_scene(predictor, views, grid=(64, 48))
         ate, degrees = errors(made.cameras.world_from_cam, truth)
         print(f"ATE {ate:.3f} m, rotation {degrees:.2f} degrees")

@@ -9,6 +9,7 @@ triangles they are in. The world is camera 0's frame. Knows no picture and no mo
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations, product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -144,20 +145,29 @@ def _turn_left(a: NDArray[np.intp], b: NDArray[np.intp], turned: Array, rotation
 
 
 def _agreement(a: NDArray[np.intp], b: NDArray[np.intp], turned: Array) -> Array:
-    """(m,) how well each rotation closes the triangles it is in: 0 never, 1 always."""
-    by_pair: dict[int, dict[int, tuple[int, Array]]] = defaultdict(dict)
+    """(m,) how well each rotation closes the loops of two and three it is in: 0 never, 1 always."""
+    between: dict[int, dict[int, list[tuple[int, Array]]]] = defaultdict(lambda: defaultdict(list))
     for e, (i, j) in enumerate(zip(a.tolist(), b.tolist(), strict=True)):
-        by_pair[i][j] = (e, turned[e])
-        by_pair[j][i] = (e, turned[e].T)
+        between[i][j].append((e, turned[e]))
+        between[j][i].append((e, turned[e].T))
     closes: list[list[float]] = [[] for _ in a]
-    for i, others in by_pair.items():
-        for j in others:
-            for k in by_pair[j].keys() & others.keys():
-                if i < j < k:
-                    loop = others[j][1] @ by_pair[j][k][1] @ by_pair[k][i][1]
-                    fit = float(np.exp(-((rotation_angle_deg(loop) / _CLOSES_DEG) ** 2)))
-                    for e in (others[j][0], by_pair[j][k][0], by_pair[k][i][0]):
-                        closes[e].append(fit)
+
+    def close(*loop: tuple[int, Array]) -> None:
+        whole = np.eye(3)
+        for _, rotation in loop:
+            whole = whole @ rotation
+        fit = float(np.exp(-((rotation_angle_deg(whole) / _CLOSES_DEG) ** 2)))
+        for e, _ in loop:
+            closes[e].append(fit)
+
+    for i, others in between.items():
+        for j in [j for j in others if j > i]:
+            there, back = others[j], between[j][i]
+            for p, q in combinations(range(len(there)), 2):
+                close(there[p], back[q])
+            for k in [k for k in between[j] if k > j and k in others]:
+                for loop in product(there, between[j][k], between[k][i]):
+                    close(*loop)
     return np.array([np.mean(fits) if fits else 0.0 for fits in closes])
 
 

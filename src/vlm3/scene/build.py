@@ -1,7 +1,8 @@
 """Pictures -> a scene: ask for motions between pairs and for depth maps, average, fuse.
 
-Every pair is asked both ways. How far the two answers contradict each other, and how wide the
-probabilities of their digits are, says how much a motion is believed. Knows no file format.
+Every pair is asked both ways, and both answers take part: where one is wild, the other still
+counts. How far they contradict each other, and how wide the probabilities of their digits are, says
+how much they are believed. Knows no file format.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ from vlm3.errors import InputError
 from vlm3.geometry.pose import invert, rotation_error_deg
 from vlm3.infer.dense import DepthMap
 from vlm3.infer.predict import Predictor
-from vlm3.scene.averaging import Array, Cameras, Motion, average
+from vlm3.scene.averaging import Cameras, Motion, average
 from vlm3.tasks.base import PoseAnswer, Spread
 from vlm3.view import View
 
@@ -26,6 +27,8 @@ _NEIGHBOURS = 4
 _P10_TO_P90 = 2.563
 # No stated motion is surer than this, whatever its probabilities say.
 _SUREST_DEG = 1.0
+# Two answers that contradict each other more do not make the better of them worse.
+_MOST_DOUBT_DEG = 10.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,16 +40,14 @@ class Pair:
         b: number of the second.
         there: the answer about (a, b).
         back: the answer about (b, a).
-        motion: both in one, or None where neither can be used.
-        sigma_deg: how far off its rotation is believed to be; NaN without a motion.
+        motions: those of the two that could be read.
     """
 
     a: int
     b: int
     there: PoseAnswer
     back: PoseAnswer
-    motion: Motion | None
-    sigma_deg: float
+    motions: tuple[Motion, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +69,7 @@ class SceneModel:
     @property
     def motions(self) -> list[Motion]:
         """The motions that could be used, in the order of the pairs."""
-        return [pair.motion for pair in self.pairs if pair.motion is not None]
+        return [motion for pair in self.pairs for motion in pair.motions]
 
 
 def choose_pairs(count: int) -> list[tuple[int, int]]:
@@ -110,7 +111,7 @@ def build_scene(
     if len(views) < 2:
         raise InputError(f"a scene needs two pictures or more, {len(views)} came")
     pairs = [ask_pair(predictor, views, a, b, progress) for a, b in choose_pairs(len(views))]
-    motions = [pair.motion for pair in pairs if pair.motion is not None]
+    motions = [motion for pair in pairs for motion in pair.motions]
     cameras = average(len(views), motions)
     maps = tuple(
         predictor.depth_map(view, grid=grid, refine=refine, progress=progress) for view in views
@@ -121,7 +122,7 @@ def build_scene(
 def ask_pair(
     predictor: Predictor, views: Sequence[View], a: int, b: int, progress: Progress | None = None
 ) -> Pair:
-    """Both answers about two pictures, and the motion they agree on."""
+    """Both answers about two pictures, as motions from the first to the second."""
     there = predictor.pose(views[a], views[b])
     back = predictor.pose(views[b], views[a])
     if progress is not None:
@@ -131,14 +132,15 @@ def ask_pair(
         found.append((there.cam1_from_cam2, _stated_sigma_deg(there)))
     if back.cam1_from_cam2 is not None:
         found.append((invert(back.cam1_from_cam2), _stated_sigma_deg(back)))
-    if not found:
-        return Pair(a, b, there, back, None, float("nan"))
-    apart_deg = 0.0
+    doubt_deg = 0.0
     if len(found) == 2:
         apart_deg = float(rotation_error_deg(found[0][0][:3, :3], found[1][0][:3, :3]))
-    stated = min(sigma for _, sigma in found)
-    sigma = float(np.sqrt(_SUREST_DEG**2 + stated**2 + (apart_deg / 2) ** 2))
-    return Pair(a, b, there, back, Motion(a, b, _mean([T for T, _ in found]), sigma**-2), sigma)
+        doubt_deg = min(apart_deg / 2, _MOST_DOUBT_DEG)
+    motions = tuple(
+        Motion(a, b, a_from_b, 1 / (_SUREST_DEG**2 + stated_deg**2 + doubt_deg**2))
+        for a_from_b, stated_deg in found
+    )
+    return Pair(a, b, there, back, motions)
 
 
 def _stated_sigma_deg(answer: PoseAnswer) -> float:
@@ -151,11 +153,3 @@ def _sigma(spread: Spread) -> float:
     wide = (spread.p90 - spread.p10) / _P10_TO_P90
     known = wide[np.isfinite(wide)]
     return float(np.linalg.norm(known)) if known.size else 0.0
-
-
-def _mean(transforms: Sequence[Array]) -> Array:
-    """The transform between one or two: the nearest rotation to their mean, the mean move."""
-    mean = np.mean(transforms, axis=0)
-    u, _, v = np.linalg.svd(mean[:3, :3])
-    mean[:3, :3] = u @ np.diag([1, 1, np.linalg.det(u @ v)]) @ v
-    return np.asarray(mean)

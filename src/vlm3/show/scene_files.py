@@ -107,9 +107,9 @@ def summary(scene: SceneModel, fused: Fused) -> dict[str, str]:
     """What came of the pairs and the points, in words."""
     kept, used = int(scene.cameras.kept.sum()), len(scene.motions)
     said = {"motions kept": f"{kept} of {used}"}
-    unread = len(scene.pairs) - used
+    unread = 2 * len(scene.pairs) - used
     if unread:
-        said["pairs not read"] = str(unread)
+        said["motions not read"] = str(unread)
     good = scene.cameras.kept
     if good.any():
         said["they differ by"] = (

@@ -70,8 +70,9 @@
     const m = maps[0], forward = m.axes[2];
     const reach = quantile(where.map(([w, c]) => dot(sub(point(w, c), m.center), forward)), 0.5) || 1;
     const middle = maps.reduce((sum, one) => add(sum, add(one.center, one.axes[2], Math.max(reach, 0.1)), 1 / maps.length), [0, 0, 0]);
-    const spread = Math.max(...maps.map((one) => length(sub(one.center, m.center))));
-    return { target: middle, far: 1.12 * Math.max(reach, 0.1) + 1.4 * spread, yaw: 0, pitch: maps.length > 1 ? 0.45 : 0.1, sway: 0 };
+    if (maps.length === 1) return { target: middle, far: 1.12 * Math.max(reach, 0.1), yaw: 0, pitch: 0.1, sway: 0 };
+    const wide = quantile(where.map(([w, c]) => length(sub(point(w, c), middle))), 0.85) || 1;
+    return { target: middle, far: 1.9 * wide, yaw: 0.4, pitch: 0.6, sway: 0 };
   };
   state.eye = home();
 

@@ -111,7 +111,12 @@ def render_viewer(
     notes: Sequence[str] = (),
 ) -> str:
     """The whole page as text; see `write_viewer`."""
-    data = {"maps": [_encoded(shown) for shown in maps]}
+    named = [Path(shown.view.path).name if shown.view.path else "" for shown in maps]
+    names = [
+        name if name and named.count(name) == 1 else f"{name or 'picture'} {k + 1}"
+        for k, name in enumerate(named)
+    ]
+    data = {"maps": [_encoded(*pair) for pair in zip(maps, names, strict=True)]}
     style, script, body = (
         files("vlm3.viz").joinpath(f"viewer.{kind}").read_text(encoding="utf-8")
         for kind in ("css", "js", "html")
@@ -139,7 +144,7 @@ def render_viewer(
     return "".join(fills[part] if i % 2 else part for i, part in enumerate(parts))
 
 
-def _encoded(shown: ShownMap) -> dict[str, Any]:
+def _encoded(shown: ShownMap, name: str) -> dict[str, Any]:
     camera = shown.view.camera
     rows, columns = shown.distance_m.shape
     numbers = np.concatenate(
@@ -152,7 +157,7 @@ def _encoded(shown: ShownMap) -> dict[str, Any]:
     corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) * (camera.width_px, camera.height_px)
     rays = shown.world_from_cam[:3, :3] @ camera.unproject_z1(corners.astype(float)).T
     return {
-        "name": Path(shown.view.path).name if shown.view.path else "picture",
+        "name": name,
         "width": camera.width_px,
         "height": camera.height_px,
         "picture": _picture_uri(shown.view.image),
