@@ -16,6 +16,7 @@ from vlm3 import __version__
 from vlm3.console import Group, held_warnings, numbers, progress_line
 from vlm3.errors import InputError
 from vlm3.eval.commands import evaluate, report, score
+from vlm3.show.commands import figure
 from vlm3.train.commands import data, plan, train
 from vlm3.worlds.commands import worlds
 
@@ -561,6 +562,7 @@ def _ask(
 main.add_command(evaluate)
 main.add_command(score)
 main.add_command(report)
+main.add_command(figure)
 
 
 def _write(
