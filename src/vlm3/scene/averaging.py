@@ -24,6 +24,9 @@ _SETTLED = 1e-7
 _ROUNDS = 40
 # A triangle of motions that closes within this is one that agrees.
 _CLOSES_DEG = 10.0
+# What a motion that closes no loop is believed, beside one that closes all; and what is sound.
+_LONELY = 0.05
+_SOUND = 0.3
 # Residuals beyond this many robust standard deviations are another motion, not noise.
 _OUTLIER = 5.0
 _LEAST_SIGMA_DEG = 0.05
@@ -120,19 +123,25 @@ def _rotations(
     count: int, a: NDArray[np.intp], b: NDArray[np.intp], turned: Array, weight: Array
 ) -> tuple[Array, Bools]:
     """World_from_cam rotations (n, 3, 3), and which motions (m,) agree with them."""
-    start = _along_tree(count, a, b, turned, weight * (0.05 + _agreement(a, b, turned)))
-    rotations = start
+    agreement = _agreement(a, b, turned)
+    believed = weight * (_LONELY + agreement)
+    believed = believed / believed.max()
+    rotations = _along_tree(count, a, b, turned, believed)
     least = np.radians(_LEAST_SIGMA_DEG)
+    # Noise is measured on motions that agree with some loop, if enough of them do.
+    sound = agreement >= min(_SOUND, np.sort(agreement)[-min(2 * count, len(a))])
+    spread = least
     for robust in (_absolute, _redescending):
         # Measured once: a scale that shrank with its own residuals would end on a few motions.
-        spread = _spread(count, _turn_left(a, b, turned, rotations), weight, least)
+        off = _turn_left(a, b, turned, rotations)
+        spread = _spread(count, off[sound], weight[sound], least)
         for _ in range(_ROUNDS):
-            off = _turn_left(a, b, turned, rotations)
             size = np.linalg.norm(off, axis=1)
-            step = _solve(count, a, b, off, weight * robust(size * np.sqrt(weight), spread))
+            step = _solve(count, a, b, off, believed * robust(size * np.sqrt(weight), spread))
             rotations = _matrix(step) @ rotations
             # The world stays camera 0's.
             rotations = rotations[0].T @ rotations
+            off = _turn_left(a, b, turned, rotations)
             if np.abs(step).max() < _SETTLED:
                 break
     size = np.linalg.norm(_turn_left(a, b, turned, rotations), axis=1)

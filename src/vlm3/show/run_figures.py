@@ -81,7 +81,7 @@ def _draw(
 ) -> "Figure":
     protocol = get_protocol(config["protocol"]) if config.get("protocol") else None
     said = [read_again(task, record, protocol) for record in records]
-    common = {
+    common: dict[str, Any] = {
         "protocol": str(config.get("protocol") or ""),
         "intrinsics": tuple(view.intrinsics for view in views),
     }
