@@ -5,8 +5,9 @@
 
 Motions are the true ones with noise (3 degrees about each axis, 10 % of the distance, 2 cm), and
 a share of them is replaced by random ones. A pair of which less than a tenth is seen by both is
-always replaced: no model could know it. Every pair is asked twice, as `vlm3 scene` does, with errors
-of their own; the chain takes the first. Errors are after the best rigid alignment, without scale.
+always replaced: no model could know it. Every pair is asked twice, as `vlm3 scene` does, with
+errors of their own; the chain takes the first. Errors are after the best rigid alignment, without
+scale.
 """
 
 import argparse
