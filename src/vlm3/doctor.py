@@ -26,6 +26,8 @@ _EXTRAS = {
     "eval": "benchmarks",
     "worlds": "rendered rooms",
     "train": "training",
+    "rerun": "recordings for the rerun viewer (.rrd)",
+    "scene": "scenes from many pictures",
     "openai": "models behind an OpenAI-compatible server",
     "vllm": "serving with vLLM on a GPU",
 }
