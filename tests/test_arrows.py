@@ -25,9 +25,10 @@ ALLOWED = {
     "study": {"geometry", "tasks", "worlds", "data", "eval", "train"},
     "viz": {"geometry", "view", "tasks", "assets"},
     "assets": {"geometry", "view", "tasks"},
+    "scene": {"geometry", "view", "tasks", "infer"},
 }
 # The outside: they see everything.
-FREE = {"__init__", "__main__", "app", "cli", "console", "demo", "doctor", "lines"}
+FREE = {"__init__", "__main__", "app", "cli", "console", "demo", "doctor", "lines", "show"}
 
 
 def room(path: Path) -> str:

@@ -18,12 +18,14 @@ from vlm3.console import Group, held_warnings, numbers, progress_line
 from vlm3.data.commands import add_to
 from vlm3.errors import InputError
 from vlm3.eval.commands import evaluate, report, score
+from vlm3.show.commands import figure
 from vlm3.study.commands import study
 from vlm3.train.commands import data, plan, train
 from vlm3.worlds.commands import worlds
 
 if TYPE_CHECKING:
     from vlm3.infer.predict import Predictor
+    from vlm3.show.outputs import Kind
     from vlm3.tasks.base import Answer
     from vlm3.view import View
 
@@ -75,7 +77,10 @@ _model_options = _options(
 
 
 def _camera_options(pictures: int) -> Callable[[Command], Command]:
-    twice = "" if pictures == 1 else " Give it twice if the pictures differ: for A, then for B."
+    twice = {
+        1: "",
+        2: " Give it twice if the pictures differ: for A, then for B.",
+    }.get(pictures, " Give it once a picture if they differ.")
     return _options(
         click.option(
             "--f-px",
@@ -122,19 +127,33 @@ def _grid(
     return int(columns), int(rows)
 
 
-def _map_options(endings: str, *, grid: str | None = None) -> Callable[[Command], Command]:
-    """Options of commands that ask for a whole grid and write a file."""
+def _grid_option(default: str | None = None) -> Callable[[Command], Command]:
+    return click.option(
+        "--grid",
+        metavar="CxR",
+        callback=_grid,
+        default=default,
+        show_default=default is not None,
+        help="Ask for every cell of a grid of C columns and R rows.",
+    )
+
+
+def _output_options(endings: str) -> Callable[[Command], Command]:
     return _options(
         click.option(
-            "--grid",
-            metavar="CxR",
-            callback=_grid,
-            default=grid,
-            show_default=grid is not None,
-            help="Ask for every cell of a grid of C columns and R rows.",
+            "-o",
+            "--output",
+            "outputs",
+            metavar="FILE",
+            multiple=True,
+            help=f"Where the answers go: {endings}. Repeat for several forms.",
         ),
         click.option(
-            "-o", "--output", metavar="FILE", help=f"Where the grid's answers go: {endings}."
+            "--figure",
+            "figures",
+            metavar="FILE",
+            multiple=True,
+            help="Draw the answers: .png, .svg or .pdf.",
         ),
     )
 
@@ -167,12 +186,16 @@ def main(context: click.Context) -> None:
     epilog=_examples(
         "vlm3 depth photo.jpg --at 320,240",
         "vlm3 depth photo.jpg --at 320,240 --at 10,20 --f-px 615 --json",
-        "vlm3 depth photo.jpg --grid 64x48 -o depth.png",
+        "vlm3 depth photo.jpg --grid 64x48 -o depth.png -o depth.html",
     )
 )
 @click.argument("image")
 @_points
-@_map_options(".npz, .png (16 bit, millimetres along the axis), .ply or .glb")
+@_grid_option()
+@_output_options(
+    "of a grid .npz, .png (16 bit, millimetres along the axis), .ply, .glb, .rrd (rerun) or .html "
+    "(a page to turn and measure); of points .html"
+)
 @_refine
 @_camera_options(1)
 @_model_options
@@ -180,7 +203,6 @@ def depth(
     image: str,
     points: tuple[tuple[float, ...], ...],
     grid: tuple[int, int] | None,
-    output: str | None,
     refine: bool,
     **settings: Any,
 ) -> None:
@@ -189,44 +211,44 @@ def depth(
     In metres: distance is the straight line from the camera, depth z is along its axis. Without
     intrinsics, the focal length comes from EXIF, else a field of view of 60 degrees is assumed.
     """
-    wanted = _wants_map(points, grid, output)
+    wanted = _wants_map(points, grid, settings)
     if wanted:
         _write_map(
+            "depth map",
             [image],
             settings,
-            output,
             lambda asked, views, progress: asked.depth_map(
                 views[0], grid=wanted, refine=refine, progress=progress
             ),
         )
     else:
-        _ask([image], settings, lambda asked, views: asked.depth(views[0], points))
+        _ask("points", [image], settings, lambda asked, views: asked.depth(views[0], points))
 
 
 @main.command(
     epilog=_examples(
         "vlm3 cloud photo.jpg -o cloud.ply",
         "vlm3 cloud photo.jpg --grid 160x120 --refine -o cloud.glb --fov-deg 65",
+        "vlm3 cloud photo.jpg -o cloud.html",
     )
 )
 @click.argument("image")
-@_map_options(".ply, .glb or .npz", grid="64x48")
+@_grid_option("64x48")
+@_output_options(".ply, .glb, .npz, .rrd (rerun) or .html (a page to turn and measure)")
 @_refine
 @_camera_options(1)
 @_model_options
-def cloud(
-    image: str, grid: tuple[int, int], output: str | None, refine: bool, **settings: Any
-) -> None:
+def cloud(image: str, grid: tuple[int, int], refine: bool, **settings: Any) -> None:
     """Write the points of IMAGE as a coloured cloud.
 
     Metres, in the camera's frame: X right, Y down, Z forward (.glb: Y up, as glTF wants it).
     """
-    _wants_map((), grid, output)
+    _wants_map((), grid, settings)
     _write_map(
+        "cloud",
         [image],
         settings,
-        output,
-        lambda asked, views, progress: asked.point_cloud(
+        lambda asked, views, progress: asked.depth_map(
             views[0], grid=grid, refine=refine, progress=progress
         ),
     )
@@ -242,7 +264,8 @@ def cloud(
 @click.argument("image_a", metavar="A")
 @click.argument("image_b", metavar="B")
 @_points
-@_map_options(".npz")
+@_grid_option()
+@_output_options("of a grid .npz, of points .html")
 @_camera_options(2)
 @_model_options
 def match(
@@ -250,22 +273,22 @@ def match(
     image_b: str,
     points: tuple[tuple[float, ...], ...],
     grid: tuple[int, int] | None,
-    output: str | None,
     **settings: Any,
 ) -> None:
     """Find points of picture A in picture B."""
-    wanted = _wants_map(points, grid, output)
+    wanted = _wants_map(points, grid, settings)
     if wanted:
         _write_map(
+            "match map",
             [image_a, image_b],
             settings,
-            output,
             lambda asked, views, progress: asked.match_map(
                 views[0], views[1], grid=wanted, progress=progress
             ),
         )
         return
     _ask(
+        "points",
         [image_a, image_b],
         settings,
         lambda asked, views: asked.match(views[0], views[1], points),
@@ -280,6 +303,7 @@ def match(
 )
 @click.argument("image_a", metavar="A")
 @click.argument("image_b", metavar="B")
+@_output_options(".html, .rrd (rerun), or a folder for a COLMAP model")
 @_camera_options(2)
 @_model_options
 def pose(image_a: str, image_b: str, **settings: Any) -> None:
@@ -288,7 +312,7 @@ def pose(image_a: str, image_b: str, **settings: Any) -> None:
     Rotation, direction and distance in the frame of A's camera: X right, Y down, Z forward. Yaw
     turns right, pitch looks up, roll banks to the right.
     """
-    _ask([image_a, image_b], settings, lambda asked, views: asked.pose(views[0], views[1]))
+    _ask("pose", [image_a, image_b], settings, lambda asked, views: asked.pose(*views))
 
 
 @main.command(
@@ -307,6 +331,7 @@ def pose(image_a: str, image_b: str, **settings: Any) -> None:
     multiple=True,
     help="A region in pixels; the first is {0} in the question, the next {1}, ...",
 )
+@_output_options(".html")
 @_camera_options(1)
 @_model_options
 def ask(
@@ -319,7 +344,13 @@ def ask(
 
     Sizes, distances, directions, comparisons; {0}, {1} in QUESTION stand for the boxes.
     """
-    _ask([image], settings, lambda asked, views: asked.ask(views[0], question, boxes))
+    _ask(
+        "points",
+        [image],
+        settings,
+        lambda asked, views: asked.ask(views[0], question, boxes),
+        question,
+    )
 
 
 @main.command(
@@ -377,6 +408,69 @@ def doctor(context: click.Context, self_check: str | None, as_json: bool) -> Non
     context.exit(int(any(finding.status == "broken" for finding in findings)))
 
 
+@main.command(
+    epilog=_examples(
+        "vlm3 scene a.jpg b.jpg c.jpg -o scene.glb --fov-deg 65",
+        "vlm3 scene walk/*.jpg --grid 64x48 --refine -o scene.html -o colmap/",
+    )
+)
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
+@_grid_option("48x36")
+@_refine
+@click.option(
+    "-o",
+    "--output",
+    "outputs",
+    metavar="FILE",
+    multiple=True,
+    help=".glb, .ply, .npz, .html, .rrd (rerun), or a folder for a COLMAP model. Repeatable.",
+)
+@_camera_options(3)
+@_model_options
+def scene(
+    images: tuple[str, ...],
+    grid: tuple[int, int],
+    refine: bool,
+    outputs: tuple[str, ...],
+    **settings: Any,
+) -> None:
+    """Put several IMAGEs of one place into one world.
+
+    Asks how the camera moved between pairs, both ways; averages the answers against outliers; fuses
+    the depth maps. Give pictures in the order they were taken. The world is the first one's camera.
+    """
+    from vlm3.infer.dense import grid_px
+    from vlm3.infer.predict import load
+    from vlm3.scene.build import build_scene
+    from vlm3.show.scene_files import check, summary, write_scene
+    from vlm3.tasks.protocol import get_protocol
+
+    check(outputs)
+    if len(images) < 2:
+        raise InputError("a scene needs two pictures or more")
+    protocol = get_protocol(settings["protocol"] or "joint")
+    if not {"pose", "depth"} <= protocol.tasks:
+        raise InputError(f"protocol {protocol.name!r} has not both pose and depth; try joint")
+    with held_warnings():
+        views = _open(images, settings)
+        for view in views:
+            grid_px(view.camera, *grid)
+    predictor = load(**_loading(settings))
+    with progress_line() as progress:
+        made = build_scene(predictor, views, grid=grid, refine=refine, progress=progress)
+    fused, written = write_scene(made, outputs, model=settings["model"])
+    said = {"output": [str(path) for path in written], **summary(made, fused)}
+    if settings["as_json"]:
+        poses = made.cameras.world_from_cam.tolist()
+        click.echo(json.dumps({**said, "images": images, "world_from_cam": poses}))
+        return
+    for k, pose in enumerate(made.cameras.world_from_cam):
+        x, y, z = pose[:3, 3]
+        click.echo(f"camera {k + 1}: ({x:+.2f}, {y:+.2f}, {z:+.2f}) m  {images[k]}")
+    for name, text in said.items():
+        click.echo(f"{name}: {', '.join(text) if isinstance(text, list) else text}")
+
+
 def _loading(settings: Mapping[str, Any]) -> dict[str, Any]:
     """What of a command's options `vlm3.load` takes."""
     chosen = {name: settings[name] for name in ("model", "protocol", "device")}
@@ -396,7 +490,9 @@ def _open(paths: Sequence[str], settings: Mapping[str, Any]) -> list["View"]:
     cameras: list[dict[str, Any]] = [{} for _ in paths]
     for name, values in given.items():
         if len(values) not in (1, len(paths)):
-            allowed = "once" if len(paths) == 1 else "once for both pictures, or twice: A, then B"
+            allowed = {1: "once", 2: "once for both pictures, or twice: A, then B"}.get(
+                len(paths), f"once for all pictures, or {len(paths)} times, in their order"
+            )
             option = name.replace("_", "-")
             raise InputError(f"--{option} was given {len(values)} times; give it {allowed}")
         cameras = [{name: values[i % len(values)]} for i in range(len(paths))]
@@ -425,11 +521,13 @@ def _open_one(
 
 
 def _ask(
+    kind: "Kind",
     paths: Sequence[str],
     settings: Mapping[str, Any],
     question: "Callable[[Predictor, Sequence[View]], Answer]",
+    words: str = "",
 ) -> None:
-    """Opens the pictures, loads the model, asks, and prints.
+    """Opens the pictures, loads the model, asks, writes what is wanted, and prints.
 
     What is refused is refused before a model is loaded, and then nothing is warned about.
     """
@@ -437,6 +535,11 @@ def _ask(
     from vlm3.infer.predict import Predictor, load
     from vlm3.tasks.protocol import get_protocol
 
+    outputs, figures = settings["outputs"], settings["figures"]
+    if outputs or figures:
+        from vlm3.show.outputs import check
+
+        check(kind, outputs, figures)
     with held_warnings():
         views = _open(paths, settings)
         # A rehearsal on pictures of one token, with an engine that says nothing.
@@ -454,65 +557,87 @@ def _ask(
     else:
         for line in lines(answer, predictor, views):
             click.echo(line)
+    if outputs or figures:
+        for path in _write(kind, answer, views, settings, words):
+            click.echo(f"written: {path}", err=True)
 
 
 main.add_command(evaluate)
 main.add_command(score)
 main.add_command(report)
+main.add_command(figure)
+
+
+def _write(
+    kind: "Kind",
+    result: Any,
+    views: "Sequence[View]",
+    settings: Mapping[str, Any],
+    words: str = "",
+) -> list[str]:
+    """Writes a result into every file that was asked for; their names."""
+    from vlm3.show.outputs import draw, write
+    from vlm3.viz.style import save_figure
+
+    model = settings["model"]
+    written = [
+        write(result, path, kind=kind, views=views, model=model, question=words)
+        for path in settings["outputs"]
+    ]
+    if settings["figures"]:
+        figure = draw(result, views, model=model, question=words)
+        written += [save_figure(figure, path) for path in settings["figures"]]
+    return [str(path) for path in written]
 
 
 def _wants_map(
-    points: Sequence[tuple[float, ...]], grid: tuple[int, int] | None, output: str | None
+    points: Sequence[tuple[float, ...]], grid: tuple[int, int] | None, settings: Mapping[str, Any]
 ) -> tuple[int, int] | None:
-    """The grid if one is asked for; refuses half of one, both, and neither."""
+    """The grid if one is asked for; refuses both, neither, and one that nobody would see."""
     if bool(points) == (grid is not None):
         raise InputError("give points with --at X,Y, or a grid with --grid COLUMNSxROWS -o FILE")
-    if (grid is None) != (output is None):
-        raise InputError(
-            "a grid's answers need a file and a file needs a grid: --grid 64x48 -o FILE"
-        )
+    if grid is not None and not (settings["outputs"] or settings["figures"]):
+        raise InputError("a grid's answers need a file: give -o FILE or --figure FILE")
     return grid
 
 
 def _write_map(
+    kind: "Kind",
     paths: Sequence[str],
     settings: Mapping[str, Any],
-    output: str | None,
     question: "Callable[[Predictor, Sequence[View], Callable[[int], None]], Any]",
 ) -> None:
-    """Opens the pictures, loads the model, asks for a whole grid, and writes a file.
+    """Opens the pictures, loads the model, asks for a whole grid, and writes it.
 
     What is refused is refused in a rehearsal, before a model is loaded.
     """
-    import tempfile
-    from pathlib import Path
-
     from vlm3.infer.fakes import ConstantEngine
-    from vlm3.infer.files import save
     from vlm3.infer.predict import Predictor, load
+    from vlm3.show.outputs import check
     from vlm3.tasks.protocol import get_protocol
 
-    assert output is not None
+    check(kind, settings["outputs"], settings["figures"])
     with held_warnings():
         views = _open(paths, settings)
         protocol = get_protocol(settings["protocol"] or "joint")
-        with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             said = ConstantEngine("02.75" if len(paths) == 1 else "1000 1000")
             rehearsal = Predictor(said, protocol, multiple_px=16, max_tokens=1)
-            save(question(rehearsal, views, lambda count: None), Path(folder) / Path(output).name)
+            question(rehearsal, views, lambda count: None)
     predictor = load(**_loading(settings))
     with progress_line() as progress:
         found = question(predictor, views, progress)
-    written = save(found, output)
-    values = getattr(found, "distance_m", getattr(found, "xy_px", None))
-    record: dict[str, Any] = {"output": str(written), "model": predictor.engine.name}
-    record |= {"protocol": predictor.protocol.name, "intrinsics": [v.intrinsics for v in views]}
-    if values is not None:
-        read = values.reshape(-1, 2)[:, 0] if len(paths) == 2 else values.ravel()
-        record |= {"questions": len(read), "unread": int((read != read).sum())}
+    written = _write(kind, found, views, settings)
+    values = found.distance_m if len(paths) == 1 else found.xy_px[..., 0]
+    record: dict[str, Any] = {"output": written[0] if len(written) == 1 else written}
+    record |= {"model": predictor.engine.name, "protocol": predictor.protocol.name}
+    record |= {"intrinsics": [v.intrinsics for v in views]}
+    unread = int((values != values).sum())
+    if kind == "cloud":
+        record |= {"points": values.size - unread}
     else:
-        record |= {"points": len(found.points_m)}
+        record |= {"questions": values.size, "unread": unread}
     if settings["as_json"]:
         click.echo(json.dumps(record))
     else:

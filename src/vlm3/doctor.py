@@ -27,6 +27,8 @@ _EXTRAS = {
     "worlds": "rendered rooms",
     "train": "training",
     "app": "the web page and the server",
+    "rerun": "recordings for the rerun viewer (.rrd)",
+    "scene": "scenes from many pictures",
     "openai": "models behind an OpenAI-compatible server",
     "vllm": "serving with vLLM on a GPU",
 }

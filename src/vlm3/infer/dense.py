@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from vlm3.infer.predict import Predictor, Readout
 
 Progress = Callable[[int], None]
+Texts = NDArray[np.object_]
 
 # Neighbours that differ by less than this part are the same surface.
 _SAME_SURFACE = 0.08
@@ -57,6 +59,8 @@ class DepthMap:
         camera: its camera.
         protocol: how the model was asked.
         readout: which number of its answers this is.
+        prompt: (rows, columns) str, what was asked; empty where nothing was.
+        raw_text: (rows, columns) str, what the model wrote; empty where nothing was asked.
     """
 
     xy_px: Floats
@@ -68,6 +72,8 @@ class DepthMap:
     camera: Camera
     protocol: str
     readout: str
+    prompt: Texts
+    raw_text: Texts
 
     @property
     def depth_z_m(self) -> Floats:
@@ -100,7 +106,10 @@ class DepthMap:
         at = np.clip(xy_px / size * (width, height) - 0.5, 0, (width - 1, height - 1))
         low = np.minimum(at.astype(int), (max(width - 2, 0), max(height - 2, 0)))
         part = at - low
-        out = replace(self, xy_px=xy_px, asked=np.zeros((rows, columns), bool))
+        silent = _no_texts(rows, columns)
+        out = replace(
+            self, xy_px=xy_px, asked=np.zeros((rows, columns), bool), prompt=silent, raw_text=silent
+        )
         target = out.rgb.astype(float)
         total = np.zeros((rows, columns))
         sums = {name: np.zeros((rows, columns)) for name in ("distance_m", "p10_m", "p90_m")}
@@ -182,6 +191,7 @@ def depth_map(
     xy_px = grid_px(view.camera, columns, rows)
     values = np.full((3, rows, columns), np.nan)
     asked = np.zeros((rows, columns), bool)
+    prompt, raw_text = _no_texts(rows, columns), _no_texts(rows, columns)
 
     def ask(cells: Bools) -> None:
         answer = predictor.depth(
@@ -191,6 +201,7 @@ def depth_map(
         if answer.spread is not None:
             values[1][cells], values[2][cells] = answer.spread.p10, answer.spread.p90
         asked[cells] = True
+        prompt[cells], raw_text[cells] = answer.prompt, answer.raw_text
 
     if refine and columns > 2 and rows > 2:
         coarse = np.zeros((rows, columns), bool)
@@ -213,7 +224,13 @@ def depth_map(
         camera=view.camera,
         protocol=predictor.protocol.name,
         readout=readout,
+        prompt=prompt,
+        raw_text=raw_text,
     )
+
+
+def _no_texts(rows: int, columns: int) -> Texts:
+    return np.full((rows, columns), "", dtype=object)
 
 
 def _between(values: Floats, coarse: Bools) -> tuple[Floats, Bools]:

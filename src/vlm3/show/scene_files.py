@@ -1,0 +1,121 @@
+"""A scene in the form that its name says: cloud, COLMAP model, page, recording, figure, arrays."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from vlm3.errors import InputError
+from vlm3.infer.files import save
+from vlm3.scene.build import SceneModel
+from vlm3.scene.colmap import Tracked, write_colmap
+from vlm3.scene.fuse import Fused, fuse
+from vlm3.show.outputs import COLMAP, facts, notes, shown_map
+from vlm3.tasks.base import Floats
+from vlm3.viz.viewer import ShownMap, write_viewer
+
+FORMS = (".glb", ".ply", ".npz", ".html", ".rrd", COLMAP)
+
+
+def check(outputs: Sequence[str]) -> None:
+    """Refuses names that a scene could not be written to.
+
+    Raises:
+        InputError: no name, an ending without a form, or one name twice.
+        MissingDependencyError: rerun is wanted and not installed.
+    """
+    if not outputs:
+        raise InputError(f"where should the scene go? Give -o with {' or '.join(FORMS)}")
+    for name in outputs:
+        ending = Path(name).suffix.lower()
+        if ending and ending not in FORMS:
+            raise InputError(f"cannot write {name!r}: give {' or '.join(FORMS)}")
+        if list(outputs).count(name) > 1:
+            raise InputError(f"{name!r} is named twice; give every file its own name")
+        if ending == ".rrd":
+            from vlm3.show.rerun_file import require_rerun
+
+            require_rerun()
+
+
+def write_scene(
+    scene: SceneModel, outputs: Sequence[str], *, model: str
+) -> tuple[Fused, list[Path]]:
+    """Fuses and writes; returns the fused points and what was written."""
+    poses = list(scene.cameras.world_from_cam)
+    fused = fuse(scene.maps, poses)
+    return fused, [_write(scene, fused, poses, Path(name), model) for name in outputs]
+
+
+def _write(scene: SceneModel, fused: Fused, poses: list[Floats], target: Path, model: str) -> Path:
+    ending = target.suffix.lower()
+    if ending in (".glb", ".ply"):
+        return save(fused.cloud, target)
+    if not ending:
+        points = Tracked(fused.points_m, fused.rgb, fused.view, fused.xy_px)
+        return write_colmap(scene.views, poses, target, points)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if ending == ".npz":
+            _save_arrays(scene, fused, target)
+            return target
+    except OSError as error:
+        raise InputError(f"cannot write {str(target)!r}: {error.strerror or error}") from error
+    maps = [
+        shown_map(one, view, pose)
+        for one, view, pose in zip(scene.maps, scene.views, poses, strict=True)
+    ]
+    if ending == ".rrd":
+        from vlm3.show.rerun_file import write_maps
+
+        return write_maps(maps, target)
+    return _page(scene, fused, maps, target, model)
+
+
+def _save_arrays(scene: SceneModel, fused: Fused, target: Path) -> None:
+    motions = scene.motions
+    np.savez_compressed(
+        target,
+        points_m=fused.cloud.points_m,
+        rgb=fused.cloud.rgb,
+        world_from_cam=scene.cameras.world_from_cam,
+        K=np.stack([view.camera.K for view in scene.views]),
+        pair=np.array([(m.a, m.b) for m in motions]),
+        a_from_b=np.stack([m.a_from_b for m in motions]),
+        weight=np.array([m.weight for m in motions]),
+        kept=scene.cameras.kept,
+        rotation_error_deg=scene.cameras.rotation_error_deg,
+        translation_error_m=scene.cameras.translation_error_m,
+    )
+
+
+def _page(scene: SceneModel, fused: Fused, maps: list[ShownMap], target: Path, model: str) -> Path:
+    said = facts(scene.views[:1], model, scene.maps[0].protocol)
+    said["pictures"] = str(len(scene.views))
+    said |= {name: text for name, text in summary(scene, fused).items() if name != "points"}
+    return write_viewer(
+        maps,
+        target,
+        title=f"A scene of {len(scene.views)} pictures",
+        facts=said,
+        readout=scene.maps[0].readout,
+        notes=notes(model),
+    )
+
+
+def summary(scene: SceneModel, fused: Fused) -> dict[str, str]:
+    """What came of the pairs and the points, in words."""
+    kept, used = int(scene.cameras.kept.sum()), len(scene.motions)
+    said = {"motions kept": f"{kept} of {used}"}
+    unread = 2 * len(scene.pairs) - used
+    if unread:
+        said["motions not read"] = str(unread)
+    good = scene.cameras.kept
+    if good.any():
+        said["they differ by"] = (
+            f"{np.median(scene.cameras.rotation_error_deg[good]):.1f}°, "
+            f"{np.median(scene.cameras.translation_error_m[good]):.2f} m (median)"
+        )
+    said["seen through"] = f"{fused.seen_through} points"
+    said["points"] = str(len(fused.cloud.points_m))
+    return said
