@@ -307,6 +307,7 @@ def load(
     device: str | None = None,
     engine: Literal["fast", "naive"] = "fast",
     base_url: str | None = None,
+    int8: bool = False,
 ) -> Predictor:
     """A predictor that runs a checkpoint in this process, or asks a server.
 
@@ -321,9 +322,12 @@ def load(
             question, gives the same texts, and is there to compare with.
         base_url: of the server's API, such as "http://localhost:8000/v1"; OpenAI's own when None.
             Its answers are kept on disk (VLM3_CACHE, ~/.cache/vlm3) and not asked for again.
+        int8: on a CPU, compute in whole numbers, which is faster and not the same; the model is
+            asked a hundred questions or so both ways first, and refused when its answers change.
 
     Raises:
-        InputError: an unknown protocol, device or engine.
+        InputError: an unknown protocol, device or engine; or int8 where it cannot be, or where it
+            changes the model's answers.
         CheckpointError: the model cannot be found or loaded.
         MissingDependencyError: a CUDA torchvision beside a CPU torch, which breaks every model.
 
@@ -335,8 +339,12 @@ def load(
         get_protocol(protocol)
     if engine not in ("fast", "naive"):
         raise InputError(f"no engine {engine!r}: give fast or naive")
+    if int8 and engine != "fast":
+        raise InputError("int8 is for the fast engine: leave engine out")
     kind, _, name = str(model).partition(":")
     if kind in ("openai", "vllm") and name:
+        if int8:
+            raise InputError(f"int8 is for models in this process, not for {model}: leave it out")
         return _served(kind, name, protocol, base_url)
     if base_url is not None:
         raise InputError(
@@ -351,7 +359,7 @@ def load(
     checkpoint = load_checkpoint(os.fspath(model), device=device)
     settings = checkpoint.settings
     naive = NaiveEngine(checkpoint)
-    return Predictor(
+    predictor = Predictor(
         engine=naive if engine == "naive" else LocalEngine(checkpoint),
         protocol=resolve_protocol(
             protocol, name=checkpoint.name, trained=settings.protocol, f_px=settings.f_px
@@ -360,6 +368,11 @@ def load(
         max_tokens=settings.max_tokens or MAX_TOKENS,
         naive=naive,
     )
+    if not int8:
+        return predictor
+    from vlm3.infer.int8 import in_int8
+
+    return in_int8(predictor, checkpoint)
 
 
 def _served(kind: str, name: str, protocol: str | None, base_url: str | None) -> Predictor:

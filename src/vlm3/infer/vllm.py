@@ -1,8 +1,8 @@
 """Answers from vLLM in this process, offline and batched: for a GPU and tens of thousands.
 
-One picture at a time, so that every running request shares its prefix: then vLLM's prefix cache
-holds the picture, and its cascade attention, off by default since March 2026, may share the rest.
-Needs the extra `vllm`.
+One picture at a time: then vLLM's prefix cache holds it, and no other drives it out. (Cascade
+attention, which would also have read it once for all, is gone from vLLM since 0.32.) Needs the
+extra `vllm`.
 """
 
 import hashlib
@@ -47,7 +47,6 @@ class VllmEngine:
         self._sampling = SamplingParams
         settings: dict[str, Any] = {
             "enable_prefix_caching": True,
-            "disable_cascade_attn": False,
             "limit_mm_per_prompt": {"image": 2},
             # Pictures come at their final size; no side may be changed again.
             "mm_processor_kwargs": {"min_pixels": 1, "max_pixels": 2**26},
