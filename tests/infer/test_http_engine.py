@@ -19,9 +19,15 @@ from vlm3.view import View
 
 pytest.importorskip("openai", reason="the extra openai is not installed")
 
+from vlm3.infer.account import Account
 from vlm3.infer.answer_cache import AnswerCache
-from vlm3.infer.http import Account, HttpEngine, ServerError
+from vlm3.infer.asking import sized
+from vlm3.infer.engine import Reply
+from vlm3.infer.fast import LocalEngine
+from vlm3.infer.forms import answer_form
+from vlm3.infer.http import HttpEngine, ServerError
 from vlm3.infer.predict import Predictor, load
+from vlm3.model import Checkpoint
 
 IMAGE = np.zeros((32, 32, 3), np.uint8)
 QUESTIONS = [f"question {i}" for i in range(12)]
@@ -53,7 +59,9 @@ class Handler(BaseHTTPRequestHandler):
         try:
             if not self.server.fault(self, text):
                 message = {"role": "assistant", "content": self.server.say(text)}
-                choice = {"index": 0, "finish_reason": "stop", "message": message}
+                choice: dict[str, Any] = {"index": 0, "finish_reason": "stop", "message": message}
+                if self.server.steps and body.get("logprobs"):
+                    choice["logprobs"] = {"content": self.server.steps(text, body["top_logprobs"])}
                 head = {"id": "1", "object": "chat.completion", "created": 0, "model": "m"}
                 self.send(200, head | {"choices": [choice], "usage": USAGE})
                 with self.server.lock:
@@ -88,6 +96,7 @@ class Server(ThreadingHTTPServer):
         self.now = self.most = 0
         self.fault: Callable[[Handler, str], bool] = lambda handler, text: False
         self.say: Callable[[str], str] = lambda text: f"answer to {text}"
+        self.steps: Callable[[str, int], list[dict[str, Any]]] | None = None
         threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
     @property
@@ -240,6 +249,97 @@ def test_packed_questions(server: Server) -> None:
     assert sorted(single) == QUESTIONS[4:8]
 
 
+def listed(reply: Reply, top: int) -> list[dict[str, Any]]:
+    """A local engine's reply as a server lists it: the likeliest tokens of every step."""
+    assert reply.logp is not None
+    steps = []
+    for piece, row in zip(reply.pieces, reply.logp, strict=True):
+        known = [
+            (symbol or "<|im_end|>", float(v)) for symbol, v in zip(reply.symbols, row, strict=True)
+        ]
+        best = sorted(known, key=lambda pair: -pair[1])[:top]
+        token = piece or "<|im_end|>"
+        steps.append(
+            {
+                "token": token,
+                "logprob": dict(known)[token],
+                "bytes": None,
+                "top_logprobs": [{"token": t, "logprob": v, "bytes": None} for t, v in best],
+            }
+        )
+    # What ends the answer is not listed by every server.
+    return steps[:-1] if not reply.pieces[-1] else steps
+
+
+@pytest.mark.parametrize("most", [20, 5, 0])
+def test_listed_tokens_are_read_as_the_local_engines_are(
+    server: Server, qwen3: Checkpoint, tmp_path: Path, most: int
+) -> None:
+    """The same model behind a server: the same spreads; a server that lists fewer is asked for so
+    many; from the cache, again the same."""
+    local = Predictor(LocalEngine(qwen3), PROTOCOLS["joint"].with_focal(50), 16)
+    view = View.open(np.random.default_rng(2).integers(0, 256, (96, 128, 3), np.uint8), f_px=60)
+    points = np.random.default_rng(1).uniform(0, 96, (12, 2))
+    expected = local.depth(view, points, grammar=True)
+    images = sized([view], local.protocol, multiple_px=16, max_tokens=None)
+    with local.engine.open(images) as scene:
+        said = local.engine.reply(  # type: ignore[attr-defined]
+            scene,
+            expected.prompt,
+            max_new_tokens=32,
+            grammar=answer_form(local.protocol, "depth"),
+        )
+    replies = dict(zip(expected.prompt, said, strict=True))
+    server.say = lambda text: replies[text].text if text in replies else "02.75"
+    server.steps = lambda text, top: listed(replies[text], top)
+
+    def fault(handler: Handler, text: str) -> bool:
+        if handler.server.bodies[-1].get("top_logprobs", 0) <= most:
+            return False
+        return handler.send(400, {"error": {"message": "too many top_logprobs"}})
+
+    server.fault = fault
+    for _ in range(2):
+        one = engine(server, cache=tmp_path, concurrency=1)
+        served = Predictor(one, local.protocol, 16)
+        found = served.depth(view, points)
+        assert found.raw_text == expected.raw_text
+        if most == 0:
+            assert found.spread is None
+            with pytest.raises(InputError, match="none came"):
+                served.depth(view, points, readout="median")
+            chart = served.depth_map(view, grid=(1, 1))
+            assert chart.readout == "digits"
+            return
+        assert found.spread is not None and expected.spread is not None
+        if most == 20:
+            for name in ("mean", "p10", "p50", "p90", "covered"):
+                ours, theirs = (getattr(a.spread, name) for a in (found, expected))
+                np.testing.assert_allclose(ours, theirs, rtol=2e-3, atol=1e-3)
+        else:
+            assert (found.spread.covered <= expected.spread.covered + 1e-3).all()
+        np.testing.assert_allclose(
+            served.depth(view, points, readout="median").distance_m, found.spread.p50
+        )
+    assert one.account.requests == 0 and one.account.from_cache == 2 * len(points)
+
+
+def test_a_server_is_not_held_to_a_form(server: Server) -> None:
+    served = Predictor(engine(server), PROTOCOLS["joint"].with_focal(100), 32)
+    view = View.open(np.zeros((64, 96, 3), np.uint8), f_px=1000)
+    with pytest.raises(InputError, match="leave grammar out"):
+        served.depth(view, [5, 5], grammar=True)
+
+
+def test_progress_counts_cached_and_repeated_questions(server: Server, tmp_path: Path) -> None:
+    for _ in range(2):
+        told: list[int] = []
+        one = engine(server, cache=tmp_path)
+        with one.open([IMAGE]) as scene:
+            one.reply(scene, QUESTIONS * 2, max_new_tokens=8, progress=told.append)
+        assert sum(told) == 2 * len(QUESTIONS)
+
+
 def test_a_predictor_by_name(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -266,9 +366,9 @@ def test_the_cache_survives_anything_in_its_file(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(b'\xff\xfe\n[]\n{"key": 1}\n{"key": "a", "text": "x"}\n{"key": "b", "te')
     cache = AnswerCache(path)
-    assert "a" in cache and "b" not in cache
+    assert cache["a"].text == "x" and "b" not in cache
     cache.put("b", prompt="?", text="line\nbreak")
-    assert AnswerCache(path)["b"] == "line\nbreak"
+    assert AnswerCache(path)["b"].text == "line\nbreak"
 
 
 @pytest.mark.skipif(

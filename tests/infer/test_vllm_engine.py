@@ -1,12 +1,14 @@
 """vLLM's answers equal the naive engine's; runs only where vLLM and a GPU are."""
 
 import sys
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
 import torch
 
-from vlm3.errors import MissingDependencyError
+from vlm3.errors import InputError, MissingDependencyError
+from vlm3.infer.grammar import Grammar
 from vlm3.infer.local import NaiveEngine
 from vlm3.infer.vllm import VllmEngine
 from vlm3.model import NANO_PATH, load_checkpoint
@@ -16,6 +18,58 @@ def test_without_vllm_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(sys.modules, "vllm", None)
     with pytest.raises(MissingDependencyError, match="pip install"):
         VllmEngine("nano")
+
+
+class FakeLLM:
+    """vLLM's offline interface as of 0.32: what it is given, and completions in its own types."""
+
+    seen: ClassVar[list[Any]] = []
+
+    def __init__(self, model: str, **options: Any) -> None:
+        self.options = options
+
+    def get_tokenizer(self) -> Any:
+        def template(messages: Any, *, tokenize: bool, add_generation_prompt: bool) -> str:
+            assert add_generation_prompt and not tokenize
+            return "".join(
+                "<image>" if part["type"] == "image" else part["text"]
+                for part in messages[0]["content"]
+            )
+
+        return SimpleNamespace(apply_chat_template=template)
+
+    def generate(self, prompts: Any, sampling: Any, *, use_tqdm: bool) -> list[Any]:
+        self.seen.append([prompt["prompt"] for prompt in prompts])
+        assert all(len(p["multi_modal_data"]["image"]) == 2 for p in prompts)
+        assert all(len(set(p["multi_modal_uuids"]["image"])) == 2 for p in prompts)
+        assert sampling.temperature == 0 and sampling.logprobs == 20
+        logprobs = [
+            {
+                7: SimpleNamespace(logprob=-0.1, rank=1, decoded_token="7"),
+                3: SimpleNamespace(logprob=-2.4, rank=2, decoded_token="3"),
+            },
+            {1: SimpleNamespace(logprob=-0.0, rank=1, decoded_token="<|im_end|>")},
+        ]
+        one = SimpleNamespace(text="7", token_ids=[7, 1], logprobs=logprobs)
+        return [SimpleNamespace(outputs=[one]) for _ in prompts]
+
+
+def test_what_vllm_is_given_and_what_is_read(
+    pictures: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = SimpleNamespace(LLM=FakeLLM, SamplingParams=lambda **given: SimpleNamespace(**given))
+    monkeypatch.setitem(sys.modules, "vllm", fake)
+    one = VllmEngine("m", max_model_len=64)
+    FakeLLM.seen.clear()
+    with one.open(pictures[:2]) as scene:
+        replies = one.reply(scene, ["a", "b", "c"], max_new_tokens=4)
+        assert one.ask(scene, [], max_new_tokens=4) == []
+        with pytest.raises(InputError, match="leave grammar out"):
+            one.reply(scene, ["a"], max_new_tokens=4, grammar=Grammar(("x",)))
+    assert FakeLLM.seen == [["<image><image>a"], ["<image><image>b", "<image><image>c"]]
+    reply = replies[0]
+    assert reply.text == "7" and reply.pieces == ("7", "") and reply.logp is not None
+    assert reply.logp[0, reply.symbols.index("3")] == pytest.approx(-2.4)
 
 
 @pytest.mark.gpu

@@ -1,6 +1,5 @@
 """Stored pairs: what was rendered comes back, and every other look of it keeps the truth."""
 
-from pathlib import Path
 
 import numpy as np
 import pytest

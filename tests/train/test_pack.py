@@ -1,8 +1,7 @@
 """Packing so that no question sees another: equal to asking each alone, and learnt from alone."""
 
-from typing import Any
-
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest

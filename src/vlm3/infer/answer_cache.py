@@ -5,48 +5,70 @@ A run may be killed at any moment: a line that was cut short is left out. Knows 
 
 import json
 import threading
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+from vlm3.infer.engine import Reply
+from vlm3.infer.toplist import Step, recorded
+
+# Log probabilities are kept to as many decimals: a ten-thousandth part of a probability.
+_DECIMALS = 4
 
 
 class AnswerCache:
-    """Key -> text, kept in a file.
+    """Key -> reply, kept in a file.
 
     Args:
-        path: JSON lines with `key`, `prompt` and `text`, made when there is something to keep;
-            None keeps nothing.
+        path: JSON lines with `key`, `prompt`, `text` and, where the server gave probabilities,
+            `steps`; made when there is something to keep. None keeps nothing.
     """
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
-        self._texts: dict[str, str] = {}
+        self._replies: dict[str, Reply] = {}
         self._lock = threading.Lock()
         if path is None or not path.is_file():
             return
         for line in path.read_bytes().splitlines():
             try:
                 record = json.loads(line)
-                self._texts[str(record["key"])] = str(record["text"])
-            except (ValueError, KeyError, TypeError):
+                self._replies[str(record["key"])] = _reply(record)
+            except (ValueError, KeyError, TypeError, AttributeError):
                 continue
 
     def __contains__(self, key: str) -> bool:
-        return key in self._texts
+        return key in self._replies
 
-    def __getitem__(self, key: str) -> str:
-        return self._texts[key]
+    def __getitem__(self, key: str) -> Reply:
+        return self._replies[key]
 
-    def put(self, key: str, *, prompt: str, text: str) -> None:
+    def put(self, key: str, *, prompt: str, text: str, steps: Sequence[Step] = ()) -> None:
         """Keeps an answer; it is with the system's file when this returns."""
+        record: dict[str, Any] = {"key": key, "prompt": prompt, "text": text}
+        if steps:
+            record["steps"] = [
+                [step.piece, [[symbol, round(logp, _DECIMALS)] for symbol, logp in step.top]]
+                for step in steps
+            ]
         with self._lock:
-            self._texts[key] = text
+            self._replies[key] = _reply(record)
             if self._path is None:
                 return
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            record = json.dumps({"key": key, "prompt": prompt, "text": text})
             with self._path.open("ab+") as file:
                 if file.tell():
                     file.seek(-1, 2)
                     # Behind a line that was cut short, on a line of its own.
                     if file.read(1) != b"\n":
                         file.write(b"\n")
-                file.write(record.encode() + b"\n")
+                file.write(json.dumps(record).encode() + b"\n")
+
+
+def _reply(record: dict[str, Any]) -> Reply:
+    steps = [
+        Step(piece, tuple((str(symbol), float(logp)) for symbol, logp in top))
+        for piece, top in record.get("steps", ())
+    ]
+    text = str(record["text"])
+    return recorded(text, steps) if steps else Reply(text)

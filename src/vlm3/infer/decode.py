@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from vlm3.infer.engine import Reply
+from vlm3.infer.engine import SYMBOLS, Reply
 from vlm3.infer.grammar import Automaton, Grammar
 from vlm3.infer.planner import Batch, Ids, Wave
 from vlm3.infer.shared import Chain, Segment
@@ -27,9 +27,6 @@ _PASS_TOKENS = {"cpu": 16, "cuda": 256}
 # Rows that have finished are dropped when they are more than this share of a batch.
 _FINISHED_SHARE = 0.25
 
-# What numbers are written with, and what ends them; a sign may be one token with the space before.
-_SYMBOLS = (*"0123456789", ".", "+", "-", " +", " -", " ", ",", ")")
-
 
 class Decoder:
     """The text part of a checkpoint, asked in batches."""
@@ -43,7 +40,7 @@ class Decoder:
         self._pieces: dict[int, str] = {}
         self._texts: dict[Ids, str] = {}
         self._automata: dict[Grammar, Automaton] = {}
-        single = {text: self._one_token(text) for text in _SYMBOLS}
+        single = {text: self._one_token(text) for text in SYMBOLS if text}
         known = {text: token for text, token in single.items() if token is not None}
         self.symbols = (*known, "")
         self._symbol_ids = torch.tensor(list(known.values()), device=self._device)

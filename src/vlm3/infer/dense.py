@@ -4,7 +4,6 @@ Every number of a map was asked for, except where a map says otherwise: what was
 neighbours is marked. Knows no file format and no model.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -14,14 +13,15 @@ from numpy.typing import NDArray
 from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.depth import points_from_distance, z_from_distance
+from vlm3.infer.answers import chosen
+from vlm3.infer.asking import Progress, Readout
 from vlm3.infer.engine import UInt8
 from vlm3.tasks.base import Bools, Floats
 from vlm3.view import View
 
 if TYPE_CHECKING:
-    from vlm3.infer.predict import Predictor, Readout
+    from vlm3.infer.predict import Predictor
 
-Progress = Callable[[int], None]
 Texts = NDArray[np.object_]
 
 # Neighbours that differ by less than this part are the same surface.
@@ -181,7 +181,7 @@ def depth_map(
     view: View,
     grid: tuple[int, int],
     *,
-    readout: "Readout",
+    readout: Readout | None,
     grammar: bool,
     refine: bool,
     progress: Progress | None,
@@ -195,9 +195,9 @@ def depth_map(
 
     def ask(cells: Bools) -> None:
         answer = predictor.depth(
-            view, xy_px[cells], readout=readout, grammar=grammar, progress=progress
+            view, xy_px[cells], readout=readout or "digits", grammar=grammar, progress=progress
         )
-        values[0][cells] = answer.distance_m
+        values[0][cells] = chosen(answer.distance_m, answer.spread, readout)
         if answer.spread is not None:
             values[1][cells], values[2][cells] = answer.spread.p10, answer.spread.p90
         asked[cells] = True
@@ -223,7 +223,7 @@ def depth_map(
         image=view.image,
         camera=view.camera,
         protocol=predictor.protocol.name,
-        readout=readout,
+        readout=readout or ("median" if np.isfinite(values[1]).any() else "digits"),
         prompt=prompt,
         raw_text=raw_text,
     )
@@ -262,7 +262,7 @@ def match_map(
     view_b: View,
     grid: tuple[int, int],
     *,
-    readout: "Readout",
+    readout: Readout | None,
     grammar: bool,
     progress: Progress | None,
 ) -> MatchMap:
@@ -272,17 +272,18 @@ def match_map(
         view_a,
         view_b,
         xy_a_px.reshape(-1, 2),
-        readout=readout,
+        readout=readout or "digits",
         grammar=grammar,
         progress=progress,
     )
+    xy_px = chosen(answer.xy_px, answer.spread, readout)
     nothing = np.full_like(answer.xy_px, np.nan)
     low, high = (
         (nothing, nothing) if answer.spread is None else (answer.spread.p10, answer.spread.p90)
     )
     return MatchMap(
         xy_a_px=xy_a_px,
-        xy_px=answer.xy_px.reshape(xy_a_px.shape),
+        xy_px=xy_px.reshape(xy_a_px.shape),
         p10_px=low.reshape(xy_a_px.shape),
         p90_px=high.reshape(xy_a_px.shape),
         image_a=view_a.image,

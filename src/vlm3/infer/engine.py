@@ -16,6 +16,11 @@ from vlm3.infer.grammar import Grammar
 
 UInt8 = npt.NDArray[np.uint8]
 
+SYMBOLS = (*"0123456789", ".", "+", "-", " +", " -", " ", ",", ")", "")
+"""What numbers are written with and what ends them; "" is the end of an answer.
+
+A sign may be one token with the space before it."""
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -51,7 +56,7 @@ class Reply:
     Attributes:
         text: the answer without special tokens.
         pieces: text of every token written, the end token as "".
-        symbols: what `logp` speaks of; "" is the end.
+        symbols: what `logp` speaks of, of `SYMBOLS` those that the model has as one token.
         logp: (len(pieces), len(symbols)) natural log of each symbol's probability at each step,
             among all tokens the model has; None where it was not recorded.
     """

@@ -2,7 +2,8 @@
 
 Every answer goes to disk when it arrives, so that a run that was cut short goes on where it
 stopped and nothing is paid for twice. Pictures go first and in the same bytes every time: a server
-that caches prefixes can. Knows no task. Needs the extra `openai`.
+that caches prefixes can. Where the server lists its likeliest tokens, answers come with their
+probabilities. Knows no task. Needs the extra `openai`.
 """
 
 import base64
@@ -10,59 +11,33 @@ import hashlib
 import io
 import os
 import random
-import re
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 from vlm3.errors import InputError, MissingDependencyError, Vlm3Error
+from vlm3.infer.account import Account
 from vlm3.infer.answer_cache import AnswerCache
-from vlm3.infer.engine import Scene, UInt8
+from vlm3.infer.engine import Reply, Scene, UInt8
+from vlm3.infer.grammar import Grammar
+from vlm3.infer.packing import numbered, split
+from vlm3.infer.toplist import Step, step
 
 _LONGEST_PAUSE_S = 60.0
-_NUMBERED = re.compile(r"\s*([0-9]{1,3})[.):]\s*(.*)")
 _REFUSED = (400, 401, 403, 404, 405, 413, 422)
+# Likeliest tokens asked for at each step: what OpenAI and vLLM allow, what some others do, none.
+_TOP = (20, 5, 0)
 
 
 class ServerError(Vlm3Error):
     """A server that could not be reached, or went on answering with faults."""
-
-
-@dataclass(frozen=True)
-class Account:
-    """What a run took.
-
-    Attributes:
-        requests: that were answered.
-        retries: that had to be sent again.
-        from_cache: questions that were not sent, because an earlier run had their answers.
-        prompt_tokens: as the server counts them.
-        cached_tokens: of them, those it had in its cache.
-        completion_tokens: as the server counts them.
-    """
-
-    requests: int = 0
-    retries: int = 0
-    from_cache: int = 0
-    prompt_tokens: int = 0
-    cached_tokens: int = 0
-    completion_tokens: int = 0
-
-    def plus(self, **more: int) -> "Account":
-        """With more of something."""
-        return replace(self, **{name: getattr(self, name) + n for name, n in more.items()})
-
-    def cost(self, *, prompt: float, completion: float, cached: float | None = None) -> float:
-        """The price, from prices of a million tokens; cached ones cost as others if not given."""
-        plain = self.prompt_tokens - self.cached_tokens
-        held = self.cached_tokens * (prompt if cached is None else cached)
-        return (plain * prompt + held + self.completion_tokens * completion) / 1e6
 
 
 @dataclass(frozen=True)
@@ -87,6 +62,8 @@ class HttpEngine:
         pause_s: before the second attempt; doubles, up to a minute.
         packed: questions in one request, for servers that share no prefix; what comes back in
             another number of lines is asked again one by one. One is what models are trained for.
+        logprobs: ask for the likeliest tokens of every step; a server that refuses is asked for
+            fewer, then for none. Not with packed questions.
 
     Raises:
         InputError: OpenAI's own server without a key.
@@ -105,6 +82,7 @@ class HttpEngine:
         timeout_s: float = 120.0,
         pause_s: float = 1.0,
         packed: int = 1,
+        logprobs: bool = True,
     ) -> None:
         try:
             import openai
@@ -125,6 +103,8 @@ class HttpEngine:
         self._where = base_url or "api.openai.com"
         self._concurrency, self._attempts, self._pause_s = concurrency, attempts, pause_s
         self._packed = packed
+        self._logprobs = logprobs and packed == 1
+        self._top = _TOP[0] if self._logprobs else 0
         self._limit_name = "max_tokens"
         self._lock = threading.Lock()
         self._warm: set[str] = set()
@@ -152,21 +132,62 @@ class HttpEngine:
             ServerError: it cannot be reached, or every attempt at a question failed. What was
                 answered until then is kept.
         """
+        replies = self.reply(scene, questions, max_new_tokens=max_new_tokens)
+        return [reply.text for reply in replies]
+
+    def reply(
+        self,
+        scene: Scene,
+        questions: Sequence[str],
+        *,
+        max_new_tokens: int,
+        grammar: Grammar | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> list[Reply]:
+        """Answers as `ask` does, with the distribution of every step where the server gives it.
+
+        Args:
+            scene: from `open`.
+            questions: complete prompts.
+            max_new_tokens: an answer that is not finished by then is cut off there.
+            grammar: None; a server cannot be held to a form.
+            progress: told, whenever an answer is there, how many more questions are answered.
+
+        Raises:
+            InputError: a grammar; else as `ask`.
+            ServerError: as `ask`.
+        """
         if not isinstance(scene, _HttpScene):
             raise InputError("this scene is another engine's: open the pictures with this one")
+        if grammar is not None:
+            raise InputError(
+                f"{self.name} runs behind a server, which cannot be held to a form of answers; "
+                "leave grammar out"
+            )
         keys = {q: self._key(scene, q, max_new_tokens) for q in questions}
+        asked = Counter(questions)
         missing = [q for q, key in keys.items() if key not in self._cache]
         self._count(from_cache=len(keys) - len(missing))
         groups = [missing[i : i + self._packed] for i in range(0, len(missing), self._packed)]
+
+        def tell(done: Sequence[str]) -> None:
+            if progress is not None and done:
+                progress(sum(asked[question] for question in done))
+
+        tell([question for question in keys if question not in set(missing)])
         # The first alone: otherwise all of the first burst miss the server's cache together.
         if groups and scene.digest not in self._warm:
-            self._group(scene, groups.pop(0), keys, max_new_tokens)
+            tell(self._group(scene, groups.pop(0), keys, max_new_tokens))
             self._warm.add(scene.digest)
-        self._burst(scene, groups, keys, max_new_tokens)
+        for done in self._burst(scene, groups, keys, max_new_tokens):
+            tell(done)
         return [self._cache[keys[question]] for question in questions]
 
     def _key(self, scene: _HttpScene, question: str, max_new_tokens: int) -> str:
-        parts = (scene.digest, question, str(max_new_tokens), str(self._packed))
+        parts = [scene.digest, question, str(max_new_tokens), str(self._packed)]
+        if self._logprobs:
+            # An answer that was kept without them does not have them.
+            parts.append("logprobs")
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     def _burst(
@@ -175,12 +196,13 @@ class HttpEngine:
         groups: Sequence[Sequence[str]],
         keys: Mapping[str, str],
         max_new_tokens: int,
-    ) -> None:
+    ) -> Iterator[Sequence[str]]:
+        """Asks all groups at once, a few at a time; yields each when it is answered and kept."""
         with ThreadPoolExecutor(self._concurrency) as pool:
             work = [pool.submit(self._group, scene, g, keys, max_new_tokens) for g in groups]
             try:
                 for done in as_completed(work):
-                    done.result()
+                    yield done.result()
             except BaseException:
                 # What is under way is waited for and kept, what has not begun is not sent.
                 pool.shutdown(wait=True, cancel_futures=True)
@@ -192,26 +214,31 @@ class HttpEngine:
         questions: Sequence[str],
         keys: Mapping[str, str],
         max_new_tokens: int,
-    ) -> None:
+    ) -> Sequence[str]:
+        """Asks these and keeps the answers; returns the questions."""
         if len(questions) > 1:
-            together = self._request(scene, _numbered(questions), max_new_tokens * len(questions))
-            texts = _split(together, len(questions))
+            together, _ = self._request(scene, numbered(questions), max_new_tokens * len(questions))
+            texts = split(together, len(questions))
             if texts is not None:
                 for question, text in zip(questions, texts, strict=True):
                     self._cache.put(keys[question], prompt=question, text=text)
-                return
+                return questions
         for question in questions:
-            text = self._request(scene, question, max_new_tokens)
-            self._cache.put(keys[question], prompt=question, text=text)
+            text, steps = self._request(scene, question, max_new_tokens)
+            self._cache.put(keys[question], prompt=question, text=text, steps=steps)
+        return questions
 
-    def _request(self, scene: _HttpScene, text: str, max_new_tokens: int) -> str:
+    def _request(
+        self, scene: _HttpScene, text: str, max_new_tokens: int
+    ) -> tuple[str, tuple[Step, ...]]:
         reason = ""
         for pause_s in (*self._pauses(), None):
+            top = self._top
             try:
-                return self._once(scene, text, max_new_tokens)
+                return self._once(scene, text, max_new_tokens, top)
             except self._openai.APIStatusError as error:
                 if error.status_code in _REFUSED:
-                    if self._other_limit(error):
+                    if self._other_limit(error) or self._fewer_logprobs(error, top):
                         continue
                     raise InputError(
                         f"{self._where} refuses to ask {self._model!r} ({error.status_code}: "
@@ -231,7 +258,9 @@ class HttpEngine:
             "are kept: mend the server and run the same again"
         )
 
-    def _once(self, scene: _HttpScene, text: str, max_new_tokens: int) -> str:
+    def _once(
+        self, scene: _HttpScene, text: str, max_new_tokens: int, top: int
+    ) -> tuple[str, tuple[Step, ...]]:
         content: list[dict[str, Any]] = [
             {"type": "image_url", "image_url": {"url": url}} for url in scene.urls
         ]
@@ -243,6 +272,7 @@ class HttpEngine:
             messages=messages,
             temperature=0,
             extra_body={self._limit_name: max_new_tokens},
+            **({"logprobs": True, "top_logprobs": top} if top else {}),
         )
         choices = getattr(answer, "choices", None)
         if not choices or not isinstance(choices[0].message.content, str):
@@ -255,7 +285,16 @@ class HttpEngine:
             cached_tokens=getattr(details, "cached_tokens", 0) or 0,
             completion_tokens=getattr(used, "completion_tokens", 0) or 0,
         )
-        return str(choices[0].message.content).strip()
+        return str(choices[0].message.content).strip(), _steps(choices[0])
+
+    def _fewer_logprobs(self, error: Exception, top: int) -> bool:
+        """Not every server lists so many tokens, and not every model any; they say so."""
+        if not top or "logprobs" not in str(error):
+            return False
+        with self._lock:
+            # Another request may have been told already.
+            self._top = min(self._top, _TOP[_TOP.index(top) + 1])
+        return True
 
     def _other_limit(self, error: Exception) -> bool:
         """Newer models of OpenAI's want the limit under another name, and say so."""
@@ -283,20 +322,14 @@ def _short(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())[:160]
 
 
-def _numbered(questions: Sequence[str]) -> str:
-    lines = [f"{number}. {question}" for number, question in enumerate(questions, start=1)]
-    return "\n".join(
-        [
-            f"Answer these {len(questions)} questions, each on its own. Write {len(questions)} "
-            "lines, each with the number of its question and nothing but the answer.",
-            *lines,
-        ]
+def _steps(choice: Any) -> tuple[Step, ...]:
+    """What the server says of each token; nothing from one that lists none."""
+    listed = getattr(getattr(choice, "logprobs", None), "content", None) or ()
+    return tuple(
+        step(
+            one.token,
+            one.logprob,
+            [(other.token, other.logprob) for other in one.top_logprobs or ()],
+        )
+        for one in listed
     )
-
-
-def _split(text: str, count: int) -> list[str] | None:
-    """The answers of numbered lines; None unless there is exactly one for each question."""
-    found = [_NUMBERED.fullmatch(line) for line in text.splitlines() if line.strip()]
-    if [m and int(m[1]) for m in found] != list(range(1, count + 1)):
-        return None
-    return [m[2].strip() for m in found if m]

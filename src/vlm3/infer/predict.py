@@ -1,64 +1,31 @@
 """Ask a model about pictures in pixels, get geometry back: the calls most users make.
 
-A picture is resized as the protocol says, the question written, the engine asked, the text parsed,
-and the result brought back to the pixels of the picture as it was given. What a text does not say
-becomes NaN or None beside `parsed = False`, never a number. Knows no model and no file format.
+A picture is resized as the protocol says, the question written, the engine asked (`asking`), the
+text parsed, and the result brought back to the pixels of the picture as it was given (`answers`).
+Knows no file format.
 """
 
 import os
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from vlm3.errors import InputError
-from vlm3.geometry.depth import z_from_distance
-from vlm3.geometry.pose import RelativePose
+from vlm3.infer.answers import depth_answer, match_answer, object_answer, pose_answer
+from vlm3.infer.asking import Progress, Readout, replies, require, require_able, sized
 from vlm3.infer.dense import DepthMap, MatchMap, PointCloud, depth_map, match_map
-from vlm3.infer.engine import Engine, RecordingEngine, Reply
-from vlm3.infer.forms import answer_form
-from vlm3.infer.grammar import Grammar
+from vlm3.infer.engine import Engine, Reply
 from vlm3.infer.inputs import number_rows, points_in
-from vlm3.infer.readout import read_numbers
+from vlm3.infer.wording import resolve_protocol
 from vlm3.tasks import correspondence, depth, objects, pose
-from vlm3.tasks.base import (
-    DepthAnswer,
-    Floats,
-    MatchAnswer,
-    ObjectAnswer,
-    ParseFailure,
-    PoseAnswer,
-    Spread,
-    Task,
-)
-from vlm3.tasks.protocol import PROTOCOLS, Protocol, get_protocol, protocol_for_checkpoint
-from vlm3.tasks.reading import answer_part
+from vlm3.tasks.base import DepthAnswer, MatchAnswer, ObjectAnswer, PoseAnswer
+from vlm3.tasks.protocol import Protocol, get_protocol
 from vlm3.view import View
 
 MAX_TOKENS = 16_384
 """Most tokens a picture may take when the checkpoint names no limit: Qwen3-VL's own."""
-
-# Long enough for what the protocol's answers look like; release-corr may think first (its demo
-# allows 2048). A text that needs more is not an answer of that protocol.
-_MAX_NEW_TOKENS = {"joint": 32, "release-depth": 256, "release-corr": 2048}
-_MAX_NEW_TOKENS_OTHERS = 128
-
-
-Progress = Callable[[int], None]
-Readout = Literal["digits", "mean", "median"]
-"""Which number an answer gives: the one written, or one from the probabilities of its digits."""
-
-
-class TokenBudgetWarning(UserWarning):
-    """A picture was made smaller than its protocol asks, to stay within the token budget."""
-
-
-class ProtocolWarning(UserWarning):
-    """Nothing says how a checkpoint was trained to be asked; the paper's wording is used."""
 
 
 @dataclass(frozen=True)
@@ -114,37 +81,14 @@ class Predictor:
         Raises:
             InputError: a point that is not two numbers inside the picture.
         """
-        self._require("depth", view)
+        require(self.protocol, "depth", view)
         xy = points_in(view, xy_px)
-        camera = view.camera
-        prompts = [
-            depth.ask(self.protocol, point, width_px=camera.width_px, height_px=camera.height_px)
-            for point in xy
-        ]
-        replies = self._reply(
+        size = {"width_px": view.camera.width_px, "height_px": view.camera.height_px}
+        prompts = [depth.ask(self.protocol, point, **size) for point in xy]
+        said = self._reply(
             [view], prompts, ["depth"] * len(prompts), engine, readout, grammar, progress
         )
-        texts = [reply.text for reply in replies]
-        values = [depth.parse(self.protocol, text) for text in texts]
-        parsed = np.array([not isinstance(value, ParseFailure) for value in values], dtype=bool)
-        distance_m = np.array(
-            [np.nan if isinstance(value, ParseFailure) else value for value in values], dtype=float
-        )
-        spread = read_numbers(replies, 1, [partial(_same, value) for value in distance_m[:, None]])
-        if spread is not None:
-            spread = spread.column(0)
-            distance_m = _chosen(distance_m, spread, readout)
-        return DepthAnswer(
-            xy_px=xy,
-            distance_m=distance_m,
-            depth_z_m=z_from_distance(distance_m, camera.unproject(xy)),
-            parsed=parsed,
-            raw_text=tuple(texts),
-            prompt=tuple(prompts),
-            protocol=self.protocol.name,
-            intrinsics=(view.intrinsics,),
-            spread=spread,
-        )
+        return depth_answer(self.protocol, view, xy, prompts, said, readout)
 
     def match(
         self,
@@ -174,52 +118,14 @@ class Predictor:
         Raises:
             InputError: a point that is not two numbers inside the first picture.
         """
-        self._require("correspondence", view_a, view_b)
-        xy_a = points_in(view_a, xy_px)
-        a, b = view_a.camera, view_b.camera
-        prompts = [
-            correspondence.ask(self.protocol, point, width_px=a.width_px, height_px=a.height_px)
-            for point in xy_a
-        ]
-        replies = self._reply(
-            [view_a, view_b],
-            prompts,
-            ["correspondence"] * len(prompts),
-            engine,
-            readout,
-            grammar,
-            progress,
-        )
-        texts = [reply.text for reply in replies]
-        xy_b = np.full((len(texts), 2), np.nan)
-        for row, text in zip(xy_b, texts, strict=True):
-            # The text holds fractions of the picture, so any size reads it: the given one here.
-            found = correspondence.parse(
-                self.protocol, text, width_px=b.width_px, height_px=b.height_px
-            )
-            if not isinstance(found, ParseFailure):
-                row[:] = found
-        parsed = np.isfinite(xy_b).all(axis=1)
-        size = np.array([b.width_px, b.height_px]) / self.protocol.norm_size
-        spread = read_numbers(
-            replies,
-            2,
-            [partial(_same, row / size) for row in xy_b],
-            bounds=(0, self.protocol.norm_size),
-        )
-        if spread is not None:
-            spread = spread.scaled(size)
-            xy_b = _chosen(xy_b, spread, readout)
-        return MatchAnswer(
-            xy_a_px=xy_a,
-            xy_px=xy_b,
-            parsed=parsed,
-            raw_text=tuple(texts),
-            prompt=tuple(prompts),
-            protocol=self.protocol.name,
-            intrinsics=(view_a.intrinsics, view_b.intrinsics),
-            spread=spread,
-        )
+        require(self.protocol, "correspondence", view_a, view_b)
+        views = (view_a, view_b)
+        xy = points_in(view_a, xy_px)
+        size = {"width_px": view_a.camera.width_px, "height_px": view_a.camera.height_px}
+        prompts = [correspondence.ask(self.protocol, point, **size) for point in xy]
+        components = ["correspondence"] * len(prompts)
+        said = self._reply(views, prompts, components, engine, readout, grammar, progress)
+        return match_answer(self.protocol, views, xy, prompts, said, readout)
 
     def pose(
         self,
@@ -243,46 +149,13 @@ class Predictor:
             Rotation, direction and distance of camera b in camera a's frame, each None where
             unparsed; `cam1_from_cam2` where all of them were read.
         """
-        self._require("pose", view_a, view_b)
+        require(self.protocol, "pose", view_a, view_b)
+        views = (view_a, view_b)
         asked = pose.components(self.protocol)
-        prompt: dict[str, str] = {part: pose.ask(self.protocol, part) for part in asked}
-        replies = self._reply(
-            [view_a, view_b],
-            list(prompt.values()),
-            [f"pose.{part}" for part in asked],
-            engine,
-            readout,
-            grammar,
-        )
-        texts = [reply.text for reply in replies]
-        read: dict[str, float | Floats | ParseFailure] = {
-            part: pose.parse(self.protocol, part, text)
-            for part, text in zip(asked, texts, strict=True)
-        }
-        spread: dict[str, Spread] = {}
-        for part, reply in zip(asked, replies, strict=True):
-            read[part], seen = _pose_spread(read[part], reply, readout)
-            if seen is not None:
-                spread[part] = seen
-        ypr_deg, direction = _vector(read["rotation"]), _vector(read["direction"])
-        distance = read.get("distance")
-        distance_m = distance if isinstance(distance, float) else None
-        cam1_from_cam2 = None
-        if ypr_deg is not None and direction is not None and distance_m is not None:
-            whole = RelativePose.from_ypr_direction(ypr_deg, direction, distance_m)
-            cam1_from_cam2 = whole.cam1_from_cam2
-        return PoseAnswer(
-            yaw_pitch_roll_deg=ypr_deg,
-            direction=direction,
-            distance_m=distance_m,
-            cam1_from_cam2=cam1_from_cam2,
-            parsed={part: not isinstance(value, ParseFailure) for part, value in read.items()},
-            raw_text=dict(zip(prompt, texts, strict=True)),
-            prompt=prompt,
-            protocol=self.protocol.name,
-            intrinsics=(view_a.intrinsics, view_b.intrinsics),
-            spread=spread,
-        )
+        prompts: dict[str, str] = {part: pose.ask(self.protocol, part) for part in asked}
+        components = [f"pose.{part}" for part in asked]
+        said = self._reply(views, list(prompts.values()), components, engine, readout, grammar)
+        return pose_answer(self.protocol, views, prompts, said, readout)
 
     def ask(
         self,
@@ -307,35 +180,14 @@ class Predictor:
             InputError: an empty question, a box that is inverted or outside, or boxes and
                 placeholders that do not pair.
         """
-        self._require("objects", view)
+        require(self.protocol, "objects", view)
         if not question.strip():
             raise InputError('the question is empty; ask such as "How wide is {0}?"')
         boxes = number_rows("boxes_xyxy_px", boxes_xyxy_px, 4)
         size = {"width_px": view.camera.width_px, "height_px": view.camera.height_px}
         prompt = objects.ask(self.protocol, question, boxes, **size)
-        (reply,) = self._reply([view], [prompt], [], engine, "digits", False)
-        raw_text = reply.text
-        spoken = answer_part(raw_text)
-        value = objects.parse(
-            prompt,
-            raw_text,
-            len(boxes),
-            boxes_norm=objects.written_boxes(self.protocol, boxes, **size) if len(boxes) else None,
-        )
-        said = objects.ObjectValue() if isinstance(value, ParseFailure) else value
-        return ObjectAnswer(
-            text="" if isinstance(spoken, ParseFailure) else spoken,
-            value_m=said.value_m,
-            clock_hour=said.clock_hour,
-            yes=said.yes,
-            region=said.region,
-            parsed=not isinstance(value, ParseFailure),
-            raw_text=raw_text,
-            prompt=prompt,
-            boxes_xyxy_px=boxes,
-            protocol=self.protocol.name,
-            intrinsics=(view.intrinsics,),
-        )
+        (said,) = self._reply([view], [prompt], [], engine)
+        return object_answer(self.protocol, view, boxes, prompt, said.text)
 
     def depth_map(
         self,
@@ -366,7 +218,7 @@ class Predictor:
             self,
             view,
             grid,
-            readout=readout or self._dense_readout,
+            readout=readout,
             grammar=grammar,
             refine=refine,
             progress=progress,
@@ -406,28 +258,10 @@ class Predictor:
             view_a,
             view_b,
             grid,
-            readout=readout or self._dense_readout,
+            readout=readout,
             grammar=grammar,
             progress=progress,
         )
-
-    @property
-    def _dense_readout(self) -> Readout:
-        return "median" if isinstance(self.engine, RecordingEngine) else "digits"
-
-    def _require(self, task: Task, *views: View) -> None:
-        if task not in self.protocol.tasks:
-            able = [p.name for p in PROTOCOLS.values() if task in p.tasks]
-            raise InputError(
-                f"protocol {self.protocol.name!r} cannot be asked for {task}, only for "
-                f"{', '.join(sorted(self.protocol.tasks))}; {task} needs {' or '.join(able)}, "
-                "and a model trained with it"
-            )
-        for view in views:
-            if not isinstance(view, View):
-                raise InputError(
-                    f"a view was expected, a {type(view).__name__} came: open it with View.open"
-                )
 
     def _reply(
         self,
@@ -435,54 +269,25 @@ class Predictor:
         prompts: Sequence[str],
         components: Sequence[str],
         engine: Literal["naive"] | None,
-        readout: Readout,
-        grammar: bool,
+        readout: Readout = "digits",
+        grammar: bool = False,
         progress: Progress | None = None,
     ) -> list[Reply]:
         asked = self._engine(engine)
-        probable = isinstance(asked, RecordingEngine)
-        if not probable and (grammar or readout != "digits"):
-            wanted = "grammar=True" if grammar else f"readout={readout!r}"
-            raise InputError(
-                f"{wanted} needs the probabilities of a local model, and the engine {asked.name!r} "
-                "gives texts only; leave it out"
-            )
-        if readout not in ("digits", "mean", "median"):
-            raise InputError(f"readout is {readout!r}; give digits, mean or median")
+        require_able(asked, readout, grammar)
         if not prompts:
             return []
-        images = []
-        for view in views:
-            plan = self.protocol.plan(
-                view.camera, multiple_px=self.multiple_px, max_tokens=self.max_tokens
-            )
-            if plan.note is not None:
-                name = f"{view.path}: " if view.path else ""
-                # Points at who called depth, match, pose or ask.
-                warnings.warn(f"{name}{plan.note}", TokenBudgetWarning, stacklevel=3)
-            images.append(view.resized(plan).image)
-        limit = _MAX_NEW_TOKENS.get(self.protocol.name, _MAX_NEW_TOKENS_OTHERS)
-        with asked.open(images) as scene:
-            if not isinstance(asked, RecordingEngine):
-                texts = asked.ask(scene, prompts, max_new_tokens=limit)
-                if progress is not None:
-                    progress(len(texts))
-                return [Reply(text) for text in texts]
-            forms: dict[Grammar | None, list[int]] = {}
-            for place, _ in enumerate(prompts):
-                form = answer_form(self.protocol, components[place]) if grammar else None
-                forms.setdefault(form, []).append(place)
-            replies: dict[int, Reply] = {}
-            for form, places in forms.items():
-                said = asked.reply(
-                    scene,
-                    [prompts[place] for place in places],
-                    max_new_tokens=limit,
-                    grammar=form,
-                    progress=progress,
-                )
-                replies.update(zip(places, said, strict=True))
-            return [replies[place] for place in range(len(prompts))]
+        images = sized(
+            views, self.protocol, multiple_px=self.multiple_px, max_tokens=self.max_tokens
+        )
+        return replies(
+            asked,
+            self.protocol,
+            images,
+            prompts,
+            components=components if grammar else None,
+            progress=progress,
+        )
 
     def _engine(self, which: Literal["naive"] | None) -> Engine:
         if which is None:
@@ -495,46 +300,6 @@ class Predictor:
         return self.naive
 
 
-def _same(expected: Floats, written: Floats) -> bool:
-    return all(abs(a - b) < 1e-6 for a, b in zip(written, expected, strict=True))
-
-
-def _same_direction(expected: Floats, written: Floats) -> bool:
-    return _same(expected * np.linalg.norm(written), written) and bool(written.any())
-
-
-def _chosen(written: Floats, spread: Spread, readout: Readout) -> Floats:
-    """The numbers asked for; where nothing was read stays NaN."""
-    if readout == "digits":
-        return written
-    value = spread.mean if readout == "mean" else spread.p50
-    return np.where(np.isfinite(written) & np.isfinite(value), value, written)
-
-
-def _pose_spread(
-    value: float | Floats | ParseFailure, reply: Reply, readout: Readout
-) -> tuple[float | Floats | ParseFailure, Spread | None]:
-    """One component as asked for, and the spread of its numbers."""
-    if isinstance(value, ParseFailure):
-        return value, None
-    numbers = np.atleast_1d(np.asarray(value, dtype=float))
-    direction = len(numbers) == 3 and abs(float(np.linalg.norm(numbers)) - 1) < 1e-9
-    same = _same_direction if direction else _same
-    bounds = (-1.005, 1.005) if direction else (-360.0, 360.0) if len(numbers) == 3 else (0, np.inf)
-    spread = read_numbers([reply], len(numbers), [partial(same, numbers)], bounds=bounds)
-    if spread is None:
-        return value, None
-    spread = spread.row(0)
-    chosen = _chosen(numbers, spread, readout)
-    if isinstance(value, float):
-        return float(chosen[0]), spread
-    if direction and readout != "digits":
-        length = float(np.linalg.norm(chosen))
-        # Where the parts cancel there is no direction to speak of: what was written stands.
-        chosen = chosen / length if length > 1e-3 else numbers
-    return chosen, spread
-
-
 def load(
     model: str | os.PathLike[str] = "nano",
     *,
@@ -542,6 +307,7 @@ def load(
     device: str | None = None,
     engine: Literal["fast", "naive"] = "fast",
     base_url: str | None = None,
+    int8: bool = False,
 ) -> Predictor:
     """A predictor that runs a checkpoint in this process, or asks a server.
 
@@ -556,9 +322,12 @@ def load(
             question, gives the same texts, and is there to compare with.
         base_url: of the server's API, such as "http://localhost:8000/v1"; OpenAI's own when None.
             Its answers are kept on disk (VLM3_CACHE, ~/.cache/vlm3) and not asked for again.
+        int8: on a CPU, compute in whole numbers, which is faster and not the same; the model is
+            asked a hundred questions or so both ways first, and refused when its answers change.
 
     Raises:
-        InputError: an unknown protocol, device or engine.
+        InputError: an unknown protocol, device or engine; or int8 where it cannot be, or where it
+            changes the model's answers.
         CheckpointError: the model cannot be found or loaded.
         MissingDependencyError: a CUDA torchvision beside a CPU torch, which breaks every model.
 
@@ -570,8 +339,12 @@ def load(
         get_protocol(protocol)
     if engine not in ("fast", "naive"):
         raise InputError(f"no engine {engine!r}: give fast or naive")
+    if int8 and engine != "fast":
+        raise InputError("int8 is for the fast engine: leave engine out")
     kind, _, name = str(model).partition(":")
     if kind in ("openai", "vllm") and name:
+        if int8:
+            raise InputError(f"int8 is for models in this process, not for {model}: leave it out")
         return _served(kind, name, protocol, base_url)
     if base_url is not None:
         raise InputError(
@@ -586,7 +359,7 @@ def load(
     checkpoint = load_checkpoint(os.fspath(model), device=device)
     settings = checkpoint.settings
     naive = NaiveEngine(checkpoint)
-    return Predictor(
+    predictor = Predictor(
         engine=naive if engine == "naive" else LocalEngine(checkpoint),
         protocol=resolve_protocol(
             protocol, name=checkpoint.name, trained=settings.protocol, f_px=settings.f_px
@@ -595,6 +368,11 @@ def load(
         max_tokens=settings.max_tokens or MAX_TOKENS,
         naive=naive,
     )
+    if not int8:
+        return predictor
+    from vlm3.infer.int8 import in_int8
+
+    return in_int8(predictor, checkpoint)
 
 
 def _served(kind: str, name: str, protocol: str | None, base_url: str | None) -> Predictor:
@@ -613,42 +391,3 @@ def _served(kind: str, name: str, protocol: str | None, base_url: str | None) ->
         # Qwen3-VL's; a server whose model has another grid fits the picture to it itself.
         multiple_px=32,
     )
-
-
-def resolve_protocol(
-    asked: str | None, *, name: str, trained: str | None = None, f_px: float | None = None
-) -> Protocol:
-    """How to ask a checkpoint: as the caller says, as its settings say, as its name says.
-
-    Args:
-        asked: what the caller named.
-        name: the checkpoint's name or path.
-        trained: the protocol in the checkpoint's settings.
-        f_px: the focal length in them; it belongs to `trained`, so another protocol that the
-            caller names keeps its own.
-
-    Raises:
-        InputError: an unknown protocol.
-
-    Warns:
-        ProtocolWarning: none of the three says anything.
-    """
-    if asked is not None and asked != trained:
-        return get_protocol(asked)
-    if trained is not None:
-        protocol = get_protocol(trained)
-        return protocol if f_px is None else protocol.with_focal(f_px)
-    named = protocol_for_checkpoint(name)
-    if named is None:
-        warnings.warn(
-            f"nothing says how {name} was trained to be asked: using the paper's wording; "
-            f"name a protocol to change that ({', '.join(PROTOCOLS)})",
-            ProtocolWarning,
-            stacklevel=3,
-        )
-        named = get_protocol("paper")
-    return named if f_px is None else named.with_focal(f_px)
-
-
-def _vector(value: float | Floats | ParseFailure) -> Floats | None:
-    return value if isinstance(value, np.ndarray) else None

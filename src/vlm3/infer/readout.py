@@ -88,6 +88,30 @@ def read_numbers(
     return Spread(**fields)
 
 
+def chance_below(replies: Sequence[Reply], checks: Sequence[Check], values: Floats) -> Floats:
+    """How much of each answer's probability lies below a value: uniform for a calibrated model.
+
+    Args:
+        replies: recorded answers of one number each.
+        checks: as in `read_numbers`.
+        values: (len(replies),) in the number's own unit.
+
+    Returns:
+        (len(replies),) 0 to 1, of the mass in the answer's form; NaN where nothing was read.
+    """
+    out = np.full(len(replies), np.nan)
+    for row, (reply, check, value) in enumerate(zip(replies, checks, values, strict=True)):
+        if reply.logp is None:
+            continue
+        for layout, _ in _find(reply, 1, check):
+            chance = np.exp(_steps(reply, layout)[None, 1:].astype(float))
+            written = np.array([_written(reply, layout)])
+            low, high, mass = _brackets(chance, written, layout, reply.symbols)
+            inside = np.clip((value - low) / (high - low), 0, 1)
+            out[row] = (mass * inside).sum() / mass.sum()
+    return out
+
+
 _FIELDS = ("mean", "p10", "p50", "p90", "covered", "off_grammar")
 
 

@@ -250,11 +250,22 @@ def attention(
         flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
         out, lse = flash(query, key, value, 0.0, causal, attn_mask=mask, scale=scale)
         return out, lse
-    if mask is None and query.dtype in (torch.float16, torch.bfloat16):
+    if mask is None and flash_takes(query):
         flash = torch.ops.aten._scaled_dot_product_flash_attention
         out, lse, *_ = flash(query, key, value, 0.0, causal, False, scale=scale)
         return out, lse[..., : query.shape[2]]
     return plain_attention(query, key, value, scale, causal=causal, mask=mask)
+
+
+def flash_takes(query: torch.Tensor) -> bool:
+    """Whether a GPU's flash kernel computes this: half precision, Ampere or newer, its widths."""
+    width = query.shape[-1]
+    return (
+        query.dtype in (torch.float16, torch.bfloat16)
+        and width % 8 == 0
+        and width <= 256
+        and torch.cuda.get_device_capability(query.device) >= (8, 0)
+    )
 
 
 def plain_attention(

@@ -1,20 +1,24 @@
 """Answers from vLLM in this process, offline and batched: for a GPU and tens of thousands.
 
-One picture at a time, so that every running request shares its prefix: then vLLM's prefix cache
-holds the picture, and its cascade attention, off by default since March 2026, may share the rest.
-Not run on the machines this was written on; the calls are those of vLLM's documentation. Needs the
+One picture at a time: then vLLM's prefix cache holds it, and no other drives it out. (Cascade
+attention, which would also have read it once for all, is gone from vLLM since 0.32.) Needs the
 extra `vllm`.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from PIL import Image
 
-from vlm3.errors import MissingDependencyError
-from vlm3.infer.engine import Scene, UInt8
+from vlm3.errors import InputError, MissingDependencyError
+from vlm3.infer.engine import Reply, Scene, UInt8
+from vlm3.infer.grammar import Grammar
+from vlm3.infer.toplist import recorded, step
+
+# vLLM's own limit unless `max_logprobs` is raised; digits and what ends them are fewer.
+_TOP = 20
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,6 @@ class VllmEngine:
         self._sampling = SamplingParams
         settings: dict[str, Any] = {
             "enable_prefix_caching": True,
-            "disable_cascade_attn": False,
             "limit_mm_per_prompt": {"image": 2},
             # Pictures come at their final size; no side may be changed again.
             "mm_processor_kwargs": {"min_pixels": 1, "max_pixels": 2**26},
@@ -62,6 +65,32 @@ class VllmEngine:
 
     def ask(self, scene: Scene, questions: Sequence[str], *, max_new_tokens: int) -> list[str]:
         """Answers every question as if it were the only one."""
+        replies = self.reply(scene, questions, max_new_tokens=max_new_tokens)
+        return [reply.text for reply in replies]
+
+    def reply(
+        self,
+        scene: Scene,
+        questions: Sequence[str],
+        *,
+        max_new_tokens: int,
+        grammar: Grammar | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> list[Reply]:
+        """Answers with the likeliest tokens of every step.
+
+        Args:
+            scene: from `open`.
+            questions: complete prompts, without chat markup.
+            max_new_tokens: an answer that is not finished by then is cut off there.
+            grammar: None; this engine is not held to a form.
+            progress: told when all are answered.
+
+        Raises:
+            InputError: a grammar.
+        """
+        if grammar is not None:
+            raise InputError(f"{self.name} cannot be held to a form of answers; leave grammar out")
         if not questions:
             return []
         assert isinstance(scene, _VllmScene)
@@ -74,11 +103,13 @@ class VllmEngine:
             }
             for question in questions
         ]
-        limits = self._sampling(temperature=0.0, max_tokens=max_new_tokens)
+        limits = self._sampling(temperature=0.0, max_tokens=max_new_tokens, logprobs=_TOP)
         # The first alone: otherwise all of them miss the cache together.
         outputs = self._llm.generate(prompts[:1], limits, use_tqdm=False)
         outputs += self._llm.generate(prompts[1:], limits, use_tqdm=False) if prompts[1:] else []
-        return [str(output.outputs[0].text).strip() for output in outputs]
+        if progress is not None:
+            progress(len(questions))
+        return [_reply(output.outputs[0]) for output in outputs]
 
     def _prompt(self, pictures: int, question: str) -> str:
         content: list[dict[str, str]] = [{"type": "image"} for _ in range(pictures)]
@@ -88,3 +119,16 @@ class VllmEngine:
                 [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
             )
         )
+
+
+def _reply(output: Any) -> Reply:
+    """One completion: its text, and for each token id the likeliest ids with their texts."""
+    steps = [
+        step(
+            listed[token].decoded_token or "",
+            listed[token].logprob,
+            [(one.decoded_token or "", one.logprob) for one in listed.values()],
+        )
+        for token, listed in zip(output.token_ids, output.logprobs, strict=True)
+    ]
+    return recorded(str(output.text).strip(), steps)

@@ -1,0 +1,214 @@
+"""From replies to answers: texts read, brought to the pixels of the view as given, with spreads.
+
+What a text does not say becomes NaN or None beside `parsed = False`, never a number. Knows no
+engine and no model.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from vlm3.errors import InputError
+from vlm3.geometry.depth import z_from_distance
+from vlm3.geometry.pose import RelativePose
+from vlm3.infer.asking import Readout
+from vlm3.infer.engine import Reply
+from vlm3.infer.readout import read_numbers
+from vlm3.tasks import correspondence, depth, objects, pose
+from vlm3.tasks.base import (
+    DepthAnswer,
+    Floats,
+    MatchAnswer,
+    ObjectAnswer,
+    ParseFailure,
+    PoseAnswer,
+    Spread,
+)
+from vlm3.tasks.protocol import Protocol
+from vlm3.tasks.reading import answer_part
+from vlm3.view import View
+
+
+def depth_answer(
+    protocol: Protocol,
+    view: View,
+    xy_px: Floats,
+    prompts: Sequence[str],
+    replies: Sequence[Reply],
+    readout: Readout,
+) -> DepthAnswer:
+    """Distances at pixels (n, 2) of a view."""
+    texts = [reply.text for reply in replies]
+    values = [depth.parse(protocol, text) for text in texts]
+    parsed = np.array([not isinstance(value, ParseFailure) for value in values], dtype=bool)
+    distance_m = np.array(
+        [np.nan if isinstance(value, ParseFailure) else value for value in values], dtype=float
+    )
+    spread = read_numbers(replies, 1, [partial(_same, value) for value in distance_m[:, None]])
+    if spread is not None:
+        spread = spread.column(0)
+    distance_m = chosen(distance_m, spread, readout)
+    return DepthAnswer(
+        xy_px=xy_px,
+        distance_m=distance_m,
+        depth_z_m=z_from_distance(distance_m, view.camera.unproject(xy_px)),
+        parsed=parsed,
+        raw_text=tuple(texts),
+        prompt=tuple(prompts),
+        protocol=protocol.name,
+        intrinsics=(view.intrinsics,),
+        spread=spread,
+    )
+
+
+def match_answer(
+    protocol: Protocol,
+    views: tuple[View, View],
+    xy_a_px: Floats,
+    prompts: Sequence[str],
+    replies: Sequence[Reply],
+    readout: Readout,
+) -> MatchAnswer:
+    """Places in the second view of pixels (n, 2) of the first."""
+    texts = [reply.text for reply in replies]
+    camera = views[1].camera
+    xy_px = np.full((len(texts), 2), np.nan)
+    for row, text in zip(xy_px, texts, strict=True):
+        # The text holds fractions of the picture, so any size reads it: the given one here.
+        found = correspondence.parse(
+            protocol, text, width_px=camera.width_px, height_px=camera.height_px
+        )
+        if not isinstance(found, ParseFailure):
+            row[:] = found
+    parsed = np.isfinite(xy_px).all(axis=1)
+    size = np.array([camera.width_px, camera.height_px]) / protocol.norm_size
+    spread = read_numbers(
+        replies, 2, [partial(_same, row / size) for row in xy_px], bounds=(0, protocol.norm_size)
+    )
+    if spread is not None:
+        spread = spread.scaled(size)
+    return MatchAnswer(
+        xy_a_px=xy_a_px,
+        xy_px=chosen(xy_px, spread, readout),
+        parsed=parsed,
+        raw_text=tuple(texts),
+        prompt=tuple(prompts),
+        protocol=protocol.name,
+        intrinsics=(views[0].intrinsics, views[1].intrinsics),
+        spread=spread,
+    )
+
+
+def pose_answer(
+    protocol: Protocol,
+    views: tuple[View, View],
+    prompts: dict[str, str],
+    replies: Sequence[Reply],
+    readout: Readout,
+) -> PoseAnswer:
+    """The components of a pose, in the order of `prompts`: component -> what was asked."""
+    read: dict[str, float | Floats | ParseFailure] = {}
+    spread: dict[str, Spread] = {}
+    for part, reply in zip(pose.components(protocol), replies, strict=True):
+        read[part], seen = _pose_part(pose.parse(protocol, part, reply.text), reply, readout)
+        if seen is not None:
+            spread[part] = seen
+    ypr_deg, direction = _vector(read["rotation"]), _vector(read["direction"])
+    distance = read.get("distance")
+    distance_m = distance if isinstance(distance, float) else None
+    cam1_from_cam2 = None
+    if ypr_deg is not None and direction is not None and distance_m is not None:
+        whole = RelativePose.from_ypr_direction(ypr_deg, direction, distance_m)
+        cam1_from_cam2 = whole.cam1_from_cam2
+    return PoseAnswer(
+        yaw_pitch_roll_deg=ypr_deg,
+        direction=direction,
+        distance_m=distance_m,
+        cam1_from_cam2=cam1_from_cam2,
+        parsed={part: not isinstance(value, ParseFailure) for part, value in read.items()},
+        raw_text={part: reply.text for part, reply in zip(prompts, replies, strict=True)},
+        prompt=prompts,
+        protocol=protocol.name,
+        intrinsics=(views[0].intrinsics, views[1].intrinsics),
+        spread=spread,
+    )
+
+
+def object_answer(
+    protocol: Protocol, view: View, boxes_xyxy_px: Floats, prompt: str, raw_text: str
+) -> ObjectAnswer:
+    """What was said about boxes (n, 4) of a view."""
+    size = {"width_px": view.camera.width_px, "height_px": view.camera.height_px}
+    written = objects.written_boxes(protocol, boxes_xyxy_px, **size) if len(boxes_xyxy_px) else None
+    spoken = answer_part(raw_text)
+    value = objects.parse(prompt, raw_text, len(boxes_xyxy_px), boxes_norm=written)
+    said = objects.ObjectValue() if isinstance(value, ParseFailure) else value
+    return ObjectAnswer(
+        text="" if isinstance(spoken, ParseFailure) else spoken,
+        value_m=said.value_m,
+        clock_hour=said.clock_hour,
+        yes=said.yes,
+        region=said.region,
+        parsed=not isinstance(value, ParseFailure),
+        raw_text=raw_text,
+        prompt=prompt,
+        boxes_xyxy_px=boxes_xyxy_px,
+        protocol=protocol.name,
+        intrinsics=(view.intrinsics,),
+    )
+
+
+def chosen(written: Floats, spread: Spread | None, readout: Readout | None) -> Floats:
+    """The numbers asked for; where nothing was read stays NaN.
+
+    Without a wish, the median where there are probabilities and what was written elsewhere.
+
+    Raises:
+        InputError: another than the written ones, where no probabilities came.
+    """
+    if readout == "digits" or not len(written) or (readout is None and spread is None):
+        return written
+    if spread is None:
+        raise InputError(
+            f"readout={readout!r} needs probabilities, and none came with these answers: this "
+            "server or model does not give them; leave readout out"
+        )
+    value = spread.mean if readout == "mean" else spread.p50
+    return np.where(np.isfinite(written) & np.isfinite(value), value, written)
+
+
+def _pose_part(
+    value: float | Floats | ParseFailure, reply: Reply, readout: Readout
+) -> tuple[float | Floats | ParseFailure, Spread | None]:
+    """One component as asked for, and the spread of its numbers."""
+    if isinstance(value, ParseFailure):
+        return value, None
+    numbers = np.atleast_1d(np.asarray(value, dtype=float))
+    direction = len(numbers) == 3 and abs(float(np.linalg.norm(numbers)) - 1) < 1e-9
+    same = _same_direction if direction else _same
+    bounds = (-1.005, 1.005) if direction else (-360.0, 360.0) if len(numbers) == 3 else (0, np.inf)
+    spread = read_numbers([reply], len(numbers), [partial(same, numbers)], bounds=bounds)
+    if spread is not None:
+        spread = spread.row(0)
+    number = chosen(numbers, spread, readout)
+    if isinstance(value, float):
+        return float(number[0]), spread
+    if direction and readout != "digits":
+        length = float(np.linalg.norm(number))
+        # Where the parts cancel there is no direction to speak of: what was written stands.
+        number = number / length if length > 1e-3 else numbers
+    return number, spread
+
+
+def _same(expected: ArrayLike, written: Floats) -> bool:
+    return all(abs(a - b) < 1e-6 for a, b in zip(written, np.asarray(expected), strict=True))
+
+
+def _same_direction(expected: Floats, written: Floats) -> bool:
+    return _same(expected * np.linalg.norm(written), written) and bool(written.any())
+
+
+def _vector(value: float | Floats | ParseFailure) -> Floats | None:
+    return value if isinstance(value, np.ndarray) else None

@@ -1,0 +1,44 @@
+"""Under which protocol a checkpoint is asked: as the caller says, as its files or its name say."""
+
+import warnings
+
+from vlm3.tasks.protocol import PROTOCOLS, Protocol, get_protocol, protocol_for_checkpoint
+
+
+class ProtocolWarning(UserWarning):
+    """Nothing says how a checkpoint was trained to be asked; the paper's wording is used."""
+
+
+def resolve_protocol(
+    asked: str | None, *, name: str, trained: str | None = None, f_px: float | None = None
+) -> Protocol:
+    """How to ask a checkpoint: as the caller says, as its settings say, as its name says.
+
+    Args:
+        asked: what the caller named.
+        name: the checkpoint's name or path.
+        trained: the protocol in the checkpoint's settings.
+        f_px: the focal length in them; it belongs to `trained`, so another protocol that the
+            caller names keeps its own.
+
+    Raises:
+        InputError: an unknown protocol.
+
+    Warns:
+        ProtocolWarning: none of the three says anything.
+    """
+    if asked is not None and asked != trained:
+        return get_protocol(asked)
+    if trained is not None:
+        protocol = get_protocol(trained)
+        return protocol if f_px is None else protocol.with_focal(f_px)
+    named = protocol_for_checkpoint(name)
+    if named is None:
+        warnings.warn(
+            f"nothing says how {name} was trained to be asked: using the paper's wording; "
+            f"name a protocol to change that ({', '.join(PROTOCOLS)})",
+            ProtocolWarning,
+            stacklevel=3,
+        )
+        named = get_protocol("paper")
+    return named if f_px is None else named.with_focal(f_px)
