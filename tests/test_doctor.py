@@ -115,7 +115,7 @@ def test_extras_named_are_those_of_the_package() -> None:
     """All but the ones that gather others, and those that need nothing."""
     names = set(importlib.metadata.metadata("vlm3").get_all("Provides-Extra") or [])
     assert set(doctor._EXTRAS) <= names
-    assert names - set(doctor._EXTRAS) <= {"all", "test", "app"}
+    assert names - set(doctor._EXTRAS) <= {"all", "test"}
 
 
 def test_the_fast_engine_is_compared_with_the_naive_one(

@@ -24,6 +24,7 @@ _REQUIREMENT = re.compile(r"^([\w.-]+)[^;]*(?:;.*extra == ['\"]([\w-]+)['\"])?")
 _EXTRAS = {
     "viz": "figures, vlm3 demo",
     "eval": "benchmarks",
+    "data": "formats of data sets",
     "worlds": "rendered rooms",
     "train": "training",
     "app": "the web page and the server",

@@ -102,7 +102,8 @@ def _run(settings: dict[str, Any], *, page: bool, browser: bool) -> None:
     from vlm3.app.limits import Limits
     from vlm3.app.server import create_app, is_loopback
     from vlm3.app.server import serve as serve_app
-    from vlm3.infer.predict import TokenBudgetWarning, load
+    from vlm3.infer.asking import TokenBudgetWarning
+    from vlm3.infer.predict import load
     from vlm3.view import AssumedCameraWarning
 
     host, key = settings["host"], settings["api_key"] or None
