@@ -30,7 +30,7 @@ from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
 
 _SEVEN_LAYOUT = "[SCENE/seq-NN/]frame-NNNNNN.{color.png,depth.png,pose.txt}"
-_SEVEN_COLOUR_K = np.array([[525.0, 0, 320], [0, 525, 240], [0, 0, 1]])
+SEVEN_COLOUR_K = np.array([[525.0, 0, 320], [0, 525, 240], [0, 0, 1]])
 _SEVEN_K = np.array([[585.0, 0, 320], [0, 585, 240], [0, 0, 1]])
 _LOG_LAYOUT = "[SCENE/]color/, depth/ and trajectory.log"
 _LOG_K = np.array([[525.0, 0, 319.5], [0, 525, 239.5], [0, 0, 1]])
@@ -62,7 +62,7 @@ def seven_frames(root: Path, scene: str) -> Frames:
         picture = picture if picture.is_file() else picture.with_suffix(".jpg")
         size = picture_size(picture)
         # Given for 640x480, which all pictures of the set have.
-        colour_K = _SEVEN_COLOUR_K * [[size[0] / 640], [size[1] / 480], [1]]
+        colour_K = SEVEN_COLOUR_K * [[size[0] / 640], [size[1] / 480], [1]]
         depth = folder / f"{name}.depth.png"
         return RawFrame(
             name,

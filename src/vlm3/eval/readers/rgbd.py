@@ -1,7 +1,8 @@
 """Folders of colour and depth with poses: covisible pairs, matches and relative poses from them.
 
 Two layouts: 7-Scenes' (frame-N.color.jpg, frame-N.depth.png in mm, frame-N.pose.txt,
-camera-intrinsics.txt), and images/, depth/, K.txt and poses.txt (a name and world_from_cam a line).
+camera-intrinsics.txt, which is of the depth camera; see `vlm3.data.sources.rgbd`), and images/,
+depth/, K.txt and poses.txt (a name and world_from_cam a line).
 """
 
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlm3.data.files import depth_png_m, matrix, picture_size
+from vlm3.data.sources.rgbd import SEVEN_COLOUR_K
 from vlm3.errors import InputError
 from vlm3.eval.items import Item, match_query, pose_query
 from vlm3.eval.readers import Wanted
@@ -20,7 +22,7 @@ from vlm3.eval.readers.files import opener
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.covisibility import correspond, covisibility
 from vlm3.geometry.pixels import pixel_centres
-from vlm3.geometry.pose import RelativePose, invert, relative_pose
+from vlm3.geometry.pose import RelativePose, invert, nearest_rigid, relative_pose
 
 Floats = NDArray[np.float64]
 
@@ -33,12 +35,16 @@ _STRIDE = 4
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture with depth and pose; hashes by its path."""
+    """One picture with depth and pose; hashes by its path.
+
+    The depth may have a camera of its own; both stand in one place and look one way.
+    """
 
     name: str
     image: Path
     depth: Path
     camera: Camera
+    depth_camera: Camera
     pose: tuple[float, ...]
 
     @property
@@ -90,7 +96,7 @@ def frames_of(folder: Path) -> list[Frame]:
             if np.isfinite(world_from_cam).all():
                 image = folder / f"{name}.color.jpg"
                 depth = folder / f"{name}.depth.png"
-                frames.append(_frame(name, image, depth, K, world_from_cam))
+                frames.append(_frame(name, image, depth, SEVEN_COLOUR_K, K, world_from_cam))
         return frames
     if (folder / "poses.txt").is_file() and (folder / "K.txt").is_file():
         K = matrix(folder / "K.txt", 3, 3)
@@ -101,17 +107,20 @@ def frames_of(folder: Path) -> list[Frame]:
                 raise InputError(f"{folder / 'poses.txt'}: {line[:40]!r} is no name and 16 numbers")
             numbers = np.array(values, dtype=np.float64).reshape(4, 4)
             image, depth = folder / "images" / name, folder / "depth" / name
-            frames.append(_frame(name, image, depth, K, numbers))
+            frames.append(_frame(name, image, depth, K, K, numbers))
         return frames
     raise InputError(
         f"{str(folder)!r} has neither camera-intrinsics.txt (7-Scenes) nor K.txt and poses.txt"
     )
 
 
-def _frame(name: str, image: Path, depth: Path, K: Floats, pose: Floats) -> Frame:
+def _frame(name: str, image: Path, depth: Path, K: Floats, depth_K: Floats, pose: Floats) -> Frame:
     width, height = picture_size(image)
-    camera = Camera.from_K(K, width_px=width, height_px=height, pixel_origin="center")
-    return Frame(name, image, depth, camera, tuple(pose.ravel().tolist()))
+    camera, depth_camera = (
+        Camera.from_K(k, width_px=width, height_px=height, pixel_origin="center")
+        for k in (K, depth_K)
+    )
+    return Frame(name, image, depth, camera, depth_camera, tuple(pose.ravel().tolist()))
 
 
 def _neighbour(a: Frame, frames: list[Frame], rng: np.random.Generator) -> Frame | None:
@@ -138,15 +147,24 @@ def _shared(a: Frame, b: Frame) -> float:
 @lru_cache(maxsize=256)
 def _small(frame: Frame) -> tuple[Camera, Floats]:
     depth = frame.depth_z_m()[_STRIDE // 2 :: _STRIDE, _STRIDE // 2 :: _STRIDE]
-    return frame.camera.resized(depth.shape[1], depth.shape[0]), depth
+    return frame.depth_camera.resized(depth.shape[1], depth.shape[0]), depth
 
 
 def _item(a: Frame, b: Frame, rng: np.random.Generator) -> Item | None:
     cam1_from_cam2 = relative_pose(a.world_from_cam, b.world_from_cam)
     centres = pixel_centres(a.camera.width_px, a.camera.height_px)
     xy_b, visible = correspond(
-        centres, a.depth_z_m(), a.camera, b.depth_z_m(), b.camera, invert(cam1_from_cam2)
+        centres,
+        a.depth_z_m(),
+        a.depth_camera,
+        b.depth_z_m(),
+        b.depth_camera,
+        invert(cam1_from_cam2),
     )
+    # From where the depth camera sees a point to where the picture shows it.
+    xy_a = a.camera.project(a.depth_camera.unproject(centres))
+    xy_b = b.camera.project(b.depth_camera.unproject(xy_b))
+    visible &= a.camera.contains(xy_a) & b.camera.contains(xy_b)
     rows, columns = np.nonzero(visible)
     if len(rows) < MATCHES_A_PAIR:
         return None
@@ -154,16 +172,8 @@ def _item(a: Frame, b: Frame, rng: np.random.Generator) -> Item | None:
     key = f"{a.name}-{b.name}"
     size_a, size_b = ((f.camera.width_px, f.camera.height_px) for f in (a, b))
     matches = tuple(
-        match_query(f"{key}/{k:02d}", centres[r, c], xy_b[r, c], size_a, size_b)
+        match_query(f"{key}/{k:02d}", xy_a[r, c], xy_b[r, c], size_a, size_b)
         for k, (r, c) in enumerate(zip(rows[pick], columns[pick], strict=True))
     )
-    pose = pose_query(f"{key}/pose", RelativePose.from_matrix(_rigid(cam1_from_cam2)))
+    pose = pose_query(f"{key}/pose", RelativePose.from_matrix(nearest_rigid(cam1_from_cam2)))
     return Item(key, (opener(a.image, a.camera), opener(b.image, b.camera)), (*matches, pose))
-
-
-def _rigid(transform: Floats) -> Floats:
-    """The nearest rigid transform: poses in text files carry few digits."""
-    u, _, vt = np.linalg.svd(transform[:3, :3])
-    found = transform.copy()
-    found[:3, :3] = u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt
-    return found
