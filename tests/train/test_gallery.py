@@ -7,7 +7,7 @@ pytest.importorskip("warp", reason="worlds need Warp")
 
 from vlm3.geometry.pose import invert, transform_points
 from vlm3.tasks.protocol import get_protocol
-from vlm3.train.gallery import SHAPES, Gallery, StoredPair, mirrored, shown
+from vlm3.train.gallery import SHAPES, Gallery, StoredPair, collage, mirrored, shown
 from vlm3.train.school import School
 from vlm3.worlds.questions import object_questions
 
@@ -39,9 +39,9 @@ def test_what_is_read_is_what_was_rendered(gallery: Gallery, pair: StoredPair) -
     for one, two in ((pair.frame1, again.frame1), (pair.frame2, again.frame2)):
         assert np.array_equal(one.image, two.image)
         assert np.array_equal(one.distance_m, two.distance_m)
+        assert np.array_equal(one.normal, two.normal)
         solid = np.isfinite(one.depth_z_m)
         assert two.depth_z_m[solid] == pytest.approx(one.depth_z_m[solid], rel=1e-5)
-        assert np.abs(one.normal - two.normal).max() < 0.01
         assert np.array_equal(one.instance, two.instance)
         assert one.camera == two.camera
         assert [o.box_xyxy_px for o in one.objects] == [o.box_xyxy_px for o in two.objects]
@@ -104,6 +104,24 @@ def test_lessons_of_worlds_are_the_same_again(gallery: Gallery, kind: str) -> No
     assert all(map(np.array_equal, first.images, again.images))
     # The same pair, two lessons later, looks another way.
     assert first.qas != other.qas
+
+
+def test_a_collage_shows_at_each_place_one_of_its_frames(
+    gallery: Gallery, pair: StoredPair
+) -> None:
+    other = gallery.pair(1)
+    frames = (pair.frame1, other.frame1, other.frame2, pair.frame2)
+    made = collage(frames, np.random.default_rng(3))
+    # Picture and labels come from the same frame.
+    same = [
+        (made.image == frame.image).all(-1)
+        & (made.distance_m == frame.distance_m)
+        & (made.normal == frame.normal).all(-1)
+        for frame in frames
+    ]
+    assert np.any(same, axis=0).all()
+    assert min(np.sum(same, axis=(1, 2))) >= made.distance_m.size / 16
+    assert not made.objects
 
 
 def test_every_shape_fits_whole_tokens(pair: StoredPair) -> None:

@@ -14,7 +14,7 @@ from vlm3.tasks import correspondence, depth, pose
 from vlm3.tasks.base import QA
 from vlm3.tasks.protocol import Protocol
 from vlm3.train.batch import Lesson
-from vlm3.train.gallery import SHAPES, SIZE_PX, Gallery, StoredPair, repainted, shown
+from vlm3.train.gallery import SHAPES, SIZE_PX, Gallery, StoredPair, collage, repainted, shown
 from vlm3.train.pointing import (
     COLORS,
     QUESTION,
@@ -34,6 +34,8 @@ _WORLDS: dict[Kind, float] = {
     "objects": 0.15,
     "pair": 0.25,
 }
+_COLLAGES = 0.3
+"""Of the views that are learnt from; those of checks are whole."""
 _OBJECT_SENTENCES = (
     "Is region 0 to the left of region 1? Is region 0 to the right of region 1? yes no",
     "Would you say that region 0 is below region 1? above behind in front of",
@@ -94,7 +96,15 @@ class School:
         return make(pair, rng)
 
     def _view(self, pair: StoredPair, rng: np.random.Generator) -> Lesson:
-        frame = shown(pair, rng, *_shape(rng)).frame1
+        shape = _shape(rng)
+        pair = shown(pair, rng, *shape)
+        frame = pair.frame1
+        if self.gallery.split == "train" and rng.random() < _COLLAGES:
+            other = self.gallery.pair(int(rng.integers(self.worlds)))
+            other = shown(_repainted(other, rng), rng, *shape)
+            a, b = pair.frame1, other.frame1
+            ways = ((a, b, a, b), (a, a, b, b), (a, b, other.frame2, pair.frame2))
+            frame = collage(ways[rng.integers(len(ways))], rng)
         qas = labels.depth_qas(frame, self.protocol, 24, rng)
         # What the mosaics teach holds on in a rendered room only if rooms ask for it too.
         return Lesson((frame.image,), _unique((*qas, *color_qas(rng, frame.image, questions=4))))
