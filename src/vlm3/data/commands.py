@@ -178,10 +178,14 @@ def list_sources(as_json: bool, source: str | None) -> None:
         if one.needs:
             click.echo(f"needs     {', '.join(one.needs)}: pip install 'vlm3[data]'")
     else:
-        click.echo(f"{'source':<18} {'data set':<36} {'tasks':<28} licence")
+        names, titles = (
+            max(len(t) for t in column)
+            for column in zip(*((one.name, one.title) for one in found), strict=True)
+        )
+        click.echo(f"{'source':<{names}} {'data set':<{titles}} {'tasks':<28} licence")
         for one in found:
             tasks = ", ".join(one.tasks).replace("correspondence", "matches")
-            click.echo(f"{one.name:<18} {one.title:<36} {tasks:<28} {one.licence}")
+            click.echo(f"{one.name:<{names}} {one.title:<{titles}} {tasks:<28} {one.licence}")
         click.echo("vlm3 data list SOURCE says where to get it and which layout is read")
 
 

@@ -126,7 +126,7 @@ def plan(recipe: str, gpu: str, gpus: int, mfu: float, changes: tuple[str, ...])
 
 @click.group()
 def data() -> None:
-    """Shards and mixtures: books, index, speed."""
+    """Data sets: curate them, check, index and measure shards, keep a mixture's books."""
 
 
 @data.command("books")
