@@ -108,19 +108,22 @@ class Asker:
         boxes = plan.xy_to_resized(corners).reshape(-1, 4)
         text = objects.ask(protocol, q.question, boxes, **size)
         # The short forms exist only where the protocol writes them.
-        short = "objects.length" in protocol.templates
-        if not short or (q.value_m, q.clock_hour, q.yes, q.region) == (None,) * 4:
-            if q.answer is None:
-                raise InputError(f"{q.question!r} has no answer in words")
-            answer = objects.answer_text(protocol, q.answer, boxes, **size)
-        elif q.value_m is not None:
-            answer = objects.answer_length(protocol, q.value_m)
-        elif q.clock_hour is not None:
-            answer = objects.answer_clock(protocol, q.clock_hour)
-        elif q.yes is not None:
-            answer = objects.answer_yes_no(protocol, q.yes)
-        else:
-            answer = objects.answer_region(protocol, q.region or 0, boxes, **size)
+        short = (q.value_m, q.clock_hour, q.yes, q.region) != (None,) * 4
+        if short and "objects.length" in protocol.templates:
+            answer = objects.answer(
+                protocol,
+                boxes,
+                width_px=plan.camera.width_px,
+                height_px=plan.camera.height_px,
+                value_m=q.value_m,
+                clock_hour=q.clock_hour,
+                yes=q.yes,
+                region=q.region,
+            )
+            return QA("objects", text, answer)
+        if q.answer is None:
+            raise InputError(f"{q.question!r} has no answer in words")
+        answer = objects.answer_text(protocol, q.answer, boxes, **size)
         return QA("objects", text, answer)
 
     def _matches(

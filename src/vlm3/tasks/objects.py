@@ -24,6 +24,7 @@ from vlm3.tasks.writing import written_metres
 
 __all__ = [
     "ObjectValue",
+    "answer",
     "answer_clock",
     "answer_length",
     "answer_region",
@@ -116,6 +117,34 @@ def answer_clock(protocol: Protocol, hour: int) -> str:
     if not 1 <= hour <= 12:
         raise InputError(f"{hour} is not an hour on the clock; give 1 to 12")
     return protocol.template("objects.clock").format(hour=hour)
+
+
+def answer(
+    protocol: Protocol,
+    boxes_xyxy_px: ArrayLike,
+    *,
+    width_px: int,
+    height_px: int,
+    value_m: float | None = None,
+    clock_hour: int | None = None,
+    yes: bool | None = None,
+    region: int | None = None,
+) -> str:
+    """The short answer, whichever is given; boxes and size as in `ask`.
+
+    Raises:
+        InputError: none is given.
+    """
+    if value_m is not None:
+        return answer_length(protocol, value_m)
+    if clock_hour is not None:
+        return answer_clock(protocol, clock_hour)
+    if yes is not None:
+        return answer_yes_no(protocol, yes)
+    if region is None:
+        raise InputError("no short answer: give a length, an hour, yes or no, or a region")
+    size = {"width_px": width_px, "height_px": height_px}
+    return answer_region(protocol, region, boxes_xyxy_px, **size)
 
 
 def written_boxes(

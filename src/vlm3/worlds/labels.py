@@ -70,14 +70,17 @@ def object_qa(
     text = objects.ask(protocol, q.question, q.boxes_xyxy_px, **size)
     if sentences:
         answer = objects.answer_text(protocol, q.sentence, q.boxes_xyxy_px, **size)
-    elif q.value_m is not None:
-        answer = objects.answer_length(protocol, q.value_m)
-    elif q.clock_hour is not None:
-        answer = objects.answer_clock(protocol, q.clock_hour)
-    elif q.yes is not None:
-        answer = objects.answer_yes_no(protocol, q.yes)
     else:
-        answer = objects.answer_region(protocol, q.region or 0, q.boxes_xyxy_px, **size)
+        answer = objects.answer(
+            protocol,
+            q.boxes_xyxy_px,
+            width_px=camera.width_px,
+            height_px=camera.height_px,
+            value_m=q.value_m,
+            clock_hour=q.clock_hour,
+            yes=q.yes,
+            region=q.region,
+        )
     return QA("objects", text, answer)
 
 
