@@ -30,6 +30,13 @@ def test_raw_files_to_a_scored_model(tmp_path: Path) -> None:
         )
         assert said.exit_code == 0, said.output
     absent = tuple(s.folder for s in table("depth") if s.folder not in SETS)
+    command = "train debug_cpu --dry-run --parts.0.kind depth --pointing 0 --samples 64 --data"
+    said = CliRunner().invoke(main, [*command.split(), str(data), "--without", *absent])
+    assert said.exit_code == 0, said.output
+    # The books have a line a set that is there, and name the others as absent.
+    books = said.output.splitlines()
+    for name in SETS:
+        assert any(line.startswith(name) for line in books), said.output
     run = replace(
         recipe("debug_cpu"),
         out=tmp_path / "run",
@@ -37,6 +44,7 @@ def test_raw_files_to_a_scored_model(tmp_path: Path) -> None:
         data=str(data),
         without=absent,
         samples=64,
+        pointing=0,
         batch=16,
         workers=0,
         check_every=2,
