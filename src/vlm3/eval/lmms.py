@@ -105,7 +105,9 @@ def export(items: Iterable[Item], benchmark: Benchmark, protocol: Protocol, fold
                 for component, prompt in _parts(answer.prompt):
                     file.write(dumps(doc | {"component": component, "prompt": prompt}) + "\n")
                     count += 1
-    higher = str(benchmark.metric != "EPE").lower()
+    # What `aggregate` returns is the first task's.
+    first = next(task for task in benchmark.tasks if task in protocol.tasks)
+    higher = str(first != "correspondence").lower()
     task = _TASK.format(
         name=benchmark.name, data=json.dumps(str((folder / DATA).resolve())), higher=higher
     )

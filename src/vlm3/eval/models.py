@@ -15,8 +15,8 @@ from vlm3.infer.fakes import ConstantEngine
 from vlm3.infer.predict import Predictor, load
 from vlm3.tasks.protocol import get_protocol
 
-FLOORS = {"constant": 0, "median": 1, "identity": 1, "majority": 0}
-"""Name -> which of a task's floors it is, where the task has so many."""
+FLOORS = ("constant", "median", "identity", "majority")
+"""Floors that can be a row of their own; constant is the first of every task's."""
 
 _ANY = "joint"
 _MULTIPLE_PX = 32
@@ -102,9 +102,11 @@ def _floor(model: str, items: list[Item]) -> Chosen:
     names = []
     for task, rows in pack(items).items():
         offered = floors(rows)
-        if FLOORS[model] >= len(offered):
+        named = offered[:1] if model == "constant" else []
+        named += [floor for floor in offered if floor.name.startswith(model)]
+        if not named:
             continue
-        floor = offered[FLOORS[model]]
+        floor = named[0]
         names.append(floor.name)
         for ident, values in zip(rows.ids, floor.rows.predicted, strict=True):
             found[ident] = Said(prediction=values_of(task, values.tolist()))

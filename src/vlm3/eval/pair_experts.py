@@ -65,8 +65,14 @@ def _device() -> str:
 
 
 def _fractions(warp: Any) -> Floats:
-    """Places from -1 to 1 (h, w, 2), corners of the picture at +-1 -> fractions."""
-    return np.asarray((warp.float().cpu() + 1) / 2, dtype=np.float64)
+    """The first picture's half of a symmetric warp, as fractions of the second picture.
+
+    A warp (h, 2w, 4), with an axis for the batch or without it, holds x, y in the first picture
+    and x, y in the second, each from -1 to 1, corner to corner.
+    """
+    warp = warp.squeeze(0)
+    there = warp[:, : warp.shape[1] // 2, 2:]
+    return np.asarray((there.float().cpu() + 1) / 2, dtype=np.float64)
 
 
 def dkm() -> Matcher:
@@ -77,7 +83,7 @@ def dkm() -> Matcher:
 
     def field(view_a: View, view_b: View) -> Floats:
         warp, _ = model.match(Image.fromarray(view_a.image), Image.fromarray(view_b.image))
-        return _fractions(warp[:, : warp.shape[1] // 2, 2:])
+        return _fractions(warp)
 
     return Matcher("DKM", field)
 
@@ -87,12 +93,13 @@ def roma() -> Matcher:
     from romatch import roma_outdoor  # type: ignore[import-not-found]
 
     device = _device()
-    model = roma_outdoor(device=device)
+    # Its fused kernel is an extra of its own, for GPUs only; torch computes the same.
+    model = roma_outdoor(device=device, use_custom_corr=False)
 
     def field(view_a: View, view_b: View) -> Floats:
         pair = (Image.fromarray(view_a.image), Image.fromarray(view_b.image))
         warp, _ = model.match(*pair, device=device)
-        return _fractions(warp[:, : warp.shape[1] // 2, 2:])
+        return _fractions(warp)
 
     return Matcher("RoMa", field)
 
@@ -104,10 +111,11 @@ def ufm() -> Matcher:
         UniFlowMatchConfidence,
     )
 
-    model = UniFlowMatchConfidence.from_pretrained("infinity1096/UFM-Base").to(_device()).eval()
+    device = _device()
+    model = UniFlowMatchConfidence.from_pretrained("infinity1096/UFM-Base").to(device).eval()
 
     def field(view_a: View, view_b: View) -> Floats:
-        pair = [torch.from_numpy(view.image.copy()) for view in (view_a, view_b)]
+        pair = [torch.from_numpy(view.image.copy()).to(device) for view in (view_a, view_b)]
         with torch.inference_mode():
             result = model.predict_correspondences_batched(
                 source_image=pair[0], target_image=pair[1]

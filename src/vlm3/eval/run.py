@@ -59,9 +59,11 @@ def predict(
         How it went.
 
     Raises:
-        InputError: the folder belongs to another configuration, the data changed, or the answerer
-            has none of the tasks.
+        InputError: the folder is a file or belongs to another configuration, the data changed, or
+            the answerer has none of the tasks.
     """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{str(folder)!r} is a file; give a folder for the run")
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / FILE
     done = _resume(path, config)
