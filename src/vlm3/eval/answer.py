@@ -142,15 +142,17 @@ class OracleAnswerer:
         if query.task == "pose":
             motion = RelativePose.from_matrix(truth["cam1_from_cam2"])
             return [pose.answer(protocol, part, motion) for part in pose.components(protocol)]
-        if "value_m" in truth:
-            return [objects.answer_length(protocol, truth["value_m"])]
-        if "clock_hour" in truth:
-            return [objects.answer_clock(protocol, truth["clock_hour"])]
-        if "yes" in truth:
-            return [objects.answer_yes_no(protocol, truth["yes"])]
-        size = {"width_px": camera.width_px, "height_px": camera.height_px}
-        boxes = query.ask["boxes_xyxy_px"]
-        return [objects.answer_region(protocol, truth["region"], boxes, **size)]
+        told = objects.answer(
+            protocol,
+            query.ask["boxes_xyxy_px"],
+            width_px=camera.width_px,
+            height_px=camera.height_px,
+            value_m=truth.get("value_m"),
+            clock_hour=truth.get("clock_hour"),
+            yes=truth.get("yes"),
+            region=truth.get("region"),
+        )
+        return [told]
 
 
 @dataclass(frozen=True, eq=False)

@@ -34,7 +34,7 @@ _WORLDS: dict[Kind, float] = {
     "objects": 0.15,
     "pair": 0.25,
 }
-_COLLAGES = 0.3
+_COLLAGES = 0.6
 """Of the views that are learnt from; those of checks are whole."""
 _OBJECT_SENTENCES = (
     "Is region 0 to the left of region 1? Is region 0 to the right of region 1? yes no",
