@@ -178,14 +178,12 @@ def list_sources(as_json: bool, source: str | None) -> None:
         if one.needs:
             click.echo(f"needs     {', '.join(one.needs)}: pip install 'vlm3[data]'")
     else:
-        names, titles = (
-            max(len(t) for t in column)
-            for column in zip(*((one.name, one.title) for one in found), strict=True)
-        )
-        click.echo(f"{'source':<{names}} {'data set':<{titles}} {'tasks':<28} licence")
+        wide = max(len(one.name) for one in found)
+        title_wide = max(len(one.title) for one in found)
+        click.echo(f"{'source':<{wide}} {'data set':<{title_wide}} {'tasks':<28} licence")
         for one in found:
             tasks = ", ".join(one.tasks).replace("correspondence", "matches")
-            click.echo(f"{one.name:<{names}} {one.title:<{titles}} {tasks:<28} {one.licence}")
+            click.echo(f"{one.name:<{wide}} {one.title:<{title_wide}} {tasks:<28} {one.licence}")
         click.echo("vlm3 data list SOURCE says where to get it and which layout is read")
 
 
