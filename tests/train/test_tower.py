@@ -1,5 +1,6 @@
 """The tower's own stage: labels lie where the tokens look; it goes on; its weights are kept."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +123,8 @@ def test_text_leaves_the_tower_as_it_was(folder: Path, tmp_path: Path) -> None:
     loaded = load_checkpoint(str(run.out / "export"), device="cpu", dtype=torch.float32)
     for name, weights in loaded.model.model.visual.state_dict().items():
         assert weights == pytest.approx(kept[name].bfloat16().float()), name
+    # Training needs no cache; whoever generates with stock libraries does.
+    assert json.loads((run.out / "export" / "config.json").read_text()).get("use_cache", True)
     # Two steps of text say nothing that can be trusted; what counts is that it is asked as any is.
     image = gallery_of(run).pair(0).frame1.image
     view = vlm3.View.open(image, f_px=125.0)

@@ -246,6 +246,8 @@ def export(run: Run, weights: dict[str, Any], folder: Path) -> Path:
     model = fresh.trainee.model
     if run.lora_rank:
         model = model.merge_and_unload()
+    # Off while training alone: stock `generate` would be slow without.
+    del model.config.use_cache
     settings = Settings(protocol=run.protocol, f_px=run.f_px, max_tokens=run.max_tokens)
     save_checkpoint(model, fresh.tokenizer, fresh.spec, folder, settings=settings)
     return folder
