@@ -16,6 +16,7 @@ from pathlib import Path
 
 from vlm3.cli import main as vlm3
 from vlm3.eval.records import FILE
+from vlm3.eval.report import Cell, cell_of
 from vlm3.eval.score import Score, Scored, TaskScores, score
 
 
@@ -110,13 +111,13 @@ def part(by_model: dict[str, Scored], task: str, model: str) -> TaskScores | Non
 
 def told_by(scores: TaskScores | None, metric: str) -> str:
     """A model's cell; empty where it was not asked."""
-    return "" if scores is None else cell(scores.scores, metric, interval=True)
+    return "" if scores is None else cell(scores.scores, metric).whole()
 
 
 def floor(scores: TaskScores, metric: str, begins: str) -> str:
     """The value of the floor whose name begins so."""
     named = (values for name, values in scores.floors.items() if name.startswith(begins))
-    return cell(next(named), metric, interval=False)
+    return cell(next(named), metric).text()
 
 
 def n_of(scores: TaskScores, metric: str) -> int:
@@ -124,15 +125,9 @@ def n_of(scores: TaskScores, metric: str) -> int:
     return next(s.samples for s in scores.scores if s.name == metric)
 
 
-def cell(scores: Sequence[Score], metric: str, *, interval: bool) -> str:
-    """A value as the tables write it."""
-    one = next(s for s in scores if s.name == metric)
-    scale, digits = {"percent": (100, 1), "pixels": (1, 2)}.get(one.unit, (1, 3))
-    text = f"{one.value * scale:.{digits}f}"
-    # An interval of no width, the oracle's, says nothing.
-    if interval and one.low is not None and one.high is not None and one.low < one.high:
-        text += f" [{one.low * scale:.{digits}f}, {one.high * scale:.{digits}f}]"
-    return text
+def cell(scores: Sequence[Score], metric: str) -> Cell:
+    """A metric as reports show it."""
+    return cell_of(next(s for s in scores if s.name == metric))
 
 
 def main() -> None:

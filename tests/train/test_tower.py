@@ -1,6 +1,7 @@
 """The tower's own stage: labels lie where the tokens look; it goes on; its weights are kept."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,10 @@ import vlm3
 from vlm3.errors import Vlm3Error
 from vlm3.model import load_checkpoint
 from vlm3.train import tower
-from vlm3.train.config import Part, Run
+from vlm3.train.config import Run
 from vlm3.train.gallery import Gallery, gallery_of
 from vlm3.train.loop import train
+from vlm3.train.recipes import recipe
 from vlm3.train.tower import SPOTS, TWINS, dense, train_tower
 from vlm3.train.trainee import SIZES, begin
 
@@ -29,27 +31,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def small(gallery: Path, out: Path) -> Run:
-    return Run(
-        name="test",
+    """The recipe of nano, with a toy and a few steps."""
+    return replace(
+        recipe("nano"),
         out=out,
         model="tiny",
-        protocol="joint",
-        parts=(Part("school", ("depth", "objects", "correspondence", "pose")),),
         samples=4,
         batch=2,
-        rate=1e-3,
-        packing="independent",
         tower_steps=4,
+        pointing=0,
         gallery=gallery,
         worlds=2,
-        f_px=125.0,
-        max_tokens=400,
-        budget=2048,
         precision="fp32",
-        recompute=False,
-        attention="eager",
-        optimizer="muon",
-        freeze_vision=True,
         workers=0,
         check_every=2,
         held_out=2,

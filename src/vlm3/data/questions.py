@@ -120,10 +120,10 @@ class Asker:
                 yes=q.yes,
                 region=q.region,
             )
-            return QA("objects", text, answer)
-        if q.answer is None:
+        elif q.answer is None:
             raise InputError(f"{q.question!r} has no answer in words")
-        answer = objects.answer_text(protocol, q.answer, boxes, **size)
+        else:
+            answer = objects.answer_text(protocol, q.answer, boxes, **size)
         return QA("objects", text, answer)
 
     def _matches(

@@ -102,11 +102,11 @@ def _floor(model: str, items: list[Item]) -> Chosen:
     names = []
     for task, rows in pack(items).items():
         offered = floors(rows)
-        named = offered[:1] if model == "constant" else []
-        named += [floor for floor in offered if floor.name.startswith(model)]
-        if not named:
+        if model != "constant":
+            offered = [floor for floor in offered if floor.name.startswith(model)]
+        if not offered:
             continue
-        floor = named[0]
+        floor = offered[0]
         names.append(floor.name)
         for ident, values in zip(rows.ids, floor.rows.predicted, strict=True):
             found[ident] = Said(prediction=values_of(task, values.tolist()))

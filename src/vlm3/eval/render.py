@@ -20,7 +20,7 @@ def as_text(report: Report) -> str:
         shown = section.columns[:_MOST_COLUMNS]
         heads = ["", *(_head(section, i) for i in range(len(shown))), "n", "failed", "s/query"]
         body = [
-            [row.name, *(_plain(c) for c in row.cells[: len(shown)]), *_counts(row)]
+            [row.name, *(c.whole() for c in row.cells[: len(shown)]), *_counts(row)]
             for row in section.rows
         ]
         widths = [max(len(line[i]) for line in [heads, *body]) for i in range(len(heads))]
@@ -45,7 +45,7 @@ def as_markdown(report: Report) -> str:
         lines = [f"## {section.title}", "", _bars(heads)]
         lines.append(_bars(["---", *("---:" for _ in heads[1:-1]), "---"]))
         for row in section.rows:
-            cells = [_plain(cell) for cell in row.cells]
+            cells = [cell.whole() for cell in row.cells]
             lines.append(_bars([row.name, *cells, *_counts(row), _KINDS[row.kind]]))
         lines += ["", *(f"- {line}" for line in _differences(section))]
         lines += [f"- {note}" for note in section.notes]
@@ -104,15 +104,6 @@ def _differences(section: Section) -> list[str]:
 
 def _head(section: Section, place: int) -> str:
     return f"{section.columns[place]} {_ARROWS[section.better[place]]}"
-
-
-def _plain(cell: Cell) -> str:
-    text = cell.text()
-    if cell.low is not None and cell.high is not None:
-        text += f" [{cell.low:.{cell.digits}f}, {cell.high:.{cell.digits}f}]"
-    if cell.valid_only is not None:
-        text += f" ({cell.valid_only:.{cell.digits}f})"
-    return text
 
 
 def _counts(row: Row) -> list[str]:

@@ -65,6 +65,15 @@ class Cell:
             return ""
         return f"{self.low:.{self.digits}f} to {self.high:.{self.digits}f}"
 
+    def whole(self) -> str:
+        """Value, [interval] and (value over what could be read), those that there are."""
+        text = self.text()
+        if self.low is not None and self.high is not None:
+            text += f" [{self.low:.{self.digits}f}, {self.high:.{self.digits}f}]"
+        if self.valid_only is not None:
+            text += f" ({self.valid_only:.{self.digits}f})"
+        return text
+
 
 @dataclass(frozen=True)
 class Row:
@@ -188,10 +197,11 @@ def _disjoint(part: TaskScores) -> list[Score]:
 
 def _cells(scores: Sequence[Score], columns: Sequence[Score]) -> tuple[Cell, ...]:
     found = {score.name: score for score in scores}
-    return tuple(_cell(found.get(column.name)) for column in columns)
+    return tuple(cell_of(found.get(column.name)) for column in columns)
 
 
-def _cell(score: Score | None) -> Cell:
+def cell_of(score: Score | None) -> Cell:
+    """A score as a table shows it; a gap where there is none."""
     if score is None:
         return Cell(None)
     scale = 100.0 if score.unit == "percent" else 1.0

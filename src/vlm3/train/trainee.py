@@ -139,7 +139,6 @@ def begin(run: Run, *, device: str = "cpu") -> Start:
     # Pictures are attended to one by one: there is nothing to pack.
     vision = "sdpa" if run.attention == varlen.NAME else run.attention
     model.set_attn_implementation({"text_config": run.attention, "vision_config": vision})
-    model.config.use_cache = False
     if run.recompute:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     if run.freeze_vision:
@@ -246,8 +245,6 @@ def export(run: Run, weights: dict[str, Any], folder: Path) -> Path:
     model = fresh.trainee.model
     if run.lora_rank:
         model = model.merge_and_unload()
-    # Off while training alone: stock `generate` would be slow without.
-    del model.config.use_cache
     settings = Settings(protocol=run.protocol, f_px=run.f_px, max_tokens=run.max_tokens)
     save_checkpoint(model, fresh.tokenizer, fresh.spec, folder, settings=settings)
     return folder
