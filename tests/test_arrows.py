@@ -28,7 +28,18 @@ ALLOWED = {
     "scene": {"geometry", "view", "tasks", "infer"},
 }
 # The outside: they see everything.
-FREE = {"__init__", "__main__", "app", "cli", "console", "demo", "doctor", "lines", "show"}
+FREE = {
+    "__init__",
+    "__main__",
+    "app",
+    "cli",
+    "console",
+    "demo",
+    "doctor",
+    "lines",
+    "photos",
+    "show",
+}
 
 
 def room(path: Path) -> str:

@@ -15,10 +15,11 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from vlm3.cli import _PROTOCOL_NAMES, main
+from vlm3.cli import main
 from vlm3.errors import InputError
 from vlm3.infer import predict
 from vlm3.infer.fakes import ConstantEngine, OracleEngine
+from vlm3.photos.options import PROTOCOL_NAMES
 from vlm3.tasks.protocol import PROTOCOLS, get_protocol
 
 COMMON = {"task", "protocol", "intrinsics", "model", "images", "cameras", "raw_text", "prompt"}
@@ -389,7 +390,7 @@ class TestHelp:
         assert run().stdout == run("--help").stdout
 
     def test_protocols_named_in_the_help_are_those_there_are(self) -> None:
-        assert re.split(", | or ", _PROTOCOL_NAMES) == list(PROTOCOLS)
+        assert re.split(", | or ", PROTOCOL_NAMES) == list(PROTOCOLS)
 
     @pytest.mark.parametrize("statement", ["import vlm3", "import vlm3.cli"])
     def test_nothing_heavy_is_loaded(self, statement: str) -> None:

@@ -1,0 +1,184 @@
+"""Opens photographs, loads a model, asks, writes and prints.
+
+Every import that costs time stands inside the function that needs it.
+"""
+
+import json
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vlm3.console import held_warnings, progress_line
+from vlm3.errors import InputError
+
+if TYPE_CHECKING:
+    from vlm3.infer.predict import Predictor
+    from vlm3.show.outputs import Kind
+    from vlm3.tasks.base import Answer
+    from vlm3.view import View
+
+
+def loading(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a command's options `vlm3.load` takes."""
+    chosen = {name: settings[name] for name in ("model", "protocol", "device")}
+    return chosen | {name: settings[name] for name in ("base_url", "int8") if settings[name]}
+
+
+def opened(paths: Sequence[str], settings: Mapping[str, Any]) -> list["View"]:
+    """The pictures with their cameras: one value of an option is for all, several are in order."""
+    given = {name: settings[name] for name in ("f_px", "fov_deg", "intrinsics") if settings[name]}
+    if len(given) > 1:
+        names = " and ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise InputError(f"{names} were given; give only one of them")
+    cameras: list[dict[str, Any]] = [{} for _ in paths]
+    for name, values in given.items():
+        if len(values) not in (1, len(paths)):
+            allowed = {1: "once", 2: "once for both pictures, or twice: A, then B"}.get(
+                len(paths), f"once for all pictures, or {len(paths)} times, in their order"
+            )
+            option = name.replace("_", "-")
+            raise InputError(f"--{option} was given {len(values)} times; give it {allowed}")
+        cameras = [{name: values[i % len(values)]} for i in range(len(paths))]
+    return [_open_one(path, **camera) for path, camera in zip(paths, cameras, strict=True)]
+
+
+def _open_one(
+    path: str,
+    f_px: float | None = None,
+    fov_deg: float | None = None,
+    intrinsics: tuple[float, float, float, float] | None = None,
+) -> "View":
+    from vlm3.view import View
+
+    if intrinsics is None:
+        return View.open(path, f_px=f_px, fov_deg=fov_deg)
+    fx, fy, cx, cy = intrinsics
+    view = View.open(path, f_px=fx)
+    camera = replace(view.camera, fx_px=fx, fy_px=fy, cx_px=cx, cy_px=cy)
+    if not camera.contains((cx, cy)):
+        raise InputError(
+            f"--intrinsics puts the principal point at ({cx:g}, {cy:g}), outside {path!r} of "
+            f"{camera.width_px}x{camera.height_px} px; give them for the picture at this size"
+        )
+    return replace(view, camera=camera)
+
+
+def ask_and_print(
+    kind: "Kind",
+    paths: Sequence[str],
+    settings: Mapping[str, Any],
+    question: "Callable[[Predictor, Sequence[View]], Answer]",
+    words: str = "",
+) -> None:
+    """Opens the pictures, loads the model, asks, writes what is wanted, and prints.
+
+    What is refused is refused before a model is loaded, and then nothing is warned about.
+    """
+    from vlm3.infer.fakes import ConstantEngine
+    from vlm3.infer.predict import Predictor, load
+    from vlm3.tasks.protocol import get_protocol
+
+    outputs, figures = settings["outputs"], settings["figures"]
+    if outputs or figures:
+        from vlm3.show.outputs import check
+
+        check(kind, outputs, figures)
+    with held_warnings():
+        views = opened(paths, settings)
+        # A rehearsal on pictures of one token, with an engine that says nothing.
+        protocol = get_protocol(settings["protocol"] or "joint")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            question(Predictor(ConstantEngine(""), protocol, multiple_px=16, max_tokens=1), views)
+    predictor = load(**loading(settings))
+    answer = question(predictor, views)
+    from vlm3.lines import lines, records
+
+    if settings["as_json"]:
+        for record in records(answer, predictor, views):
+            click.echo(json.dumps(record, allow_nan=False))
+    else:
+        for line in lines(answer, predictor, views):
+            click.echo(line)
+    if outputs or figures:
+        for path in write(kind, answer, views, settings, words):
+            click.echo(f"written: {path}", err=True)
+
+
+def ask_grid(
+    kind: "Kind",
+    paths: Sequence[str],
+    settings: Mapping[str, Any],
+    question: "Callable[[Predictor, Sequence[View], Callable[[int], None]], Any]",
+) -> None:
+    """Opens the pictures, loads the model, asks for a whole grid, and writes it.
+
+    What is refused is refused in a rehearsal, before a model is loaded.
+    """
+    from vlm3.infer.fakes import ConstantEngine
+    from vlm3.infer.predict import Predictor, load
+    from vlm3.show.outputs import check
+    from vlm3.tasks.protocol import get_protocol
+
+    check(kind, settings["outputs"], settings["figures"])
+    with held_warnings():
+        views = opened(paths, settings)
+        protocol = get_protocol(settings["protocol"] or "joint")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            said = ConstantEngine("02.75" if len(paths) == 1 else "1000 1000")
+            rehearsal = Predictor(said, protocol, multiple_px=16, max_tokens=1)
+            question(rehearsal, views, lambda count: None)
+    predictor = load(**loading(settings))
+    with progress_line() as progress:
+        found = question(predictor, views, progress)
+    written = write(kind, found, views, settings)
+    values = found.distance_m if len(paths) == 1 else found.xy_px[..., 0]
+    record: dict[str, Any] = {"output": written[0] if len(written) == 1 else written}
+    record |= {"model": predictor.engine.name, "protocol": predictor.protocol.name}
+    record |= {"intrinsics": [v.intrinsics for v in views]}
+    unread = int((values != values).sum())
+    if kind == "cloud":
+        record |= {"points": values.size - unread}
+    else:
+        record |= {"questions": values.size, "unread": unread}
+    if settings["as_json"]:
+        click.echo(json.dumps(record))
+    else:
+        click.echo(", ".join(f"{key} {value}" for key, value in record.items()))
+
+
+def wanted_grid(
+    points: Sequence[tuple[float, ...]], grid: tuple[int, int] | None, settings: Mapping[str, Any]
+) -> tuple[int, int] | None:
+    """The grid if one is asked for; refuses both, neither, and one that nobody would see."""
+    if bool(points) == (grid is not None):
+        raise InputError("give points with --at X,Y, or a grid with --grid COLUMNSxROWS -o FILE")
+    if grid is not None and not (settings["outputs"] or settings["figures"]):
+        raise InputError("a grid's answers need a file: give -o FILE or --figure FILE")
+    return grid
+
+
+def write(
+    kind: "Kind",
+    result: Any,
+    views: "Sequence[View]",
+    settings: Mapping[str, Any],
+    words: str = "",
+) -> list[str]:
+    """Writes a result into every file that was asked for; their names."""
+    from vlm3.show.outputs import draw, write
+    from vlm3.viz.style import save_figure
+
+    model = settings["model"]
+    written = [
+        write(result, path, kind=kind, views=views, model=model, question=words)
+        for path in settings["outputs"]
+    ]
+    if settings["figures"]:
+        figure = draw(result, views, model=model, question=words)
+        written += [save_figure(figure, path) for path in settings["figures"]]
+    return [str(path) for path in written]

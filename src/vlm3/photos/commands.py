@@ -1,0 +1,255 @@
+"""Commands about photographs: depth, cloud, match, pose, ask, scene."""
+
+import json
+from typing import Any
+
+import click
+
+from vlm3.console import held_warnings, numbers, progress_line
+from vlm3.errors import InputError
+from vlm3.photos.asking import ask_and_print, ask_grid, loading, opened, wanted_grid
+from vlm3.photos.options import (
+    camera_options,
+    examples,
+    grid_option,
+    model_options,
+    output_options,
+    points_option,
+    refine_option,
+)
+
+
+@click.command(
+    epilog=examples(
+        "vlm3 depth photo.jpg --at 320,240",
+        "vlm3 depth photo.jpg --at 320,240 --at 10,20 --f-px 615 --json",
+        "vlm3 depth photo.jpg --grid 64x48 -o depth.png -o depth.html",
+    )
+)
+@click.argument("image")
+@points_option
+@grid_option()
+@output_options(
+    "of a grid .npz, .png (16 bit, millimetres along the axis), .ply, .glb, .rrd (rerun) or .html "
+    "(a page to turn and measure); of points .html"
+)
+@refine_option
+@camera_options(1)
+@model_options
+def depth(
+    image: str,
+    points: tuple[tuple[float, ...], ...],
+    grid: tuple[int, int] | None,
+    refine: bool,
+    **settings: Any,
+) -> None:
+    """Tell how far points of IMAGE are.
+
+    In metres: distance is the straight line from the camera, depth z is along its axis. Without
+    intrinsics, the focal length comes from EXIF, else a field of view of 60 degrees is assumed.
+    """
+    wanted = wanted_grid(points, grid, settings)
+    if wanted:
+        ask_grid(
+            "depth map",
+            [image],
+            settings,
+            lambda asked, views, progress: asked.depth_map(
+                views[0], grid=wanted, refine=refine, progress=progress
+            ),
+        )
+    else:
+        ask_and_print(
+            "points", [image], settings, lambda asked, views: asked.depth(views[0], points)
+        )
+
+
+@click.command(
+    epilog=examples(
+        "vlm3 cloud photo.jpg -o cloud.ply",
+        "vlm3 cloud photo.jpg --grid 160x120 --refine -o cloud.glb --fov-deg 65",
+        "vlm3 cloud photo.jpg -o cloud.html",
+    )
+)
+@click.argument("image")
+@grid_option("64x48")
+@output_options(".ply, .glb, .npz, .rrd (rerun) or .html (a page to turn and measure)")
+@refine_option
+@camera_options(1)
+@model_options
+def cloud(image: str, grid: tuple[int, int], refine: bool, **settings: Any) -> None:
+    """Write the points of IMAGE as a coloured cloud.
+
+    Metres, in the camera's frame: X right, Y down, Z forward (.glb: Y up, as glTF wants it).
+    """
+    wanted_grid((), grid, settings)
+    ask_grid(
+        "cloud",
+        [image],
+        settings,
+        lambda asked, views, progress: asked.depth_map(
+            views[0], grid=grid, refine=refine, progress=progress
+        ),
+    )
+
+
+@click.command(
+    epilog=examples(
+        "vlm3 match a.jpg b.jpg --at 320,240 --at 100,80",
+        "vlm3 match a.jpg b.jpg --at 320,240 --f-px 615 --f-px 980",
+        "vlm3 match a.jpg b.jpg --grid 32x24 -o matches.npz",
+    )
+)
+@click.argument("image_a", metavar="A")
+@click.argument("image_b", metavar="B")
+@points_option
+@grid_option()
+@output_options("of a grid .npz, of points .html")
+@camera_options(2)
+@model_options
+def match(
+    image_a: str,
+    image_b: str,
+    points: tuple[tuple[float, ...], ...],
+    grid: tuple[int, int] | None,
+    **settings: Any,
+) -> None:
+    """Find points of picture A in picture B."""
+    wanted = wanted_grid(points, grid, settings)
+    if wanted:
+        ask_grid(
+            "match map",
+            [image_a, image_b],
+            settings,
+            lambda asked, views, progress: asked.match_map(
+                views[0], views[1], grid=wanted, progress=progress
+            ),
+        )
+        return
+    ask_and_print(
+        "points",
+        [image_a, image_b],
+        settings,
+        lambda asked, views: asked.match(views[0], views[1], points),
+    )
+
+
+@click.command(
+    epilog=examples(
+        "vlm3 pose a.jpg b.jpg --fov-deg 65",
+        "vlm3 pose a.jpg b.jpg --intrinsics 615,615,320,240 --intrinsics 980,980,640,360 --json",
+    )
+)
+@click.argument("image_a", metavar="A")
+@click.argument("image_b", metavar="B")
+@output_options(".html, .rrd (rerun), or a folder for a COLMAP model")
+@camera_options(2)
+@model_options
+def pose(image_a: str, image_b: str, **settings: Any) -> None:
+    """Tell how the camera moved from A to B.
+
+    Rotation, direction and distance in the frame of A's camera: X right, Y down, Z forward. Yaw
+    turns right, pitch looks up, roll banks to the right.
+    """
+    ask_and_print("pose", [image_a, image_b], settings, lambda asked, views: asked.pose(*views))
+
+
+@click.command(
+    epilog=examples(
+        'vlm3 ask photo.jpg "How wide is {0}?" --box 40,60,200,180',
+        'vlm3 ask photo.jpg "Is {0} behind {1}?" --box 40,60,200,180 --box 300,20,400,90',
+    )
+)
+@click.argument("image")
+@click.argument("question")
+@click.option(
+    "--box",
+    "boxes",
+    metavar="x1,y1,x2,y2",
+    callback=numbers("x1,y1,x2,y2"),
+    multiple=True,
+    help="A region in pixels; the first is {0} in the question, the next {1}, ...",
+)
+@output_options(".html")
+@camera_options(1)
+@model_options
+def ask(
+    image: str,
+    question: str,
+    boxes: tuple[tuple[float, ...], ...],
+    **settings: Any,
+) -> None:
+    """Ask about regions of IMAGE, in words.
+
+    Sizes, distances, directions, comparisons; {0}, {1} in QUESTION stand for the boxes.
+    """
+    ask_and_print(
+        "points",
+        [image],
+        settings,
+        lambda asked, views: asked.ask(views[0], question, boxes),
+        question,
+    )
+
+
+@click.command(
+    epilog=examples(
+        "vlm3 scene a.jpg b.jpg c.jpg -o scene.glb --fov-deg 65",
+        "vlm3 scene walk/*.jpg --grid 64x48 --refine -o scene.html -o colmap/",
+    )
+)
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
+@grid_option("48x36")
+@refine_option
+@click.option(
+    "-o",
+    "--output",
+    "outputs",
+    metavar="FILE",
+    multiple=True,
+    help=".glb, .ply, .npz, .html, .rrd (rerun), or a folder for a COLMAP model. Repeatable.",
+)
+@camera_options(3)
+@model_options
+def scene(
+    images: tuple[str, ...],
+    grid: tuple[int, int],
+    refine: bool,
+    outputs: tuple[str, ...],
+    **settings: Any,
+) -> None:
+    """Put several IMAGEs of one place into one world.
+
+    Asks how the camera moved between pairs, both ways; averages the answers against outliers; fuses
+    the depth maps. Give pictures in the order they were taken. The world is the first one's camera.
+    """
+    from vlm3.infer.dense import grid_px
+    from vlm3.infer.predict import load
+    from vlm3.scene.build import build_scene
+    from vlm3.show.scene_files import check, summary, write_scene
+    from vlm3.tasks.protocol import get_protocol
+
+    check(outputs)
+    if len(images) < 2:
+        raise InputError("a scene needs two pictures or more")
+    protocol = get_protocol(settings["protocol"] or "joint")
+    if not {"pose", "depth"} <= protocol.tasks:
+        raise InputError(f"protocol {protocol.name!r} has not both pose and depth; try joint")
+    with held_warnings():
+        views = opened(images, settings)
+        for view in views:
+            grid_px(view.camera, *grid)
+    predictor = load(**loading(settings))
+    with progress_line() as progress:
+        made = build_scene(predictor, views, grid=grid, refine=refine, progress=progress)
+    fused, written = write_scene(made, outputs, model=settings["model"])
+    said = {"output": [str(path) for path in written], **summary(made, fused)}
+    if settings["as_json"]:
+        poses = made.cameras.world_from_cam.tolist()
+        click.echo(json.dumps({**said, "images": images, "world_from_cam": poses}))
+        return
+    for k, pose in enumerate(made.cameras.world_from_cam):
+        x, y, z = pose[:3, 3]
+        click.echo(f"camera {k + 1}: ({x:+.2f}, {y:+.2f}, {z:+.2f}) m  {images[k]}")
+    for name, text in said.items():
+        click.echo(f"{name}: {', '.join(text) if isinstance(text, list) else text}")

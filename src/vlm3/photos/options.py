@@ -1,0 +1,152 @@
+"""Options that several commands share. Imports nothing that costs time."""
+
+from collections.abc import Callable
+
+import click
+
+from vlm3.console import numbers
+
+Command = Callable[..., None]
+
+# Spelled out, because reading them from vlm3.tasks.protocol would make --help load numpy.
+PROTOCOL_NAMES = "paper, release-depth, release-object, release-corr, release-pose or joint"
+
+
+def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Several options as one decorator, in the order the help shows them."""
+
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def examples(*lines: str) -> str:
+    """Examples at the end of a help text, a line each; the mark keeps click from joining them."""
+    return "\n".join(("\b", "Examples:", *(f"  {line}" for line in lines)))
+
+
+as_json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object a line."
+)
+
+model_options = together(
+    click.option(
+        "--model",
+        default="nano",
+        show_default=True,
+        metavar="M",
+        help="nano, a checkpoint folder, a hub id such as facebook/VLM3-depth, or openai:NAME.",
+    ),
+    click.option(
+        "--base-url",
+        metavar="URL",
+        help="Of an OpenAI-compatible server, with --model openai:NAME.",
+    ),
+    click.option(
+        "--protocol",
+        metavar="P",
+        help=f"How to ask: {PROTOCOL_NAMES}. Default: what the model was trained with.",
+    ),
+    click.option("--device", metavar="D", help="cpu or cuda. Default: the GPU if there is one."),
+    click.option(
+        "--int8",
+        is_flag=True,
+        help="On a CPU: compute in whole numbers, faster, if the answers stay what they were.",
+    ),
+    as_json_option,
+)
+
+
+def camera_options(pictures: int) -> Callable[[Command], Command]:
+    """The lens, of one picture, of two, or of any number (3)."""
+    twice = {
+        1: "",
+        2: " Give it twice if the pictures differ: for A, then for B.",
+    }.get(pictures, " Give it once a picture if they differ.")
+    return together(
+        click.option(
+            "--f-px",
+            type=float,
+            multiple=True,
+            metavar="F",
+            help="Focal length in pixels of the picture as given." + twice,
+        ),
+        click.option(
+            "--fov-deg",
+            type=float,
+            multiple=True,
+            metavar="D",
+            help="Horizontal field of view in degrees." + twice,
+        ),
+        click.option(
+            "--intrinsics",
+            metavar="fx,fy,cx,cy",
+            callback=numbers("fx,fy,cx,cy"),
+            multiple=True,
+            help="Focal lengths and principal point in pixels." + twice,
+        ),
+    )
+
+
+points_option = click.option(
+    "--at",
+    "points",
+    metavar="X,Y",
+    callback=numbers("X,Y"),
+    multiple=True,
+    help="A pixel, from the top left corner; as often as you like.",
+)
+
+
+def _grid(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    columns, _, rows = value.lower().partition("x")
+    if not (columns.isdecimal() and rows.isdecimal()):
+        raise click.BadParameter(f"{value!r} is not COLUMNSxROWS, such as 64x48")
+    return int(columns), int(rows)
+
+
+def grid_option(default: str | None = None) -> Callable[[Command], Command]:
+    """--grid, as (columns, rows) or None."""
+    return click.option(
+        "--grid",
+        metavar="CxR",
+        callback=_grid,
+        default=default,
+        show_default=default is not None,
+        help="Ask for every cell of a grid of C columns and R rows.",
+    )
+
+
+def output_options(endings: str) -> Callable[[Command], Command]:
+    """Files for the answers and for a drawing of them; `endings` tells what there is."""
+    return together(
+        click.option(
+            "-o",
+            "--output",
+            "outputs",
+            metavar="FILE",
+            multiple=True,
+            help=f"Where the answers go: {endings}. Repeat for several forms.",
+        ),
+        click.option(
+            "--figure",
+            "figures",
+            metavar="FILE",
+            multiple=True,
+            help="Draw the answers: .png, .svg or .pdf.",
+        ),
+    )
+
+
+refine_option = click.option(
+    "--refine",
+    is_flag=True,
+    help="Ask every second cell, the others only where their neighbours disagree.",
+)
