@@ -96,7 +96,7 @@ def test_left_in_a_room_is_right_in_its_mirror(gallery: Gallery) -> None:
     assert found
 
 
-@pytest.mark.parametrize("kind", ["view", "objects", "pair"])
+@pytest.mark.parametrize("kind", ["boxes", "view", "objects", "pair"])
 def test_lessons_of_worlds_are_the_same_again(gallery: Gallery, kind: str) -> None:
     school = School(get_protocol("joint"), gallery, 2)
     first, again, other = (school.lesson(n, kind=kind) for n in (0, 0, 2))  # type: ignore[arg-type]

@@ -238,3 +238,25 @@ def test_worlds_and_school_are_sources(tmp_path: Path) -> None:
         first, again = (source.lesson(5, (0, 9)) for _ in range(2))
         assert first.qas == again.qas and np.array_equal(first.images[0], again.images[0])
         assert source.lesson(len(source) + 1, (0, 9)).qas
+    # The school's first lessons are its own, and render nothing.
+    first = sources.curriculum(replace(run, size_px=(64, 48), pointing=9), 16).sources[-1]
+    asked = [qa.question for k in range(12) for qa in first.lesson(k, (0, 9)).qas]
+    assert any("Color of" in text for text in asked) and any("region 1" in text for text in asked)
+    assert not any(text.startswith("Distance") for text in asked)
+
+
+def test_views_that_are_kept_look_another_way_each_time(tmp_path: Path) -> None:
+    pytest.importorskip("warp")
+    run = tiny(tmp_path, parts=(Part("worlds", ("depth",), colors=2, views=3),), size_px=(64, 48))
+    (source,) = sources.curriculum(run, 16).sources
+    assert len(source) == 3
+    first, again, later = (source.lesson(1, (0, count)) for count in (1, 1, 4))
+    assert first.qas == again.qas and np.array_equal(first.images[0], again.images[0])
+    # Shown again the view is painted anew, and asked about elsewhere.
+    assert first.qas != later.qas and not np.array_equal(first.images[0], later.images[0])
+    grey = [one.images[0].mean(-1).ravel() for one in (first, later)]
+    turned = later.images[0][:, ::-1].mean(-1).ravel()
+    assert max(np.corrcoef(grey[0], one)[0, 1] for one in (grey[1], turned)) > 0.9
+    # Held-out views are other worlds, as they are.
+    held, same = (source.lesson(4, (0, count)) for count in (1, 2))
+    assert np.array_equal(held.images[0], same.images[0]) and held.qas != same.qas

@@ -1,16 +1,18 @@
 """`vlm3 train`, `plan` and `data`: what is refused, and what is shown without training."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from vlm3.errors import InputError
+from vlm3.model import train_tokenizer
 from vlm3.train.commands import data, overridden, plan, train
 from vlm3.train.plan import SHAPES, sample_flops
-from vlm3.train.recipes import RECIPES, recipe
-from vlm3.train.sizes import SIZE_4B
+from vlm3.train.recipes import BASE, RECIPES, recipe
+from vlm3.train.sizes import SIZE_4B, config_4b
 
 pytest.importorskip("tyro", reason="overrides need tyro")
 
@@ -47,9 +49,11 @@ def test_overrides_and_refusals() -> None:
 
 def test_dry_run_says_what_would_be_done() -> None:
     said = CliRunner().invoke(train, ["debug_cpu", "--batch", "32", "--dry-run"])
-    assert said.exit_code == 0 and '"batch": 32' in said.output and "steps: 400" in said.output
-    # 8,000 of the 12,800 samples are mosaics, before the mixture.
-    assert " 4800 " in said.output
+    assert said.exit_code == 0 and '"batch": 32' in said.output and "steps: 425" in said.output
+    # 4,000 of the 13,600 samples are mosaics before the mixture, and about a quarter of the rest.
+    planned = {name: int(n) for name, n in re.findall(r"(\w+) +\w+ +\d+\.00 +(\d+) ", said.output)}
+    assert planned.keys() == {"worlds", "mosaics"} and sum(planned.values()) == 9600
+    assert planned["mosaics"] == pytest.approx(2400, rel=0.05)
     refused = CliRunner().invoke(train, ["depth_4b", "--data", "/nowhere", "--dry-run"])
     assert isinstance(refused.exception, InputError) and "--without" in str(refused.exception)
 
@@ -59,6 +63,24 @@ def test_plan_and_books() -> None:
     assert said.exit_code == 0 and "hours" in said.output and "1.64 times" in said.output
     said = CliRunner().invoke(data, ["books", "--as-in-paper", "--drawn", "1344000"])
     assert "Argoverse2 is seen 2.62 times" in said.output
+
+
+def test_plan_counts_the_model_that_is_named(tmp_path: Path) -> None:
+    def hours(model: str) -> float:
+        said = CliRunner().invoke(plan, ["depth_4b", "--model", model])
+        assert said.exit_code == 0, said.exception
+        return float(said.output.split("hours")[1].split()[0])
+
+    config = config_4b(train_tokenizer(["0"], words=300))
+    config.save_pretrained(tmp_path / "same")
+    config.text_config.num_hidden_layers *= 2
+    config.save_pretrained(tmp_path / "deeper")
+    as_in_paper = hours(BASE)
+    assert hours(str(tmp_path / "same")) == as_in_paper
+    assert 1.5 < hours(str(tmp_path / "deeper")) / as_in_paper < 2
+    for model, why in (("tiny", "toy"), ("nano", "toy"), (str(tmp_path), "no Qwen3-VL config")):
+        refused = CliRunner().invoke(plan, ["depth_4b", "--model", model])
+        assert isinstance(refused.exception, InputError) and why in str(refused.exception)
 
 
 def test_flops_are_those_of_the_study() -> None:

@@ -20,7 +20,13 @@ from vlm3.tasks.protocol import get_protocol
 from vlm3.worlds import sample_pair, sample_view
 from vlm3.worlds.commands import worlds as command
 from vlm3.worlds.labels import depth_qas, match_qas, object_qa, object_qas, pose_qas
-from vlm3.worlds.questions import CATEGORIES, object_questions
+from vlm3.worlds.questions import (
+    CATEGORIES,
+    RELATIONS,
+    grouped_object_questions,
+    object_questions,
+    wall_questions,
+)
 from vlm3.worlds.render import pixel_rays
 from vlm3.worlds.sample import World
 
@@ -125,13 +131,14 @@ def test_answers_are_balanced(questions):
         assert 0.45 < np.mean(values) < 0.55
 
 
-def test_questions_say_what_is_true():
+@pytest.mark.parametrize(("ask", "count"), [(object_questions, 30), (grouped_object_questions, 12)])
+def test_questions_say_what_is_true(ask, count):
     """Answers recomputed from boxes and sizes alone, for predicates whose words say enough."""
     checked = 0
     for index in range(20):
         frame = sample_view(8, index, width_px=96, height_px=72, f_px=80.0)
         by_box = {o.box_xyxy_px: o for o in frame.objects}
-        for q in object_questions(frame, np.random.default_rng(1), 30):
+        for q in ask(frame, np.random.default_rng(1), count):
             things = [by_box[b] for b in q.boxes_xyxy_px]
             if q.category == "width":
                 assert q.value_m == things[0].size_wdh_m[0]
@@ -157,6 +164,63 @@ def test_questions_say_what_is_true():
     assert checked > 40
 
 
+def test_groups_begin_alike_and_are_answered_as_one_by_one():
+    """One wording and one first region a group, and the answers of questions asked singly."""
+    shared = 0
+    for index in range(30):
+        frame = sample_view(6, index, width_px=96, height_px=72, f_px=80.0)
+        made = grouped_object_questions(frame, np.random.default_rng(index), len(CATEGORIES))
+        groups = {}
+        for q in made:
+            groups.setdefault(q.category, []).append(q)
+        for group in groups.values():
+            assert len({q.question for q in group}) == 1
+            assert len({q.boxes_xyxy_px for q in group}) == len(group)
+            if len(group[0].boxes_xyxy_px) == 2:
+                assert len({q.boxes_xyxy_px[0] for q in group}) == 1
+        known = {
+            (q.question, q.boxes_xyxy_px): (q.yes, q.region, q.value_m, q.clock_hour)
+            for q in object_questions(frame, np.random.default_rng(1), 300)
+        }
+        for q in made:
+            key = (q.question, q.boxes_xyxy_px)
+            if key in known:
+                assert (q.yes, q.region, q.value_m, q.clock_hour) == known[key]
+                shared += 1
+    assert shared > 100
+
+
+def test_on_a_wall_boxes_tell():
+    """Answers against edges and centres; without opposites only the first words are asked."""
+    rng = np.random.default_rng(0)
+    words, checked = set(), 0
+    for k in range(200):
+        low = rng.uniform(0, 60, (4, 2))
+        boxes = np.concatenate([low, low + rng.uniform(2, 40, (4, 2))], -1)
+        opposites = 0.0 if k % 2 else 0.5
+        made = wall_questions([tuple(b) for b in boxes.tolist()], rng, opposites=opposites)
+        assert len({q.question for q in made}) == 1 and len(made) == 3
+        for q in made:
+            (a, b), text = np.array(q.boxes_xyxy_px), q.question
+            value = {
+                "left": (b[[0, 2]] - a[[0, 2]]).sum(),
+                "below": (a[[1, 3]] - b[[1, 3]]).sum(),
+                "lower": (a[[1, 3]] - b[[1, 3]]).sum(),
+                "taller": np.ptp(a[[1, 3]]) - np.ptp(b[[1, 3]]),
+                "wider": np.ptp(a[[0, 2]]) - np.ptp(b[[0, 2]]),
+                "bigger": np.prod(a[2:] - a[:2]) - np.prod(b[2:] - b[:2]),
+            }
+            found = [word for word in value if word in text]
+            words |= set(found)
+            if found:
+                said = q.yes if q.region is None else q.region == 0
+                assert said == (value[found[0]] > 0), q
+                checked += 1
+            else:
+                assert opposites and q.category in RELATIONS
+    assert words == set(value) and checked > 300
+
+
 def test_labels_parse_back():
     protocol = get_protocol("joint")
     pair = sample_pair(1, 2, f_px=50.0, kind="room", **SIZE)
@@ -171,7 +235,7 @@ def test_labels_parse_back():
     ):
         assert pose.parse(protocol, part, qa.answer) is not None
     for q in object_questions(frame, rng, 12):
-        qa = object_qa(frame, protocol, q)
+        qa = object_qa(protocol, q, **SIZE)
         value = objects.parse(qa.question, qa.answer, len(q.boxes_xyxy_px))
         said = (value.yes, value.region, value.clock_hour)
         assert said == (q.yes, q.region, q.clock_hour)

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from vlm3.errors import InputError
 
 _MASK = (1 << 64) - 1
+ENDLESS = 1 << 40
+"""The length of a source that renders what it is asked for."""
 
 
 @dataclass(frozen=True)

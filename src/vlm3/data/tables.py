@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
-from vlm3.data.mixture import Mixture, weights_of
+from vlm3.data.mixture import ENDLESS, Mixture, weights_of
 from vlm3.errors import InputError
 
 TABLES = ("depth", "pairs")
@@ -94,8 +94,9 @@ def book_text(lines: Sequence[Line], warned: Sequence[str], absent: Sequence[Set
     rows = [f"{'set':<28} {'size':>11} {'share %':>8} {'planned':>11} {'drawn':>11} {'epochs':>7}"]
     for line in lines:
         drawn = "-" if line.drawn is None else str(line.drawn)
+        size = "endless" if line.size >= ENDLESS else str(line.size)
         rows.append(
-            f"{line.name:<28} {line.size:>11} {line.asked * 100:>8.2f} {line.planned:>11} "
+            f"{line.name:<28} {size:>11} {line.asked * 100:>8.2f} {line.planned:>11} "
             f"{drawn:>11} {line.epochs:>7.2f}"
         )
     rows += [f"warning: {text}" for text in warned]

@@ -11,7 +11,7 @@ import numpy as np
 from vlm3.eval.resample import Difference, Interval, Sums, difference, interval
 from vlm3.study.arms import ARMS, Arm, Study, base, start_run, study
 from vlm3.study.data import prepare
-from vlm3.study.score import MEASURES, Scores, score
+from vlm3.study.score import LOSS, MEASURES, Scores, score
 from vlm3.tasks.base import Task
 from vlm3.train.loop import train
 from vlm3.train.trainee import begin
@@ -27,6 +27,7 @@ class Line:
         arm: its name.
         says: what is particular about it.
         task: what it was asked.
+        measure: how answers were scored.
         value: over all seeds.
         seeds: of each.
         interval: where 95 % of resampled values lie: pictures are drawn, not seeds.
@@ -39,6 +40,7 @@ class Line:
     arm: str
     says: str
     task: Task
+    measure: str
     value: float
     seeds: tuple[float, ...]
     interval: Interval | None
@@ -66,13 +68,13 @@ def run_study(
     """
     chosen = study(name)
     prepare(folder / "data", say)
-    found: dict[tuple[str, Task], list[Scores]] = {}
+    found: dict[tuple[str, Task, str], list[Scores]] = {}
     for seed in range(seeds):
         for arm in chosen.arms:
-            for task, scores in _measured(
+            for measured, scores in _measured(
                 arm, folder, samples=samples, pointing=pointing, seed=seed, say=say
             ).items():
-                found.setdefault((arm, task), []).append(scores)
+                found.setdefault((arm, *measured), []).append(scores)
     lines = _lines(chosen, found, samples)
     (folder / f"{name}.json").write_text(
         json.dumps(
@@ -85,12 +87,16 @@ def run_study(
 
 def _measured(
     name: str, folder: Path, *, samples: int, pointing: int, seed: int, say: Say
-) -> dict[Task, Scores]:
+) -> dict[tuple[Task, str], Scores]:
     arm = ARMS[name]
     count = round(samples * arm.times)
     out = folder / "arms" / f"{name}-{count}-{pointing}-{seed}"
     tasks = _tasks(arm)
-    answers = {task: out / f"{task}.npz" for task in tasks}
+    answers = {
+        (task, measure): out / f"{task}-{measure}.npz"
+        for task in tasks
+        for measure in (MEASURES[task], LOSS)
+    }
     if not all(path.is_file() for path in answers.values()):
         start = _started(arm.start, folder, pointing=pointing, seed=seed, say=say)
         run = arm.change(base(out, name, samples=count, seed=seed, start=str(start)))
@@ -99,12 +105,13 @@ def _measured(
             say(f"training {name}, seed {seed}: {run.samples} samples")
             train(run)
         trained = begin(replace(run, model=str(out / "export")))
-        for task, scores in score(run, trained, folder / "data", tasks).items():
-            np.savez(answers[task], **vars(scores))
-            say(f"{name}, seed {seed}: {task} {MEASURES[task]} {scores.values.mean():.3f}")
-    loaded = {task: np.load(path) for task, path in answers.items()}
+        for (task, measure), scores in score(run, trained, folder / "data", tasks).items():
+            np.savez(answers[task, measure], **vars(scores))
+            say(f"{name}, seed {seed}: {task} {measure} {scores.values.mean():.3f}")
+    loaded = {measured: np.load(path) for measured, path in answers.items()}
     return {
-        task: Scores(one["values"], one["pictures"], one["floor"]) for task, one in loaded.items()
+        measured: Scores(one["values"], one["pictures"], one["floor"])
+        for measured, one in loaded.items()
     }
 
 
@@ -125,21 +132,22 @@ def _tasks(arm: Arm) -> tuple[Task, ...]:
 
 
 def _lines(
-    chosen: Study, found: dict[tuple[str, Task], list[Scores]], samples: int
+    chosen: Study, found: dict[tuple[str, Task, str], list[Scores]], samples: int
 ) -> tuple[Line, ...]:
     lines = []
     reference = chosen.arms[0]
-    for (arm, task), several in found.items():
+    for (arm, task, measure), several in found.items():
         if chosen.task not in (None, task):
             continue
         against = None
-        if arm != reference and (reference, task) in found:
-            against = difference(_sums(several), _sums(found[reference, task]))
+        if arm != reference and (reference, task, measure) in found:
+            against = difference(_sums(several), _sums(found[reference, task, measure]))
         lines.append(
             Line(
                 arm=arm,
                 says=ARMS[arm].says,
                 task=task,
+                measure=measure,
                 value=float(np.concatenate([s.values for s in several]).mean()),
                 seeds=tuple(float(s.values.mean()) for s in several),
                 interval=interval(_sums(several)),
@@ -174,7 +182,7 @@ def table(name: str, lines: Sequence[Line]) -> str:
         apart = line.against
         against = "" if apart is None else f"{_short(apart.value, '+')}{_span(apart.interval, '+')}"
         rows.append(
-            f"| `{line.arm}`: {line.says} | {line.samples} | {line.task} {MEASURES[line.task]} "
+            f"| `{line.arm}`: {line.says} | {line.samples} | {line.task} {line.measure} "
             f"| {value} | {against} | {_short(line.floor)} |"
         )
     return "\n".join(rows) + "\n"

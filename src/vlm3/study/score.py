@@ -1,6 +1,7 @@
-"""Answers of a trained arm on held-out worlds, as one value a question.
+"""Answers of a trained arm on held-out worlds, as one value a question, and the loss of the truth.
 
 The same pictures and pixels for every arm. Answers are the model's own digits, `checks.printed`.
+The loss shows a difference long before digits are worth reading.
 """
 
 import re
@@ -9,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from vlm3.data.shards import Shards
@@ -25,8 +27,8 @@ from vlm3.geometry.pose import rotation_from_ypr_deg
 from vlm3.tasks import correspondence, depth, pose
 from vlm3.tasks.base import ParseFailure, Task
 from vlm3.tasks.protocol import Protocol
-from vlm3.train.batch import Collator, Lesson
-from vlm3.train.checks import Printed, printed
+from vlm3.train.batch import Collator, Lesson, MicroBatch
+from vlm3.train.checks import Printed, grey, printed
 from vlm3.train.config import Run
 from vlm3.train.references import OtherAsker
 from vlm3.train.sources import protocol_of
@@ -45,14 +47,16 @@ MEASURES: dict[Task, str] = {
     "pose": "AUC@30",
     "objects": "success",
 }
+LOSS = "loss"
+"""The other measure of every task: nats a token of the true answer."""
 
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """Of one task: a value a question (n,), the picture of each, and those of a floor.
+    """By one measure: a value a question or token (n,), the picture of each, those of a floor.
 
     The floor answers without looking: the best constant distance, the middle of the picture, no
-    turn and straight ahead, the most frequent text.
+    turn and straight ahead, the most frequent text; of the loss, the same model on grey pictures.
     """
 
     values: Floats
@@ -60,12 +64,17 @@ class Scores:
     floor: Floats
 
 
-def score(run: Run, start: Start, data: Path, tasks: Sequence[Task]) -> dict[Task, Scores]:
-    """Asks a trained model about all held-out worlds."""
-    return {task: _score(run, start, data, task) for task in tasks}
+def score(
+    run: Run, start: Start, data: Path, tasks: Sequence[Task]
+) -> dict[tuple[Task, str], Scores]:
+    """Asks a trained model about all held-out worlds: by each task's measure, and by the loss."""
+    out: dict[tuple[Task, str], Scores] = {}
+    for task in tasks:
+        out[task, MEASURES[task]], out[task, LOSS] = _score(run, start, data, task)
+    return out
 
 
-def _score(run: Run, start: Start, data: Path, task: Task) -> Scores:
+def _score(run: Run, start: Start, data: Path, task: Task) -> tuple[Scores, Scores]:
     protocol = protocol_of(run)
     asker = OtherAsker(
         protocol, (task,), start.spec.token_px, QUESTIONS, run.max_tokens, run.reference
@@ -75,15 +84,30 @@ def _score(run: Run, start: Start, data: Path, task: Task) -> Scores:
         shards = Shards(data / folder)
         for name, lesson in _lessons(asker, shards, task):
             lessons.setdefault(f"{folder} {name}", []).append(lesson)
+    named = [(name, one) for name, several in lessons.items() for one in several]
     collator = Collator(start.tokenizer, start.spec, "independent")
-    encoded = [collator.encoder(one, name) for name, several in lessons.items() for one in several]
-    answers = printed(start.trainee, start.tokenizer, collator.micro_batches(encoded, run.budget))
+
+    def batches(every: Sequence[tuple[str, Lesson]]) -> list[MicroBatch]:
+        return collator.micro_batches([collator.encoder(x, name) for name, x in every], run.budget)
+
+    plain = batches(named)
+    blank = batches([(name, Lesson(tuple(map(grey, x.images)), x.qas)) for name, x in named])
+    names = [name for b in plain for name in np.array(b.names)[b.owners]]
+    loss = Scores(_losses(start, plain), np.array(names), _losses(start, blank))
+    answers = printed(start.trainee, start.tokenizer, plain)
     if task == "correspondence":
         sizes = {name: several[0].images[1].shape[1::-1] for name, several in lessons.items()}
-        return _matches(protocol, answers, sizes)
+        return _matches(protocol, answers, sizes), loss
     if task == "pose":
-        return _poses(protocol, answers, lessons)
-    return _distances(protocol, answers) if task == "depth" else _objects(answers)
+        return _poses(protocol, answers, lessons), loss
+    return (_distances(protocol, answers) if task == "depth" else _objects(answers)), loss
+
+
+@torch.no_grad()
+def _losses(start: Start, batches: Sequence[MicroBatch]) -> Floats:
+    """Of each answer token, in the order of the batches."""
+    start.trainee.eval()
+    return np.concatenate([start.trainee(b.tensors).double().numpy() for b in batches])
 
 
 def _lessons(asker: OtherAsker, shards: Shards, task: Task) -> list[tuple[str, Lesson]]:

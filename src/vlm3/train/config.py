@@ -34,6 +34,9 @@ class Part:
         worlds: of kind "worlds": room, street or both.
         tilt_deg: cameras of rendered worlds are turned up or down by at most this, so that the
             place in a picture says less of the distance.
+        views: of kind "worlds": single views to train on, kept once rendered and shown again,
+            mirrored and repainted; 0 for a new world each time. On a CPU, drawing a picture costs
+            more than learning from it.
     """
 
     kind: Kind
@@ -45,6 +48,7 @@ class Part:
     colors: int = 0
     worlds: Literal["room", "street", "both"] = "room"
     tilt_deg: float = 0.0
+    views: int = 0
 
 
 @dataclass(frozen=True)

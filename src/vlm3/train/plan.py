@@ -14,7 +14,9 @@ import torch
 from vlm3.errors import InputError
 from vlm3.train.batch import MicroBatch
 from vlm3.train.config import Run
+from vlm3.train.recipes import BASE
 from vlm3.train.sizes import SIZE_4B, ModelSize
+from vlm3.train.trainee import SIZES
 
 # Dense bf16 TFLOP/s and memory in GB, from the makers' data sheets.
 GPUS = {"H200": (989.0, 141), "H100": (989.0, 80), "A100": (312.0, 80), "L40S": (362.0, 48)}
@@ -75,18 +77,10 @@ def sample_flops(size: ModelSize, shape: Shape) -> float:
 
 def batch_flops(config: Any, batch: MicroBatch) -> float:
     """Model FLOPs of one forward pass and its backward pass, from what is in it."""
-    text, vision = config.text_config, config.vision_config
-    size = ModelSize(
-        (vision.depth, vision.hidden_size, vision.intermediate_size),
-        (text.num_hidden_layers, text.hidden_size, text.intermediate_size),
-        (text.num_attention_heads, text.num_key_value_heads, text.head_dim),
-        text.vocab_size,
-        tuple(vision.deepstack_visual_indexes),
-    )
-    merge = vision.spatial_merge_size**2
+    merge = config.vision_config.spatial_merge_size**2
     pictures = [t * h * w // merge for t, h, w in batch.tensors["image_grid_thw"].tolist()]
     count = len(batch.names)
-    return model_flops(size, pictures, [batch.tokens // count] * count)
+    return model_flops(ModelSize.of(config), pictures, [batch.tokens // count] * count)
 
 
 def peak_flops(device: torch.device) -> float:
@@ -127,11 +121,13 @@ class Plan:
 
 
 def plan(run: Run, *, gpu: str, gpus: int, mfu: float = MFU) -> Plan:
-    """Counts what a run of the paper's model size costs.
+    """Counts what a run on pictures like the paper's costs.
 
     Raises:
-        InputError: an unknown GPU, or an impossible number of them.
+        InputError: an unknown GPU, an impossible number of them, or a model that is a toy or whose
+            config cannot be read.
     """
+    size = size_of(run)
     if gpu not in GPUS:
         raise InputError(f"no figures for {gpu!r}; choose {', '.join(GPUS)}")
     if gpus < 1 or not 0 < mfu <= 1:
@@ -140,12 +136,12 @@ def plan(run: Run, *, gpu: str, gpus: int, mfu: float = MFU) -> Plan:
     flops = tokens = 0.0
     for part in run.parts:
         task = next((t for t in part.tasks if t in SHAPES), "depth")
-        flops += part.share / total * sample_flops(SIZE_4B, SHAPES[task])
+        flops += part.share / total * sample_flops(size, SHAPES[task])
         tokens += part.share / total * SHAPES[task].tokens
     peak, capacity = GPUS[gpu]
     rate = gpus * peak * 1e12 * mfu / flops
     shards = run.mesh_shape()[1] if run.mesh_shape() else min(gpus, 8)
-    memory = _memory_gb(SIZE_4B, run, shards)
+    memory = _memory_gb(size, run, shards)
     return Plan(
         gpu,
         gpus,
@@ -156,6 +152,30 @@ def plan(run: Run, *, gpu: str, gpus: int, mfu: float = MFU) -> Plan:
         memory,
         memory < 0.92 * capacity,
     )
+
+
+def size_of(run: Run) -> ModelSize:
+    """The size of a run's model, from its config: a folder's, or the hub's.
+
+    Raises:
+        InputError: see `plan`.
+    """
+    if run.model in (BASE, "4b-random"):
+        return SIZE_4B
+    if run.model in SIZES or run.model == "nano":
+        raise InputError(
+            f"recipe {run.name} trains the toy {run.model!r}, and plan counts pictures of the "
+            "paper's size; start it with vlm3 train, whose progress line tells the time left"
+        )
+    from transformers import AutoConfig
+
+    try:
+        return ModelSize.of(AutoConfig.from_pretrained(run.model))
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"no Qwen3-VL config found for the model {run.model!r}; give a checkpoint folder or a "
+            "hub id that can be reached"
+        ) from error
 
 
 def _memory_gb(size: ModelSize, run: Run, shards: int) -> float:

@@ -1,9 +1,12 @@
-"""The first lesson: look where the text points.
+"""The first lessons: look where the text points, and compare what it says.
 
 Mosaics of plain colours with a question for the colour at a point, and two crops of one mosaic
 with a question for the match. There is no depth in them, only the link between numbers in the
 text and places in the picture. Learnt first, it makes everything after it learnable: worlds alone,
 or mixed in from the start, took several times as many pictures to a first sign of looking.
+
+And boxes on a mosaic with questions that their numbers answer: which lies further left, which is
+taller.
 """
 
 import numpy as np
@@ -13,6 +16,8 @@ from vlm3.geometry.pixels import norm_from_px
 from vlm3.tasks import correspondence
 from vlm3.tasks.base import QA
 from vlm3.tasks.protocol import Protocol
+from vlm3.worlds.labels import object_qa
+from vlm3.worlds.questions import wall_questions
 
 COLORS = ("black", "blue", "green", "cyan", "red", "purple", "yellow", "white")
 """Names of the corners of the colour cube, in binary order of red, green, blue."""
@@ -94,6 +99,23 @@ def matching_lesson(
         )
     ]
     return images[0], images[1], qas
+
+
+def box_lesson(
+    rng: np.random.Generator, protocol: Protocol, *, groups: int, opposites: float
+) -> tuple[Image, list[QA]]:
+    """Regions of a mosaic, and how the first of each group compares with the seven others."""
+    width_px, height_px = 64, 48
+    image, _ = color_lesson(rng, width_px, height_px, questions=0)
+    size = np.array([width_px, height_px])
+    qas = []
+    for _ in range(groups):
+        sides = size * np.exp(rng.uniform(np.log(0.04), np.log(0.6), (8, 2)))
+        corners = rng.uniform(0, size - sides)
+        boxes = np.concatenate([corners, corners + sides], -1)
+        made = wall_questions([tuple(box) for box in boxes.tolist()], rng, opposites=opposites)
+        qas += [object_qa(protocol, q, width_px=width_px, height_px=height_px) for q in made]
+    return image, qas
 
 
 def _paint(rng: np.random.Generator, label: npt.NDArray[np.int64]) -> Image:

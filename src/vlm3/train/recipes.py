@@ -10,7 +10,8 @@ from vlm3.errors import InputError
 from vlm3.tasks.base import Task
 from vlm3.train.config import Part, Run
 
-_BASE = "Qwen/Qwen3-VL-4B-Instruct"
+BASE = "Qwen/Qwen3-VL-4B-Instruct"
+"""What the paper trains, and the size that plans are held against."""
 
 
 def debug_cpu() -> Run:
@@ -20,26 +21,30 @@ def debug_cpu() -> Run:
         out=Path("runs/debug_cpu"),
         model="tiny",
         protocol="joint",
-        parts=(Part("worlds", ("depth",), colors=4, worlds="both", tilt_deg=20.0),),
-        samples=12_800,
+        parts=(
+            Part("worlds", ("depth",), 0.75, colors=12, worlds="both", tilt_deg=20.0, views=1600),
+            # Pointing is lost where nothing asks for it.
+            Part("pointing", ("depth",), 0.25),
+        ),
+        samples=13_600,
         batch=8,
         rate=2e-3,
         packing="independent",
-        questions=12,
-        pointing=8000,
+        questions=48,
+        pointing=4_000,
         f_px=75.0,
         size_px=(96, 80),
         budget=2048,
         precision="fp32",
         recompute=False,
-        attention="eager",
         optimizer="muon",
         schedule="level",
         warmup=0.05,
         clip=1.0,
         workers=1,
         save_every=100,
-        check_every=50,
+        check_every=100,
+        most_epochs=6.0,
         held_out=64,
     )
 
@@ -80,7 +85,7 @@ def _paper(name: str, part: Part, samples: int, batch: int, rate: float, mesh: s
     return Run(
         name=name,
         out=Path("runs") / name,
-        model=_BASE,
+        model=BASE,
         protocol="paper",
         parts=(part,),
         samples=samples,
@@ -127,7 +132,7 @@ def joint_4b() -> Run:
     return Run(
         name="joint_4b",
         out=Path("runs/joint_4b"),
-        model=_BASE,
+        model=BASE,
         protocol="joint",
         parts=parts,
         samples=40_000_000,

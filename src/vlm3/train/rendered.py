@@ -1,27 +1,31 @@
 """Sources that make what they are asked for: rendered worlds, mosaics, the school of nano."""
 
 import math
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
 from typing import Protocol as Interface
 
 import numpy as np
 import numpy.typing as npt
 
+from vlm3.data.mixture import ENDLESS
 from vlm3.errors import InputError
 from vlm3.geometry.pixels import norm_from_px
 from vlm3.tasks.base import QA, Task
 from vlm3.tasks.protocol import Protocol
 from vlm3.train.batch import Lesson
 from vlm3.train.config import Reference
-from vlm3.train.gallery import Gallery
+from vlm3.train.gallery import Gallery, mirrored, repainted
 from vlm3.train.pointing import COLORS, QUESTION, color_lesson, color_qas
 from vlm3.train.references import MARKED_COLOR, marked, question_size
 from vlm3.train.school import School
 
+if TYPE_CHECKING:
+    from vlm3.worlds.sample import Frame, World
+
 Image = npt.NDArray[np.uint8]
-ENDLESS = 1 << 40
-"""The length of a source that renders what it is asked for."""
+_KEPT: "dict[tuple[object, ...], Frame]" = {}
+"""Views of this process that will be shown again; 0.2 MB each at 96x80."""
 
 
 class LessonSource(Interface):
@@ -54,37 +58,26 @@ class Worlds:
     colors: int = 0
     kind: Literal["room", "street", "both"] = "room"
     tilt_deg: float = 0.0
+    views: int = 0
     name: str = "worlds"
 
     def __len__(self) -> int:
-        return ENDLESS
+        return self.views or ENDLESS
 
     def lesson(self, place: int, seed: tuple[int, int]) -> Lesson:
         """See `LessonSource`."""
         from vlm3.worlds import labels
-        from vlm3.worlds.sample import World
 
         rng = np.random.default_rng(seed)
-        held = place >= ENDLESS
-        world = World(
-            self.seed,
-            (place - ENDLESS if held else place) % (1 << 31),
-            split="heldout" if held else "train",
-            kind=None if self.kind == "both" else self.kind,
-        )
         width_px, height_px = self.size_px
         qas: tuple[QA, ...] = ()
         if {"correspondence", "pose"} & set(self.tasks):
-            pair = world.pair(width_px=width_px, height_px=height_px, f_px=self.f_px)
+            pair = self._world(place).pair(width_px=width_px, height_px=height_px, f_px=self.f_px)
             qas += labels.match_qas(pair, self.protocol, self.questions, rng)
             qas += labels.pose_qas(pair, self.protocol)
             images: tuple[Image, ...] = (pair.frame1.image, pair.frame2.image)
         else:
-            look = world.rng(1)
-            camera = world.camera(look, width_px, height_px, self.f_px)
-            pose = world.pose(look, camera)
-            pose = pose @ _tilt(look.uniform(-self.tilt_deg, self.tilt_deg))
-            frame = world.frame(camera, pose, look)
+            frame = self._shown(place, rng)
             if "depth" in self.tasks:
                 qas += labels.depth_qas(frame, self.protocol, self.questions, rng)
             if "objects" in self.tasks:
@@ -97,6 +90,36 @@ class Worlds:
         if not unique:
             raise InputError("nothing to ask")
         return Lesson(images, unique)
+
+    def _world(self, place: int) -> "World":
+        from vlm3.worlds.sample import World
+
+        held = place >= len(self)
+        return World(
+            self.seed,
+            (place - len(self) if held else place) % (1 << 31),
+            split="heldout" if held else "train",
+            kind=None if self.kind == "both" else self.kind,
+        )
+
+    def _shown(self, place: int, rng: np.random.Generator) -> "Frame":
+        """A view of the world at `place`; one of a limited number looks another way each time."""
+        if not self.views or place >= self.views:
+            return self._rendered(place)
+        key = (self.seed, self.size_px, self.f_px, self.kind, self.tilt_deg, place)
+        frame = _KEPT.get(key)
+        if frame is None:
+            frame = _KEPT[key] = self._rendered(place)
+        frame = mirrored(frame) if rng.random() < 0.5 else frame
+        return replace(frame, image=repainted(frame.image, rng))
+
+    def _rendered(self, place: int) -> "Frame":
+        world = self._world(place)
+        look = world.rng(1)
+        camera = world.camera(look, *self.size_px, self.f_px)
+        pose = world.pose(look, camera)
+        pose = pose @ _tilt(look.uniform(-self.tilt_deg, self.tilt_deg))
+        return world.frame(camera, pose, look)
 
     def describe(self, place: int) -> str:
         """See `LessonSource`."""
@@ -169,12 +192,13 @@ class Mosaics:
 
 @dataclass(frozen=True)
 class SchoolSource:
-    """Nano's lessons."""
+    """Nano's lessons; those of `pointing` need no worlds."""
 
     protocol: Protocol
     learnt: Gallery
     held_out: Gallery
     worlds: int
+    pointing: bool = False
     name: str = "school"
 
     def __len__(self) -> int:
@@ -182,9 +206,9 @@ class SchoolSource:
 
     def lesson(self, place: int, seed: tuple[int, int]) -> Lesson:
         """See `LessonSource`."""
-        if place >= ENDLESS:
-            return School(self.protocol, self.held_out, self.worlds).lesson(place - ENDLESS)
-        return School(self.protocol, self.learnt, self.worlds).lesson(place)
+        held = place >= ENDLESS
+        school = School(self.protocol, self.held_out if held else self.learnt, self.worlds)
+        return school.lesson(place - ENDLESS if held else place, pointing=self.pointing)
 
     def describe(self, place: int) -> str:
         """See `LessonSource`."""

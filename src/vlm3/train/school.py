@@ -18,21 +18,23 @@ from vlm3.train.gallery import SHAPES, SIZE_PX, Gallery, StoredPair, collage, re
 from vlm3.train.pointing import (
     COLORS,
     QUESTION,
+    box_lesson,
     color_lesson,
     color_qas,
     matching_lesson,
 )
 from vlm3.worlds import labels
 
-Kind = Literal["color", "matching", "view", "objects", "pair"]
+Kind = Literal["color", "matching", "boxes", "view", "objects", "pair"]
 
-_POINTING: dict[Kind, float] = {"color": 0.8, "matching": 0.2}
+_POINTING: dict[Kind, float] = {"color": 0.6, "matching": 0.15, "boxes": 0.25}
 _WORLDS: dict[Kind, float] = {
-    "color": 0.08,
-    "matching": 0.07,
-    "view": 0.45,
-    "objects": 0.15,
-    "pair": 0.25,
+    "color": 0.05,
+    "matching": 0.05,
+    "boxes": 0.1,
+    "view": 0.35,
+    "objects": 0.25,
+    "pair": 0.2,
 }
 _COLLAGES = 0.6
 """Of the views that are learnt from; those of checks are whole."""
@@ -76,7 +78,7 @@ class School:
         Args:
             number: which.
             kind: of lesson, drawn when None.
-            pointing: draw from the mosaics only.
+            pointing: draw from the mosaics only, and seldom for the second of two opposite words.
         """
         gallery = self.gallery
         rng = np.random.default_rng((gallery.seed, gallery.split == "heldout", number))
@@ -89,6 +91,11 @@ class School:
         if kind == "matching":
             first, second, qas = matching_lesson(rng, self.protocol, *_shape(rng), questions=16)
             return Lesson((first, second), _unique(qas))
+        if kind == "boxes":
+            image, qas = box_lesson(
+                rng, self.protocol, groups=3, opposites=0.2 if pointing else 0.5
+            )
+            return Lesson((image,), _unique(qas))
         pair = gallery.pair(number % self.worlds)
         if gallery.split == "train":
             pair = _repainted(pair, rng)
@@ -114,7 +121,8 @@ class School:
     def _objects(self, pair: StoredPair, rng: np.random.Generator) -> Lesson:
         # Uncut: the boxes are those of whole pictures.
         frame = shown(pair, rng, *SIZE_PX).frame1
-        return Lesson((frame.image,), _unique(labels.object_qas(frame, self.protocol, 6, rng)))
+        qas = labels.grouped_object_qas(frame, self.protocol, 5, rng)
+        return Lesson((frame.image,), _unique(qas[:24]))
 
     def _pair(self, pair: StoredPair, rng: np.random.Generator) -> Lesson:
         pair = shown(pair, rng, *_shape(rng))

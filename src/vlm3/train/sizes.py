@@ -28,6 +28,19 @@ class ModelSize:
     deepstack: tuple[int, ...]
     patch_px: int = 16
 
+    @classmethod
+    def of(cls, config: Any) -> "ModelSize":
+        """From the stock config of a Qwen3-VL."""
+        text, vision = config.text_config, config.vision_config
+        return cls(
+            (vision.depth, vision.hidden_size, vision.intermediate_size),
+            (text.num_hidden_layers, text.hidden_size, text.intermediate_size),
+            (text.num_attention_heads, text.num_key_value_heads, text.head_dim),
+            text.vocab_size,
+            tuple(vision.deepstack_visual_indexes),
+            vision.patch_size,
+        )
+
     @property
     def block_weights(self) -> tuple[int, int]:
         """Weights of all layers: vision, text."""

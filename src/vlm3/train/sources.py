@@ -113,12 +113,12 @@ def _rendered(run: Run, part: Part, protocol: Protocol, multiple_px: int) -> Les
     f_px = protocol.prep.target_px
     if any(side % multiple_px for side in run.size_px):
         raise InputError(f"size_px is {run.size_px}; give multiples of {multiple_px}")
-    if part.kind == "pointing":
+    pointing = part.kind == "pointing"
+    if part.kind == "school" or (pointing and any(p.kind == "school" for p in run.parts)):
+        learnt, held_out = gallery_of(run), gallery_of(run, "heldout")
+        return SchoolSource(protocol, learnt, held_out, run.worlds, pointing)
+    if pointing:
         return Mosaics(protocol, run.size_px, multiple_px, run.questions, run.seed, run.reference)
-    if part.kind == "school":
-        return SchoolSource(
-            protocol, gallery_of(run), gallery_of(run, "heldout"), worlds=run.worlds
-        )
     return Worlds(
         protocol,
         part.tasks,
@@ -129,6 +129,7 @@ def _rendered(run: Run, part: Part, protocol: Protocol, multiple_px: int) -> Les
         colors=part.colors,
         kind=part.worlds,
         tilt_deg=part.tilt_deg,
+        views=part.views,
     )
 
 

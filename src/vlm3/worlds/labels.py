@@ -11,7 +11,7 @@ from vlm3.geometry.pose import RelativePose
 from vlm3.tasks import correspondence, depth, objects, pose
 from vlm3.tasks.base import QA
 from vlm3.tasks.protocol import Protocol
-from vlm3.worlds.questions import ObjectQuestion, object_questions
+from vlm3.worlds.questions import ObjectQuestion, grouped_object_questions, object_questions
 from vlm3.worlds.sample import Floats, Frame
 
 Rng = np.random.Generator
@@ -58,15 +58,27 @@ def object_qas(
 ) -> tuple[QA, ...]:
     """Up to `count` object questions; `sentences` answers in words and mixed units."""
     made = object_questions(frame, rng, count)
-    return tuple(object_qa(frame, protocol, q, sentences=sentences) for q in made)
+    return tuple(_about(frame, protocol, q, sentences=sentences) for q in made)
+
+
+def grouped_object_qas(frame: Frame, protocol: Protocol, groups: int, rng: Rng) -> tuple[QA, ...]:
+    """Object questions to learn from, in groups that begin alike."""
+    made = grouped_object_questions(frame, rng, groups)
+    return tuple(_about(frame, protocol, q) for q in made)
+
+
+def _about(frame: Frame, protocol: Protocol, q: ObjectQuestion, *, sentences: bool = False) -> QA:
+    camera = frame.camera
+    return object_qa(
+        protocol, q, width_px=camera.width_px, height_px=camera.height_px, sentences=sentences
+    )
 
 
 def object_qa(
-    frame: Frame, protocol: Protocol, q: ObjectQuestion, *, sentences: bool = False
+    protocol: Protocol, q: ObjectQuestion, *, width_px: int, height_px: int, sentences: bool = False
 ) -> QA:
-    """One object question in the words of a protocol."""
-    camera = frame.camera
-    size = {"width_px": camera.width_px, "height_px": camera.height_px}
+    """One object question in the words of a protocol, about a picture of that size."""
+    size = {"width_px": width_px, "height_px": height_px}
     text = objects.ask(protocol, q.question, q.boxes_xyxy_px, **size)
     if sentences:
         answer = objects.answer_text(protocol, q.sentence, q.boxes_xyxy_px, **size)
@@ -74,8 +86,7 @@ def object_qa(
         answer = objects.answer(
             protocol,
             q.boxes_xyxy_px,
-            width_px=camera.width_px,
-            height_px=camera.height_px,
+            **size,
             value_m=q.value_m,
             clock_hour=q.clock_hour,
             yes=q.yes,

@@ -12,6 +12,7 @@ picture), and direct distance is from centre to centre.
 Example: "Is {0} to the left of {1}?" with boxes of a lamp and a chair; yes.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,6 +22,8 @@ from numpy.typing import NDArray
 from vlm3.worlds.sample import Frame, WorldObject
 
 Rng = np.random.Generator
+Box = tuple[float, float, float, float]
+"""x1, y1, x2, y2 in pixels."""
 Form = Literal["predicate", "choice", "length", "clock"]
 
 RELATIONS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
@@ -41,6 +44,8 @@ QUANTITIES = (
     "direction",
 )
 CATEGORIES = (*RELATIONS, *QUANTITIES)
+_OF_ONE = ("width", "height")
+"""Categories that ask about one region."""
 
 _PREDICATES = (
     "Is {{0}} {relation} {{1}}?",
@@ -88,7 +93,7 @@ class ObjectQuestion:
     form: Form
     question: str
     sentence: str
-    boxes_xyxy_px: tuple[tuple[float, float, float, float], ...]
+    boxes_xyxy_px: tuple[Box, ...]
     yes: bool | None = None
     region: int | None = None
     value_m: float | None = None
@@ -149,44 +154,89 @@ def _candidates(frame: Frame) -> list[_Seen]:
     return seen
 
 
+def grouped_object_questions(frame: Frame, rng: Rng, groups: int) -> tuple[ObjectQuestion, ...]:
+    """Questions to learn from, as many as there are regions.
+
+    A group has one wording and one first region, and each other region in turn as the second; or,
+    where one region is asked about, each of them. Packed together its questions share most of their
+    words, so more of them fit. Answers come out as they may: neither yes nor no is dealt by turns.
+    """
+    seen = _candidates(frame)
+    found: list[ObjectQuestion] = []
+    for category in (str(c) for c in rng.permutation(CATEGORIES)[:groups]):
+        pool = _pool(frame, seen, category)
+        every: list[tuple[_Seen, ...]] = []
+        if category in _OF_ONE:
+            every = [(s,) for s in pool]
+        elif pool:
+            first = pool[int(rng.integers(len(pool)))]
+            every = [(first, s) for s in pool if s is not first]
+        wording = _worded(category, rng)
+        found += [_answered(wording, t, rng) for t in every if _clear(category, t)]
+    return tuple(found)
+
+
+def wall_questions(
+    boxes_xyxy_px: Sequence[Box], rng: Rng, *, opposites: float = 0.5
+) -> tuple[ObjectQuestion, ...]:
+    """How the first region compares with each other one, were all painted on one flat wall.
+
+    What boxes alone can tell: to learn comparing from, before depth comes into it.
+
+    Args:
+        boxes_xyxy_px: two or more.
+        rng: draws the wording, one for all.
+        opposites: how often the second word of a pair in `RELATIONS` is asked about. With half from
+            the start an answer hangs on word and boxes at once, and neither is learnt.
+    """
+    category = str(rng.choice(list(_ON_A_WALL)))
+    wording = _worded(category, rng, opposites=opposites)
+    measure = _ON_A_WALL[category]
+    first, *others = boxes_xyxy_px
+    return tuple(
+        _related(wording, (first, one), (measure(*first) > measure(*one)) != wording.inverse)
+        for one in others
+        if measure(*first) != measure(*one)
+    )
+
+
+_ON_A_WALL: dict[str, Callable[[float, float, float, float], float]] = {
+    "left_right": lambda x1, _, x2, __: -(x1 + x2),
+    "below_above": lambda _, y1, __, y2: y1 + y2,
+    "big_small": lambda x1, y1, x2, y2: (x2 - x1) * (y2 - y1),
+    "tall_short": lambda _, y1, __, y2: y2 - y1,
+    "wide_thin": lambda x1, _, x2, __: x2 - x1,
+}
+
+
 def _cut(frame: Frame, thing: WorldObject) -> bool:
     height, width = frame.instance.shape
     x0, y0, x1, y1 = thing.box_xyxy_px
     return x0 <= 0 or y0 <= 0 or x1 >= width or y1 >= height
 
 
+def _pool(frame: Frame, seen: list[_Seen], category: str) -> list[_Seen]:
+    """Those that can be asked about: not cut by the border where their size matters."""
+    sized = category in ("big_small", "tall_short", "wide_thin", *_OF_ONE)
+    return [s for s in seen if not (sized and _cut(frame, s.thing))]
+
+
 def _make(
     frame: Frame, seen: list[_Seen], category: str, rng: Rng, turns: list[bool]
 ) -> ObjectQuestion | None:
-    sized = category in ("big_small", "tall_short", "wide_thin", "width", "height")
-    pool = [s for s in seen if not (sized and _cut(frame, s.thing))]
-    if category in ("width", "height"):
-        if not pool:
-            return None
-        chosen = pool[int(rng.integers(len(pool)))]
-        value = chosen.thing.size_wdh_m[0 if category == "width" else 2]
-        return _length(category, value, (chosen,), rng)
-    if len(pool) < 2:
+    pool = _pool(frame, seen, category)
+    things: tuple[_Seen, ...] = ()
+    if category in _OF_ONE and pool:
+        things = (pool[int(rng.integers(len(pool)))],)
+    elif category not in _OF_ONE and len(pool) >= 2:
+        things = tuple(pool[int(k)] for k in rng.choice(len(pool), 2, replace=False))
+    if not things or not _clear(category, things):
         return None
-    i, j = rng.choice(len(pool), 2, replace=False)
-    a, b = pool[int(i)], pool[int(j)]
-    if category in RELATIONS:
-        return _relation(category, a, b, rng, turns)
-    offset = b.center - a.center
-    if category == "direction":
-        if np.hypot(offset[0], offset[2]) < 0.3:
-            return None
-        hour = clock_hour(float(offset[0]), float(offset[2]))
-        question = str(rng.choice(_MEASURES[category]))
-        boxes = (a.thing.box_xyxy_px, b.thing.box_xyxy_px)
-        sentence = f"{{1}} is at {hour} o'clock from {{0}}."
-        return ObjectQuestion(category, "clock", question, sentence, boxes, clock_hour=hour)
-    value = {
-        "direct_distance": float(np.linalg.norm(offset)),
-        "horizontal_distance": abs(float(offset[0])),
-        "vertical_distance": abs(float(offset[1])),
-    }[category]
-    return _length(category, value, (a, b), rng) if value >= 0.05 else None
+    wording = _worded(category, rng)
+    # The answer of a relation is fixed first, then its regions are arranged.
+    if category in RELATIONS and _fits(wording, things) != turns[wording.form == "choice"]:
+        things = things[::-1]
+    return _answered(wording, things, rng)
 
 
 def clock_hour(right_m: float, ahead_m: float) -> int:
@@ -208,51 +258,99 @@ def _measure(category: str, s: _Seen) -> float:
     }[category]
 
 
-def _relation(
-    category: str, a: _Seen, b: _Seen, rng: Rng, turns: list[bool]
-) -> ObjectQuestion | None:
-    """A yes-no or which-of-two question whose answer is fixed first, then arranged."""
-    first, second = _measure(category, a), _measure(category, b)
-    if category in ("left_right", "below_above", "behind_front"):
-        clear = abs(first - second) > 0.1
-    else:
-        clear = abs(first - second) > 0.1 * max(first, second)
-    if not clear:
-        return None
+def _clear(category: str, things: tuple[_Seen, ...]) -> bool:
+    """Whether what is asked has one answer that can be seen."""
+    if category in _OF_ONE:
+        return True
+    a, b = things
+    if category in RELATIONS:
+        first, second = _measure(category, a), _measure(category, b)
+        of_place = category in ("left_right", "below_above", "behind_front")
+        return abs(first - second) > 0.1 * (1.0 if of_place else max(first, second))
+    if category == "direction":
+        offset = b.center - a.center
+        return bool(np.hypot(offset[0], offset[2]) >= 0.3)
+    return _length_m(category, things) >= 0.05
+
+
+def _length_m(category: str, things: tuple[_Seen, ...]) -> float:
+    if category in _OF_ONE:
+        return things[0].thing.size_wdh_m[0 if category == "width" else 2]
+    offset = things[1].center - things[0].center
+    return {
+        "direct_distance": float(np.linalg.norm(offset)),
+        "horizontal_distance": abs(float(offset[0])),
+        "vertical_distance": abs(float(offset[1])),
+    }[category]
+
+
+@dataclass(frozen=True)
+class _Wording:
+    """How something is asked, whatever the regions.
+
+    Attributes:
+        category, form, question: as in `ObjectQuestion`.
+        relation: that a yes or no is about.
+        inverse: whether the opposite word is asked about.
+    """
+
+    category: str
+    form: Form
+    question: str
+    relation: str = ""
+    inverse: bool = False
+
+
+def _worded(category: str, rng: Rng, *, opposites: float = 0.5) -> _Wording:
+    if category not in RELATIONS:
+        form: Form = "clock" if category == "direction" else "length"
+        return _Wording(category, form, str(rng.choice(_MEASURES[category])))
     (word, opposite), (phrase, other) = RELATIONS[category]
-    inverse, choice = bool(rng.random() < 0.5), bool(rng.random() < 0.5)
-    wanted = turns[choice]
-    # `a` fits the word when its measure is the larger one; the opposite word turns that round
-    fits = (first > second) != inverse
-    if not choice:
-        if fits != wanted:
-            a, b = b, a
-        relation = other if inverse else phrase
-        question = str(rng.choice(_PREDICATES)).format(relation=relation)
-        sentence = (
-            f"Yes, {{0}} is {relation} {{1}}." if wanted else f"No, {{0}} is not {relation} {{1}}."
+    inverse, choice = bool(rng.random() < opposites), bool(rng.random() < 0.5)
+    if choice:
+        text = _CHOICES.get(category, "Which is {word}, {{0}} or {{1}}?").format(
+            word=opposite if inverse else word,
+            lower="higher" if inverse else "lower",
+            nearer="nearer to" if inverse else "further from",
         )
-        boxes = (a.thing.box_xyxy_px, b.thing.box_xyxy_px)
-        return ObjectQuestion(category, "predicate", question, sentence, boxes, yes=wanted)
-    if fits != wanted:
-        a, b = b, a
-    region = 0 if wanted else 1
-    asked = opposite if inverse else word
-    text = _CHOICES.get(category, "Which is {word}, {{0}} or {{1}}?").format(
-        word=asked,
-        lower="higher" if inverse else "lower",
-        nearer="nearer to" if inverse else "further from",
-    )
-    boxes = (a.thing.box_xyxy_px, b.thing.box_xyxy_px)
-    return ObjectQuestion(category, "choice", text, f"{{{region}}}.", boxes, region=region)
+        return _Wording(category, "choice", text, inverse=inverse)
+    relation = other if inverse else phrase
+    text = str(rng.choice(_PREDICATES)).format(relation=relation)
+    return _Wording(category, "predicate", text, relation, inverse)
 
 
-def _length(category: str, value: float, things: tuple[_Seen, ...], rng: Rng) -> ObjectQuestion:
-    question = str(rng.choice(_MEASURES[category]))
+def _fits(wording: _Wording, things: tuple[_Seen, ...]) -> bool:
+    """Whether the first region is what the word says: its measure is the larger one, or with the
+    opposite word the smaller.
+    """  # noqa: D205
+    first, second = (_measure(wording.category, s) for s in things)
+    return (first > second) != wording.inverse
+
+
+def _answered(wording: _Wording, things: tuple[_Seen, ...], rng: Rng) -> ObjectQuestion:
+    category, form = wording.category, wording.form
     boxes = tuple(s.thing.box_xyxy_px for s in things)
-    return ObjectQuestion(
-        category, "length", question, f"It is {in_words(value, rng)}.", boxes, value_m=value
-    )
+    if category in RELATIONS:
+        return _related(wording, boxes, _fits(wording, things))
+    if form == "clock":
+        offset = things[1].center - things[0].center
+        hour = clock_hour(float(offset[0]), float(offset[2]))
+        sentence = f"{{1}} is at {hour} o'clock from {{0}}."
+        return ObjectQuestion(category, form, wording.question, sentence, boxes, clock_hour=hour)
+    value = _length_m(category, things)
+    sentence = f"It is {in_words(value, rng)}."
+    return ObjectQuestion(category, form, wording.question, sentence, boxes, value_m=value)
+
+
+def _related(wording: _Wording, boxes: tuple[Box, ...], fits: bool) -> ObjectQuestion:
+    """Whether, or which: `fits` says that the first region is what the word says."""
+    category, form, text = wording.category, wording.form, wording.question
+    if form == "choice":
+        region = 0 if fits else 1
+        return ObjectQuestion(category, form, text, f"{{{region}}}.", boxes, region=region)
+    relation = wording.relation
+    sentence = f"Yes, {{0}} is {relation} {{1}}." if fits else f"No, {{0}} is not {relation} {{1}}."
+    return ObjectQuestion(category, form, text, sentence, boxes, yes=fits)
 
 
 def in_words(length_m: float, rng: Rng) -> str:
