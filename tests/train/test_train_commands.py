@@ -49,11 +49,11 @@ def test_overrides_and_refusals() -> None:
 
 def test_dry_run_says_what_would_be_done() -> None:
     said = CliRunner().invoke(train, ["debug_cpu", "--batch", "32", "--dry-run"])
-    assert said.exit_code == 0 and '"batch": 32' in said.output and "steps: 425" in said.output
-    # 4,000 of the 13,600 samples are mosaics before the mixture, and about a quarter of the rest.
+    assert said.exit_code == 0 and '"batch": 32' in said.output and "steps: 375" in said.output
+    # 4,000 of the 12,000 samples are mosaics before the mixture, and about a quarter of the rest.
     planned = {name: int(n) for name, n in re.findall(r"(\w+) +\w+ +\d+\.00 +(\d+) ", said.output)}
-    assert planned.keys() == {"worlds", "mosaics"} and sum(planned.values()) == 9600
-    assert planned["mosaics"] == pytest.approx(2400, rel=0.05)
+    assert planned.keys() == {"worlds", "mosaics"} and sum(planned.values()) == 8000
+    assert planned["mosaics"] == pytest.approx(2000, rel=0.05)
     refused = CliRunner().invoke(train, ["depth_4b", "--data", "/nowhere", "--dry-run"])
     assert isinstance(refused.exception, InputError) and "--without" in str(refused.exception)
 

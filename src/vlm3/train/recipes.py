@@ -15,18 +15,18 @@ BASE = "Qwen/Qwen3-VL-4B-Instruct"
 
 
 def debug_cpu() -> Run:
-    """Minutes on one CPU core: a toy learns to point, then to look at rooms and streets."""
+    """Minutes on one CPU core: a toy learns to point, then how far away things are in streets."""
     return Run(
         name="debug_cpu",
         out=Path("runs/debug_cpu"),
         model="tiny",
         protocol="joint",
         parts=(
-            Part("worlds", ("depth",), 0.75, colors=12, worlds="both", tilt_deg=20.0, views=1600),
+            Part("worlds", ("depth",), 0.75, colors=8, worlds="street", tilt_deg=10.0, views=1200),
             # Pointing is lost where nothing asks for it.
             Part("pointing", ("depth",), 0.25),
         ),
-        samples=13_600,
+        samples=12_000,
         batch=8,
         rate=2e-3,
         packing="independent",

@@ -78,7 +78,7 @@ class School:
         Args:
             number: which.
             kind: of lesson, drawn when None.
-            pointing: draw from the mosaics only, and seldom for the second of two opposite words.
+            pointing: draw from the mosaics only.
         """
         gallery = self.gallery
         rng = np.random.default_rng((gallery.seed, gallery.split == "heldout", number))
