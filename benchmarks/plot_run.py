@@ -1,7 +1,7 @@
 """Draws a run's log: loss, the two grounding gaps, held-out delta1 beside the best constant's.
 
 vlm3 train debug_cpu --out runs/debug_cpu
-python benchmarks/plot_run.py runs/debug_cpu/log.jsonl docs/images/debug_cpu.png 250
+python benchmarks/plot_run.py runs/debug_cpu/log.jsonl docs/images/debug_cpu.png 500
 
 The last number is the step at which distances begin: the mosaics before it are shown as loss alone.
 """
