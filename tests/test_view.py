@@ -174,6 +174,16 @@ def test_damaged_exif_costs_only_the_focal_length(tmp_path: Path) -> None:
             assert View.open(path).image.shape == (48, 64, 3)
 
 
+def test_intrinsics_are_those_of_the_picture_at_its_size() -> None:
+    view = View.open(scene(), intrinsics_px=(60.0, 61.0, 30.0, 25.0))
+    assert view.camera == Camera(60.0, 61.0, 30.0, 25.0, 64, 48)
+    assert view.intrinsics == "given"
+    with pytest.raises(InputError, match=r"principal point \(300, 25\) lies outside .* 64x48 px"):
+        View.open(scene(), intrinsics_px=(60.0, 61.0, 300.0, 25.0))
+    with pytest.raises(InputError, match="only one of them"):
+        View.open(scene(), f_px=60.0, intrinsics_px=(60.0, 61.0, 30.0, 25.0))
+
+
 def test_only_one_source_of_intrinsics() -> None:
     camera = Camera(50, 50, 32, 24, 64, 48)
     refused(scene(), "camera and f_px", "only one", camera=camera, f_px=50)

@@ -71,8 +71,9 @@ class View:
         camera: Camera | None = None,
         f_px: float | None = None,
         fov_deg: float | None = None,
+        intrinsics_px: tuple[float, float, float, float] | None = None,
     ) -> Self:
-        """Open a picture; at most one of `camera`, `f_px`, `fov_deg` says what took it.
+        """Open a picture; at most one of the four that follow it says what took it.
 
         Without any, the focal length is read from EXIF, else a horizontal field of view of 60
         degrees is assumed, with a warning: every distance then carries that guess's error.
@@ -85,6 +86,7 @@ class View:
                 every pixel from then on is one of the undistorted picture.
             f_px: focal length in pixels, principal point at the centre.
             fov_deg: horizontal field of view in degrees, principal point at the centre.
+            intrinsics_px: fx, fy, cx, cy in pixels, for the picture at the size it has.
 
         Raises:
             InputError: a picture that cannot be used, or a camera that does not fit it.
@@ -92,7 +94,12 @@ class View:
         Warns:
             AssumedCameraWarning: the field of view was assumed.
         """
-        given = {"camera": camera, "f_px": f_px, "fov_deg": fov_deg}
+        given = {
+            "camera": camera,
+            "f_px": f_px,
+            "fov_deg": fov_deg,
+            "intrinsics_px": intrinsics_px,
+        }
         names = [name for name, value in given.items() if value is not None]
         if len(names) > 1:
             raise InputError(f"{' and '.join(names)} were given; give only one of them")
@@ -109,6 +116,14 @@ class View:
             intrinsics = "fov"
         elif f_px is not None:
             camera = _centred(f_px, width_px, height_px)
+        elif intrinsics_px is not None:
+            camera = Camera(*intrinsics_px, width_px, height_px)
+            cx_px, cy_px = intrinsics_px[2:]
+            if not camera.contains((cx_px, cy_px)):
+                raise InputError(
+                    f"the principal point ({cx_px:g}, {cy_px:g}) lies outside {picture.name} of "
+                    f"{width_px}x{height_px} px; give intrinsics for the picture at this size"
+                )
         elif camera is None and picture.exif_f_px is not None:
             camera = _centred(picture.exif_f_px, width_px, height_px)
             intrinsics = "exif"

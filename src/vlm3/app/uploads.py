@@ -8,7 +8,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 
 from PIL import Image
 
@@ -111,19 +110,9 @@ def view_of(data: bytes, picture: Picture) -> View:
     Raises:
         InputError: a picture or a camera that cannot be used.
     """
-    if picture.intrinsics_px is None:
-        return View.open(data, f_px=picture.f_px, fov_deg=picture.fov_deg)
-    if picture.f_px is not None or picture.fov_deg is not None:
-        raise InputError("give only one of f_px, fov_deg and intrinsics_px")
-    fx, fy, cx, cy = picture.intrinsics_px
-    view = View.open(data, f_px=fx)
-    camera = replace(view.camera, fx_px=fx, fy_px=fy, cx_px=cx, cy_px=cy)
-    if not camera.contains((cx, cy)):
-        raise InputError(
-            f"the principal point ({cx:g}, {cy:g}) lies outside the picture of "
-            f"{camera.width_px}x{camera.height_px} px; give intrinsics for the picture as sent"
-        )
-    return replace(view, camera=camera)
+    return View.open(
+        data, f_px=picture.f_px, fov_deg=picture.fov_deg, intrinsics_px=picture.intrinsics_px
+    )
 
 
 def preview_url(view: View, side_px: int) -> str:

@@ -6,7 +6,6 @@ Every import that costs time stands inside the function that needs it.
 import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -29,6 +28,8 @@ def loading(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def opened(paths: Sequence[str], settings: Mapping[str, Any]) -> list["View"]:
     """The pictures with their cameras: one value of an option is for all, several are in order."""
+    from vlm3.view import View
+
     given = {name: settings[name] for name in ("f_px", "fov_deg", "intrinsics") if settings[name]}
     if len(given) > 1:
         names = " and ".join(f"--{name.replace('_', '-')}" for name in given)
@@ -41,29 +42,9 @@ def opened(paths: Sequence[str], settings: Mapping[str, Any]) -> list["View"]:
             )
             option = name.replace("_", "-")
             raise InputError(f"--{option} was given {len(values)} times; give it {allowed}")
-        cameras = [{name: values[i % len(values)]} for i in range(len(paths))]
-    return [_open_one(path, **camera) for path, camera in zip(paths, cameras, strict=True)]
-
-
-def _open_one(
-    path: str,
-    f_px: float | None = None,
-    fov_deg: float | None = None,
-    intrinsics: tuple[float, float, float, float] | None = None,
-) -> "View":
-    from vlm3.view import View
-
-    if intrinsics is None:
-        return View.open(path, f_px=f_px, fov_deg=fov_deg)
-    fx, fy, cx, cy = intrinsics
-    view = View.open(path, f_px=fx)
-    camera = replace(view.camera, fx_px=fx, fy_px=fy, cx_px=cx, cy_px=cy)
-    if not camera.contains((cx, cy)):
-        raise InputError(
-            f"--intrinsics puts the principal point at ({cx:g}, {cy:g}), outside {path!r} of "
-            f"{camera.width_px}x{camera.height_px} px; give them for the picture at this size"
-        )
-    return replace(view, camera=camera)
+        field = "intrinsics_px" if name == "intrinsics" else name
+        cameras = [{field: values[i % len(values)]} for i in range(len(paths))]
+    return [View.open(path, **camera) for path, camera in zip(paths, cameras, strict=True)]
 
 
 def ask_and_print(
@@ -77,22 +58,14 @@ def ask_and_print(
 
     What is refused is refused before a model is loaded, and then nothing is warned about.
     """
-    from vlm3.infer.fakes import ConstantEngine
-    from vlm3.infer.predict import Predictor, load
-    from vlm3.tasks.protocol import get_protocol
+    from vlm3.infer.predict import load
 
     outputs, figures = settings["outputs"], settings["figures"]
     if outputs or figures:
         from vlm3.show.outputs import check
 
         check(kind, outputs, figures)
-    with held_warnings():
-        views = opened(paths, settings)
-        # A rehearsal on pictures of one token, with an engine that says nothing.
-        protocol = get_protocol(settings["protocol"] or "joint")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            question(Predictor(ConstantEngine(""), protocol, multiple_px=16, max_tokens=1), views)
+    views = _rehearsed(paths, settings, "", question)
     predictor = load(**loading(settings))
     answer = question(predictor, views)
     from vlm3.lines import lines, records
@@ -104,7 +77,7 @@ def ask_and_print(
         for line in lines(answer, predictor, views):
             click.echo(line)
     if outputs or figures:
-        for path in write(kind, answer, views, settings, words):
+        for path in _written(kind, answer, views, settings, words):
             click.echo(f"written: {path}", err=True)
 
 
@@ -116,26 +89,20 @@ def ask_grid(
 ) -> None:
     """Opens the pictures, loads the model, asks for a whole grid, and writes it.
 
-    What is refused is refused in a rehearsal, before a model is loaded.
+    What is refused is refused before a model is loaded, and then nothing is warned about.
     """
-    from vlm3.infer.fakes import ConstantEngine
-    from vlm3.infer.predict import Predictor, load
+    from vlm3.infer.predict import load
     from vlm3.show.outputs import check
-    from vlm3.tasks.protocol import get_protocol
 
     check(kind, settings["outputs"], settings["figures"])
-    with held_warnings():
-        views = opened(paths, settings)
-        protocol = get_protocol(settings["protocol"] or "joint")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            said = ConstantEngine("02.75" if len(paths) == 1 else "1000 1000")
-            rehearsal = Predictor(said, protocol, multiple_px=16, max_tokens=1)
-            question(rehearsal, views, lambda count: None)
+    said = "02.75" if len(paths) == 1 else "1000 1000"
+    views = _rehearsed(
+        paths, settings, said, lambda asked, views: question(asked, views, lambda count: None)
+    )
     predictor = load(**loading(settings))
     with progress_line() as progress:
         found = question(predictor, views, progress)
-    written = write(kind, found, views, settings)
+    written = _written(kind, found, views, settings)
     values = found.distance_m if len(paths) == 1 else found.xy_px[..., 0]
     record: dict[str, Any] = {"output": written[0] if len(written) == 1 else written}
     record |= {"model": predictor.engine.name, "protocol": predictor.protocol.name}
@@ -151,6 +118,28 @@ def ask_grid(
         click.echo(", ".join(f"{key} {value}" for key, value in record.items()))
 
 
+def _rehearsed(
+    paths: Sequence[str],
+    settings: Mapping[str, Any],
+    said: str,
+    question: "Callable[[Predictor, Sequence[View]], Any]",
+) -> list["View"]:
+    """The pictures, once the question has been put to pictures of one token and an engine that
+    answers `said`: what is refused is refused before a model is loaded.
+    """  # noqa: D205
+    from vlm3.infer.fakes import ConstantEngine
+    from vlm3.infer.predict import Predictor
+    from vlm3.tasks.protocol import get_protocol
+
+    with held_warnings():
+        views = opened(paths, settings)
+        protocol = get_protocol(settings["protocol"] or "joint")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            question(Predictor(ConstantEngine(said), protocol, multiple_px=16, max_tokens=1), views)
+    return views
+
+
 def wanted_grid(
     points: Sequence[tuple[float, ...]], grid: tuple[int, int] | None, settings: Mapping[str, Any]
 ) -> tuple[int, int] | None:
@@ -162,7 +151,7 @@ def wanted_grid(
     return grid
 
 
-def write(
+def _written(
     kind: "Kind",
     result: Any,
     views: "Sequence[View]",

@@ -112,7 +112,7 @@ def start_run(folder: Path, name: str, *, samples: int, seed: int) -> Run:
     run = base(folder, f"start-{name}", samples=round(samples * share), seed=seed, start=model)
     return replace(
         run,
-        parts=(Part("pointing", ("depth",)),),
+        parts=(_MOSAICS,),
         reference=reference,  # type: ignore[arg-type]
         questions=48,
         schedule="flat",

@@ -28,7 +28,7 @@ from vlm3.tasks import correspondence, depth, pose
 from vlm3.tasks.base import ParseFailure, Task
 from vlm3.tasks.protocol import Protocol
 from vlm3.train.batch import Collator, Lesson, MicroBatch
-from vlm3.train.checks import Printed, grey, printed
+from vlm3.train.checks import Printed, blanked, printed
 from vlm3.train.config import Run
 from vlm3.train.references import OtherAsker
 from vlm3.train.sources import protocol_of
@@ -88,10 +88,12 @@ def _score(run: Run, start: Start, data: Path, task: Task) -> tuple[Scores, Scor
     collator = Collator(start.tokenizer, start.spec, "independent")
 
     def batches(every: Sequence[tuple[str, Lesson]]) -> list[MicroBatch]:
-        return collator.micro_batches([collator.encoder(x, name) for name, x in every], run.budget)
+        return collator.micro_batches(
+            [collator.encoder(one, name) for name, one in every], run.budget
+        )
 
     plain = batches(named)
-    blank = batches([(name, Lesson(tuple(map(grey, x.images)), x.qas)) for name, x in named])
+    blank = batches([(name, blanked(one)) for name, one in named])
     names = [name for b in plain for name in np.array(b.names)[b.owners]]
     loss = Scores(_losses(start, plain), np.array(names), _losses(start, blank))
     answers = printed(start.trainee, start.tokenizer, plain)

@@ -72,7 +72,7 @@ def held_out(
         kind: Check(
             batches(every),
             batches([Lesson(one.images, _shuffled(one.qas, rng)) for one in every]),
-            batches([Lesson(tuple(map(grey, one.images)), one.qas) for one in every]),
+            batches([blanked(one) for one in every]),
         )
         for kind, every in lessons.items()
         if every
@@ -84,9 +84,9 @@ def _shuffled(qas: tuple[QA, ...], rng: np.random.Generator) -> tuple[QA, ...]:
     return tuple(QA(qa.task, qa.question, qas[k].answer) for qa, k in zip(qas, order, strict=True))
 
 
-def grey(image: Any) -> Any:
-    """A blank picture of the same size."""
-    return np.full_like(image, 128)
+def blanked(lesson: Lesson) -> Lesson:
+    """The same questions about grey pictures."""
+    return Lesson(tuple(np.full_like(image, 128) for image in lesson.images), lesson.qas)
 
 
 @torch.no_grad()

@@ -24,7 +24,7 @@ def debug_cpu() -> Run:
         parts=(
             Part("worlds", ("depth",), 0.75, colors=8, worlds="street", tilt_deg=10.0, views=1200),
             # Pointing is lost where nothing asks for it.
-            Part("pointing", ("depth",), 0.25),
+            Part("pointing", (), 0.25),
         ),
         samples=12_000,
         batch=8,
@@ -68,7 +68,6 @@ def nano() -> Run:
         max_tokens=400,
         budget=2048,
         recompute=False,
-        attention="eager",
         optimizer="muon",
         schedule="level",
         warmup=0.0125,

@@ -76,6 +76,16 @@ _MEASURES = {
 }
 
 
+_ON_A_WALL: dict[str, Callable[[float, float, float, float], float]] = {
+    "left_right": lambda x1, _, x2, __: -(x1 + x2),
+    "below_above": lambda _, y1, __, y2: y1 + y2,
+    "big_small": lambda x1, y1, x2, y2: (x2 - x1) * (y2 - y1),
+    "tall_short": lambda _, y1, __, y2: y2 - y1,
+    "wide_thin": lambda x1, _, x2, __: x2 - x1,
+}
+"""What the larger of is the first word of a relation, from x1, y1, x2, y2 alone."""
+
+
 @dataclass(frozen=True)
 class ObjectQuestion:
     """One question with its exact answer.
@@ -198,15 +208,6 @@ def wall_questions(
         for one in others
         if measure(*first) != measure(*one)
     )
-
-
-_ON_A_WALL: dict[str, Callable[[float, float, float, float], float]] = {
-    "left_right": lambda x1, _, x2, __: -(x1 + x2),
-    "below_above": lambda _, y1, __, y2: y1 + y2,
-    "big_small": lambda x1, y1, x2, y2: (x2 - x1) * (y2 - y1),
-    "tall_short": lambda _, y1, __, y2: y2 - y1,
-    "wide_thin": lambda x1, _, x2, __: x2 - x1,
-}
 
 
 def _cut(frame: Frame, thing: WorldObject) -> bool:
