@@ -1,5 +1,8 @@
 """Records to conversations: the one resize, then questions about what is labelled.
 
+Pixels are written from the picture as it is stored, as `infer.predict` writes those of the picture
+as it is given: a resized pixel is the same point, but not the same float, and at a tie another text.
+
 Knows protocols and records, no model and no files.
 """
 
@@ -66,7 +69,7 @@ class Asker:
             qas += self._depth(record, plan, rng)
         if "objects" in self.tasks:
             chosen = rng.permutation(len(record.questions))[: self.per_picture]
-            qas += [self._object(record.questions[k], plan, record.metric) for k in chosen]
+            qas += [self._object(record.questions[k], record.camera) for k in chosen]
         return self._conversation((_view(picture, plan),), qas)
 
     def pair(self, pictures: tuple[bytes, bytes], pair: PairRecord, rng: Rng) -> Conversation:
@@ -74,7 +77,7 @@ class Asker:
         plans = self.plan(pair.first.camera), self.plan(pair.second.camera)
         qas: list[QA] = []
         if "correspondence" in self.tasks:
-            qas += self._matches(pair, plans, rng)
+            qas += self._matches(pair, rng)
         if "pose" in self.tasks:
             motion = RelativePose.from_matrix(pair.cam1_from_cam2)
             for part in pose.components(self.protocol, metric=pair.metric):
@@ -92,20 +95,19 @@ class Asker:
         return Conversation(views, unique)
 
     def _depth(self, record: Record, plan: ResizePlan, rng: Rng) -> list[QA]:
-        size = _size(plan.camera)
+        size = _size(record.camera)
         return [
             QA(
                 "depth",
-                depth.ask(self.protocol, plan.xy_to_resized(record.xy_px[k]), **size),
+                depth.ask(self.protocol, record.xy_px[k], **size),
                 depth.answer(self.protocol, float(record.distance_m[k])),
             )
             for k in rng.permutation(len(record.xy_px))[: self.per_picture]
         ]
 
-    def _object(self, q: ObjectQuestion, plan: ResizePlan, metric: bool) -> QA:
-        protocol, size = self.protocol, _size(plan.camera)
-        corners = np.array(q.boxes_xyxy_px, np.float64).reshape(-1, 2, 2)
-        boxes = plan.xy_to_resized(corners).reshape(-1, 4)
+    def _object(self, q: ObjectQuestion, camera: Camera) -> QA:
+        protocol, size = self.protocol, _size(camera)
+        boxes = np.array(q.boxes_xyxy_px, np.float64).reshape(-1, 4)
         text = objects.ask(protocol, q.question, boxes, **size)
         # The short forms exist only where the protocol writes them.
         short = (q.value_m, q.clock_hour, q.yes, q.region) != (None,) * 4
@@ -113,8 +115,8 @@ class Asker:
             answer = objects.answer(
                 protocol,
                 boxes,
-                width_px=plan.camera.width_px,
-                height_px=plan.camera.height_px,
+                width_px=camera.width_px,
+                height_px=camera.height_px,
                 value_m=q.value_m,
                 clock_hour=q.clock_hour,
                 yes=q.yes,
@@ -126,21 +128,19 @@ class Asker:
             answer = objects.answer_text(protocol, q.answer, boxes, **size)
         return QA("objects", text, answer)
 
-    def _matches(
-        self, pair: PairRecord, plans: tuple[ResizePlan, ResizePlan], rng: Rng
-    ) -> list[QA]:
-        one, two = plans
+    def _matches(self, pair: PairRecord, rng: Rng) -> list[QA]:
         wordings = correspondence.template_count(self.protocol)
         qas = []
         for k in rng.permutation(len(pair.xy1_px))[: self.per_picture]:
             question = correspondence.ask(
                 self.protocol,
-                one.xy_to_resized(pair.xy1_px[k]),
+                pair.xy1_px[k],
                 template=int(rng.integers(wordings)),
-                **_size(one.camera),
+                **_size(pair.first.camera),
             )
-            xy2_px = two.xy_to_resized(pair.xy2_px[k])
-            answer = correspondence.answer(self.protocol, xy2_px, **_size(two.camera))
+            answer = correspondence.answer(
+                self.protocol, pair.xy2_px[k], **_size(pair.second.camera)
+            )
             qas.append(QA("correspondence", question, answer))
         return qas
 
