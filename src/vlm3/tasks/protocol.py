@@ -51,6 +51,8 @@ class Protocol:
         half_open: whether written coordinates stay below `norm_size`.
         templates: name -> text with fields, e.g. "depth.ask" with {x} and {y}.
         patterns: name -> the form of an answer, with named groups, e.g. "depth".
+        whole_px: whether a distance is asked of whole pixels of the resized picture; see
+            `writing.named_pixel`.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Protocol:
     half_open: bool
     templates: Mapping[str, str] = field(hash=False, repr=False)
     patterns: Mapping[str, re.Pattern[str]] = field(hash=False, repr=False)
+    whole_px: bool = False
 
     def template(self, name: str) -> str:
         """The template of that name, e.g. "depth.ask".
@@ -76,6 +79,14 @@ class Protocol:
                 f"choose one that has: {others or 'none does'}"
             )
         return found
+
+    def scales(self, camera: Camera) -> tuple[float, float]:
+        """What a picture is to be scaled by along x and y, before its sides are whole."""
+        if self.prep.kind == "long_side":
+            scale = round(self.prep.target_px) / max(camera.width_px, camera.height_px)
+            return scale, scale
+        scale = self.prep.target_px / camera.fx_px
+        return scale, scale if self.prep.kind == "focal_x" else self.prep.target_px / camera.fy_px
 
     def plan(
         self,
@@ -173,6 +184,7 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
                 half_open=False,
                 templates=wordings.RELEASE_DEPTH_TEMPLATES,
                 patterns=wordings.RELEASE_DEPTH_PATTERNS,
+                whole_px=True,
             ),
             Protocol(
                 name="release-object",
