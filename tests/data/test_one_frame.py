@@ -76,7 +76,7 @@ def small(protocol: Protocol) -> Protocol:
     """At a fraction of its size, for speed, and with one wording, as training draws among them."""
     prep = replace(protocol.prep, target_px=protocol.prep.target_px / 13)
     one = {k: v for k, v in protocol.templates.items() if not k.startswith("correspondence.ask.")}
-    return replace(protocol, prep=prep, templates=one)
+    return replace(protocol, prep=prep, templates=one, match_wording=0)
 
 
 def trained(protocol: Protocol, task: Task, camera: Camera, second: Camera, xy: np.ndarray,

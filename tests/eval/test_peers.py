@@ -4,6 +4,7 @@ What differs on purpose stands in docs/evaluation.md, "Beside the peers' own cod
 """
 
 import json
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -13,10 +14,12 @@ from vlm3.eval.answer import ModelAnswerer
 from vlm3.eval.benchmarks import get_benchmark
 from vlm3.eval.readers import Wanted, read_items
 from vlm3.geometry.camera import Camera
+from vlm3.infer.engine import Scene
 from vlm3.infer.fakes import ConstantEngine
 from vlm3.infer.predict import Predictor
 from vlm3.tasks.prompting import depth_question
 from vlm3.tasks.protocol import get_protocol
+from vlm3.view import View
 
 
 def released_prompt(intrinsics: list[float], size: tuple[int, int], at: list[int]) -> str:
@@ -76,3 +79,55 @@ def test_released_prompts_of_any_camera() -> None:
         # A point anywhere in the pixel is that pixel.
         for inside in (0.0, 0.5, 0.999):
             assert depth_question(protocol, camera, np.array(at) + inside) == wanted
+
+
+class Heard(ConstantEngine):
+    """Keeps questions and the room for their answers."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+        self.heard: list[tuple[str, int]] = []
+
+    def ask(self, scene: Scene, questions: Sequence[str], *, max_new_tokens: int) -> list[str]:
+        self.heard += [(question, max_new_tokens) for question in questions]
+        return super().ask(scene, questions, max_new_tokens=max_new_tokens)
+
+
+def heard(name: str) -> list[tuple[str, int]]:
+    """Every task of a protocol asked once of a 600x400 picture."""
+    engine = Heard()
+    predictor = Predictor(engine, get_protocol(name), 32, max_tokens=4)
+    view = View(np.zeros((400, 600, 3), np.uint8), Camera.from_fov(60, width_px=600, height_px=400))
+    with pytest.warns(UserWarning, match="tokens"):
+        if "correspondence" in predictor.protocol.tasks:
+            predictor.match(view, view, (264, 24))
+        if "depth" in predictor.protocol.tasks:
+            predictor.depth(view, (264, 24))
+        if "pose" in predictor.protocol.tasks:
+            predictor.pose(view, view)
+        if "objects" in predictor.protocol.tasks:
+            predictor.ask(view, "How wide is {0}?", (1, 2, 30, 40))
+    return engine.heard
+
+
+def test_vlm3_corr_is_asked_as_its_notebook_asks() -> None:
+    """USE_THINK is on by default; its prompt, and the tokens it allows either way."""
+    plain = (
+        "Given these two images, what pixel in the second image corresponds to pixel (440, 60) in "
+        "the first image? Report the answer as (x, y)."
+    )
+    think = (
+        ' Please think step by step and follow the format: "<think> [think process] </think>'
+        '\n\n[answer]".'
+    )
+    assert heard("release-corr") == [(plain + think, 2048)]
+    assert heard("release-corr-direct") == [(plain, 256)]
+
+
+@pytest.mark.parametrize(
+    ("name", "questions", "tokens"),
+    [("release-depth", 1, 256), ("release-object", 1, 512), ("release-pose", 4, 512)],
+)
+def test_answers_have_the_notebooks_room(name: str, questions: int, tokens: int) -> None:
+    asked = heard(name)
+    assert len(asked) == questions and {room for _, room in asked} == {tokens}

@@ -9,7 +9,9 @@ from vlm3.console import numbers
 Command = Callable[..., None]
 
 # Spelled out, because reading them from vlm3.tasks.protocol would make --help load numpy.
-PROTOCOL_NAMES = "paper, release-depth, release-object, release-corr, release-pose or joint"
+PROTOCOL_NAMES = (
+    "paper, release-depth, release-object, release-corr, release-corr-direct, release-pose or joint"
+)
 
 
 def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:

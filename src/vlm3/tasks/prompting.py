@@ -40,15 +40,17 @@ def depth_qa(protocol: Protocol, camera: Camera, xy_px: ArrayLike, distance_m: f
 
 
 def match_question(
-    protocol: Protocol, camera: Camera, xy_px: ArrayLike, *, template: int = 0
+    protocol: Protocol, camera: Camera, xy_px: ArrayLike, *, template: int | None = None
 ) -> str:
     """Where a pixel (2,) of the first picture lies in the second; see `correspondence.ask`.
+
+    Without `template` in the wording that the protocol asks, `match_wording`.
 
     Raises:
         InputError: the pixel lies outside, no such wording, or the protocol has no correspondence.
     """
-    size = _size(camera)
-    return correspondence.ask(protocol, xy_px, template=template, **size)
+    wording = protocol.match_wording if template is None else template
+    return correspondence.ask(protocol, xy_px, template=wording, **_size(camera))
 
 
 def match_qa(
@@ -57,7 +59,7 @@ def match_qa(
     xy_a_px: ArrayLike,
     xy_b_px: ArrayLike,
     *,
-    template: int = 0,
+    template: int | None = None,
 ) -> QA:
     """The same with its answer, a pixel (2,) of the second picture."""
     question = match_question(protocol, cameras[0], xy_a_px, template=template)
