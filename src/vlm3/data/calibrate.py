@@ -26,6 +26,9 @@ from vlm3.errors import InputError, MissingDependencyError
 from vlm3.geometry.camera import Camera
 from vlm3.pictures import Picture
 
+NONE = "none"
+"""As a name: no calibrator."""
+
 
 class Calibrator(Protocol):
     """Tells a picture's camera from its pixels."""
@@ -77,6 +80,15 @@ class Calibration:
         raise InputError(f"no intrinsics ({picture.exif_problem}); give --fov-deg or --calibrator")
 
 
+def calibrate_by(name: str | None) -> Callable[[NDArray[np.uint8]], Camera] | None:
+    """What `View.open` takes: the calibrator of that name; None for "none" or no name.
+
+    Raises:
+        InputError: as `load_calibrator`.
+    """
+    return None if name in (None, NONE) else load_calibrator(str(name)).camera
+
+
 @lru_cache(1)
 def load_calibrator(name: str) -> Calibrator:
     """A calibrator by name, once a process.
@@ -92,9 +104,9 @@ def load_calibrator(name: str) -> Calibrator:
         raise InputError(f"calibrator is {name!r}; give anycalib or package.module:factory")
     try:
         factory: Callable[[], Any] = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+        made = factory()
+    except (ImportError, AttributeError, TypeError) as error:
         raise InputError(f"no calibrator {name!r} ({error})") from error
-    made = factory()
     if not (callable(getattr(made, "camera", None)) and callable(getattr(made, "name", None))):
         raise InputError(f"{name} makes no calibrator: it needs name() and camera(image)")
     found: Calibrator = made
