@@ -8,6 +8,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -24,7 +25,9 @@ from vlm3.infer.predict import Predictor
 from vlm3.tasks.base import Task
 from vlm3.tasks.conversation import Conversation
 from vlm3.tasks.protocol import PROTOCOLS, Protocol
+from vlm3.train.references import OtherAsker
 from vlm3.view import View
+from vlm3.worlds import labels
 
 MULTIPLE_PX = 16
 MAX_TOKENS = 64
@@ -153,3 +156,19 @@ def test_30_000_prompts_are_equal(name: str) -> None:
         )
         different += len({turn.question for turn in learnt.turns} - set(engine.questions))
     assert different == 0
+
+
+@pytest.mark.parametrize("name", ["paper", "joint", "release-depth"])
+def test_worlds_and_studies_write_as_asking_does(name: str) -> None:
+    protocol, camera = small(PROTOCOLS[name]), Camera(70.0, 80.0, 31.0, 25.0, 61, 47)
+    rng = np.random.default_rng(0)
+    frame = SimpleNamespace(camera=camera, distance_m=rng.uniform(1, 9, (47, 61)))
+    qas = labels.depth_qas(frame, protocol, 200, rng)  # type: ignore[arg-type]
+    every = np.stack(np.meshgrid(np.arange(61) + 0.5, np.arange(47) + 0.5), -1).reshape(-1, 2)
+    engine = Listening()
+    view = View.open(picture(61, 47), camera=camera)
+    Predictor(engine, protocol, MULTIPLE_PX).depth(view, every)
+    assert len(qas) == 200 and {qa.question for qa in qas} <= set(engine.questions)
+    study = OtherAsker(protocol, ("depth",), MULTIPLE_PX, per_picture=9999)
+    learnt = study.single(picture(61, 47), Record(camera, every, np.ones(len(every))), rng)
+    assert {turn.question for turn in learnt.turns} == set(engine.questions)
