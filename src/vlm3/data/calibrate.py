@@ -46,7 +46,7 @@ class Calibration:
 
     Attributes:
         fov_deg: horizontal field of view of pictures without intrinsics; None where unknown.
-        calibrator: "anycalib", or package.module:factory; None for none.
+        calibrator: "anycalib", or package.module:factory; None or "none" for none.
     """
 
     fov_deg: float | None = None
@@ -72,8 +72,8 @@ class Calibration:
             f_px = picture.exif_f_px
             centre = width_px / 2, height_px / 2
             return Camera(f_px, f_px, *centre, width_px, height_px), "exif"
-        if self.calibrator is not None:
-            found = load_calibrator(self.calibrator).camera(picture.image)
+        if self.calibrator not in (None, NONE):
+            found = load_calibrator(str(self.calibrator)).camera(picture.image)
             if (found.width_px, found.height_px) != (width_px, height_px):
                 raise InputError(f"{self.calibrator} gave a camera of another size")
             return found, "calibrator"

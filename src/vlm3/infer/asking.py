@@ -35,6 +35,11 @@ class TokenBudgetWarning(UserWarning):
     """A picture was made smaller than its protocol asks, to stay within the token budget."""
 
 
+def max_new_tokens(protocol: Protocol) -> int:
+    """The most tokens that an answer of a protocol may take."""
+    return _MAX_NEW_TOKENS.get(protocol.name, _MAX_NEW_TOKENS_OTHERS)
+
+
 def require(protocol: Protocol, task: Task, *views: View) -> None:
     """Refuses a task that the protocol does not have, and views that are none."""
     if task not in protocol.tasks:
@@ -104,7 +109,7 @@ def replies(
     Returns:
         One reply a prompt, in their order; of an engine that gives texts only, texts only.
     """
-    limit = _MAX_NEW_TOKENS.get(protocol.name, _MAX_NEW_TOKENS_OTHERS)
+    limit = max_new_tokens(protocol)
     with engine.open(images) as scene:
         if not isinstance(engine, RecordingEngine):
             texts = engine.ask(scene, prompts, max_new_tokens=limit)
