@@ -3,10 +3,12 @@
 Knows no options and no model.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from vlm3.infer.predict import Predictor
+from vlm3.show.outputs import notes, read_as
 from vlm3.tasks.base import Answer, DepthAnswer, MatchAnswer, ObjectAnswer, PoseAnswer
 from vlm3.tasks.pose import direction_words
 from vlm3.view import View
@@ -49,7 +51,8 @@ def lines(answer: Answer, predictor: Predictor, views: Sequence[View]) -> Iterat
             f"{view.path}: {camera.width_px}x{camera.height_px} px, focal length "
             f"{camera.fx_px:.0f} px ({_ORIGINS.get(view.intrinsics, view.intrinsics)})"
         )
-    yield f"model {predictor.engine.name}, protocol {answer.protocol}"
+    read = "" if isinstance(answer, ObjectAnswer) else f", numbers: {read_as(answer.readout)}"
+    yield f"model {predictor.engine.name}, protocol {answer.protocol}{read}"
     match answer:
         case DepthAnswer():
             yield from _depth_lines(answer)
@@ -59,20 +62,38 @@ def lines(answer: Answer, predictor: Predictor, views: Sequence[View]) -> Iterat
             yield from _pose_lines(answer)
         case ObjectAnswer():
             yield from _object_lines(answer)
+    for note in notes(predictor.engine.name, views):
+        yield f"note: {note}"
 
 
 def _depth_lines(answer: DepthAnswer) -> Iterator[str]:
-    yield f"{'x':>8} {'y':>8} {'distance':>11} {'depth z':>11}"
+    spread = answer.spread
+    sure = "" if spread is None else f" {'80 % sure within':>19}"
+    yield f"{'x':>8} {'y':>8} {'distance':>11}{sure} {'depth z':>11}"
     for i, (x, y) in enumerate(answer.xy_px):
-        found = f"{answer.distance_m[i]:9.2f} m {answer.depth_z_m[i]:9.2f} m"
+        if spread is not None:
+            sure = f" {_interval(spread.p10[i], spread.p90[i], 'm'):>19}"
+        found = f"{answer.distance_m[i]:9.2f} m{sure} {answer.depth_z_m[i]:9.2f} m"
         yield f"{x:8.1f} {y:8.1f} {found if answer.parsed[i] else _unread(answer.raw_text[i])}"
 
 
 def _match_lines(answer: MatchAnswer) -> Iterator[str]:
-    yield f"{'x in A':>8} {'y in A':>8} {'x in B':>11} {'y in B':>8}"
+    spread = answer.spread
+    sure = "" if spread is None else f" {'x within':>14} {'y within':>14}"
+    yield f"{'x in A':>8} {'y in A':>8} {'x in B':>11} {'y in B':>8}{sure}"
     for i, (x, y) in enumerate(answer.xy_a_px):
-        found = f"{answer.xy_px[i, 0]:11.1f} {answer.xy_px[i, 1]:8.1f}"
+        if spread is not None:
+            both = zip(spread.p10[i], spread.p90[i], strict=True)
+            sure = "".join(f" {_interval(low, high, '', 0):>14}" for low, high in both)
+        found = f"{answer.xy_px[i, 0]:11.1f} {answer.xy_px[i, 1]:8.1f}{sure}"
         yield f"{x:8.1f} {y:8.1f} {found if answer.parsed[i] else _unread(answer.raw_text[i])}"
+
+
+def _interval(low: float, high: float, unit: str, decimals: int = 2) -> str:
+    """The 80 % between p10 and p90; nothing where they are not known."""
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return ""
+    return f"{low:.{decimals}f} to {high:.{decimals}f} {unit}".rstrip()
 
 
 def _pose_lines(answer: PoseAnswer) -> Iterator[str]:

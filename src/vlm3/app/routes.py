@@ -161,6 +161,7 @@ def _depth(
             )
             for i in range(len(answer.parsed))
         ],
+        readout=answer.readout,
         **service.about(views),
     )
 
@@ -186,6 +187,7 @@ def _match(
             )
             for i in range(len(answer.parsed))
         ],
+        readout=answer.readout,
         **service.about(views),
     )
 
@@ -259,7 +261,7 @@ def _map_json(service: Service, views: list[View], found: DepthMap) -> DepthMapR
         p10_m=_table(found.p10_m),
         p90_m=_table(found.p90_m),
         asked=found.asked.tolist(),
-        readout=found.readout,  # type: ignore[arg-type]
+        readout=found.readout,
         **service.about(views),
     )
 

@@ -88,8 +88,11 @@ class Answered(BaseModel):
 
 Readout = Literal["digits", "mean", "median"]
 WhichNumber = Annotated[
-    Readout,
-    Field(description="the number written, or the mean or median of its digits' probabilities"),
+    Readout | None,
+    Field(
+        description="the number written (digits), or the mean or median of its digits' "
+        "probabilities; null: median where the model gives probabilities, else digits"
+    ),
 ]
 Held = Annotated[bool, Field(description="let the model write only what can be read")]
 
@@ -116,7 +119,7 @@ class DepthRequest(Asked):
 
     image: Picture
     points_px: list[XY] = Field(min_length=1, max_length=MOST_POINTS, examples=[[[12.5, 20.5]]])
-    readout: WhichNumber = "digits"
+    readout: WhichNumber = None
     grammar: Held = False
 
 
@@ -137,6 +140,7 @@ class DepthResponse(Answered):
     """Distances, in the request's order."""
 
     points: list[DepthPoint]
+    readout: Readout = Field(description="which number the distances are")
 
 
 MapFormat = Literal["json", "npz", "png", "ply", "glb"]
@@ -181,7 +185,7 @@ class MatchRequest(Asked):
     image_a: Picture
     image_b: Picture
     points_px: list[XY] = Field(min_length=1, max_length=MOST_POINTS, examples=[[[12.5, 20.5]]])
-    readout: WhichNumber = "digits"
+    readout: WhichNumber = None
     grammar: Held = False
 
 
@@ -201,6 +205,7 @@ class MatchResponse(Answered):
     """Matches, in the request's order."""
 
     matches: list[MatchPoint]
+    readout: Readout = Field(description="which number the matches are")
 
 
 class PoseRequest(Asked):
@@ -208,7 +213,7 @@ class PoseRequest(Asked):
 
     image_a: Picture
     image_b: Picture
-    readout: WhichNumber = "digits"
+    readout: WhichNumber = None
     grammar: Held = False
 
 

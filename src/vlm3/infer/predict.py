@@ -14,13 +14,13 @@ from numpy.typing import ArrayLike
 
 from vlm3.errors import InputError
 from vlm3.infer.answers import depth_answer, match_answer, object_answer, pose_answer
-from vlm3.infer.asking import Progress, Readout, replies, require, require_able, sized
+from vlm3.infer.asking import Progress, replies, require, require_able, sized
 from vlm3.infer.dense import DepthMap, MatchMap, PointCloud, depth_map, match_map
 from vlm3.infer.engine import Engine, Reply
 from vlm3.infer.inputs import number_rows, points_in
 from vlm3.infer.wording import resolve_protocol
 from vlm3.tasks import correspondence, depth, objects, pose
-from vlm3.tasks.base import DepthAnswer, MatchAnswer, ObjectAnswer, PoseAnswer
+from vlm3.tasks.base import DepthAnswer, MatchAnswer, ObjectAnswer, PoseAnswer, Readout
 from vlm3.tasks.protocol import Protocol, get_protocol
 from vlm3.view import View
 
@@ -43,10 +43,11 @@ class Predictor:
 
     Every method raises InputError when the protocol does not have its task, and warns with
     `TokenBudgetWarning` where a picture had to be made smaller. Where a method takes them:
-    `engine="naive"` asks the slow engine; `readout` chooses between the number written and the
-    mean or median of what might have been written; `grammar=True` lets the model write only
-    answers of the protocol's form, which can all be read; published results are without it. Both
-    need an engine that gives probabilities, as local models do.
+    `engine="naive"` asks the slow engine; `readout` chooses between the number written ("digits")
+    and the "median" or "mean" of what might have been written: without it, the median where the
+    engine gives probabilities, as local models do, and the digits where it does not; an answer's
+    `readout` says which it was. `grammar=True` lets the model write only answers of the protocol's
+    form, which can all be read. Published results are of digits, without a grammar.
     """
 
     engine: Engine
@@ -61,7 +62,7 @@ class Predictor:
         xy_px: ArrayLike,
         *,
         engine: Literal["naive"] | None = None,
-        readout: Readout = "digits",
+        readout: Readout | None = None,
         grammar: bool = False,
         progress: Progress | None = None,
     ) -> DepthAnswer:
@@ -97,7 +98,7 @@ class Predictor:
         xy_px: ArrayLike,
         *,
         engine: Literal["naive"] | None = None,
-        readout: Readout = "digits",
+        readout: Readout | None = None,
         grammar: bool = False,
         progress: Progress | None = None,
     ) -> MatchAnswer:
@@ -133,7 +134,7 @@ class Predictor:
         view_b: View,
         *,
         engine: Literal["naive"] | None = None,
-        readout: Readout = "digits",
+        readout: Readout | None = None,
         grammar: bool = False,
     ) -> PoseAnswer:
         """How the camera turned and moved from one picture to the other.
@@ -204,8 +205,7 @@ class Predictor:
         Args:
             view: the picture.
             grid: columns and rows.
-            readout: see the class; the median where there are probabilities, which also has the
-                values between the printed ones.
+            readout: see the class.
             grammar: see the class.
             refine: ask every second cell, and the others only where those around them disagree;
                 what is filled in is marked in `DepthMap.asked`.
@@ -269,12 +269,12 @@ class Predictor:
         prompts: Sequence[str],
         components: Sequence[str],
         engine: Literal["naive"] | None,
-        readout: Readout = "digits",
+        readout: Readout | None = None,
         grammar: bool = False,
         progress: Progress | None = None,
     ) -> list[Reply]:
         asked = self._engine(engine)
-        require_able(asked, readout, grammar)
+        require_able(asked, readout or "digits", grammar)
         if not prompts:
             return []
         images = sized(

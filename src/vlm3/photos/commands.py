@@ -15,6 +15,7 @@ from vlm3.photos.options import (
     model_options,
     output_options,
     points_option,
+    readout_option,
     refine_option,
 )
 
@@ -34,6 +35,7 @@ from vlm3.photos.options import (
     "(a page to turn and measure); of points .html"
 )
 @refine_option
+@readout_option
 @camera_options(1)
 @model_options
 def depth(
@@ -54,13 +56,16 @@ def depth(
             "depth map",
             [image],
             settings,
-            lambda asked, views, progress: asked.depth_map(
-                views[0], grid=wanted, refine=refine, progress=progress
+            lambda asked, views, readout, progress: asked.depth_map(
+                views[0], grid=wanted, readout=readout, refine=refine, progress=progress
             ),
         )
     else:
         ask_and_print(
-            "points", [image], settings, lambda asked, views: asked.depth(views[0], points)
+            "points",
+            [image],
+            settings,
+            lambda asked, views, readout: asked.depth(views[0], points, readout=readout),
         )
 
 
@@ -75,6 +80,7 @@ def depth(
 @grid_option("64x48")
 @output_options(".ply, .glb, .npz, .rrd (rerun) or .html (a page to turn and measure)")
 @refine_option
+@readout_option
 @camera_options(1)
 @model_options
 def cloud(image: str, grid: tuple[int, int], refine: bool, **settings: Any) -> None:
@@ -87,8 +93,8 @@ def cloud(image: str, grid: tuple[int, int], refine: bool, **settings: Any) -> N
         "cloud",
         [image],
         settings,
-        lambda asked, views, progress: asked.depth_map(
-            views[0], grid=grid, refine=refine, progress=progress
+        lambda asked, views, readout, progress: asked.depth_map(
+            views[0], grid=grid, readout=readout, refine=refine, progress=progress
         ),
     )
 
@@ -105,6 +111,7 @@ def cloud(image: str, grid: tuple[int, int], refine: bool, **settings: Any) -> N
 @points_option
 @grid_option()
 @output_options("of a grid .npz, of points .html")
+@readout_option
 @camera_options(2)
 @model_options
 def match(
@@ -121,8 +128,8 @@ def match(
             "match map",
             [image_a, image_b],
             settings,
-            lambda asked, views, progress: asked.match_map(
-                views[0], views[1], grid=wanted, progress=progress
+            lambda asked, views, readout, progress: asked.match_map(
+                views[0], views[1], grid=wanted, readout=readout, progress=progress
             ),
         )
         return
@@ -130,7 +137,7 @@ def match(
         "points",
         [image_a, image_b],
         settings,
-        lambda asked, views: asked.match(views[0], views[1], points),
+        lambda asked, views, readout: asked.match(views[0], views[1], points, readout=readout),
     )
 
 
@@ -143,6 +150,7 @@ def match(
 @click.argument("image_a", metavar="A")
 @click.argument("image_b", metavar="B")
 @output_options(".html, .rrd (rerun), or a folder for a COLMAP model")
+@readout_option
 @camera_options(2)
 @model_options
 def pose(image_a: str, image_b: str, **settings: Any) -> None:
@@ -187,7 +195,7 @@ def ask(
         "points",
         [image],
         settings,
-        lambda asked, views: asked.ask(views[0], question, boxes),
+        lambda asked, views, readout: asked.ask(views[0], question, boxes),
         question,
     )
 

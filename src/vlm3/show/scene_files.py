@@ -10,7 +10,7 @@ from vlm3.infer.files import save
 from vlm3.scene.build import SceneModel
 from vlm3.scene.colmap import Tracked, write_colmap
 from vlm3.scene.fuse import Fused, fuse
-from vlm3.show.outputs import COLMAP, facts, notes, shown_map
+from vlm3.show.outputs import COLMAP, facts, notes, read_as, shown_map
 from vlm3.tasks.base import Floats
 from vlm3.viz.viewer import ShownMap, write_viewer
 
@@ -78,6 +78,7 @@ def _save_arrays(scene: SceneModel, fused: Fused, target: Path) -> None:
         target,
         points_m=fused.cloud.points_m,
         rgb=fused.cloud.rgb,
+        readout=np.array(fused.cloud.readout),
         world_from_cam=scene.cameras.world_from_cam,
         K=np.stack([view.camera.K for view in scene.views]),
         pair=np.array([(m.a, m.b) for m in motions]),
@@ -92,6 +93,7 @@ def _save_arrays(scene: SceneModel, fused: Fused, target: Path) -> None:
 def _page(scene: SceneModel, fused: Fused, maps: list[ShownMap], target: Path, model: str) -> Path:
     said = facts(scene.views[:1], model, scene.maps[0].protocol)
     said["pictures"] = str(len(scene.views))
+    said["numbers"] = read_as(scene.maps[0].readout)
     said |= {name: text for name, text in summary(scene, fused).items() if name != "points"}
     return write_viewer(
         maps,
@@ -99,7 +101,7 @@ def _page(scene: SceneModel, fused: Fused, maps: list[ShownMap], target: Path, m
         title=f"A scene of {len(scene.views)} pictures",
         facts=said,
         readout=scene.maps[0].readout,
-        notes=notes(model),
+        notes=notes(model, scene.views),
     )
 
 

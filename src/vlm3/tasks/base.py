@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Task = Literal["depth", "objects", "correspondence", "pose"]
+Readout = Literal["digits", "mean", "median"]
+"""Which number an answer gives: the one written, or one from the probabilities of its digits."""
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
@@ -114,6 +116,8 @@ class DepthAnswer(_Answer):
         raw_text: what the model wrote, one a pixel.
         prompt: what it was asked, one a pixel.
         spread: of the distances, (n,) metres; None from an engine that gives no probabilities.
+        readout: which number the distances are: the "digits" written, or the "median" or "mean"
+            of what might have been written.
     """
 
     xy_px: Floats
@@ -123,6 +127,7 @@ class DepthAnswer(_Answer):
     raw_text: tuple[str, ...]
     prompt: tuple[str, ...]
     spread: Spread | None = None
+    readout: Readout = "digits"
 
     def _task(self) -> Task:
         return "depth"
@@ -139,6 +144,7 @@ class MatchAnswer(_Answer):
         raw_text: what the model wrote, one a pixel.
         prompt: what it was asked, one a pixel.
         spread: of the matches, (n, 2) pixels of view b, y given x; None without probabilities.
+        readout: which number the matches are, as in `DepthAnswer`.
     """
 
     xy_a_px: Floats
@@ -147,6 +153,7 @@ class MatchAnswer(_Answer):
     raw_text: tuple[str, ...]
     prompt: tuple[str, ...]
     spread: Spread | None = None
+    readout: Readout = "digits"
 
     def _task(self) -> Task:
         return "correspondence"
@@ -165,6 +172,7 @@ class PoseAnswer(_Answer):
         raw_text: component -> what the model wrote.
         prompt: component -> what it was asked.
         spread: component -> of its numbers, in its unit; empty without probabilities.
+        readout: which numbers these are, as in `DepthAnswer`.
     """
 
     yaw_pitch_roll_deg: Floats | None
@@ -175,6 +183,7 @@ class PoseAnswer(_Answer):
     raw_text: dict[str, str]
     prompt: dict[str, str]
     spread: dict[str, Spread] = field(default_factory=dict)
+    readout: Readout = "digits"
 
     def _task(self) -> Task:
         return "pose"
