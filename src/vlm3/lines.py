@@ -9,7 +9,14 @@ from typing import Any
 
 from vlm3.infer.predict import Predictor
 from vlm3.show.outputs import notes, read_as
-from vlm3.tasks.base import Answer, DepthAnswer, MatchAnswer, ObjectAnswer, PoseAnswer
+from vlm3.tasks.base import (
+    Answer,
+    DepthAnswer,
+    MatchAnswer,
+    MotionCheck,
+    ObjectAnswer,
+    PoseAnswer,
+)
 from vlm3.tasks.pose import direction_words
 from vlm3.view import View
 
@@ -109,7 +116,36 @@ def _pose_lines(answer: PoseAnswer) -> Iterator[str]:
         found["distance"] = f"{answer.distance_m:.2f} m"
     for part, raw_text in answer.raw_text.items():
         value = found.get(part, raw_text) if answer.parsed[part] else _unread(raw_text)
-        yield f"{part.replace('_', ' '):<14} {value.strip()}"
+        sure = _pose_interval(answer, part) if answer.parsed[part] else ""
+        yield f"{part.replace('_', ' '):<14} {value.strip()}{sure}"
+    if answer.check is not None:
+        yield from _check_lines(answer.check)
+
+
+def _pose_interval(answer: PoseAnswer, part: str) -> str:
+    """The 80 % of a part's probability: of each number, or the cone about a direction."""
+    if part == "direction":
+        cone_deg = answer.direction_cone_deg
+        return "" if cone_deg is None else f"; 80 % sure within {cone_deg:.0f} degrees of it"
+    spread = answer.spread.get(part)
+    if spread is None:
+        return ""
+    unit, decimals = ("m", 2) if part == "distance" else ("", 1)
+    both = zip(spread.p10, spread.p90, strict=True)
+    said = [_interval(low, high, unit, decimals) for low, high in both]
+    return f"; 80 % sure within {', '.join(said)}" if all(said) else ""
+
+
+def _check_lines(check: MotionCheck) -> Iterator[str]:
+    back = "asked back: not read"
+    if check.back_rotation_deg is not None:
+        back = f"asked back: {check.back_rotation_deg:.0f} degrees of rotation apart"
+        if check.back_direction_deg is not None:
+            back += f", {check.back_direction_deg:.0f} degrees of direction"
+    yield (
+        f"{'confidence':<14} {check.confidence:.2f} of 1 ({check.verdict}): {check.agree:.0%} of "
+        f"{check.matches} matches agree; {back}"
+    )
 
 
 def _object_lines(answer: ObjectAnswer) -> Iterator[str]:

@@ -7,6 +7,7 @@ import asyncio
 import json
 import tempfile
 from collections.abc import AsyncIterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from vlm3.app.schema import (
     MatchPoint,
     MatchRequest,
     MatchResponse,
+    MotionChecked,
     ObjectsRequest,
     ObjectsResponse,
     PictureRequest,
@@ -195,8 +197,10 @@ def _match(
 def _pose(
     service: Service, predictor: Predictor, views: list[View], body: PoseRequest
 ) -> PoseResponse:
-    answer = predictor.pose(views[0], views[1], readout=body.readout, grammar=body.grammar)
-    direction = answer.direction
+    answer = predictor.pose(
+        views[0], views[1], readout=body.readout, grammar=body.grammar, check=body.check
+    )
+    direction, check = answer.direction, answer.check
     return PoseResponse(
         yaw_pitch_roll_deg=_triple(answer.yaw_pitch_roll_deg),
         direction=_triple(direction),
@@ -213,6 +217,9 @@ def _pose(
             )
             for part in answer.raw_text
         ],
+        readout=answer.readout,
+        direction_cone_deg=answer.direction_cone_deg,
+        check=None if check is None else MotionChecked(**asdict(check), verdict=check.verdict),
         **service.about(views),
     )
 

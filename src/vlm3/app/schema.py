@@ -215,6 +215,11 @@ class PoseRequest(Asked):
     image_b: Picture
     readout: WhichNumber = None
     grammar: Held = False
+    check: bool = Field(
+        False,
+        description="also ask the motion back, and matches and distances to hold it against: "
+        "about a hundred more questions",
+    )
 
 
 class PosePart(BaseModel):
@@ -225,6 +230,18 @@ class PosePart(BaseModel):
     parsed: bool
     raw_text: str
     prompt: str
+
+
+class MotionChecked(BaseModel):
+    """A motion held against other answers of the same model."""
+
+    confidence: float = Field(description="0 to 1, the higher the likelier right; a rank")
+    verdict: str = Field(description="the confidence in words")
+    matches: int
+    agree: float = Field(description="share of the matches found where the motion puts them")
+    agree_still: float = Field(description="share found where no motion would put them")
+    back_rotation_deg: float | None = Field(description="how far the motion asked back is off")
+    back_direction_deg: float | None
 
 
 class PoseResponse(Answered):
@@ -238,6 +255,12 @@ class PoseResponse(Answered):
     distance_m: float | None
     cam1_from_cam2: list[list[float]] | None = Field(description="4x4, where all three were read")
     parts: list[PosePart]
+    readout: Readout = Field(description="which numbers these are")
+    direction_cone_deg: float | None = Field(
+        description="half the opening of the cone about the direction that holds 80 % of its "
+        "probability; null without probabilities"
+    )
+    check: MotionChecked | None = Field(description="null unless asked for and possible")
 
 
 class ObjectsRequest(Asked):

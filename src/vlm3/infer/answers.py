@@ -34,6 +34,11 @@ DEFAULT_READOUT: Readout = "median"
 """Which number an answer gives where its digits' probabilities came: chosen by measurement, on
 rendered worlds and photographs (docs/engine.md)."""
 
+P10_TO_P90 = 2.563
+"""Standard deviations from the p10 to the p90 of a normal distribution."""
+# The radius, in standard deviations, that holds 80 % of a normal distribution in two dimensions.
+_RADIUS_80 = 1.794
+
 
 def depth_answer(
     protocol: Protocol,
@@ -142,6 +147,7 @@ def pose_answer(
         intrinsics=(views[0].intrinsics, views[1].intrinsics),
         spread=spread,
         readout=used_readout(next(iter(spread.values()), None), readout),
+        direction_cone_deg=cone_deg(direction, spread.get("direction")),
     )
 
 
@@ -167,6 +173,24 @@ def object_answer(
         protocol=protocol.name,
         intrinsics=(view.intrinsics,),
     )
+
+
+def cone_deg(direction: Floats | None, spread: Spread | None) -> float | None:
+    """Half the opening of the cone about a direction that holds 80 % of its probability.
+
+    The parts' distributions are taken as independent and normal, and what of them lies across the
+    direction as alike in both ways.
+
+    Args:
+        direction: (3,) of length 1.
+        spread: of its parts.
+    """
+    if direction is None or spread is None or not np.isfinite(spread.p90 - spread.p10).all():
+        return None
+    variance = ((spread.p90 - spread.p10) / P10_TO_P90) ** 2
+    # The trace of the covariance across the direction, P diag(variance) P with P = I - d d^T.
+    across = float((variance * (1 - direction**2)).sum())
+    return float(np.degrees(np.arctan(_RADIUS_80 * np.sqrt(across / 2))))
 
 
 def used_readout(spread: Spread | None, readout: Readout | None) -> Readout:

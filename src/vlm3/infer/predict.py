@@ -7,7 +7,7 @@ Knows no file format.
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from numpy.typing import ArrayLike
@@ -18,6 +18,7 @@ from vlm3.infer.asking import Progress, replies, require, require_able, sized
 from vlm3.infer.dense import DepthMap, MatchMap, PointCloud, depth_map, match_map
 from vlm3.infer.engine import Engine, Reply
 from vlm3.infer.inputs import number_rows, points_in
+from vlm3.infer.motion import ask_landmarks, check_motion
 from vlm3.infer.wording import resolve_protocol
 from vlm3.tasks import correspondence, depth, objects, pose
 from vlm3.tasks.base import DepthAnswer, MatchAnswer, ObjectAnswer, PoseAnswer, Readout
@@ -136,6 +137,7 @@ class Predictor:
         engine: Literal["naive"] | None = None,
         readout: Readout | None = None,
         grammar: bool = False,
+        check: bool = False,
     ) -> PoseAnswer:
         """How the camera turned and moved from one picture to the other.
 
@@ -145,6 +147,8 @@ class Predictor:
             engine: see the class.
             readout: see the class.
             grammar: see the class.
+            check: also ask for the motion back, and for matches and distances of a small grid, to
+                fill `PoseAnswer.check`; about a hundred more questions.
 
         Returns:
             Rotation, direction and distance of camera b in camera a's frame, each None where
@@ -156,7 +160,15 @@ class Predictor:
         prompts: dict[str, str] = {part: pose.ask(self.protocol, part) for part in asked}
         components = [f"pose.{part}" for part in asked]
         said = self._reply(views, list(prompts.values()), components, engine, readout, grammar)
-        return pose_answer(self.protocol, views, prompts, said, readout)
+        answer = pose_answer(self.protocol, views, prompts, said, readout)
+        if not check or answer.cam1_from_cam2 is None:
+            return answer
+        landmarks = ask_landmarks(self, view_a, view_b)
+        if landmarks is None:
+            return answer
+        back = self.pose(view_b, view_a, readout=readout, grammar=grammar)
+        checked = check_motion(answer.cam1_from_cam2, back.cam1_from_cam2, landmarks)
+        return replace(answer, check=checked)
 
     def ask(
         self,

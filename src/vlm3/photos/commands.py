@@ -157,9 +157,15 @@ def pose(image_a: str, image_b: str, **settings: Any) -> None:
     """Tell how the camera moved from A to B.
 
     Rotation, direction and distance in the frame of A's camera: X right, Y down, Z forward. Yaw
-    turns right, pitch looks up, roll banks to the right.
+    turns right, pitch looks up, roll banks to the right. The motion is asked back, too, and held
+    against the model's own matches, which gives a confidence from 0 to 1.
     """
-    ask_and_print("pose", [image_a, image_b], settings, lambda asked, views: asked.pose(*views))
+    ask_and_print(
+        "pose",
+        [image_a, image_b],
+        settings,
+        lambda asked, views, readout: asked.pose(*views, readout=readout, check=True),
+    )
 
 
 @click.command(

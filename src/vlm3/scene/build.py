@@ -12,7 +12,9 @@ import numpy as np
 
 from vlm3.errors import InputError
 from vlm3.geometry.pose import invert, rotation_error_deg
+from vlm3.infer.answers import P10_TO_P90
 from vlm3.infer.dense import DepthMap
+from vlm3.infer.motion import Landmarks, ask_landmarks
 from vlm3.infer.predict import Predictor
 from vlm3.scene.averaging import Cameras, Motion, average
 from vlm3.tasks.base import PoseAnswer, Spread
@@ -23,8 +25,6 @@ Progress = Callable[[int], None]
 # Up to this many pictures every pair is asked; beyond, each picture's next few.
 _ALL_PAIRS = 8
 _NEIGHBOURS = 4
-# A normal distribution's p10 to p90.
-_P10_TO_P90 = 2.563
 # No stated motion is surer than this, whatever its probabilities say.
 _SUREST_DEG = 1.0
 # Two answers that contradict each other more do not make the better of them worse.
@@ -41,6 +41,8 @@ class Pair:
         there: the answer about (a, b).
         back: the answer about (b, a).
         motions: those of the two that could be read.
+        landmarks: what the model sees in the first picture and finds in the second; None where the
+            protocol has no matches.
     """
 
     a: int
@@ -48,6 +50,7 @@ class Pair:
     there: PoseAnswer
     back: PoseAnswer
     motions: tuple[Motion, ...]
+    landmarks: Landmarks | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,8 +128,10 @@ def ask_pair(
     """Both answers about two pictures, as motions from the first to the second."""
     there = predictor.pose(views[a], views[b])
     back = predictor.pose(views[b], views[a])
+    landmarks = ask_landmarks(predictor, views[a], views[b])
     if progress is not None:
-        progress(len(there.prompt) + len(back.prompt))
+        seen = 0 if landmarks is None else 2 * len(landmarks.points_m)
+        progress(len(there.prompt) + len(back.prompt) + seen)
     found = []
     if there.cam1_from_cam2 is not None:
         found.append((there.cam1_from_cam2, _stated_sigma_deg(there)))
@@ -140,7 +145,7 @@ def ask_pair(
         Motion(a, b, a_from_b, 1 / (_SUREST_DEG**2 + stated_deg**2 + doubt_deg**2))
         for a_from_b, stated_deg in found
     )
-    return Pair(a, b, there, back, motions)
+    return Pair(a, b, there, back, motions, landmarks)
 
 
 def _stated_sigma_deg(answer: PoseAnswer) -> float:
@@ -150,6 +155,6 @@ def _stated_sigma_deg(answer: PoseAnswer) -> float:
 
 
 def _sigma(spread: Spread) -> float:
-    wide = (spread.p90 - spread.p10) / _P10_TO_P90
+    wide = (spread.p90 - spread.p10) / P10_TO_P90
     known = wide[np.isfinite(wide)]
     return float(np.linalg.norm(known)) if known.size else 0.0

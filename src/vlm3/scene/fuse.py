@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlm3.geometry.pose import invert, transform_points
+from vlm3.infer.answers import P10_TO_P90
 from vlm3.infer.dense import DepthMap, PointCloud
 from vlm3.scene.averaging import Array
 from vlm3.tasks.base import Readout
@@ -20,7 +21,6 @@ from vlm3.tasks.base import Readout
 _SAME = 0.2
 # Without probabilities a distance is believed to this part.
 _USUAL_SIGMA = 0.1
-_P10_TO_P90 = 2.563
 # Cubes of this part of the median distance.
 _CUBE = 0.01
 
@@ -76,7 +76,7 @@ def fuse(maps: Sequence[DepthMap], world_from_cams: Sequence[Array]) -> Fused:
 
 def _sigma(one: DepthMap) -> Array:
     """(rows, columns) metres along the ray."""
-    stated = (one.p90_m - one.p10_m) / _P10_TO_P90
+    stated = (one.p90_m - one.p10_m) / P10_TO_P90
     usual = _USUAL_SIGMA * one.distance_m
     return np.asarray(np.maximum(np.where(np.isfinite(stated), stated, usual), 0.1 * usual))
 

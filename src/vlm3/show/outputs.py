@@ -201,7 +201,7 @@ def read_as(readout: str) -> str:
 
 def notes(model: str, views: Sequence[View] = ()) -> tuple[str, ...]:
     """What a reader must know about a model, and about cameras that were assumed, first."""
-    said = (NANO_NOTE,) if model == "nano" else ()
+    said: tuple[str, ...] = (NANO_NOTE,) if model == "nano" else ()
     if any(view.intrinsics == "assumed" for view in views):
         said += (
             f"nothing says what camera took this; a field of view of {ASSUMED_FOV_DEG:g} degrees "

@@ -159,6 +159,39 @@ class MatchAnswer(_Answer):
         return "correspondence"
 
 
+# Where the words for a confidence change; docs/engine.md says how often each was right.
+_DOUBTFUL, _LIKELY = 0.15, 0.4
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MotionCheck:
+    """A stated motion held against other answers of the same model about the same pictures.
+
+    Attributes:
+        confidence: 0 to 1, the higher the likelier right; a rank, not a probability.
+        matches: how many points of picture 1 were looked for in picture 2.
+        agree: share of them found where the stated motion puts them.
+        agree_still: share found where a camera that did not move would see them.
+        back_rotation_deg: how far the rotation asked the other way round is off; None where the
+            motion back was not read.
+        back_direction_deg: how far the direction is off; None likewise.
+    """
+
+    confidence: float
+    matches: int
+    agree: float
+    agree_still: float
+    back_rotation_deg: float | None
+    back_direction_deg: float | None
+
+    @property
+    def verdict(self) -> str:
+        """The confidence in words: "likely", "uncertain", or "do not trust this motion"."""
+        if self.confidence < _DOUBTFUL:
+            return "do not trust this motion"
+        return "likely" if self.confidence >= _LIKELY else "uncertain"
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PoseAnswer(_Answer):
     """Camera 2 seen from camera 1; what could not be read is None.
@@ -173,6 +206,10 @@ class PoseAnswer(_Answer):
         prompt: component -> what it was asked.
         spread: component -> of its numbers, in its unit; empty without probabilities.
         readout: which numbers these are, as in `DepthAnswer`.
+        direction_cone_deg: half the opening of the cone about `direction` that holds 80 % of the
+            probability, from the spread; None without probabilities.
+        check: the motion held against other answers; None where that was not asked for, or nothing
+            was there to hold it against.
     """
 
     yaw_pitch_roll_deg: Floats | None
@@ -184,6 +221,8 @@ class PoseAnswer(_Answer):
     prompt: dict[str, str]
     spread: dict[str, Spread] = field(default_factory=dict)
     readout: Readout = "digits"
+    direction_cone_deg: float | None = None
+    check: MotionCheck | None = None
 
     def _task(self) -> Task:
         return "pose"
@@ -224,7 +263,7 @@ Answer = DepthAnswer | MatchAnswer | PoseAnswer | ObjectAnswer
 
 def _plain(value: Any) -> Any:
     """Arrays, tuples, mappings and spreads as JSON has them; NaN as None."""
-    if isinstance(value, Spread):
+    if isinstance(value, Spread | MotionCheck):
         return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, np.ndarray | np.generic):
         return _plain(value.tolist())
