@@ -75,7 +75,7 @@ def lines(answer: Answer, predictor: Predictor, views: Sequence[View]) -> Iterat
 
 def _depth_lines(answer: DepthAnswer) -> Iterator[str]:
     spread = answer.spread
-    sure = "" if spread is None else f" {'80 % sure within':>19}"
+    sure = "" if spread is None else f" {'p10 to p90':>19}"
     yield f"{'x':>8} {'y':>8} {'distance':>11}{sure} {'depth z':>11}"
     for i, (x, y) in enumerate(answer.xy_px):
         if spread is not None:
@@ -86,7 +86,7 @@ def _depth_lines(answer: DepthAnswer) -> Iterator[str]:
 
 def _match_lines(answer: MatchAnswer) -> Iterator[str]:
     spread = answer.spread
-    sure = "" if spread is None else f" {'x within':>14} {'y within':>14}"
+    sure = "" if spread is None else f" {'x: p10 to p90':>14} {'y: p10 to p90':>14}"
     yield f"{'x in A':>8} {'y in A':>8} {'x in B':>11} {'y in B':>8}{sure}"
     for i, (x, y) in enumerate(answer.xy_a_px):
         if spread is not None:
@@ -123,17 +123,17 @@ def _pose_lines(answer: PoseAnswer) -> Iterator[str]:
 
 
 def _pose_interval(answer: PoseAnswer, part: str) -> str:
-    """The 80 % of a part's probability: of each number, or the cone about a direction."""
+    """Where a part's probability lies: p10 to p90 of each number, or a cone about a direction."""
     if part == "direction":
         cone_deg = answer.direction_cone_deg
-        return "" if cone_deg is None else f"; 80 % sure within {cone_deg:.0f} degrees of it"
+        return "" if cone_deg is None else f"; 80 % of its digits within {cone_deg:.0f} degrees"
     spread = answer.spread.get(part)
     if spread is None:
         return ""
     unit, decimals = ("m", 2) if part == "distance" else ("", 1)
     both = zip(spread.p10, spread.p90, strict=True)
     said = [_interval(low, high, unit, decimals) for low, high in both]
-    return f"; 80 % sure within {', '.join(said)}" if all(said) else ""
+    return f"; p10 to p90 {', '.join(said)}" if all(said) else ""
 
 
 def _check_lines(check: MotionCheck) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """Commands about photographs: depth, cloud, match, pose, ask, scene."""
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +18,9 @@ from vlm3.photos.options import (
     readout_option,
     refine_option,
 )
+
+if TYPE_CHECKING:
+    from vlm3.tasks.base import Readout
 
 
 @click.command(
@@ -215,6 +218,7 @@ def ask(
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
 @grid_option("48x36")
 @refine_option
+@readout_option
 @click.option(
     "-o",
     "--output",
@@ -230,16 +234,20 @@ def scene(
     grid: tuple[int, int],
     refine: bool,
     outputs: tuple[str, ...],
+    readout: "Readout | None",
     **settings: Any,
 ) -> None:
     """Put several IMAGEs of one place into one world.
 
     Asks how the camera moved between pairs, both ways; averages the answers against outliers; fuses
     the depth maps. Give pictures in the order they were taken. The world is the first one's camera.
+    Where the motions contradict each other, or the model's own matches, nothing is written: one
+    line says which pictures do not fit, and the exit code is 2.
     """
     from vlm3.infer.dense import grid_px
     from vlm3.infer.predict import load
     from vlm3.scene.build import build_scene
+    from vlm3.show.outputs import notes
     from vlm3.show.scene_files import check, summary, write_scene
     from vlm3.tasks.protocol import get_protocol
 
@@ -255,9 +263,15 @@ def scene(
             grid_px(view.camera, *grid)
     predictor = load(**loading(settings))
     with progress_line() as progress:
-        made = build_scene(predictor, views, grid=grid, refine=refine, progress=progress)
+        made = build_scene(
+            predictor, views, grid=grid, readout=readout, refine=refine, progress=progress
+        )
     fused, written = write_scene(made, outputs, model=settings["model"])
-    said = {"output": [str(path) for path in written], **summary(made, fused)}
+    said = {
+        "output": [str(path) for path in written],
+        "readout": made.maps[0].readout,
+        **summary(made, fused),
+    }
     if settings["as_json"]:
         poses = made.cameras.world_from_cam.tolist()
         click.echo(json.dumps({**said, "images": images, "world_from_cam": poses}))
@@ -267,3 +281,5 @@ def scene(
         click.echo(f"camera {k + 1}: ({x:+.2f}, {y:+.2f}, {z:+.2f}) m  {images[k]}")
     for name, text in said.items():
         click.echo(f"{name}: {', '.join(text) if isinstance(text, list) else text}")
+    for note in notes(settings["model"], views):
+        click.echo(f"note: {note}")

@@ -85,6 +85,7 @@ def _save_arrays(scene: SceneModel, fused: Fused, target: Path) -> None:
         a_from_b=np.stack([m.a_from_b for m in motions]),
         weight=np.array([m.weight for m in motions]),
         kept=scene.cameras.kept,
+        agree=scene.trust.agree,
         rotation_error_deg=scene.cameras.rotation_error_deg,
         translation_error_m=scene.cameras.translation_error_m,
     )
@@ -108,7 +109,20 @@ def _page(scene: SceneModel, fused: Fused, maps: list[ShownMap], target: Path, m
 def summary(scene: SceneModel, fused: Fused) -> dict[str, str]:
     """What came of the pairs and the points, in words."""
     kept, used = int(scene.cameras.kept.sum()), len(scene.motions)
-    said = {"motions kept": f"{kept} of {used}"}
+    trust = scene.trust
+    said = {
+        "motions kept": f"{kept} of {used}",
+        "pairs that hold": f"{sum(trust.holds.values())} of {len(trust.holds)}",
+    }
+    checks = [check for pair in scene.pairs if (check := pair.check) is not None]
+    if checks:
+        said["confidence of the motions"] = (
+            f"{np.median([check.confidence for check in checks]):.2f} of 1 (median)"
+        )
+    if trust.loop_deg is not None:
+        said["round loops of three"] = (
+            f"{trust.loop_deg:.1f}° and {trust.loop_part:.0%} of the way left over (median)"
+        )
     unread = 2 * len(scene.pairs) - used
     if unread:
         said["motions not read"] = str(unread)
