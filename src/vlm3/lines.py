@@ -144,8 +144,13 @@ def _check_lines(check: MotionCheck) -> Iterator[str]:
             back += f", {check.back_direction_deg:.0f} degrees of direction"
     yield (
         f"{'confidence':<14} {check.confidence:.2f} of 1 ({check.verdict}): {check.agree:.0%} of "
-        f"{check.matches} matches agree; {back}"
+        f"what should be seen again is found there; {back}"
     )
+    if check.agree_still >= check.agree:
+        yield (
+            f"{'':<14} the matches agree as well with a camera that did not move "
+            f"({check.agree_still:.0%}): the direction means little"
+        )
 
 
 def _object_lines(answer: ObjectAnswer) -> Iterator[str]:

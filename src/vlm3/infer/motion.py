@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _GRID = (8, 6)
 # A match agrees with a motion within this part of the second picture's diagonal.
 _AGREES = 0.08
+# Of all points, the part that a motion must put into the picture for its whole share to count.
+_LEAST_EXPECTED = 0.25
 # Answers there and back that differ by this much are worth a factor 1/e.
 _APART_DEG = 30.0
 _NEAREST_M = 0.01
@@ -45,17 +47,21 @@ class Landmarks:
     camera_b: Camera
 
     def agree(self, a_from_b: Floats) -> float:
-        """Share of the points that are found where a motion (4, 4) puts them.
+        """Share of the points that a motion (4, 4) puts into picture b that are found there.
 
-        That is within 8 % of the picture's diagonal: what this model's matches are good for. What
-        was not read agrees with nothing.
+        That is within 8 % of the picture's diagonal: what nano's matches are good for. A motion
+        that puts less than a quarter of all points into the picture is held to a quarter. What was
+        not read agrees with nothing.
         """
         seen_m = transform_points(invert(a_from_b), self.points_m)
+        # Not behind the camera; of what is not known (NaN) this is not true either.
         ahead = seen_m[:, 2] > _NEAREST_M
         xy_px = self.camera_b.project(np.where(ahead[:, None], seen_m, (0.0, 0.0, 1.0)))
+        expected = ahead & np.asarray(self.camera_b.contains(xy_px), bool)
         diagonal_px = np.hypot(self.camera_b.width_px, self.camera_b.height_px)
         off = np.linalg.norm(xy_px - self.xy_b_px, axis=1) / diagonal_px
-        return float((ahead & (off < _AGREES)).mean())
+        found = expected & (off < _AGREES)
+        return float(found.sum() / max(expected.sum(), _LEAST_EXPECTED * len(found)))
 
 
 def ask_landmarks(predictor: "Predictor", view_a: View, view_b: View) -> Landmarks | None:

@@ -62,13 +62,12 @@ class SceneOracle:
         if len(shown) == 1:
             return [self._depth(shown[0], question) for question in questions]
         a, b = shown
+        parts = {pose.ask(self._protocol, part): part for part in pose.components(self._protocol)}
+        if not any(question in parts for question in questions):
+            return [self._match(a, b, question) for question in questions]
         motion = self._disturb(a, b, relative_pose(self._poses[a], self._poses[b]))
         told = RelativePose.from_matrix(motion)
-        answers = {
-            pose.ask(self._protocol, part): pose.answer(self._protocol, part, told)
-            for part in pose.components(self._protocol)
-        }
-        return [answers.get(question) or self._match(a, b, question) for question in questions]
+        return [pose.answer(self._protocol, parts[question], told) for question in questions]
 
     def _depth(self, number: int, question: str) -> str:
         metres = self._distance_m(number, self._place(question))

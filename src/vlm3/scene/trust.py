@@ -23,7 +23,7 @@ _TURN_DEG = 15.0
 _PART_OF_LENGTH = 0.5
 _LEAST_M = 0.02
 # Share of a pair's matches that must agree with the cameras.
-_MATCHES = 0.25
+_MATCHES = 0.6
 
 Places = tuple[int, int]
 
@@ -76,11 +76,9 @@ def judge(
     for (a, b), seen in landmarks.items():
         flags = [bool(ok) for m, ok in zip(motions, agree, strict=True) if (m.a, m.b) == (a, b)]
         found = invert(cameras.world_from_cam[a]) @ cameras.world_from_cam[b]
-        if seen is None:
-            # Nothing but the motions themselves: both ways must agree.
-            holds[a, b] = bool(flags) and all(flags)
-        else:
-            holds[a, b] = any(flags) and seen.agree(found) >= _MATCHES
+        matched = seen is None or seen.agree(found) >= _MATCHES
+        # Without matches both ways must agree; with them a wild answer of the two is no harm.
+        holds[a, b] = matched and (any(flags) if seen is not None else bool(flags) and all(flags))
     loops = _loops(motions)
     return Trust(
         agree,

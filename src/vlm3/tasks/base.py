@@ -160,7 +160,7 @@ class MatchAnswer(_Answer):
 
 
 # Where the words for a confidence change; docs/engine.md says how often each was right.
-_DOUBTFUL, _LIKELY = 0.15, 0.4
+_DOUBTFUL, _PLAUSIBLE = 0.3, 0.5
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -170,8 +170,8 @@ class MotionCheck:
     Attributes:
         confidence: 0 to 1, the higher the likelier right; a rank, not a probability.
         matches: how many points of picture 1 were looked for in picture 2.
-        agree: share of them found where the stated motion puts them.
-        agree_still: share found where a camera that did not move would see them.
+        agree: of those that the stated motion puts into picture 2, the share found there.
+        agree_still: the same for a camera that did not move.
         back_rotation_deg: how far the rotation asked the other way round is off; None where the
             motion back was not read.
         back_direction_deg: how far the direction is off; None likewise.
@@ -186,10 +186,10 @@ class MotionCheck:
 
     @property
     def verdict(self) -> str:
-        """The confidence in words: "likely", "uncertain", or "do not trust this motion"."""
+        """The confidence in words: "plausible", "uncertain", or "do not trust this motion"."""
         if self.confidence < _DOUBTFUL:
             return "do not trust this motion"
-        return "likely" if self.confidence >= _LIKELY else "uncertain"
+        return "plausible" if self.confidence >= _PLAUSIBLE else "uncertain"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
