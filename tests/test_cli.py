@@ -166,7 +166,7 @@ class TestLines:
             # Asked back it says the same, which is another motion; its matches are one point.
             "confidence     0.00 of 1 (do not trust this motion): 0% of what should be seen again "
             "is found there; asked back: 179 degrees of rotation apart, 90 degrees of direction",
-            "               the matches agree as well with a camera that did not move (2%): the "
+            "               the matches agree as well with a camera that did not move (4%): the "
             "direction means little",
         ]
 
