@@ -14,9 +14,10 @@ from vlm3.console import held_warnings, progress_line
 from vlm3.errors import InputError
 
 if TYPE_CHECKING:
+    from vlm3.infer.asking import Progress
     from vlm3.infer.predict import Predictor
     from vlm3.show.outputs import Kind
-    from vlm3.tasks.base import Answer
+    from vlm3.tasks.base import Answer, Readout
     from vlm3.view import View
 
 
@@ -56,7 +57,7 @@ def ask_and_print(
     kind: "Kind",
     paths: Sequence[str],
     settings: Mapping[str, Any],
-    question: "Callable[[Predictor, Sequence[View]], Answer]",
+    question: "Callable[[Predictor, Sequence[View], Readout | None], Answer]",
     words: str = "",
 ) -> None:
     """Opens the pictures, loads the model, asks, writes what is wanted, and prints.
@@ -70,9 +71,10 @@ def ask_and_print(
         from vlm3.show.outputs import check
 
         check(kind, outputs, figures)
-    views = _rehearsed(paths, settings, "", question)
+    # The rehearsal's engine has no probabilities, so it is asked without a wish.
+    views = _rehearsed(paths, settings, "", lambda asked, views: question(asked, views, None))
     predictor = load(**loading(settings))
-    answer = question(predictor, views)
+    answer = question(predictor, views, settings.get("readout"))
     from vlm3.lines import lines, records
 
     if settings["as_json"]:
@@ -90,7 +92,7 @@ def ask_grid(
     kind: "Kind",
     paths: Sequence[str],
     settings: Mapping[str, Any],
-    question: "Callable[[Predictor, Sequence[View], Callable[[int], None]], Any]",
+    question: "Callable[[Predictor, Sequence[View], Readout | None, Progress], Any]",
 ) -> None:
     """Opens the pictures, loads the model, asks for a whole grid, and writes it.
 
@@ -102,15 +104,16 @@ def ask_grid(
     check(kind, settings["outputs"], settings["figures"])
     said = "02.75" if len(paths) == 1 else "1000 1000"
     views = _rehearsed(
-        paths, settings, said, lambda asked, views: question(asked, views, lambda count: None)
+        paths, settings, said, lambda asked, views: question(asked, views, None, lambda count: None)
     )
     predictor = load(**loading(settings))
     with progress_line() as progress:
-        found = question(predictor, views, progress)
+        found = question(predictor, views, settings["readout"], progress)
     written = _written(kind, found, views, settings)
     values = found.distance_m if len(paths) == 1 else found.xy_px[..., 0]
     record: dict[str, Any] = {"output": written[0] if len(written) == 1 else written}
     record |= {"model": predictor.engine.name, "protocol": predictor.protocol.name}
+    record |= {"readout": found.readout}
     record |= {"intrinsics": [v.intrinsics for v in views]}
     unread = int((values != values).sum())
     if kind == "cloud":

@@ -156,6 +156,13 @@ def output_options(endings: str) -> Callable[[Command], Command]:
     )
 
 
+readout_option = click.option(
+    "--readout",
+    type=click.Choice(["digits", "median", "mean"]),
+    help="Which number of an answer: the digits written, or the median or mean of their "
+    "probabilities. Default: median, and digits from a server that gives no probabilities.",
+)
+
 refine_option = click.option(
     "--refine",
     is_flag=True,
