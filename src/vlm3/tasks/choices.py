@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vlm3.tasks.statements import Statements, concluded, denied, last_correction, refused, standing
+from vlm3.tasks.statements import Statements, concluded, denied, corrections, refused, standing
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,10 @@ class Asked:
 
 @dataclass(frozen=True)
 class Said:
-    """An answer in the same form; `n_regions` were asked about."""
+    """An answer in the same form."""
 
     text: str
     regions: tuple[int | None, ...]
-    n_regions: int = 0
 
 
 # Words for the two sides of each comparison.
@@ -81,7 +80,7 @@ def read_agreement(asked: Asked, said: Said) -> bool | str:
     text = _FILLER.sub("", said.text)
     if _BOTH.search(text[:200]):
         return "both yes and no"
-    cuts = last_correction(text)
+    cuts = corrections(text)
     correction = _CORRECTION.match(text)
     rest = text[correction.end() :] if correction else text
     lead = _LEAD.match(rest)
@@ -121,6 +120,12 @@ def read_agreement(asked: Asked, said: Said) -> bool | str:
     return statement
 
 
+_PREDICATE = re.compile(
+    r"§|\b(?:it|is|are|was|does|isn't|doesn't|appears?|looks?|seems?|stands?|lies|sits|takes?|has)\b"
+)
+_IT_BEFORE = re.compile(r"\b(?:it|this|that one) [^§]{1,60}§")
+
+
 def _concluded_answers(text: str, answers: list[tuple[int, bool]]) -> list[tuple[int, bool]]:
     place = concluded(text, [at for at, _ in answers])
     return [a for a in answers if place is not None and a[0] >= place]
@@ -145,7 +150,7 @@ def _compare(asked: Asked, said: Said, text: str) -> bool | None:
 
 def _compare_one(asked: Asked, sentence: str, regions: Sequence[int | None]) -> bool | None:
     sides = [(a, b) for a, b in zip(_sides(asked.text), _sides(sentence), strict=True) if a and b]
-    if len(sides) != 1 or {"both"} & set(sides[0]):
+    if len(sides) != 1 or {"both"} & set(sides[0]) or not _PREDICATE.search(sentence):
         return None
     flips = sides[0][0] != sides[0][1]
     if len(regions) > 1:
@@ -155,7 +160,8 @@ def _compare_one(asked: Asked, sentence: str, regions: Sequence[int | None]) -> 
     elif regions:
         if regions[0] not in asked.regions[:2] or regions[0] is None:
             return None
-        flips ^= regions[0] != asked.regions[0]
+        subject = _IT_BEFORE.search(sentence) is None
+        flips ^= (regions[0] != asked.regions[0]) == subject
     if re.search(r"\b(?:same|equal|equally|similar|or smaller|or larger)\b", sentence):
         return None
     if _NOT.search(sentence) or re.search(r"\bno\b", sentence):
@@ -197,7 +203,7 @@ def read_choice(asked: Asked, said: Said) -> int | str:
     stated = [(at, r) for at, r in mentions if not denied(statements, at)]
     if not stated:
         return "says which region it is not"
-    if any(r is None for _, r in stated):
+    if any(r is None for _, r in stated) or re.search(r"§ (?:or|and|/|,) ?[0-9]", text):
         return "a region that was not asked about"
     votes = _votes(asked, statements, stated, cut)
     if len(votes) != 1:

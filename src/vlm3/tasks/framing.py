@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from vlm3.tasks.base import ParseFailure
 from vlm3.tasks.flat_json import flattened
 from vlm3.tasks.reading import MAX_CHARS, spoken_between
+from vlm3.tasks.statements import corrections
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,13 @@ class Framed:
     body: str
     tail: str = ""
     marked: bool = False
+
+    @property
+    def answer(self) -> str:
+        """The body, and the tail with it where the tail takes the body back."""
+        if self.tail and corrections("\n" + self.tail):
+            return f"{self.body}\n{self.tail}"
+        return self.body
 
 
 def framed(text: str) -> Framed | ParseFailure:

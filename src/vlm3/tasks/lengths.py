@@ -24,14 +24,14 @@ class Wanted:
     Attributes:
         measure: of one object, or a distance.
         axis: of a distance.
-        camera: whether the distance is from the camera.
+        camera: whether the distance is from the camera; None where both kinds are meant.
         regions: indices of the regions it is about.
         unit: of a bare number; "" where a number without a unit is no answer.
     """
 
     measure: Measure
     axis: Axis = "direct"
-    camera: bool = False
+    camera: bool | None = False
     regions: frozenset[int] = frozenset()
     unit: str = ""
 
@@ -208,6 +208,8 @@ def _fits(ask: Wanted, named: _Named) -> bool:
         if named.about is not None and ask.regions and named.about not in ask.regions:
             return False
         return "camera" in tags or "other" not in tags
+    if ask.camera is None:
+        return True
     if "camera" in tags:
         return False
     if ask.axis == "direct":
@@ -223,7 +225,7 @@ _TUPLE = re.compile(r"[(\[] ?-?[0-9.]{1,9}(?: ?, ?-?[0-9.]{1,9}){1,3} ?[)\]]")
 _BARE_BEFORE = re.compile(
     r"(?:\A|[\n:=~]|->|\b(?:is|be|answer|about|around|approximately|roughly|distance|depth|at|of|estimated at|say|d))\s{0,2}\Z"
 )
-_BARE_AFTER = re.compile(r"\s{0,2}(?:\Z|\n|[.;!](?:\s|\Z)|\(|,? (?:away|from))")
+_BARE_AFTER = re.compile(r"\s{0,2}(?:\Z|\n|[.;!](?:\s|\Z)|\(|,? (?:away|from (?:the |our )?(?:camera|viewer|lens|observer)))")
 
 
 def read_length(
@@ -257,7 +259,7 @@ def read_length(
     pool = _weighed(ask, text, said, fitting)
     if isinstance(pool, str):
         return pool
-    value = _one(text, pool)
+    value = _one(text, said, pool, ask)
     if isinstance(value, str):
         return value
     if refused(text, pool[-1].q.start):
@@ -303,7 +305,20 @@ def _weighed(ask: Wanted, text: str, said: Statements, fitting: list[_Named]) ->
     return "the size of something"
 
 
-def _one(text: str, pool: list[_Named]) -> float | str:
+_SUBJECT = re.compile(r"\b(?:pixel|point|location)\b|\A\s*(?:so |thus |therefore,? )?(?:it|its)\b")
+
+
+def _of_subject(said: Statements, pool: list[_Named], ask: Wanted) -> list[Quantity]:
+    """The values in sentences about what was asked, rather than about things around it."""
+    return [
+        n.q
+        for n in pool
+        if n.q.role == "value"
+        and (_SUBJECT.search(said.before(n.q.start, 200)) or (n.about in ask.regions))
+    ]
+
+
+def _one(text: str, said: Statements, pool: list[_Named], ask: Wanted) -> float | str:
     """The one value of a pool, or why it has none."""
     points = [n.q for n in pool if n.q.role == "value"]
     vague = [n.q for n in pool if n.q.role != "value"]
@@ -312,6 +327,8 @@ def _one(text: str, pool: list[_Named]) -> float | str:
     if not _agree(points):
         place = concluded(text, [q.start for q in points])
         last = [q for q in points if place is not None and q.start >= place]
+        if not last or not _agree(last):
+            last = _of_subject(said, pool, ask)
         if not last or not _agree(last):
             return "several lengths"
         points = last

@@ -17,8 +17,9 @@ from numpy.typing import ArrayLike
 
 from vlm3.tasks.base import ParseFailure
 from vlm3.tasks.choices import Asked, Said, read_agreement, read_choice, read_clock
-from vlm3.tasks.framing import Framed, framed, plain
+from vlm3.tasks.framing import framed, plain
 from vlm3.tasks.lengths import read_length, wanted
+from vlm3.tasks.reading import length_in_metres
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,6 @@ class ObjectValue:
 
 
 _Kind = Literal["length", "agreement", "clock", "choice"]
-# Lengths beyond these are slips: less than a hair, or past the horizon.
-SMALLEST_M, LARGEST_M = 1e-4, 1e6
 
 
 def parse(
@@ -73,29 +72,14 @@ def parse(
     )
     kind = _kind(asked.text)
     reason = ""
-    for body in _parts(frame):
-        said_text, said_mentions = _regions(body)
-        said = Said(said_text, tuple(_index(m, boxes, n_regions) for m in said_mentions), n_regions)
-        for reader in [_READERS[kind]] if kind else _READERS.values():
-            found = reader(asked, said)
-            if isinstance(found, ObjectValue):
-                return found
-            reason = found
+    said_text, said_mentions = _regions(frame.answer)
+    said = Said(said_text, tuple(_index(m, boxes, n_regions) for m in said_mentions))
+    for reader in [_READERS[kind]] if kind else _READERS.values():
+        found = reader(asked, said)
+        if isinstance(found, ObjectValue):
+            return found
+        reason = found
     return ParseFailure(text, reason if kind else "no length, hour, yes, no or region")
-
-
-def _parts(frame: Framed) -> list[str]:
-    """What is read: the marked answer, with what follows it where that takes it back."""
-    return [with_correction(frame)]
-
-
-def with_correction(frame: Framed) -> str:
-    """The body, and the tail with it where the tail takes the body back."""
-    from vlm3.tasks.statements import last_correction
-
-    if frame.tail and last_correction("\n" + frame.tail):
-        return f"{frame.body}\n{frame.tail}"
-    return frame.body
 
 
 _Box = tuple[float, float, float, float]
@@ -168,9 +152,8 @@ def _length(asked: Asked, said: Said) -> ObjectValue | str:
     value = read_length(wanted(asked.text, asked.regions), said.text, said.regions)
     if isinstance(value, str):
         return value
-    if not SMALLEST_M <= value <= LARGEST_M:
-        return f"{value:g} m is not a length between {SMALLEST_M:g} and {LARGEST_M:g} m"
-    return ObjectValue(value_m=value)
+    checked = length_in_metres(said.text, value)
+    return checked.reason if isinstance(checked, ParseFailure) else ObjectValue(value_m=checked)
 
 
 def _agreement(asked: Asked, said: Said) -> ObjectValue | str:

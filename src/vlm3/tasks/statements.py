@@ -71,7 +71,7 @@ _TAKEN_BACK = re.compile(
 )
 
 
-def last_correction(text: str) -> list[int]:
+def corrections(text: str) -> list[int]:
     """Where the text takes back what it has said, in order."""
     return [m.start() for m in _TAKEN_BACK.finditer(text)]
 
@@ -80,7 +80,7 @@ def standing(text: str, starts: Sequence[int]) -> int:
     """From which place on values count: after the last correction that is followed by one."""
     if len(starts) < 2:
         return 0
-    cuts = [at for at in last_correction(text) if at <= starts[-1]]
+    cuts = [at for at in corrections(text) if at <= starts[-1]]
     return cuts[-1] if cuts else 0
 
 
