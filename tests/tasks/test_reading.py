@@ -95,6 +95,16 @@ NOTHING = (
     "\ud800 2",
 )
 
+# But for these, which only a protocol that fixes the form of its answers leaves unread.
+_ZERO = ("0 meters", "0.00 meters")
+_DIGITS = ("２．５ meters", "2,5 meters")
+READ_FREELY = {
+    ("paper", "depth"): _DIGITS,
+    ("paper", "pose.distance"): (*_DIGITS, *_ZERO),
+    # As the released notebook reads it: the camera only turned.
+    ("release-pose", "pose.distance"): _ZERO,
+}
+
 PARSERS: list[tuple[str, str, Any]] = []
 for _p in PROTOCOLS.values():
     if "depth" in _p.tasks:
@@ -111,6 +121,8 @@ BY_NAME = {(protocol, name): parse for protocol, name, parse in PARSERS}
 @pytest.mark.parametrize(("protocol", "name", "parse"), PARSERS)
 def test_nothing_is_read_where_nothing_stands(protocol: str, name: str, parse: Any) -> None:
     for text in NOTHING:
+        if text in READ_FREELY.get((protocol, name), ()):
+            continue
         read = parse(text)
         assert isinstance(read, ParseFailure), (text, read)
         assert read.text == text

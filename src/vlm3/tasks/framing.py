@@ -37,15 +37,22 @@ class Framed:
         return self.body
 
 
+# An answer longer than this is one only where it is marked, near the end.
+_LONGEST = 20_000
+
+
 def framed(text: str) -> Framed | ParseFailure:
     """The answer in a text; a failure where it is empty, all thinking, or too long."""
     if len(text) > MAX_CHARS:
         return ParseFailure(text, f"longer than {MAX_CHARS} characters")
     spoken = without_thinking(text)
     body, tail, marked = _tagged(spoken)
-    body, tail = plain(body), plain(tail)
+    whole = len(body) <= _LONGEST
+    body, tail = plain(body[-_LONGEST:]), plain(tail[:_LONGEST])
     if not marked:
         body, tail, marked = _announced(body)
+    if not (marked or whole):
+        return ParseFailure(text, f"longer than {_LONGEST} characters without a marked answer")
     return Framed(body, tail, marked) if body else ParseFailure(text, "empty")
 
 
@@ -170,19 +177,39 @@ _LATEX = (
     (re.compile(r"\\\\"), "\n"),
     (re.compile(r"\$"), ""),
 )
+# The characters that any of which must stand in a text for the pattern to match.
 _MARKDOWN = (
-    (re.compile(r"```[a-z0-9_+-]{0,20}\n?|~~~[a-z]{0,20}\n", re.IGNORECASE), "\n"),
-    (re.compile(r"~~[^~\n]{1,200}~~"), ""),
-    (re.compile(r"<(?:br|p|li|tr|div|h[1-6]) ?/?>|</(?:p|li|tr|div|h[1-6])>", re.IGNORECASE), "\n"),
-    (re.compile(r"</?(?:b|i|u|em|strong|span|sub|sup|code|pre|ul|ol|td|th|mark)>", re.I), ""),
-    (re.compile(r"<\|[a-z_]{1,30}\|>|<(?:/?s|eos|bos|end_of_turn|start_of_turn)>", re.I), " "),
-    (re.compile(r"^ {0,8}(?:#{1,6} |[-*_=]{3,40} {0,4}$|[-*+•] |[0-9]{1,2}[.)] {1,4}(?=[a-z*~]))", re.I | re.M), ""),
+    ("`~", re.compile(r"```[a-z0-9_+-]{0,20}\n?|~~~[a-z]{0,20}\n", re.IGNORECASE), "\n"),
+    ("~", re.compile(r"~~[^~\n]{1,200}~~"), ""),
+    (
+        "<",
+        re.compile(r"<(?:br|p|li|tr|div|h[1-6]) ?/?>|</(?:p|li|tr|div|h[1-6])>", re.IGNORECASE),
+        "\n",
+    ),
+    (
+        "<",
+        re.compile(r"</?(?:b|i|u|em|strong|span|sub|sup|code|pre|ul|ol|td|th|mark)>", re.I),
+        "",
+    ),
+    (
+        "<",
+        re.compile(r"<\|[a-z_]{1,30}\|>|<(?:/?s|eos|bos|end_of_turn|start_of_turn)>", re.I),
+        " ",
+    ),
+    (
+        "#-*_=+•0123456789",
+        re.compile(
+            r"^ {0,8}(?:#{1,6} |[-*_=]{3,40} {0,4}$|[-*+•] |[0-9]{1,2}[.)] {1,4}(?=[a-z*~]))",
+            re.I | re.M,
+        ),
+        "",
+    ),
     # A quotation, unless a number follows: that is "more than".
-    (re.compile(r"^ {0,8}> ?(?= {0,4}[*_#\"']{0,3}[a-z])", re.I | re.M), ""),
-    (re.compile(r"(?<=[0-9a-z)] )\*(?= [0-9(])"), "×"),
-    (re.compile(r"\*{1,3}"), ""),
-    (re.compile(r"(?<!\w)_{1,3}(?=\S)|(?<=\S)_{1,3}(?!\w)"), ""),
-    (re.compile(r" {0,4}\|(?: {0,4}[:-]{2,30} {0,4}\|){0,30} {0,4}"), " , "),
+    (">", re.compile(r"^ {0,8}> ?(?= {0,4}[*_#\"']{0,3}[a-z])", re.I | re.M), ""),
+    ("*", re.compile(r"(?<=[0-9a-z)] )\*(?= [0-9(])"), "×"),
+    ("*", re.compile(r"\*{1,3}"), ""),
+    ("_", re.compile(r"(?<!\w)_{1,3}(?=\S)|(?<=\S)_{1,3}(?!\w)"), ""),
+    ("|", re.compile(r" {0,4}\|(?: {0,4}[:-]{2,30} {0,4}\|){0,30} {0,4}"), " , "),
 )
 _SHORT = (
     (re.compile(r"\bapprox\."), "approx"),
@@ -199,13 +226,15 @@ def plain(text: str) -> str:
     if "\\" in text or "$" in text:
         for pattern, by in _LATEX:
             text = pattern.sub(by, text)
-    for pattern, by in _MARKDOWN:
-        text = pattern.sub(by, text)
+    for signs, pattern, by in _MARKDOWN:
+        if any(sign in text for sign in signs):
+            text = pattern.sub(by, text)
     text = text.lower().replace("`", "")
     if "{" in text:
         text = flattened(text)
-    for pattern, by in _SHORT:
-        text = pattern.sub(by, text)
+    if "." in text or "''" in text:
+        for pattern, by in _SHORT:
+            text = pattern.sub(by, text)
     lines = (" ".join(line.split()).strip(" ,") for line in text.split("\n"))
     return _unquoted("\n".join(line for line in lines if line))
 

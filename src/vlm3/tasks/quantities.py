@@ -57,7 +57,7 @@ _SMALLER = {"ft": ("in",), "yd": ("ft", "in"), "m": ("cm", "mm"), "cm": ("mm",),
 _UNIT = re.compile(
     r"[ -]?(?:(?P<mm>mm|millimet(?:er|re)s?)|(?P<cm>cms?|centimet(?:er|re)s?)"
     r"|(?P<dm>dm|decimet(?:er|re)s?)|(?P<km>kms?|kilomet(?:er|re)s?)"
-    r"|(?P<m>met(?:er|re)s?|mtrs?|m)|(?P<ft>feet|foot|ft|')"
+    r"|(?P<m>met(?:er|re)s?|mtrs?|m)|(?P<ft>feet|foot|ft|'(?= ?[0-9]{1,2}(?:\.[0-9]{1,3})? ?(?:\"|in|[^\w.]|\.?\Z)|[^\w]|\Z))"
     # "in" is a unit only where no place can follow it.
     r'|(?P<in>inch(?:es)?|ins|"|in(?=\.? ?(?:[,;)\n]|\Z|\. |\.\Z)'
     r"|[ -](?:wide|tall|high|long|deep|thick|apart|away|across|or|and|from|in)\b))"
@@ -200,6 +200,8 @@ _MINUS = re.compile(r"(?:\A|[\s(\[:=~,<>/±])[-–] ?\Z|\b(?:minus|negative) \Z"
 def _sign(text: str, start: int) -> tuple[int, int] | None:
     """Where the number begins with its sign, and the sign; None where it is part of a name."""
     before = text[max(0, start - 10) : start]
+    if before.endswith(("--", "+-", "-+", "++")):
+        return None
     minus = _MINUS.search(before)
     if minus:
         return start, -1

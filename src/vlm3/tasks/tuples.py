@@ -9,7 +9,7 @@ import re
 
 from vlm3.tasks.statements import Statements, concluded, denied, refused, standing
 
-_NUMBER = r"[-+]?(?:[0-9]{1,9}(?:\.[0-9]{0,12})?|\.[0-9]{1,12})"
+_NUMBER = r"(?>[-+]?(?:[0-9]{1,9}(?:\.[0-9]{0,12})?|\.[0-9]{1,12}))"
 _COMMA = r" ?, ?"
 
 
@@ -26,7 +26,9 @@ def _named(names: str) -> str:
 def _forms(n: int, names: str) -> re.Pattern[str]:
     return re.compile(
         rf"(?<!\w)[(\[]{{1,3}} ?{_row(n)} ?[)\]]{{1,3}}|{_named(names)}(?![0-9.]*[0-9])"
-        rf"|(?<![\w.,+(\[-]){_row(n)}(?![\w(]|,? ?[-+]?[0-9]|\.[0-9])"
+        rf"|(?:^|(?<=[:=~])|(?<=[:=~] )|(?<=\bis )|(?<=\bat )|(?<=pixel )|(?<=vector ))"
+        rf"{_row(n)}(?= ?(?:$|[.;)]|(?:in|on|of)\b))",
+        re.MULTILINE,
     )
 
 
@@ -98,7 +100,7 @@ ANGLES = ("yaw", "pitch", "roll")
 _RADIANS = re.compile(r"\brad(?:ians?)?\b")
 _ANGLE = re.compile(
     rf"(?<![a-z])(?P<name>yaw|pitch|roll)\b(?:\((?:[^()\n]){{0,40}}\))?(?P<words>(?:(?!yaw|pitch|roll)[^0-9+\n.-]){{0,40}}?)"
-    rf"(?<![0-9.])(?P<value>{_NUMBER})(?P<unit> ?(?:°|deg(?:rees?)?\b|rad(?:ians?)?\b)?)(?![0-9.]*[0-9])(?P<after> ?(?:-|–|to|or|/) ?[0-9])?"
+    rf"(?<![0-9.])(?P<value>{_NUMBER})(?P<unit> ?(?:°|deg(?:rees?)?\b|rad(?:ians?)?\b)?)(?![0-9.]*[0-9]|[a-z])(?P<after> ?(?:-|–|to|or|/) ?[0-9])?"
 )
 
 
