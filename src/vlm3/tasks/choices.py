@@ -200,7 +200,7 @@ def read_choice(asked: Asked, said: Said) -> int | str:
     cut = standing(text, places)
     statements = Statements.of(text)
     mentions = [(at, r) for at, r in mentions if at >= cut]
-    stated = [(at, r) for at, r in mentions if not denied(statements, at)]
+    stated = [(at, r) for at, r in mentions if not denied(statements, at) or _AS_AS.search(text[:at])]
     if not stated:
         return "says which region it is not"
     if any(r is None for _, r in stated) or re.search(r"§ (?:or|and|/|,) ?[0-9]", text):
@@ -241,7 +241,12 @@ def _votes(asked: Asked, said: Statements, stated: list[tuple[int, int | None]],
             matches = bool(sides) and all(a == b for a, b in sides)
             negative = _NOT.search(clause[: max(0, here[-1][0] - clause_start)] if len(regions) > 1 else clause) is not None
             than = re.search(r"\b(?:than|of|compared|to|from)\b[^§]{0,20}§", clause) is not None and len(regions) == 2
-            if len(set(regions)) == 1:
+            if len(set(regions)) == 2 and len(regions) == 2 and _NOT_AS.search(clause) and matches:
+                votes.add(regions[1])
+            elif len(set(regions)) == 2 and _THAN_FIRST.match(clause) and (matches or opposite):
+                if not negative:
+                    votes.add(regions[1] if matches else regions[0])
+            elif len(set(regions)) == 1:
                 region = regions[0]
                 if opposite:
                     if len(others) == 2 and "than" in clause and not negative:
@@ -259,8 +264,15 @@ def _votes(asked: Asked, said: Statements, stated: list[tuple[int, int | None]],
     return votes or loose
 
 
+_AS_AS = re.compile(r"\b(?:as|so) [a-z]{2,12} as \Z")
+_NOT_AS = re.compile(r"\b(?:not|\w+n't) (?:quite |nearly )?(?:as|so) [a-z]+ as §")
+_THAN_FIRST = re.compile(
+    r"[ ,]*(?:in )?(?:compar\w+ (?:to|with)|comparison (?:to|with)|relative to|unlike|than|versus|contrast to|next to) §"
+)
+
+
 def _clauses(text: str, start: int, end: int) -> list[tuple[int, int]]:
-    cuts = [m.end() for m in re.finditer(r", (?:while|whereas|and|so|but|which|since|because)\b|;|—| while | whereas |\bso,? ", text[start:end])]
+    cuts = [m.end() for m in re.finditer(r", (?:while|whereas|and|so|but|which|since|because)\b|, as (?=§)|;|—| while | whereas |\bso,? ", text[start:end])]
     edges = [start, *(start + c for c in cuts), end]
     return [(a, b) for a, b in zip(edges, edges[1:], strict=False) if a < b]
 
@@ -300,7 +312,7 @@ _HOURS = (
     *("seven", "eight", "nine", "ten", "eleven", "twelve"),
 )
 _OCLOCK = re.compile(
-    rf"(?<![\w.,:/+])(?<![0-9] - )(?P<hour>[0-9]{{1,2}}|{'|'.join(_HOURS)}) ?(?P<oclock>o ?'? ?-?clock)\b"
+    rf"(?<![\w.,:/+])(?<![0-9] - )(?P<hour>[0-9]{{1,2}}|{'|'.join(_HOURS)}) ?-?(?P<oclock>o ?'? ?-?clock)\b"
     r"|(?<![\w.,:/+-])(?P<time>[0-9]{1,2}):(?P<minute>[0-9]{2})(?![\w:])"
 )
 _ELSEWHERE_BEFORE = re.compile(r"\b(?:fac(?:es|ing)|pointing|looking|where|with|set|defin\w{1,4}|taking|ahead (?:is|as)|forward (?:is|as)|front (?:is|as))(?: (?:at|to|towards?|the|is|as|be))* \Z")

@@ -63,7 +63,7 @@ _THOUGHT = (
 _TAG = re.compile(
     rf"[<\[◁]\|? {{0,2}}(?P<close>/?)(?:(?P<think>{_THOUGHT})|(?P<answer>answer|final_answer))"
     r"(?: [^<>\n]{0,40})?\|?[>\]▷]"
-    r"|<\|(?P<edge>begin|end)_of_thought\|>|<unused(?P<gemma>94|95)>"
+    r"|<\|(?P<edge>begin|start|end)_(?:of_)?(?:thought|thinking|think|reasoning)\|>|<unused(?P<gemma>94|95)>"
     r"|(?P<gemma_open><\|channel>thought)|(?P<gemma_close><channel\|>)",
     re.IGNORECASE,
 )
@@ -81,6 +81,8 @@ def without_thinking(text: str) -> str:
     if "<|channel|>" in text:
         finals = list(_CHANNEL.finditer(text))
         return text[finals[-1].end() :] if finals else ""
+    if "...done thinking." in text:
+        return text.rpartition("...done thinking.")[2]
     if _BARE_CHANNEL.match(text) and "assistantfinal" in text:
         return text.rpartition("assistantfinal")[2]
     marks = []
@@ -90,13 +92,24 @@ def without_thinking(text: str) -> str:
         elif tag["think"]:
             # Square brackets are thinking only as Mistral writes them.
             kind = "" if tag[0][0] == "[" and tag["think"] != "THINK" else tag["close"] + "think"
-        elif tag["gemma_open"] or tag["gemma"] == "94" or tag["edge"] in ("begin", "BEGIN"):
+        elif tag["gemma_open"] or tag["gemma"] == "94" or (tag["edge"] or "end").lower() != "end":
             kind = "think"
         else:
             kind = "/think"
         if kind:
             marks.append((kind, tag.start(), tag.end()))
-    return spoken_between(text, marks)
+    spoken = spoken_between(text, marks)
+    aside = _ASIDE.sub("", spoken) if "</" in spoken else spoken
+    return aside if aside.strip() else spoken
+
+
+# A tag of no known name around a part of the text, with more text outside, is an aside.
+_ASIDE = re.compile(
+    r"<((?!(?:answer|final|output|result|response|solution|point|ref|box|quad|value|text|b|i|u|em"
+    r"|strong|p|br|span|sub|sup|code|pre|ul|ol|li|td|th|tr|div|mark|h[1-6]|table|html|body)\b)"
+    r"[a-z][a-z_:-]{2,30})>[^<>]{0,20000}</\1>",
+    re.IGNORECASE,
+)
 
 
 _ANSWER_TAG = re.compile(
@@ -113,15 +126,19 @@ def _tagged(text: str) -> tuple[str, str, bool]:
     if "<" in text:
         tags = list(_ANSWER_TAG.finditer(text))
         if tags:
+            if corrections(text[tags[0].end() : tags[-1].start()].lower()):
+                tags = tags[-1:]
             inner = "\n".join((tag[2] if tag[1] else tag[3]).strip() for tag in tags)
             return _tagged(inner)[0], text[tags[-1].end() :], True
     boxes: list[str] = []
-    at = end = 0
+    at = end = last = 0
     while (at := text.find("\\boxed", at)) >= 0 and len(boxes) < 20:
+        if boxes and corrections(text[last:at].lower()):
+            boxes.clear()
         content, end = _braced(text, at + len("\\boxed"))
         after = _UNIT_AFTER.match(text, end)
         boxes.append(content + (f" {after[1]}" if after else ""))
-        at = end
+        at = last = end
     if boxes:
         return "\n".join(boxes), text[end:], True
     return text, "", False
@@ -224,6 +241,8 @@ def plain(text: str) -> str:
     """Plain words in lower case: no mark-up, typographic signs made ASCII, lines kept."""
     text = text.translate(_CHARS) if not text.isascii() else text
     if "\\" in text or "$" in text:
+        # There a tilde is a space.
+        text = re.sub(r"(?<=[0-9{}a-z])~", " ", text)
         for pattern, by in _LATEX:
             text = pattern.sub(by, text)
     for signs, pattern, by in _MARKDOWN:
@@ -240,10 +259,12 @@ def plain(text: str) -> str:
 
 
 def _unquoted(text: str) -> str:
-    for quote in "\"'":
-        if len(text) > 2 and text[0] == text[-1] == quote and quote not in text[1:-1]:
-            return text[1:-1].strip()
-    return text
+    for opening, closing in ('""', "''", "()"):
+        inner = text[1:-1]
+        if len(text) > 2 and text[0] == opening and text[-1] == closing:
+            if opening not in inner and closing not in inner and not inner[0].isdigit():
+                return inner.strip()
+    return re.sub(r"\A\[([a-z ]{2,20})\]\Z", r"\1", text)
 
 
 _ANNOUNCED = re.compile(

@@ -123,6 +123,11 @@ _NOUN_AFTER = re.compile(
 _PRONOUN = re.compile(r"(?:\A|[\s,(])(?:it|its|this|region|the object|the region|they)\b|§")
 
 
+_OBJECT_OF = re.compile(
+    r"\b(?:from|to|than|behind|beside|near|with|between|unlike|past|before|under|over) \Z"
+)
+
+
 def _name(said: Statements, found: list[Quantity], mentions: list[tuple[int, int | None]], depth: bool) -> list[_Named]:
     out: list[_Named] = []
     previous_end = 0
@@ -145,7 +150,11 @@ def _name(said: Statements, found: list[Quantity], mentions: list[tuple[int, int
             and not _VERBLIKE.search(said.text[max(start, q.start - 24) : q.start])
             and _NOUN_AFTER.match(said.text, q.end) is not None
         )
-        about = [r for at, r in mentions if start <= at < q.start]
+        about = [
+            r
+            for at, r in mentions
+            if start <= at < q.start and not _OBJECT_OF.search(said.text[max(0, at - 16) : at])
+        ]
         out.append(_Named(q, frozenset(tags), reference, attributive, about[-1] if about else None, start))
         previous_end = q.end
     return out
@@ -173,8 +182,9 @@ def _tags_of(left: str, right: str) -> set[str]:
         ]
         if adjectives and not near:
             tags.add(max(adjectives)[1])
+    clause = re.split(r"\band\b|,|;", left)[-1]
     for name in ("horizontal", "vertical", "straight", "camera"):
-        if name not in tags and _TAG[name].search(left):
+        if name not in tags and _TAG[name].search(clause if name == "camera" else left):
             tags.add(name)
     if {"horizontal", "vertical"} <= tags:
         last = max(("horizontal", "vertical"), key=lambda n: _last(n, left, after))

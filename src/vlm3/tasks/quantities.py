@@ -59,12 +59,12 @@ _UNIT = re.compile(
     r"|(?P<dm>dm|decimet(?:er|re)s?)|(?P<km>kms?|kilomet(?:er|re)s?)"
     r"|(?P<m>met(?:er|re)s?|mtrs?|m)|(?P<ft>feet|foot|ft|'(?= ?[0-9]{1,2}(?:\.[0-9]{1,3})? ?(?:\"|in|[^\w.]|\.?\Z)|[^\w]|\Z))"
     # "in" is a unit only where no place can follow it.
-    r'|(?P<in>inch(?:es)?|ins|"|in(?=\.? ?(?:[,;)\n]|\Z|\. |\.\Z)'
+    r'|(?P<in>inch(?:es)?|ins|"|in(?=\.? ?(?:[,;)(\n]|\Z|\. |\.\Z)'
     r"|[ -](?:wide|tall|high|long|deep|thick|apart|away|across|or|and|from|in)\b))"
     r"|(?P<yd>yards?|yds?)|(?P<mi>miles?|mi))"
-    r"(?:(?<=['\"])(?![a-z])|(?<=[a-z])(?![a-z0-9_²³^/]|'[a-z]))(?! ?(?:\^|per\b|squared|cubed)| ?/ ?(?:s|h|sec)\b)(?:(?<=ft|in|yd|cm|mm)\.(?= ?[0-9a-z(,]|\Z))?"
+    r"(?:(?<=['\"])(?![a-z])|(?<=[a-z])(?![a-z_²³^/]|[0-9](?![0-9]? ?(?:cm|mm|in))|'[a-z]))(?! ?(?:\^|per\b|squared|cubed)| ?/ ?(?:s|h|sec)\b)(?:(?<=ft|in|yd|cm|mm)\.(?= ?[0-9a-z(,]|\Z))?"
 )
-_BLOB = re.compile(r"(?<![\w.,^])(?:[0-9][0-9.,]{0,40}|\.[0-9]{1,15})")
+_BLOB = re.compile(r"(?:(?<![\w.,^])|(?<=[0-9]m)|(?<=[0-9]ft))(?:[0-9][0-9.,]{0,40}|\.[0-9]{1,15})")
 _SPACED = re.compile(r"(?<![\w.,^])[0-9]{1,3}(?: [0-9]{3}){1,3}(?![\w.,])")
 _FRACTION = re.compile(r"(?<![\w.,^/])(?:([0-9]{1,4})[ -])?([0-9]{1,2})/([0-9]{1,2})(?![\w/]|[.,][0-9])")
 
@@ -80,6 +80,10 @@ _WORD = re.compile(
     rf"(?<![\w.-])(?:(?P<half>(?:one[ -])?half(?: of)?(?: an?)?|(?P<quarters>a|one|three)[ -]quarters?"
     rf"(?: of)?(?: an?)?)(?= [a-z])|(?P<tens>{'|'.join(_TENS)})(?:[- ](?P<unit>{'|'.join(_ONES[1:10])}))?"
     rf"|(?P<one>{_ONE}|an?)(?P<hundred> hundred)?)(?P<and_half> and a half)?(?![\w])"
+)
+_JOINED = re.compile(rf"(?: ?- ?| (?:to|or|and) )(?:[0-9]|an? |half|{'|'.join(_TENS)}|{_ONE})")
+_WORD_AFTER = re.compile(
+    rf" (?:{'|'.join(_TENS)}|{_ONE})(?:-[a-z]{{3,5}})?\b(?! ?(?:cm|centi|mm|milli|inch|feet|foot|met))"
 )
 _NO_WORD_BEFORE = re.compile(r"(?:point|hundred(?: and)?|thousand(?: and)?|million|dozen) \Z")
 
@@ -125,7 +129,9 @@ def _numbers(text: str) -> Iterator[Quantity]:
     if any(unit in text for unit in ("met", "foot", "feet", "inch", "yard", "mile")):
         for word in _WORD.finditer(text):
             unit = _UNIT.match(text, word.end())
-            if unit and len(unit[0]) > 4:
+            if (unit and len(unit[0]) > 4) or (
+                word["one"] not in ("a", "an") and _JOINED.match(text, word.end())
+            ):
                 starts.append((word.start(), word.end(), _word_value(text, word), 0))
     starts.sort()
     for start, end, value, decimals in starts:
@@ -150,6 +156,8 @@ def _numbers(text: str) -> Iterator[Quantity]:
             value += METRES_OF[name] / 2
             stop = half.end()
         role = "unclear" if math.isnan(value) else "value"
+        if unit and _WORD_AFTER.match(text, stop):
+            role = "unclear"  # one meter twenty
         if text[stop : stop + 1] == "+" or (not name and text[end : end + 1] == "+"):
             role = "bound"
         yield Quantity(value, value, name, begin, stop, role, decimals=decimals)
@@ -208,7 +216,9 @@ def _sign(text: str, start: int) -> tuple[int, int] | None:
     if before.endswith("+"):
         return start - 1, 1
     # model-2, but 2m-3m is a range.
-    if re.search(r"[a-z_]-\Z", before) and not re.search(r"[0-9] ?(?:m|cm|ft|feet|meters?|in)-\Z", before):
+    if re.search(r"[a-z_]-\Z", before) and not re.search(
+        r"[0-9][ -]?(?:m|cm|ft|foot|feet|meters?|in)-\Z", before
+    ):
         return None
     return start, 1
 
@@ -233,7 +243,7 @@ def _compounds(text: str, found: list[Quantity]) -> list[Quantity]:
                 value = last.low + math.copysign(q.low, last.low)
                 out[-1] = replace(last, low=value, high=value, unit=q.unit, end=q.end)
                 continue
-        if gap in ("", " ") and not q.unit and last.unit in _SMALLER:
+        if gap in ("", " ", "-") and not q.unit and last.unit in _SMALLER:
             out[-1] = replace(last, role="unclear", end=q.end)
             continue
         out.append(q)
@@ -298,7 +308,7 @@ def _gap(text: str, found: list[Quantity], k: int) -> str:
 
 
 _TO = re.compile(
-    r" ?(?:-|–|—|to|or|or maybe|or perhaps|up to|and|~|/|through|till|until|vs)"
+    r",? ?(?:-|–|—|to|or|maybe|perhaps|possibly|or maybe|or perhaps|up to|and|~|/|through|till|until|vs)"
     r"(?: (?:about|approximately|around|roughly|maybe|perhaps|possibly|even))? ?~? ?"
 )
 _BETWEEN = re.compile(r"\b(?:between|from|either|neither)(?: (?:about|approximately|around|roughly|only))? ?~? ?\Z")

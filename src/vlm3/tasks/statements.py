@@ -88,7 +88,7 @@ _CONCLUDED = re.compile(
     r"\b(?:so|therefore|thus|hence|consequently|accordingly|overall|altogether|finally|in (?:conclusion|total|summary|all)"
     r"|that (?:is|makes|gives|puts|leaves|means)|which (?:makes|gives|puts|leaves|means)|making|giving|leaving"
     r"|i(?:'d| would| will|'ll)? (?:estimate|say|guess|put|go with|conclude|settle)|most likely|best (?:estimate|guess)|my (?:estimate|guess)"
-    r"|final(?: answer)?|adds? up to|total(?:s|ing)? (?:of|is|to)?|it must be|we (?:get|find|obtain|have))\b|->"
+    r"|final(?: answer)?|difference|adds? up to|total(?:s|ing)? (?:of|is|to)?|it must be|we (?:get|find|obtain|have))\b|->"
 )
 
 
@@ -124,6 +124,8 @@ def refused(text: str, value_start: int) -> bool:
     that is overcome before the value.
     """
     for found in _REFUSAL.finditer(text):
+        if re.match(r"(?:cannot|can not|can['’]?t|could ?n['’]?t|could not) be (?:[a-z]+ ){0,3}~?[0-9]", text[found.start() :found.start() + 60]):
+            continue  # what it is not
         clause = re.split(r"[.\n;]", text[found.start() : found.start() + 90])[0]
         careful = _CAUTION.search(clause) is not None
         if found.end() <= value_start:
