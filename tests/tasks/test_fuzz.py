@@ -129,9 +129,7 @@ NUMBERS = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
 def numbers_in(text: str) -> set[float]:
     folded = unicodedata.normalize("NFKC", text.replace("\u200b", ""))
     return {
-        float(n)
-        for shown in (text, folded)
-        for n in NUMBERS.findall(shown.replace("\u2212", "-"))
+        float(n) for shown in (text, folded) for n in NUMBERS.findall(shown.replace("\u2212", "-"))
     }
 
 
@@ -197,7 +195,10 @@ def check_free_length(text: str, read: Any) -> None:
     digits += [float(n.replace(",", ".")) for n in re.findall(r"[0-9]{1,6},[0-9]{1,9}", folded)]
     digits += [float(n.replace(",", "")) for n in re.findall(r"[0-9]{1,3}(?:,[0-9]{3})+", folded)]
     shown = np.unique([0.0, 0.5, *range(21), *digits])
-    shown = np.unique([*shown, *(a / b for a in shown for b in shown if 0 < b < 100 and a < b)])
+    parts = [a / b for a in shown for b in shown if 0 < b < 100 and a < b]
+    parts += [unicodedata.numeric(c) for c in text if unicodedata.category(c) == "No"]
+    whole = [float(n) for n in re.findall(r"[0-9]{1,4}", text)]
+    shown = np.unique([*shown, *parts, *(n + part for n in whole for part in parts)])
     units = np.array([1e-3, 1e-2, 1.0, 1e3, 0.0254, 0.3048, 0.9144, 1609.344])
     once = np.unique(np.outer(shown, units))
     if not np.isclose(once, read, rtol=1e-9).any():
@@ -223,8 +224,9 @@ def parsers_of(protocol: Protocol) -> Iterator[tuple[Callable[[str], Any], Check
     size = {"width_px": 1, "height_px": 1}
     if "depth" in protocol.tasks:
         free = "depth" not in protocol.patterns
-        yield (lambda text: depth.parse(protocol, text)), (
-            check_free_length if free else check_length
+        yield (
+            (lambda text: depth.parse(protocol, text)),
+            (check_free_length if free else check_length),
         )
     if "correspondence" in protocol.tasks:
         yield (lambda text: correspondence.parse(protocol, text, **size)), check_pixel

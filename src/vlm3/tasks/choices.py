@@ -43,19 +43,26 @@ _SIDES = tuple(
     for pair in (
         ("left(?:most)?|leftwards?", "right(?:most)?|rightwards?"),
         ("above|over|higher|atop|upper|on top", "below|under|beneath|underneath|lower"),
-        ("wider|broader|wide|widest|greater width|larger width", "thinner|narrower|thin|narrow|narrowest|less width|smaller width"),
-        ("bigger|larger|greater|more|big|large|biggest|largest", "smaller|less|lesser|small|smallest"),
+        (
+            "wider|broader|wide|widest|greater width|larger width",
+            "thinner|narrower|thin|narrow|narrowest|less width|smaller width",
+        ),
+        (
+            "bigger|larger|greater|more|big|large|biggest|largest",
+            "smaller|less|lesser|small|smallest",
+        ),
         ("taller|tall|tallest|greater height|more height", "shorter|short|shortest|less height"),
-        ("behind|further|farther|back|backward|furthest|farthest|background|more distant", "front|closer|nearer|before|forward|closest|nearest|foreground"),
+        (
+            "behind|further|farther|back|backward|furthest|farthest|background|more distant",
+            "front|closer|nearer|before|forward|closest|nearest|foreground",
+        ),
     )
 )
 _NOT = re.compile(r"\b(?:not|never|nor|neither)\b|n't\b")
 
 _YES = r"yes|yeah|yep|yup|indeed|correct|true|affirmative|absolutely|definitely|certainly|of course|sure|exactly|right"
 _NO = r"no|nope|incorrect|false|negative|definitely not|absolutely not|certainly not|of course not|not really|not at all|nah"
-_STOP = (
-    r"(?= ?(?:[.,;:!—–\n(-]|\Z)| (?:it|they|that|this|the|there|you|both|region|(?:bounding box region )?§)(?!\w))"
-)
+_STOP = r"(?= ?(?:[.,;:!—–\n(-]|\Z)| (?:it|they|that|this|the|there|you|both|region|(?:bounding box region )?§)(?!\w))"
 _OPENER = re.compile(
     rf"(?:(?:that|it|this|the statement|this statement)(?: is|'s) |i(?:'d| would)? (?:say|think|believe)(?: that)?,? |(?:the )?answer(?: is|:) )?"
     rf"(?:(?P<no>{_NO})|(?P<yes>{_YES})){_STOP}"
@@ -66,7 +73,9 @@ _LEAD = re.compile(
 _NO_ANSWER = re.compile(
     r"\A(?:no (?:problem|worries|idea|way|need)|sure,? i|of course[,!]? (?:i|here)|certainly[,!]? (?:i|here)|absolutely[,!]? (?:i|here)|right(?!\Z))[^.!\n]{0,80}"
 )
-_FILLER = re.compile(r"\A(?:no problem|no worries|sure|of course|certainly|absolutely|okay|ok)[!.,] ?(?=\S)")
+_FILLER = re.compile(
+    r"\A(?:no problem|no worries|sure|of course|certainly|absolutely|okay|ok)[!.,] ?(?=\S)"
+)
 _CORRECTION = re.compile(rf"\A(?:actually|in fact){_STOP}[ ,:]{{0,3}}")
 _LATER = re.compile(
     rf"(?:(?<=[.!?,;:\n—(-] )|(?<=[.!?;:\n(])|(?<=\bso )|(?<=\bactually )|(?<=\bis )|(?<=\band )|(?<=\bbut )|(?<=\bor ))"
@@ -87,7 +96,9 @@ def read_agreement(asked: Asked, said: Said) -> bool | str:
     rest = rest[lead.end() :] if lead else rest
     answers: list[tuple[int, bool]] = []
     offset = len(text) - len(rest)
-    opener = None if _NO_ANSWER.match(rest) and not re.match(r"right\b", rest) else _OPENER.match(rest)
+    opener = (
+        None if _NO_ANSWER.match(rest) and not re.match(r"right\b", rest) else _OPENER.match(rest)
+    )
     if opener and not (opener["yes"] == "right"):
         answers.append((offset, opener["yes"] is not None))
     answers += [
@@ -98,8 +109,17 @@ def read_agreement(asked: Asked, said: Said) -> bool | str:
     statement = _compare(asked, said, text)
     if answers:
         if len({yes for _, yes in answers}) > 1:
-            strong = [c for c in cuts if re.match(r"(?:but )?(?:wait|scratch|hold|sorry|correction|oops|let me|on second|my mistake)", text[c:].lstrip(" ,.;:"))]
-            last = [a for a in answers if strong and a[0] >= strong[-1]] or _concluded_answers(text, answers)
+            strong = [
+                c
+                for c in cuts
+                if re.match(
+                    r"(?:but )?(?:wait|scratch|hold|sorry|correction|oops|let me|on second|my mistake)",
+                    text[c:].lstrip(" ,.;:"),
+                )
+            ]
+            last = [a for a in answers if strong and a[0] >= strong[-1]] or _concluded_answers(
+                text, answers
+            )
             if len({yes for _, yes in last}) != 1:
                 return "both yes and no"
             answers, statement = last, None
@@ -133,7 +153,10 @@ def _concluded_answers(text: str, answers: list[tuple[int, bool]]) -> list[tuple
 
 def _no_answer_at_all(text: str) -> bool:
     """Whether an opener begins a refusal: "No idea.", "True size is unknown."."""
-    return re.match(r"\A(?:no|true|correct)\b[ ,]?(?:idea|way|region|answer|size|bounding)", text) is not None
+    return (
+        re.match(r"\A(?:no|true|correct)\b[ ,]?(?:idea|way|region|answer|size|bounding)", text)
+        is not None
+    )
 
 
 def _compare(asked: Asked, said: Said, text: str) -> bool | None:
@@ -177,16 +200,26 @@ def _sides(text: str) -> list[str]:
         one, two = first.search(text), second.search(text)
         names.append("both" if one and two else "first" if one else "second" if two else "")
     # "greater width" is of wide and thin, "more" alone of big and small.
-    if any(names[k] for k in (2, 4)) and re.search(r"\b(?:width|height)\b|wide|tall|thin|short|narrow", text):
+    if any(names[k] for k in (2, 4)) and re.search(
+        r"\b(?:width|height)\b|wide|tall|thin|short|narrow", text
+    ):
         names[3] = ""
-    if names[0] and re.search(r"\b(?:more|further|farther) (?:to the |on the |towards? the )?(?:left|right)", text):
+    if names[0] and re.search(
+        r"\b(?:more|further|farther) (?:to the |on the |towards? the )?(?:left|right)", text
+    ):
         names[3] = names[5] = ""
     return names
 
 
-_NAME = re.compile(r"(?:\bthe |\ba |\ban )([a-z][a-z -]{1,30}?)(?: in| at| of| \(| marked(?: by| as)?| shown in| inside| within| highlighted (?:in|by))?(?: the)? ?[(]? ?(?:bounding box )?§")
-_ORDER = re.compile(r"\A(?:it is |it's )?(?:the )?(?:(?P<first>first|former)|(?P<second>second|latter))(?: one| region| object| box)?\b")
-_SIDE = re.compile(r"\b(?:the )?(?:one|region|object|box)(?: that is| which is)? (?:on|to|at) the (?P<a>left|right)\b(?! of)|\A(?:the )?(?P<b>left|right)(?:most|-hand)?(?: one| region| object| box| side)?(?= |[.,;]|\Z)")
+_NAME = re.compile(
+    r"(?:\bthe |\ba |\ban )([a-z][a-z -]{1,30}?)(?: in| at| of| \(| marked(?: by| as)?| shown in| inside| within| highlighted (?:in|by))?(?: the)? ?[(]? ?(?:bounding box )?§"
+)
+_ORDER = re.compile(
+    r"\A(?:it is |it's )?(?:the )?(?:(?P<first>first|former)|(?P<second>second|latter))(?: one| region| object| box)?\b"
+)
+_SIDE = re.compile(
+    r"\b(?:the )?(?:one|region|object|box)(?: that is| which is)? (?:on|to|at) the (?P<a>left|right)\b(?! of)|\A(?:the )?(?P<b>left|right)(?:most|-hand)?(?: one| region| object| box| side)?(?= |[.,;]|\Z)"
+)
 
 
 def read_choice(asked: Asked, said: Said) -> int | str:
@@ -200,7 +233,9 @@ def read_choice(asked: Asked, said: Said) -> int | str:
     cut = standing(text, places)
     statements = Statements.of(text)
     mentions = [(at, r) for at, r in mentions if at >= cut]
-    stated = [(at, r) for at, r in mentions if not denied(statements, at) or _AS_AS.search(text[:at])]
+    stated = [
+        (at, r) for at, r in mentions if not denied(statements, at) or _AS_AS.search(text[:at])
+    ]
     if not stated:
         return "says which region it is not"
     if any(r is None for _, r in stated) or re.search(r"§ (?:or|and|/|,) ?[0-9]", text):
@@ -211,18 +246,23 @@ def read_choice(asked: Asked, said: Said) -> int | str:
         if place is not None:
             votes = _votes(asked, statements, [s for s in stated if s[0] >= place], place) or votes
     if len(votes) != 1:
-        return "several regions" if len({r for _, r in stated}) > 1 else "says which region it is not"
-    if refused(text, stated[0][0]) and not _COMPARES.search(text):
+        return (
+            "several regions" if len({r for _, r in stated}) > 1 else "says which region it is not"
+        )
+    if refused(text, stated[0][0]):
         return "says that it has no answer"
     return votes.pop()
 
 
-_COMPARES = re.compile(r"\bthan\b")
-
-
-def _votes(asked: Asked, said: Statements, stated: list[tuple[int, int | None]], cut: int) -> set[int]:
+def _votes(
+    asked: Asked, said: Statements, stated: list[tuple[int, int | None]], cut: int
+) -> set[int]:
     """The regions that the sentences choose, one by one."""
-    wanted = _sides(asked.text.split("§")[0] if "§" in asked.text[8:] and any(_sides(asked.text.split("§")[0])) else asked.text)
+    wanted = _sides(
+        asked.text.split("§")[0]
+        if "§" in asked.text[8:] and any(_sides(asked.text.split("§")[0]))
+        else asked.text
+    )
     votes: set[int] = set()
     loose: set[int] = set()
     others = [r for r in dict.fromkeys(asked.regions) if r is not None]
@@ -236,11 +276,25 @@ def _votes(asked: Asked, said: Statements, stated: list[tuple[int, int | None]],
             if re.search(r"\b(?:both|neither|equally|same|either)\b", clause):
                 return set()
             regions = [r for _, r in here if r is not None]
-            sides = [(a, b) for a, b in zip(wanted, _sides(clause), strict=True) if a and b and "both" not in (a, b)]
+            sides = [
+                (a, b)
+                for a, b in zip(wanted, _sides(clause), strict=True)
+                if a and b and "both" not in (a, b)
+            ]
             opposite = bool(sides) and all(a != b for a, b in sides)
             matches = bool(sides) and all(a == b for a, b in sides)
-            negative = _NOT.search(clause[: max(0, here[-1][0] - clause_start)] if len(regions) > 1 else clause) is not None
-            than = re.search(r"\b(?:than|of|compared|to|from)\b[^§]{0,20}§", clause) is not None and len(regions) == 2
+            denials = re.sub(
+                r",? ?(?:and |but )?(?:not|never|rather than) (?:the )?§", " " * 3, clause
+            )
+            negative = (
+                _NOT.search(denials) is not None
+                if len(here) == 1
+                else _NOT.search(clause[: max(0, here[-1][0] - clause_start)]) is not None
+            )
+            than = (
+                re.search(r"\b(?:than|of|compared|to|from)\b[^§]{0,20}§", clause) is not None
+                and len(regions) == 2
+            )
             if len(set(regions)) == 2 and len(regions) == 2 and _NOT_AS.search(clause) and matches:
                 votes.add(regions[1])
             elif len(set(regions)) == 2 and _THAN_FIRST.match(clause) and (matches or opposite):
@@ -257,7 +311,11 @@ def _votes(asked: Asked, said: Statements, stated: list[tuple[int, int | None]],
                 (votes if matches else loose).add(region)
             elif than and len(regions) == 2 and (matches or opposite) and not negative:
                 votes.add(regions[0] if matches else regions[1])
-            elif matches and not negative and re.search(r"\A[^§]{0,60}§[^§,;]{0,80}\b(?:than|over)\b", clause):
+            elif (
+                matches
+                and not negative
+                and re.search(r"\A[^§]{0,60}§[^§,;]{0,80}\b(?:than|over)\b", clause)
+            ):
                 votes.add(regions[0])
             else:
                 loose |= set(regions)
@@ -272,7 +330,13 @@ _THAN_FIRST = re.compile(
 
 
 def _clauses(text: str, start: int, end: int) -> list[tuple[int, int]]:
-    cuts = [m.end() for m in re.finditer(r", (?:while|whereas|and|so|but|which|since|because)\b|, as (?=§)|;|—| while | whereas |\bso,? ", text[start:end])]
+    cuts = [
+        m.end()
+        for m in re.finditer(
+            r", (?:while|whereas|and|so|but|which|since|because)\b|, as (?=§)|;|—| while | whereas |\bso,? ",
+            text[start:end],
+        )
+    ]
     edges = [start, *(start + c for c in cuts), end]
     return [(a, b) for a, b in zip(edges, edges[1:], strict=False) if a < b]
 
@@ -289,12 +353,24 @@ def _unnamed(asked: Asked, said: Said) -> int | None:
     if order and len(regions) == 2 and not _NOT.search(text):
         return regions[0 if order["first"] else 1]
     side = _SIDE.search(text)
-    if side and len(asked.centres) == 2 and asked.centres[0] != asked.centres[1] and not _NOT.search(text):
+    if (
+        side
+        and len(asked.centres) == 2
+        and asked.centres[0] != asked.centres[1]
+        and not _NOT.search(text)
+    ):
         left = asked.centres.index(min(asked.centres))
         return left if (side["a"] or side["b"]) == "left" else 1 - left
     names = list(zip(_NAME.findall(asked.text), asked.regions, strict=False))
-    first = [(text.find(name), r) for name, r in names if re.search(rf"\b{re.escape(name)}\b", text)]
-    if len(names) != len(regions) or not first or len({n for n, _ in names}) < len(names) or _NOT.search(text):
+    first = [
+        (text.find(name), r) for name, r in names if re.search(rf"\b{re.escape(name)}\b", text)
+    ]
+    if (
+        len(names) != len(regions)
+        or not first
+        or len({n for n, _ in names}) < len(names)
+        or _NOT.search(text)
+    ):
         return None
     if len(first) == 1:
         sides = [(a, b) for a, b in zip(_sides(asked.text), _sides(text), strict=True) if a and b]
@@ -315,9 +391,15 @@ _OCLOCK = re.compile(
     rf"(?<![\w.,:/+])(?<![0-9] - )(?P<hour>[0-9]{{1,2}}|{'|'.join(_HOURS)}) ?-?(?P<oclock>o ?'? ?-?clock)\b"
     r"|(?<![\w.,:/+-])(?P<time>[0-9]{1,2}):(?P<minute>[0-9]{2})(?![\w:])"
 )
-_ELSEWHERE_BEFORE = re.compile(r"\b(?:fac(?:es|ing)|pointing|looking|where|with|set|defin\w{1,4}|taking|ahead (?:is|as)|forward (?:is|as)|front (?:is|as))(?: (?:at|to|towards?|the|is|as|be))* \Z")
-_ELSEWHERE_AFTER = re.compile(r" (?:direction |position )?(?:is|as|being|represents?|means|corresponds to|=|points?|would be|refers to) (?:the |directly |straight |defined |to )*(?:ahead|front|forward|north|facing|top|behind|right|left|away)")
-_RANGE_BEFORE = re.compile(r"(?:[0-9a-z] ?(?:o ?'? ?clock )?(?:to|and|or|-|–|—|/) ?|\bbetween(?: about| roughly)? |-)\Z")
+_ELSEWHERE_BEFORE = re.compile(
+    r"\b(?:fac(?:es|ing)|pointing|looking|where|with|set|defin\w{1,4}|taking|ahead (?:is|as)|forward (?:is|as)|front (?:is|as))(?: (?:at|to|towards?|the|is|as|be))* \Z"
+)
+_ELSEWHERE_AFTER = re.compile(
+    r" (?:direction |position )?(?:is|as|being|represents?|means|corresponds to|=|points?|would be|refers to) (?:the |directly |straight |defined |to )*(?:ahead|front|forward|north|facing|top|behind|right|left|away)"
+)
+_RANGE_BEFORE = re.compile(
+    r"(?:[0-9a-z] ?(?:o ?'? ?clock )?(?:to|and|or|-|–|—|/) ?|\bbetween(?: about| roughly)? |-)\Z"
+)
 _RANGE_AFTER = re.compile(r" ?(?:to|or|-|–|—|/) ?(?:[0-9]|(?:" + "|".join(_HOURS) + r")\b)")
 
 
@@ -336,7 +418,12 @@ def read_clock(said: Said) -> int | str:
         if m.start() < cut or denied(statements, m.start()):
             continue
         joined = re.search(r"[0-9a-z'] ?(?:to|and|or|-|–|—|/) ?\Z", before)
-        if re.search(r"(?:[0-9]|\b(?:" + "|".join(_HOURS) + r")|clock) ?(?:to|and|or|-|–|—|/) ?\Z|\bbetween(?: about| roughly)? \Z", before) or (joined and before.endswith("-")):
+        if re.search(
+            r"(?:[0-9]|\b(?:"
+            + "|".join(_HOURS)
+            + r")|clock) ?(?:to|and|or|-|–|—|/) ?\Z|\bbetween(?: about| roughly)? \Z",
+            before,
+        ) or (joined and before.endswith("-")):
             vague = True
             continue
         if _RANGE_AFTER.match(text, m.end()):
@@ -344,7 +431,9 @@ def read_clock(said: Said) -> int | str:
             continue
         if m["minute"] and m["minute"] != "00":
             return "between two hours"
-        if len(found) > 1 and (_ELSEWHERE_BEFORE.search(before) or _ELSEWHERE_AFTER.match(text, m.end())):
+        if len(found) > 1 and (
+            _ELSEWHERE_BEFORE.search(before) or _ELSEWHERE_AFTER.match(text, m.end())
+        ):
             continue
         hour = m["time"] or m["hour"]
         stated.append((m.start(), int(hour) if hour.isdigit() else _HOURS.index(hour) + 1))

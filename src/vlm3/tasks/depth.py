@@ -58,7 +58,9 @@ def parse(protocol: Protocol, text: str) -> float | ParseFailure:
         if isinstance(frame, ParseFailure):
             return frame
         value = read_length(_DISTANCE, frame.answer, depth=True)
-        return ParseFailure(text, value) if isinstance(value, str) else length_in_metres(text, value)
+        return (
+            ParseFailure(text, value) if isinstance(value, str) else length_in_metres(text, value)
+        )
     part = answer_part(text)
     if isinstance(part, ParseFailure):
         return part

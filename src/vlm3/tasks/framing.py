@@ -8,6 +8,7 @@ time is linear in the length of the text.
 
 import re
 from dataclasses import dataclass
+from itertools import islice
 
 from vlm3.tasks.base import ParseFailure
 from vlm3.tasks.flat_json import flattened
@@ -72,6 +73,10 @@ _CHANNEL = re.compile(r"<\|channel\|>final(?:<\|constrain\|>\w{1,20})?<\|message
 _BARE_CHANNEL = re.compile(r"\Aanalysis(?=[A-Z])")
 
 
+# A text with more tags is a loop, not an answer.
+_MOST_TAGS = 1000
+
+
 def without_thinking(text: str) -> str:
     """The text without what its model thought aloud, in whichever tags.
 
@@ -85,8 +90,11 @@ def without_thinking(text: str) -> str:
         return text.rpartition("...done thinking.")[2]
     if _BARE_CHANNEL.match(text) and "assistantfinal" in text:
         return text.rpartition("assistantfinal")[2]
+    tags = list(islice(_TAG.finditer(text), _MOST_TAGS)) if re.search(r"[<\[◁]", text) else []
+    if len(tags) == _MOST_TAGS:
+        return ""
     marks = []
-    for tag in _TAG.finditer(text) if any(c in text for c in "<[◁") else ():
+    for tag in tags:
         if tag["answer"]:
             kind = "" if tag["close"] else "answer"
         elif tag["think"]:
@@ -99,7 +107,9 @@ def without_thinking(text: str) -> str:
         if kind:
             marks.append((kind, tag.start(), tag.end()))
     spoken = spoken_between(text, marks)
-    aside = _ASIDE.sub("", spoken) if "</" in spoken else spoken
+    aside = spoken
+    for _ in range(3 if "</" in spoken else 0):
+        aside = _ASIDE.sub("", aside)
     return aside if aside.strip() else spoken
 
 
@@ -229,6 +239,8 @@ _MARKDOWN = (
     ("|", re.compile(r" {0,4}\|(?: {0,4}[:-]{2,30} {0,4}\|){0,30} {0,4}"), " , "),
 )
 _SHORT = (
+    # 2.9 [m]
+    (re.compile(r"(?<=[0-9]) ?[\[(](mm|cm|m|ft|in|met(?:er|re)s|feet|inches)[\])]"), r" \1"),
     (re.compile(r"\bapprox\."), "approx"),
     (re.compile(r"\bi\. ?e\.,?"), "that is"),
     (re.compile(r"\be\. ?g\.,?"), "for example"),
@@ -251,7 +263,7 @@ def plain(text: str) -> str:
     text = text.lower().replace("`", "")
     if "{" in text:
         text = flattened(text)
-    if "." in text or "''" in text:
+    if any(sign in text for sign in ".'[("):
         for pattern, by in _SHORT:
             text = pattern.sub(by, text)
     lines = (" ".join(line.split()).strip(" ,") for line in text.split("\n"))

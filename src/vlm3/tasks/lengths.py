@@ -38,7 +38,18 @@ class Wanted:
 
 _CAMERA = r"(?:camera|viewer|observer|lens|viewpoint|photographer|us|me|you|image plane)"
 _UNIT_ASKED = re.compile(r"\bin (met|cent|feet|foot|inch|mill)|\((m|cm|ft|mm)\)")
-_UNITS = {"met": "m", "m": "m", "cent": "cm", "cm": "cm", "feet": "ft", "foot": "ft", "ft": "ft", "inch": "in", "mill": "mm", "mm": "mm"}
+_UNITS = {
+    "met": "m",
+    "m": "m",
+    "cent": "cm",
+    "cm": "cm",
+    "feet": "ft",
+    "foot": "ft",
+    "ft": "ft",
+    "inch": "in",
+    "mill": "mm",
+    "mm": "mm",
+}
 
 
 def wanted(question: str, regions: Sequence[int | None]) -> Wanted:
@@ -51,7 +62,10 @@ def wanted(question: str, regions: Sequence[int | None]) -> Wanted:
         axis = "horizontal"
     elif re.search(r"\bvertical", question):
         axis = "vertical"
-    far = re.search(r"\bdistance|\bapart\b|\bfar\b|\bgap\b|\bclose\b|\baway\b|\bdistant\b|\bseparat|\bbetween\b", question)
+    far = re.search(
+        r"\bdistance|\bapart\b|\bfar\b|\bgap\b|\bclose\b|\baway\b|\bdistant\b|\bseparat|\bbetween\b",
+        question,
+    )
     if far or axis != "direct":
         camera = len(about) < 2 and re.search(rf"\b{_CAMERA}\b", question) is not None
         return Wanted("distance", axis, camera, about, unit)
@@ -72,7 +86,7 @@ _TAGS: dict[str, str] = {
     "width": r"wide|width|breadth|broad|across|diameter|in width|wider",
     "height": r"tall|height|high|taller|stature|in height",
     "length": r"long|length|deep|thick|thickness|in length|longer|thicker|deeper",
-    "distance": r"distance|distant|away|apart|far|gap|separat\w{1,4}|spacing|space|between|behind|in front|to the (?:left|right)|range|offset|closer|nearer|farther|further|far off|ahead",
+    "distance": r"distance|distant|away|apart|far|gap|separat\w{1,4}|spacing|space|between|behind|in front|to the (?:left|right)|range|offset|closer(?! to (?:about |around |roughly )?~?\Z)|nearer|farther|further|far off|ahead",
     "horizontal": r"horizontal(?:ly)?|lateral(?:ly)?|sideways",
     "vertical": r"vertical(?:ly)?",
     "level": r"above|below|beneath|higher|lower|under|underneath|over",
@@ -87,10 +101,11 @@ _LABEL_BEFORE = re.compile(
     r"(?<![\w])(?:(?P<width>w)|(?P<height>h)|(?P<length>l)|(?P<distance>d)) ?(?:=|:|~)+ ?(?:about )?~? ?\Z"
 )
 _SIZES = ("width", "height", "length")
+_LABELS_NEXT = r"(?! ?(?:is|was|of|about|:|=|~))"
 _ADJACENT = re.compile(
-    r"[ -]?[)\]]?[, ]{0,2}\(?(?:in |of |is |the )?(?P<width>wide|width|across|breadth|broad|in diameter)"
-    r"|[ -]?[)\]]?[, ]{0,2}\(?(?:in |of |is |the )?(?P<height>tall|height|high)"
-    r"|[ -]?[)\]]?[, ]{0,2}\(?(?:in |of |is |the )?(?P<length>long|length|deep|depth|thick)"
+    rf"[ -]?[)\]]? ?\(?(?:in |of |is )?(?P<width>wide|width|across|breadth|broad|in diameter)(?![a-z]){_LABELS_NEXT}"
+    rf"|[ -]?[)\]]? ?\(?(?:in |of |is )?(?P<height>tall|height|high)(?![a-z]){_LABELS_NEXT}"
+    rf"|[ -]?[)\]]? ?\(?(?:in |of |is )?(?P<length>long|length|deep|depth|thick)(?![a-z]){_LABELS_NEXT}"
 )
 _NOUN_BEFORE = re.compile(
     r"(?<![\w])(?:(?P<width>width|breadth|diameter)|(?P<height>height|stature)|(?P<length>length|depth|thickness)"
@@ -113,10 +128,14 @@ class _Named:
 _REFERENCE = re.compile(
     r"\b(?:standard|typical|typically|average|usual|usually|normal|normally|generally|commonly|often|reference|scale"
     r"|assum(?:e|es|ed|ing)|suppos\w{1,4}|if|given|based on|compared (?:to|with)|comparable|using|relative to|than an?|than the"
-    r"|as (?:tall|wide|long|high|deep) as|known|most|for example|tend to|about the size of)\b"
+    r"|as (?:tall|wide|long|high|deep) as|known|most(?! likely)|for example|tend to|about the size of)\b"
 )
-_DETERMINED = re.compile(r"(?<![\w])(?:the|a|an|this|that|its|standard|typical|any|every)(?: (?:[a-z]{2,12}))?[ -]\Z")
-_VERBLIKE = re.compile(r"(?:the|a|an|this|that|its) (?:is|was|are|at|of|about|around|only|approximately|roughly|measures|nearly|almost|mere|full|total|distance|width|height|length|another|further|additional)[ -]\Z")
+_DETERMINED = re.compile(
+    r"(?<![\w])(?:the|a|an|this|that|its|standard|typical|any|every)(?: (?:[a-z]{2,12}))?[ -]\Z"
+)
+_VERBLIKE = re.compile(
+    r"(?:the|a|an|this|that|its) (?:is|was|are|at|of|about|around|only|approximately|roughly|measures|nearly|almost|mere|full|total|distance|width|height|length|another|further|additional)[ -]\Z"
+)
 _NOUN_AFTER = re.compile(
     r"(?:[ -](?:wide|tall|high|long|deep|thick))?[ -](?!(?:wide|tall|high|long|deep|thick|away|apart|from|in|at|to|and|or|but|on|of|for|is|are|was|across|above|below|behind|distance|gap|width|height|length|separation|space|span|off|between|by|with|left|right|higher|lower|total|depending|which|that|as|so|while|with|due|based|given|horizontally|vertically|further|farther|closer|ahead|when|if|because|since|making|mark)\b)[a-z]{2,20}"
 )
@@ -128,34 +147,51 @@ _OBJECT_OF = re.compile(
 )
 
 
-def _name(said: Statements, found: list[Quantity], mentions: list[tuple[int, int | None]], depth: bool) -> list[_Named]:
+def _name(
+    said: Statements, found: list[Quantity], mentions: list[tuple[int, int | None]], depth: bool
+) -> list[_Named]:
     out: list[_Named] = []
     previous_end = 0
     for k, q in enumerate(found):
         start, end = said.sentence(q.start)
         left = said.text[max(start, previous_end) : q.start]
         right_end = min(end, found[k + 1].start if k + 1 < len(found) else end)
-        right_end = max(q.end, said.sentence(max(q.end - 1, 0))[1] if k + 1 == len(found) else right_end)
+        right_end = max(
+            q.end, said.sentence(max(q.end - 1, 0))[1] if k + 1 == len(found) else right_end
+        )
         right = said.text[q.end : right_end]
         tags = _tags_of(left, right)
         if depth and tags & {"length"} and re.search(r"\bdepth\b", left):
             tags = (tags - {"length"}) | {"distance"}
-        if not tags and out and out[-1].sentence == start and re.search(r"\band\b|§|,|\bwhile\b", left):
+        if (
+            not tags
+            and out
+            and out[-1].sentence == start
+            and re.search(r"\band\b|§|,|\bwhile\b", left)
+        ):
             # "region 0 is 2 m from the camera and region 1 5 m"
             tags = out[-1].tags & {"camera", "horizontal", "vertical", "other"}
         clause = left[left.rfind(",") + 1 :]
-        reference = _REFERENCE.search(clause) is not None or re.match(r" ?(?:tall|wide|long|high)? ?(?:as a reference|reference)", right) is not None
+        reference = (
+            _REFERENCE.search(clause) is not None
+            or re.match(r" ?(?:tall|wide|long|high)? ?(?:as a reference|reference)", right)
+            is not None
+        )
         attributive = (
             (_DETERMINED.search(said.text[max(start, q.start - 24) : q.start]) is not None)
             and not _VERBLIKE.search(said.text[max(start, q.start - 24) : q.start])
             and _NOUN_AFTER.match(said.text, q.end) is not None
         )
+        turn = max(said.text.rfind(word, start, q.start) for word in (" while ", " whereas "))
         about = [
             r
             for at, r in mentions
-            if start <= at < q.start and not _OBJECT_OF.search(said.text[max(0, at - 16) : at])
+            if max(start, turn) <= at < q.start
+            and not _OBJECT_OF.search(said.text[max(0, at - 16) : at])
         ]
-        out.append(_Named(q, frozenset(tags), reference, attributive, about[-1] if about else None, start))
+        out.append(
+            _Named(q, frozenset(tags), reference, attributive, about[-1] if about else None, start)
+        )
         previous_end = q.end
     return out
 
@@ -168,7 +204,9 @@ def _tags_of(left: str, right: str) -> set[str]:
     adjacent = _ADJACENT.match(right)
     nouns = list(_NOUN_BEFORE.finditer(left))
     after = right[:60].split(" while ")[0].split(" whereas ")[0].split(" but ")[0]
-    after = re.split(r"(?:,|;| and) (?=[^,;]{0,40}\b(?:is|are|has|about|roughly|its|it)\b)", after)[0]
+    after = re.split(r"(?:,|;| and) (?=[^,;]{0,40}\b(?:is|are|has|about|roughly|its|it)\b)", after)[
+        0
+    ]
     near = {name for name, words in _TAG.items() if name not in _SIZES and words.search(after)}
     if adjacent and adjacent.lastgroup and not (nouns and adjacent[0].endswith("long")):
         sizes = {adjacent.lastgroup}
@@ -204,7 +242,12 @@ def _fits(ask: Wanted, named: _Named) -> bool:
     sizes = tags & set(_SIZES)
     if "age" in tags:
         return False
-    if len(ask.regions) == 1 and named.about is not None and named.about not in ask.regions and ask.measure != "distance":
+    if (
+        len(ask.regions) == 1
+        and named.about is not None
+        and named.about not in ask.regions
+        and ask.measure != "distance"
+    ):
         return False
     if ask.measure != "distance":
         if sizes:
@@ -235,7 +278,9 @@ _TUPLE = re.compile(r"[(\[] ?-?[0-9.]{1,9}(?: ?, ?-?[0-9.]{1,9}){1,3} ?[)\]]")
 _BARE_BEFORE = re.compile(
     r"(?:\A|[\n:=~]|->|\b(?:is|be|answer|about|around|approximately|roughly|distance|depth|at|of|estimated at|say|d))\s{0,2}\Z"
 )
-_BARE_AFTER = re.compile(r"\s{0,2}(?:\Z|\n|[.;!](?:\s|\Z)|\(|,? (?:away|from (?:the |our )?(?:camera|viewer|lens|observer)))")
+_BARE_AFTER = re.compile(
+    r"\s{0,2}(?:\Z|\n|[.;!](?:\s|\Z)|\(|,? (?:away|from (?:the |our )?(?:camera|viewer|lens|observer)))"
+)
 
 
 def read_length(
@@ -283,8 +328,12 @@ def _with_unit(text: str, q: Quantity, unit: str, found: list[Quantity]) -> Quan
         return q
     alone = len(found) == 1 or q.result
     before, after = text[max(0, q.start - 16) : q.start], text[q.end : q.end + 8]
-    label = re.search(r"([a-z]{3,15}) ?[:=] ?\Z", text[max(0, q.start - 24) : q.start])
-    if label and not re.search(r"dist|depth|answer|value|meter|metre|result|range|estimat", label[1]):
+    label = re.search(
+        r"\b(?!is\b|be\b)([a-z]{1,15})[12]? ?[:=] ?\Z", text[max(0, q.start - 24) : q.start]
+    )
+    if label and not re.search(
+        r"\Ad\Z|dist|depth|answer|value|meter|metre|result|range|estimat", label[1]
+    ):
         return q
     if not (_BARE_BEFORE.search(before) and _BARE_AFTER.match(after)) and not alone:
         return q
@@ -301,7 +350,18 @@ def _weighed(ask: Wanted, text: str, said: Statements, fitting: list[_Named]) ->
     plainly = [n for n in fitting if not n.reference]
     if not plainly:
         about = [n for n in fitting if _PRONOUN.search(said.before(n.q.start, 200))]
-        alone = [n for n in fitting if not re.search(r"[a-z]{3}", re.sub(r"\b(?:typically|usually|normally|generally|about|around|approximately|roughly|probably|often)\b", "", said.before(n.q.start, 200)))]
+        alone = [
+            n
+            for n in fitting
+            if not re.search(
+                r"[a-z]{3}",
+                re.sub(
+                    r"\b(?:typically|usually|normally|generally|about|around|approximately|roughly|probably|often)\b",
+                    "",
+                    said.before(n.q.start, 200),
+                ),
+            )
+        ]
         if not about and not alone:
             return "the length of something else"
         plainly = about or alone
@@ -309,7 +369,9 @@ def _weighed(ask: Wanted, text: str, said: Statements, fitting: list[_Named]) ->
     if predicative:
         return predicative
     if ask.measure in ("distance", "size") or all(ask.measure in n.tags for n in plainly):
-        if ask.measure == "distance" and not any(n.tags & {"distance", "horizontal", "vertical", "camera"} for n in plainly):
+        if ask.measure == "distance" and not any(
+            n.tags & {"distance", "horizontal", "vertical", "camera"} for n in plainly
+        ):
             return "the size of something"
         return plainly
     return "the size of something"
@@ -346,7 +408,8 @@ def _one(text: str, said: Statements, pool: list[_Named], ask: Wanted) -> float 
     finest = max((q for q in points if q.unit == value.unit), key=lambda q: q.decimals)
     if vague:
         inside = all(v.low <= finest.low <= v.high for v in vague if v.role != "unclear")
-        if any(v.role == "unclear" for v in vague) or not inside or value.start < vague[-1].start:
+        clear = all(v.role == "range" or v.start < value.start for v in vague)
+        if any(v.role == "unclear" for v in vague) or not (inside and clear):
             return "a range, not a length"
     return finest.low
 

@@ -66,7 +66,9 @@ _UNIT = re.compile(
 )
 _BLOB = re.compile(r"(?:(?<![\w.,^])|(?<=[0-9]m)|(?<=[0-9]ft))(?:[0-9][0-9.,]{0,40}|\.[0-9]{1,15})")
 _SPACED = re.compile(r"(?<![\w.,^])[0-9]{1,3}(?: [0-9]{3}){1,3}(?![\w.,])")
-_FRACTION = re.compile(r"(?<![\w.,^/])(?:([0-9]{1,4})[ -])?([0-9]{1,2})/([0-9]{1,2})(?![\w/]|[.,][0-9])")
+_FRACTION = re.compile(
+    r"(?<![\w.,^/])(?:([0-9]{1,4})[ -])?([0-9]{1,2})/([0-9]{1,2})(?![\w/]|[.,][0-9])"
+)
 
 _ONES = (
     *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
@@ -123,6 +125,8 @@ def _numbers(text: str) -> Iterator[Quantity]:
             whole = blob[0].rstrip(".,")
             end = start + len(whole)
             value = _number(whole, text, end)
+            if whole[0] == "." and text[max(0, start - 2) : start - 1].isdigit():
+                value = math.nan  # 3 .4
             decimals = len(whole.rpartition(".")[2]) if "." in whole else 0
         taken = end
         starts.append((start, end, value, decimals))
@@ -140,7 +144,9 @@ def _numbers(text: str) -> Iterator[Quantity]:
         after = text[end : end + 1]
         if not name and after and (after.isalnum() or after == "_"):
             continue
-        if not name and re.compile(r" ?(?:st|nd|rd|th|%|percent|times\b|sq\b|square\b|cubic\b)").match(text, end):
+        if not name and re.compile(
+            r" ?(?:st|nd|rd|th|%|percent|times\b|sq\b|square\b|cubic\b)"
+        ).match(text, end):
             continue
         sign = _sign(text, start)
         if sign is None:
@@ -168,7 +174,11 @@ _AND_HALF = re.compile(r" and a half\b")
 
 def _is_mark(text: str, start: int, unit: re.Match[str]) -> bool:
     """Whether a quotation mark is feet or inches rather than the end of a quotation."""
-    return unit[0] not in "'\"" or text.count(unit[0], max(0, start - 60), start) % 2 == 0 or "'" in text[max(0, start - 4) : start]
+    return (
+        unit[0] not in "'\""
+        or text.count(unit[0], max(0, start - 60), start) % 2 == 0
+        or "'" in text[max(0, start - 4) : start]
+    )
 
 
 def _number(blob: str, text: str, end: int) -> float:
@@ -176,14 +186,18 @@ def _number(blob: str, text: str, end: int) -> float:
     if re.fullmatch(r"[0-9]{1,9}(?:\.[0-9]{1,15})?|\.[0-9]{1,15}", blob):
         # An exponent is no way to write a length that anybody checked.
         return math.nan if re.compile(r"e[-+]?[0-9]").match(text, end) else float(blob)
-    if re.fullmatch(r"[1-9][0-9]{0,2}(?:,[0-9]{3})+\.[0-9]{1,9}|[1-9][0-9]{0,2}(?:,[0-9]{3}){2,3}", blob):
+    if re.fullmatch(
+        r"[1-9][0-9]{0,2}(?:,[0-9]{3})+\.[0-9]{1,9}|[1-9][0-9]{0,2}(?:,[0-9]{3}){2,3}", blob
+    ):
         return float(blob.replace(",", ""))
     if re.fullmatch(r"[1-9][0-9]{0,2}(?:\.[0-9]{3})+,[0-9]{1,9}", blob):
         return float(blob.replace(".", "").replace(",", "."))
     if re.fullmatch(r"[0-9]{1,6},[0-9]{1,2}|0,[0-9]{1,9}", blob):
         return float(blob.replace(",", "."))
     # 1,200 mm: nobody gives micrometres.
-    if re.fullmatch(r"[1-9][0-9]{0,2},[0-9]{3}", blob) and re.compile(r" ?(?:mm|millim)").match(text, end):
+    if re.fullmatch(r"[1-9][0-9]{0,2},[0-9]{3}", blob) and re.compile(r" ?(?:mm|millim)").match(
+        text, end
+    ):
         return float(blob.replace(",", ""))
     return math.nan
 
@@ -197,7 +211,9 @@ def _word_value(text: str, word: re.Match[str]) -> float:
     value = float(WORDS[word["tens"]] + WORDS.get(word["unit"] or "", 0)) if word["tens"] else 0.0
     if word["one"]:
         value = float(WORDS.get(word["one"], 1)) * (100 if word["hundred"] else 1)
-    if re.compile(r" (?:hundred|thousand|point|million|dozen|and [a-z]{3,9}teen)").match(text, word.end()):
+    if re.compile(r" (?:hundred|thousand|point|million|dozen|and [a-z]{3,9}teen)").match(
+        text, word.end()
+    ):
         return math.nan
     return value + (0.5 if word["and_half"] else 0)
 
@@ -275,7 +291,9 @@ def _spreads(text: str, found: list[Quantity]) -> list[Quantity]:
 
 
 _OPERATOR = re.compile(r" ?(?:[+*/×x÷]|[-–] ?|- |minus|plus|times|divided by) ?")
-_EQUALS = re.compile(r"[^.;\n]{0,24}?(?:=|~=?|->|\bequals?|\bgives|\bmakes|\bis)(?: (?:about|approximately|roughly|around))? ?~? ?")
+_EQUALS = re.compile(
+    r"[^.;\n]{0,24}?(?:=|~=?|->|\bequals?|\bgives|\bmakes|\bis)(?: (?:about|approximately|roughly|around))? ?~? ?"
+)
 _PRODUCT = re.compile(r" ?(?:×|x|by) ?(?:about |approximately |~)?")
 
 
@@ -311,7 +329,9 @@ _TO = re.compile(
     r",? ?(?:-|–|—|to|or|maybe|perhaps|possibly|or maybe|or perhaps|up to|and|~|/|through|till|until|vs)"
     r"(?: (?:about|approximately|around|roughly|maybe|perhaps|possibly|even))? ?~? ?"
 )
-_BETWEEN = re.compile(r"\b(?:between|from|either|neither)(?: (?:about|approximately|around|roughly|only))? ?~? ?\Z")
+_BETWEEN = re.compile(
+    r"\b(?:between|from|either|neither)(?: (?:about|approximately|around|roughly|only))? ?~? ?\Z"
+)
 
 
 def _ranges(text: str, found: list[Quantity]) -> list[Quantity]:
@@ -319,7 +339,11 @@ def _ranges(text: str, found: list[Quantity]) -> list[Quantity]:
     out: list[Quantity] = []
     for q in found:
         last = out[-1] if out else None
-        if last is None or q.role not in ("value", "unclear") or last.role not in ("value", "range"):
+        if (
+            last is None
+            or q.role not in ("value", "unclear")
+            or last.role not in ("value", "range")
+        ):
             out.append(q)
             continue
         gap = text[last.end : q.start]
@@ -327,8 +351,14 @@ def _ranges(text: str, found: list[Quantity]) -> list[Quantity]:
         if not _TO.fullmatch(gap) or ("and" in gap and not between):
             out.append(q)
             continue
-        if (last.unit and q.unit and last.unit != q.unit and not between and _same(last, q)
-                and ("or" in gap or "/" in gap)):
+        if (
+            last.unit
+            and q.unit
+            and last.unit != q.unit
+            and not between
+            and _same(last, q)
+            and ("or" in gap or "/" in gap)
+        ):
             out.append(q)  # 6 feet or 1.83 meters: the same twice
             continue
         if "/" in gap and not (last.unit and q.unit):
@@ -341,7 +371,12 @@ def _ranges(text: str, found: list[Quantity]) -> list[Quantity]:
         if last.unit and not q.unit:
             high *= METRES_OF[last.unit]
         out[-1] = replace(
-            last, low=min(low, high), high=max(low, high), unit=q.unit or last.unit, end=q.end, role="range"
+            last,
+            low=min(low, high),
+            high=max(low, high),
+            unit=q.unit or last.unit,
+            end=q.end,
+            role="range",
         )
     return out
 
@@ -355,7 +390,9 @@ def close(a: float, b: float, by: float) -> bool:
     return abs(a - b) <= by * max(abs(a), abs(b))
 
 
-_ABOUT = r"(?: (?:about|approximately|around|roughly|approx|maybe|perhaps|ca|the|a|an|its))* ?~? ?\Z"
+_ABOUT = (
+    r"(?: (?:about|approximately|around|roughly|approx|maybe|perhaps|ca|the|a|an|its))* ?~? ?\Z"
+)
 _LOWER = re.compile(
     r"(?<!slightly )(?<!little )(?<!bit )(?<!just )(?:\b(?:more|greater|larger|bigger|longer|higher|farther|further|wider|taller|deeper|not less|no less|not fewer)"
     r" than|\bat least|\bover|\babove|\bbeyond|\bexceed(?:s|ing)?|\bupwards? of|\bmin(?:imum)?(?: of)?|(?<!-)>=?|\bno closer than"
@@ -363,10 +400,11 @@ _LOWER = re.compile(
 )
 _UPPER = re.compile(
     r"(?<!slightly )(?<!little )(?<!bit )(?<!just )(?:\b(?:less|fewer|smaller|shorter|closer|nearer|lower|narrower|not more|no more|not greater|no greater|no (?:farther|further|wider|taller|longer))"
-    r" than|\bat most|\bup to|\bunder|\bbelow|\bwithin|\bnot (?:exceeding|over)|\bmax(?:imum)?(?: of)?|<=?|\bas little as)" + _ABOUT
+    r" than|\bat most|\bup to|\bunder|\bbelow|\bwithin|\bnot (?:exceeding|over)|\bmax(?:imum)?(?: of)?|<=?|\bas little as)"
+    + _ABOUT
 )
 _AFTER = re.compile(
-    r" ?(?:or (?:so )?(?:more|less|longer|further|farther|closer|greater|fewer|higher|beyond|taller|wider|over|under)\b"
+    r" ?(?:[<>]|or (?:so )?(?:more|less|longer|further|farther|closer|greater|fewer|higher|beyond|taller|wider|over|under)\b"
     r"|at (?:the )?(?:very )?(?:least|most)\b|and (?:up|above|beyond|more)\b|max\b|min\b|minimum\b|maximum\b|tops\b|plus\b(?! or))"
 )
 
@@ -380,6 +418,11 @@ def _bound(text: str, q: Quantity) -> Quantity:
         return replace(q, low=0.0, role="bound")
     after = _AFTER.match(text, q.end)
     if after:
-        more = re.search(r"more|longer|further|farther|greater|higher|beyond|least|up|above|min|plus|taller|wider|over", after[0])
-        return replace(q, role="bound", high=math.inf) if more else replace(q, role="bound", low=0.0)
+        more = re.search(
+            r"more|longer|further|farther|greater|higher|beyond|least|up|above|min|plus|taller|wider|over",
+            after[0],
+        )
+        return (
+            replace(q, role="bound", high=math.inf) if more else replace(q, role="bound", low=0.0)
+        )
     return q

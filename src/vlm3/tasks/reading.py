@@ -48,7 +48,9 @@ def answer_part(text: str) -> str | ParseFailure:
 
 
 def _without_thinking(text: str) -> str:
-    return spoken_between(text, [(tag[1].lower(), tag.start(), tag.end()) for tag in _TAG.finditer(text)])
+    return spoken_between(
+        text, [(tag[1].lower(), tag.start(), tag.end()) for tag in _TAG.finditer(text)]
+    )
 
 
 def spoken_between(text: str, tags: list[tuple[str, int, int]]) -> str:

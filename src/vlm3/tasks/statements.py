@@ -105,7 +105,7 @@ _REFUSAL = re.compile(
     r"|found|seen|determined|there|given|available|provided|specified|determinable)"
     r"|no (?:idea|way|answer|match|matching|correspond\w{0,12}|information|such)"
     r"|(?:do|does|did|is|are|was)(?: not|n['’]?t) (?:know|see|exist|find|move|have|visible|possible|appear (?:in the (?:second|other|image|picture|view)|anywhere))"
-    r"|hard to|difficult to|tough to|tricky to|out of view|n/a)(?!\w)"
+    r"|or the other way a?round|or vice versa|hard to|difficult to|tough to|tricky to|out of view|n/a)(?!\w)"
 )
 # About how exact the answer is, not about whether there is one.
 _CAUTION = re.compile(
@@ -124,7 +124,10 @@ def refused(text: str, value_start: int) -> bool:
     that is overcome before the value.
     """
     for found in _REFUSAL.finditer(text):
-        if re.match(r"(?:cannot|can not|can['’]?t|could ?n['’]?t|could not) be (?:[a-z]+ ){0,3}~?[0-9]", text[found.start() :found.start() + 60]):
+        if re.match(
+            r"(?:cannot|can not|can['’]?t|could ?n['’]?t|could not) be (?:[a-z]+ ){0,3}~?[0-9]",
+            text[found.start() : found.start() + 60],
+        ):
             continue  # what it is not
         clause = re.split(r"[.\n;]", text[found.start() : found.start() + 90])[0]
         careful = _CAUTION.search(clause) is not None
@@ -141,4 +144,4 @@ def refused(text: str, value_start: int) -> bool:
     return False
 
 
-_OVERCOME = re.compile(r"hard|difficult|tough|tricky|can|could|un|impossible|sorry|not")
+_OVERCOME = re.compile(r"hard|difficult|tough|tricky|can|could|un|impossible|sorry|not|is|are")

@@ -19,7 +19,7 @@ def _row(n: int) -> str:
 
 def _named(names: str) -> str:
     return r"[ ,;\n]{1,3}(?:and )?".join(
-        rf"(?<![a-z]){name}[12]? ?(?:[=:]|is|~)+ ?~? ?({_NUMBER})" for name in names
+        rf"(?<![a-z]){name}[_ ]?[12]? ?(?:[=:]|is|~)+ ?~? ?({_NUMBER})" for name in names
     )
 
 
@@ -40,7 +40,9 @@ _SECOND = re.compile(
 )
 _IN_FIRST_AFTER = re.compile(rf",? ?(?:in|of|from|on) (?:the )?{_FIRST}")
 _IN_FIRST_BEFORE = re.compile(rf"{_FIRST}(?:[^,;.]| \.){{0,40}}\Z")
-_MEANS = re.compile(r"->|\b(?:corresponds? to|maps? to|matche[sd]?(?: to| with)?|becomes?|moves? to|is now)\b")
+_MEANS = re.compile(
+    r"->|\b(?:corresponds? to|maps? to|matche[sd]?(?: to| with)?|becomes?|moves? to|is now)\b"
+)
 _OTHER_ORDER = re.compile(r"(?:\A|\n|\b)(?:points?|box 2d|yx|row,? ?col\w{0,4}) ?: ?\Z")
 _VAGUE = re.compile(r"\b(?:between|from|either|neither)(?: about)? ?\Z")
 
@@ -112,7 +114,12 @@ def read_angles(text: str) -> tuple[float, ...] | str:
     said = Statements.of(text)
     values: dict[str, set[float]] = {name: set() for name in ANGLES}
     for m in found:
-        if m["after"] or "π" in text or "pi/" in text or re.search(r"between|from|less|more|over|under|<|>", m["words"]):
+        if (
+            m["after"]
+            or "π" in text
+            or "pi/" in text
+            or re.search(r"between|from|less|more|over|under|<|>", m["words"])
+        ):
             return "no single angle"
         if m.start() < cut or denied(said, m.start("value")):
             continue

@@ -145,7 +145,9 @@ RELEASE_POSE_PATTERNS = {
     "pose.rotation_angle": _only(rf"{_number('degrees')}{_DEGREES}(?!\w)"),
     "pose.rotation": _first(_YPR),
     # In brackets, or bare.
-    "pose.direction": _first(rf"{_TRIPLE}|(?<![(\[])(?<![(\[] ){_FRESH}{_BARE_TRIPLE}(?!\w| ?[,.]? ?[0-9])"),
+    "pose.direction": _first(
+        rf"{_TRIPLE}|(?<![(\[])(?<![(\[] ){_FRESH}{_BARE_TRIPLE}(?!\w| ?[,.]? ?[0-9])"
+    ),
     "pose.distance": _only(rf"{_number('metres')} ?{_METRES}(?!\w)"),
 }
 
