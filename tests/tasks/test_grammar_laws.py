@@ -1,5 +1,6 @@
 """Laws of free answers: frames change nothing, two answers are none, and nothing is raised."""
 
+import math
 import time
 
 import pytest
@@ -51,10 +52,9 @@ FRAMES = (
     '```json\n{{"answer": "{}"}}\n```',
     "Let me look at the picture.\n\nAnswer: {}",
 )
-THOUGHTS = tuple(
-    f"<{name}>perhaps 77 m, 9 o'clock, (7, 7), region [0], no</{name}>{{}}"
-    for name in ("think", "thinking", "thought", "reasoning", "reflection", "analysis", "musing")
-) + (
+_TAGS = ("think", "thinking", "thought", "reasoning", "reflection", "analysis", "musing")
+THOUGHTS = (
+    *(f"<{tag}>perhaps 77 m, 9 o'clock, (7, 7), region [0], no</{tag}>{{}}" for tag in _TAGS),
     "◁think▷77 m, yes, no◁/think▷{}",
     "[THINK]77 m, yes, no[/THINK]{}",
     "77 m, yes, no</think>{}",
@@ -165,8 +165,6 @@ def test_the_length_that_was_asked_for(wide: float, tall: float) -> None:
 
 @given(degrees=st.tuples(*[st.integers(-90, 90)] * 3))
 def test_radians_are_never_read_as_degrees(degrees: tuple[int, int, int]) -> None:
-    import math
-
     yaw, pitch, roll = (math.radians(d) for d in degrees)
     text = f"Yaw: {yaw:.6f} rad, Pitch: {pitch:.6f} rad, Roll: {roll:.6f} rad"
     read = pose.parse(PAPER, "rotation", text)

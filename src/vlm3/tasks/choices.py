@@ -8,8 +8,9 @@ region 0") is compared with the question by its relation word and the order of t
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
-from vlm3.tasks.statements import Statements, concluded, denied, corrections, refused, standing
+from vlm3.tasks.statements import Statements, concluded, corrections, denied, refused, standing
 
 
 @dataclass(frozen=True)
@@ -60,26 +61,39 @@ _SIDES = tuple(
 )
 _NOT = re.compile(r"\b(?:not|never|nor|neither)\b|n't\b")
 
-_YES = r"yes|yeah|yep|yup|indeed|correct|true|affirmative|absolutely|definitely|certainly|of course|sure|exactly|right"
-_NO = r"no|nope|incorrect|false|negative|definitely not|absolutely not|certainly not|of course not|not really|not at all|nah"
-_STOP = r"(?= ?(?:[.,;:!—–\n(-]|\Z)| (?:it|they|that|this|the|there|you|both|region|(?:bounding box region )?§)(?!\w))"
+_YES = (
+    r"yes|yeah|yep|yup|indeed|correct|true|affirmative|absolutely|definitely|certainly"
+    r"|of course|sure|exactly|right"
+)
+_NO = (
+    r"no|nope|incorrect|false|negative|definitely not|absolutely not|certainly not"
+    r"|of course not|not really|not at all|nah"
+)
+_STOP = (
+    r"(?= ?(?:[.,;:!—–\n(-]|\Z)| (?:it|they|that|this|the|there|you|both|region"
+    r"|(?:bounding box region )?§)(?!\w))"
+)
 _OPENER = re.compile(
-    rf"(?:(?:that|it|this|the statement|this statement)(?: is|'s) |i(?:'d| would)? (?:say|think|believe)(?: that)?,? |(?:the )?answer(?: is|:) )?"
+    r"(?:(?:that|it|this|the statement|this statement)(?: is|'s) |i(?:'d"
+    r"| would)? (?:say|think|believe)(?: that)?,? |(?:the )?answer(?: is|:) )?"
     rf"(?:(?P<no>{_NO})|(?P<yes>{_YES})){_STOP}"
 )
 _LEAD = re.compile(
-    r"\A(?:okay|ok|well|looking at|based on|from|in the|according|judging|considering|given)\b[^.\n]{0,120}?, ?(?=(?:yes|no|indeed|correct|incorrect)\b)"
+    r"\A(?:okay|ok|well|looking at|based on|from|in the|according|judging|considering"
+    r"|given)\b[^.\n]{0,120}?, ?(?=(?:yes|no|indeed|correct|incorrect)\b)"
 )
 _NO_ANSWER = re.compile(
-    r"\A(?:no (?:problem|worries|idea|way|need)|sure,? i|of course[,!]? (?:i|here)|certainly[,!]? (?:i|here)|absolutely[,!]? (?:i|here)|right(?!\Z))[^.!\n]{0,80}"
+    r"\A(?:no (?:problem|worries|idea|way|need)|sure,? i|of course[,!]? (?:i|here)"
+    r"|certainly[,!]? (?:i|here)|absolutely[,!]? (?:i|here)|right(?!\Z))[^.!\n]{0,80}"
 )
 _FILLER = re.compile(
     r"\A(?:no problem|no worries|sure|of course|certainly|absolutely|okay|ok)[!.,] ?(?=\S)"
 )
 _CORRECTION = re.compile(rf"\A(?:actually|in fact){_STOP}[ ,:]{{0,3}}")
 _LATER = re.compile(
-    rf"(?:(?<=[.!?,;:\n—(-] )|(?<=[.!?;:\n(])|(?<=\bso )|(?<=\bactually )|(?<=\bis )|(?<=\band )|(?<=\bbut )|(?<=\bor ))"
-    rf"(?:(?P<no>no|nope|incorrect|false)|(?P<yes>yes|indeed|correct|true))(?= ?(?:[.,;:!\n)—]|\Z))"
+    r"(?:(?<=[.!?,;:\n—(-] )|(?<=[.!?;:\n(])|(?<=\bso )|(?<=\bactually )|(?<=\bis )"
+    r"|(?<=\band )|(?<=\bbut )|(?<=\bor ))"
+    r"(?:(?P<no>no|nope|incorrect|false)|(?P<yes>yes|indeed|correct|true))(?= ?(?:[.,;:!\n)—]|\Z))"
 )
 _BOTH = re.compile(r"\b(?:yes (?:and|or|&|/) no|yes/no|no (?:and|or) yes)\b")
 
@@ -99,7 +113,7 @@ def read_agreement(asked: Asked, said: Said) -> bool | str:
     opener = (
         None if _NO_ANSWER.match(rest) and not re.match(r"right\b", rest) else _OPENER.match(rest)
     )
-    if opener and not (opener["yes"] == "right"):
+    if opener and opener["yes"] != "right":
         answers.append((offset, opener["yes"] is not None))
     answers += [
         (m.start(), m["yes"] is not None)
@@ -113,7 +127,8 @@ def read_agreement(asked: Asked, said: Said) -> bool | str:
                 c
                 for c in cuts
                 if re.match(
-                    r"(?:but )?(?:wait|scratch|hold|sorry|correction|oops|let me|on second|my mistake)",
+                    r"(?:but )?(?:wait|scratch|hold|sorry|correction|oops|let me"
+                    r"|on second|my mistake)",
                     text[c:].lstrip(" ,.;:"),
                 )
             ]
@@ -141,7 +156,8 @@ def read_agreement(asked: Asked, said: Said) -> bool | str:
 
 
 _PREDICATE = re.compile(
-    r"§|\b(?:it|is|are|was|does|isn't|doesn't|appears?|looks?|seems?|stands?|lies|sits|takes?|has)\b"
+    r"§|\b(?:it|is|are|was|does|isn't|doesn't|appears?|looks?|seems?|stands?|lies|sits"
+    r"|takes?|has)\b"
 )
 _IT_BEFORE = re.compile(r"\b(?:it|this|that one) [^§]{1,60}§")
 
@@ -212,13 +228,18 @@ def _sides(text: str) -> list[str]:
 
 
 _NAME = re.compile(
-    r"(?:\bthe |\ba |\ban )([a-z][a-z -]{1,30}?)(?: in| at| of| \(| marked(?: by| as)?| shown in| inside| within| highlighted (?:in|by))?(?: the)? ?[(]? ?(?:bounding box )?§"
+    r"(?:\bthe |\ba |\ban )([a-z][a-z -]{1,30}?)(?: in| at| of| \(| marked(?: by| as)?"
+    r"| shown in| inside| within| highlighted (?:in"
+    r"|by))?(?: the)? ?[(]? ?(?:bounding box )?§"
 )
 _ORDER = re.compile(
-    r"\A(?:it is |it's )?(?:the )?(?:(?P<first>first|former)|(?P<second>second|latter))(?: one| region| object| box)?\b"
+    r"\A(?:it is |it's )?(?:the )?(?:(?P<first>first|former)|(?P<second>second"
+    r"|latter))(?: one| region| object| box)?\b"
 )
 _SIDE = re.compile(
-    r"\b(?:the )?(?:one|region|object|box)(?: that is| which is)? (?:on|to|at) the (?P<a>left|right)\b(?! of)|\A(?:the )?(?P<b>left|right)(?:most|-hand)?(?: one| region| object| box| side)?(?= |[.,;]|\Z)"
+    r"\b(?:the )?(?:one|region|object|box)(?: that is| which is)? (?:on|to"
+    r"|at) the (?P<a>left|right)\b(?! of)|\A(?:the )?(?P<b>left|right)(?:most"
+    r"|-hand)?(?: one| region| object| box| side)?(?= |[.,;]|\Z)"
 )
 
 
@@ -325,7 +346,8 @@ def _votes(
 _AS_AS = re.compile(r"\b(?:as|so) [a-z]{2,12} as \Z")
 _NOT_AS = re.compile(r"\b(?:not|\w+n't) (?:quite |nearly )?(?:as|so) [a-z]+ as §")
 _THAN_FIRST = re.compile(
-    r"[ ,]*(?:in )?(?:compar\w+ (?:to|with)|comparison (?:to|with)|relative to|unlike|than|versus|contrast to|next to) §"
+    r"[ ,]*(?:in )?(?:compar\w+ (?:to|with)|comparison (?:to|with)|relative to|unlike"
+    r"|than|versus|contrast to|next to) §"
 )
 
 
@@ -333,16 +355,17 @@ def _clauses(text: str, start: int, end: int) -> list[tuple[int, int]]:
     cuts = [
         m.end()
         for m in re.finditer(
-            r", (?:while|whereas|and|so|but|which|since|because)\b|, as (?=§)|;|—| while | whereas |\bso,? ",
+            r", (?:while|whereas|and|so|but|which|since|because)\b|, as (?=§)|;|—"
+            r"| while | whereas |\bso,? ",
             text[start:end],
         )
     ]
     edges = [start, *(start + c for c in cuts), end]
-    return [(a, b) for a, b in zip(edges, edges[1:], strict=False) if a < b]
+    return [(a, b) for a, b in pairwise(edges) if a < b]
 
 
 def _unnamed(asked: Asked, said: Said) -> int | None:
-    """A choice by name ("the lamp"), number, order ("the former") or side ("the one on the left")."""
+    """A choice by name ("the lamp"), number, order ("the former") or side ("the left one")."""
     text = said.text.strip(" .!\"'")
     if refused(text, len(text)) or re.search(r"\b(?:both|neither|either|equally|or)\b", text):
         return None
@@ -388,14 +411,19 @@ _HOURS = (
     *("seven", "eight", "nine", "ten", "eleven", "twelve"),
 )
 _OCLOCK = re.compile(
-    rf"(?<![\w.,:/+])(?<![0-9] - )(?P<hour>[0-9]{{1,2}}|{'|'.join(_HOURS)}) ?-?(?P<oclock>o ?'? ?-?clock)\b"
+    rf"(?<![\w.,:/+])(?<![0-9] - )(?P<hour>[0-9]{{1,2}}"
+    rf"|{'|'.join(_HOURS)}) ?-?(?P<oclock>o ?'? ?-?clock)\b"
     r"|(?<![\w.,:/+-])(?P<time>[0-9]{1,2}):(?P<minute>[0-9]{2})(?![\w:])"
 )
 _ELSEWHERE_BEFORE = re.compile(
-    r"\b(?:fac(?:es|ing)|pointing|looking|where|with|set|defin\w{1,4}|taking|ahead (?:is|as)|forward (?:is|as)|front (?:is|as))(?: (?:at|to|towards?|the|is|as|be))* \Z"
+    r"\b(?:fac(?:es|ing)|pointing|looking|where|with|set|defin\w{1,4}|taking"
+    r"|ahead (?:is|as)|forward (?:is|as)|front (?:is|as))(?: (?:at|to|towards?|the|is"
+    r"|as|be))* \Z"
 )
 _ELSEWHERE_AFTER = re.compile(
-    r" (?:direction |position )?(?:is|as|being|represents?|means|corresponds to|=|points?|would be|refers to) (?:the |directly |straight |defined |to )*(?:ahead|front|forward|north|facing|top|behind|right|left|away)"
+    r" (?:direction |position )?(?:is|as|being|represents?|means|corresponds to|="
+    r"|points?|would be|refers to) (?:the |directly |straight |defined |to )*(?:ahead"
+    r"|front|forward|north|facing|top|behind|right|left|away)"
 )
 _RANGE_BEFORE = re.compile(
     r"(?:[0-9a-z] ?(?:o ?'? ?clock )?(?:to|and|or|-|–|—|/) ?|\bbetween(?: about| roughly)? |-)\Z"

@@ -49,8 +49,8 @@ _DISTANCE = Wanted("distance", camera=True, unit="m")
 def parse(protocol: Protocol, text: str) -> float | ParseFailure:
     """The distance in metres that a model wrote; a failure where none stands.
 
-    Under a protocol that fixes the form of the answer only that form is read; under one that does not
-    (`paper`), what a person would read, a number without a unit as metres.
+    Under a protocol that fixes the form of the answer only that form is read; under one that does
+    not (`paper`), what a person would read, a number without a unit as metres.
     """
     form = protocol.patterns.get("depth")
     if form is None:

@@ -1,7 +1,7 @@
-"""What surrounds an answer, taken away: thinking, chat tokens, code fences, Markdown, LaTeX, marks.
+r"""What surrounds an answer, taken away: thinking, chat tokens, Markdown, LaTeX, JSON, marks.
 
 `framed` gives the text of the answer as plain words, and beside it what follows an answer that was
-marked as the final one (`<answer>`, `\\boxed`, "Answer:"), where a model may still correct itself.
+marked as the final one (`<answer>`, `\boxed`, "Answer:"), where a model may still correct itself.
 What the words mean is not known here. Every pattern repeats a bounded number of times, so that the
 time is linear in the length of the text.
 """
@@ -64,7 +64,8 @@ _THOUGHT = (
 _TAG = re.compile(
     rf"[<\[◁]\|? {{0,2}}(?P<close>/?)(?:(?P<think>{_THOUGHT})|(?P<answer>answer|final_answer))"
     r"(?: [^<>\n]{0,40})?\|?[>\]▷]"
-    r"|<\|(?P<edge>begin|start|end)_(?:of_)?(?:thought|thinking|think|reasoning)\|>|<unused(?P<gemma>94|95)>"
+    r"|<\|(?P<edge>begin|start|end)_(?:of_)?(?:thought|thinking|think|reasoning)\|>"
+    r"|<unused(?P<gemma>94|95)>"
     r"|(?P<gemma_open><\|channel>thought)|(?P<gemma_close><channel\|>)",
     re.IGNORECASE,
 )
@@ -177,16 +178,10 @@ _CHARS |= dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad"))
 _CHARS |= {ord(c): "'" for c in "’‘´`′ʹ"} | {ord(c): '"' for c in "“”″„"}
 _CHARS |= {ord(c): "~" for c in "≈∼≃≅≒"} | {ord(c): "-" for c in "\u2212\u2010\u2011"}
 _CHARS |= {ord(c): "\n• " for c in "•▪◦‣●"} | {ord(c): "->" for c in "→⟶⇒➜➔"}
-_CHARS |= {ord("≥"): ">=", ord("⩾"): ">=", ord("≤"): "<=", ord("⩽"): "<=", ord("º"): "°"}
+_CHARS |= {ord("≥"): ">=", ord("⩾"): ">=", ord("≤"): "<=", ord("⩽"): "<="}
 _CHARS |= {ord("º"): "°", ord("…"): "...", ord("§"): " ", ord("∗"): "*"}
-_CHARS |= {
-    ord(c): f" {v}"
-    for c, v in zip(
-        "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞",
-        "1/2 1/3 2/3 1/4 3/4 1/5 2/5 3/5 4/5 1/6 5/6 1/8 3/8 5/8 7/8".split(),
-        strict=True,
-    )
-}
+_FRACTIONS = "½1/2 ⅓1/3 ⅔2/3 ¼1/4 ¾3/4 ⅕1/5 ⅖2/5 ⅗3/5 ⅘4/5 ⅙1/6 ⅚5/6 ⅛1/8 ⅜3/8 ⅝5/8 ⅞7/8"
+_CHARS |= {ord(pair[0]): f" {pair[1:]}" for pair in _FRACTIONS.split()}
 
 _FONTS = "text|mathrm|mathbf|textbf|mathit|textit|operatorname|mbox|bf|rm"
 _LATEX = (
@@ -271,11 +266,12 @@ def plain(text: str) -> str:
 
 
 def _unquoted(text: str) -> str:
+    """A text without the quotation marks or brackets around the whole of it."""
     for opening, closing in ('""', "''", "()"):
         inner = text[1:-1]
-        if len(text) > 2 and text[0] == opening and text[-1] == closing:
-            if opening not in inner and closing not in inner and not inner[0].isdigit():
-                return inner.strip()
+        around = len(text) > 2 and text[0] == opening and text[-1] == closing
+        if around and not ({opening, closing} & set(inner)) and not inner[0].isdigit():
+            return inner.strip()
     return re.sub(r"\A\[([a-z ]{2,20})\]\Z", r"\1", text)
 
 

@@ -1,8 +1,8 @@
 """The length that was asked for, out of a free answer that may name several.
 
-Which of the quantities in a text are meant follows from their words: "wide of 1.2 meters tall and 0.8
-meters wide", a distance between regions beside distances from the camera, a 50 inch TV. What is left
-must be one value; two are none.
+Which of the quantities in a text are meant follows from their words: the width in "1.2 meters tall
+and 0.8 meters wide", a distance between regions beside distances from the camera, a 50 inch TV.
+What is left must be one value; two are none.
 """
 
 import re
@@ -63,7 +63,8 @@ def wanted(question: str, regions: Sequence[int | None]) -> Wanted:
     elif re.search(r"\bvertical", question):
         axis = "vertical"
     far = re.search(
-        r"\bdistance|\bapart\b|\bfar\b|\bgap\b|\bclose\b|\baway\b|\bdistant\b|\bseparat|\bbetween\b",
+        r"\bdistance|\bapart\b|\bfar\b|\bgap\b|\bclose\b|\baway\b|\bdistant\b"
+        r"|\bseparat|\bbetween\b",
         question,
     )
     if far or axis != "direct":
@@ -86,29 +87,44 @@ _TAGS: dict[str, str] = {
     "width": r"wide|width|breadth|broad|across|diameter|in width|wider",
     "height": r"tall|height|high|taller|stature|in height",
     "length": r"long|length|deep|thick|thickness|in length|longer|thicker|deeper",
-    "distance": r"distance|distant|away|apart|far|gap|separat\w{1,4}|spacing|space|between|behind|in front|to the (?:left|right)|range|offset|closer(?! to (?:about |around |roughly )?~?\Z)|nearer|farther|further|far off|ahead",
+    "distance": (
+        r"distance|distant|away|apart|far|gap|separat\w{1,4}|spacing|space|between|behind"
+        r"|in front|to the (?:left|right)|range|offset|closer(?! to (?:about |around "
+        r"|roughly )?~?\Z)|nearer|farther|further|far off|ahead"
+    ),
     "horizontal": r"horizontal(?:ly)?|lateral(?:ly)?|sideways",
     "vertical": r"vertical(?:ly)?",
     "level": r"above|below|beneath|higher|lower|under|underneath|over",
     "side": r"left|right",
     "straight": r"straight[- ]line|euclidean|direct(?:ly)?|diagonal(?:ly)?|total",
-    "camera": rf"(?:from|to|of|before|in front of) (?:the |our |my |your )?{_CAMERA}|(?:the )?{_CAMERA}(?:'s)?",
-    "other": r"from (?!the (?:camera|viewer|observer|lens|viewpoint|photographer|left|right|top|bottom|image|perspective|photo|picture)\b)(?!(?:left|right|top|us|me|you|camera|here|edge)\b)(?:the |each |one |a )?\S{1,20}|between|apart",
+    "camera": (
+        rf"(?:from|to|of|before|in front of) (?:the |our |my |your )?{_CAMERA}"
+        rf"|(?:the )?{_CAMERA}(?:'s)?"
+    ),
+    "other": (
+        r"from (?!the (?:camera|viewer|observer|lens|viewpoint|photographer|left|right|top"
+        r"|bottom|image|perspective|photo|picture)\b)(?!(?:left|right|top|us|me|you|camera"
+        r"|here|edge)\b)(?:the |each |one |a )?\S{1,20}|between|apart"
+    ),
     "age": r"pixels?|px",
 }
 _TAG = {name: re.compile(rf"(?<![\w-])(?:{words})(?![\w])") for name, words in _TAGS.items()}
 _LABEL_BEFORE = re.compile(
-    r"(?<![\w])(?:(?P<width>w)|(?P<height>h)|(?P<length>l)|(?P<distance>d)) ?(?:=|:|~)+ ?(?:about )?~? ?\Z"
+    r"(?<![\w])(?:(?P<width>w)|(?P<height>h)|(?P<length>l)|(?P<distance>d)) ?(?:=|:"
+    r"|~)+ ?(?:about )?~? ?\Z"
 )
 _SIZES = ("width", "height", "length")
 _LABELS_NEXT = r"(?! ?(?:is|was|of|about|:|=|~))"
 _ADJACENT = re.compile(
-    rf"[ -]?[)\]]? ?\(?(?:in |of |is )?(?P<width>wide|width|across|breadth|broad|in diameter)(?![a-z]){_LABELS_NEXT}"
+    r"[ -]?[)\]]? ?\(?(?:in |of |is )?(?P<width>wide|width|across|breadth|broad"
+    rf"|in diameter)(?![a-z]){_LABELS_NEXT}"
     rf"|[ -]?[)\]]? ?\(?(?:in |of |is )?(?P<height>tall|height|high)(?![a-z]){_LABELS_NEXT}"
-    rf"|[ -]?[)\]]? ?\(?(?:in |of |is )?(?P<length>long|length|deep|depth|thick)(?![a-z]){_LABELS_NEXT}"
+    r"|[ -]?[)\]]? ?\(?(?:in |of |is )?(?P<length>long|length|deep|depth"
+    rf"|thick)(?![a-z]){_LABELS_NEXT}"
 )
 _NOUN_BEFORE = re.compile(
-    r"(?<![\w])(?:(?P<width>width|breadth|diameter)|(?P<height>height|stature)|(?P<length>length|depth|thickness)"
+    r"(?<![\w])(?:(?P<width>width|breadth|diameter)|(?P<height>height|stature)"
+    r"|(?P<length>length|depth|thickness)"
     r"|(?P<distance>distance|gap|separation|spacing|range))(?![\w-])"
 )
 
@@ -126,18 +142,28 @@ class _Named:
 
 
 _REFERENCE = re.compile(
-    r"\b(?:standard|typical|typically|average|usual|usually|normal|normally|generally|commonly|often|reference|scale"
-    r"|assum(?:e|es|ed|ing)|suppos\w{1,4}|if|given|based on|compared (?:to|with)|comparable|using|relative to|than an?|than the"
-    r"|as (?:tall|wide|long|high|deep) as|known|most(?! likely)|for example|tend to|about the size of)\b"
+    r"\b(?:standard|typical|typically|average|usual|usually|normal|normally|generally"
+    r"|commonly|often|reference|scale"
+    r"|assum(?:e|es|ed|ing)|suppos\w{1,4}|if|given|based on|compared (?:to|with)"
+    r"|comparable|using|relative to|than an?|than the"
+    r"|as (?:tall|wide|long|high|deep) as|known|most(?! likely)|for example|tend to"
+    r"|about the size of)\b"
 )
 _DETERMINED = re.compile(
     r"(?<![\w])(?:the|a|an|this|that|its|standard|typical|any|every)(?: (?:[a-z]{2,12}))?[ -]\Z"
 )
 _VERBLIKE = re.compile(
-    r"(?:the|a|an|this|that|its) (?:is|was|are|at|of|about|around|only|approximately|roughly|measures|nearly|almost|mere|full|total|distance|width|height|length|another|further|additional)[ -]\Z"
+    r"(?:the|a|an|this|that|its) (?:is|was|are|at|of|about|around|only|approximately"
+    r"|roughly|measures|nearly|almost|mere|full|total|distance|width|height|length"
+    r"|another|further|additional)[ -]\Z"
 )
 _NOUN_AFTER = re.compile(
-    r"(?:[ -](?:wide|tall|high|long|deep|thick))?[ -](?!(?:wide|tall|high|long|deep|thick|away|apart|from|in|at|to|and|or|but|on|of|for|is|are|was|across|above|below|behind|distance|gap|width|height|length|separation|space|span|off|between|by|with|left|right|higher|lower|total|depending|which|that|as|so|while|with|due|based|given|horizontally|vertically|further|farther|closer|ahead|when|if|because|since|making|mark)\b)[a-z]{2,20}"
+    r"(?:[ -](?:wide|tall|high|long|deep|thick))?[ -](?!(?:wide|tall|high|long|deep"
+    r"|thick|away|apart|from|in|at|to|and|or|but|on|of|for|is|are|was|across|above"
+    r"|below|behind|distance|gap|width|height|length|separation|space|span|off|between"
+    r"|by|with|left|right|higher|lower|total|depending|which|that|as|so|while|with|due"
+    r"|based|given|horizontally|vertically|further|farther|closer|ahead|when|if"
+    r"|because|since|making|mark)\b)[a-z]{2,20}"
 )
 _PRONOUN = re.compile(r"(?:\A|[\s,(])(?:it|its|this|region|the object|the region|they)\b|§")
 
@@ -160,7 +186,7 @@ def _name(
             q.end, said.sentence(max(q.end - 1, 0))[1] if k + 1 == len(found) else right_end
         )
         right = said.text[q.end : right_end]
-        tags = _tags_of(left, right)
+        tags = frozenset(_tags_of(left, right))
         if depth and tags & {"length"} and re.search(r"\bdepth\b", left):
             tags = (tags - {"length"}) | {"distance"}
         if (
@@ -276,10 +302,12 @@ def _fits(ask: Wanted, named: _Named) -> bool:
 
 _TUPLE = re.compile(r"[(\[] ?-?[0-9.]{1,9}(?: ?, ?-?[0-9.]{1,9}){1,3} ?[)\]]")
 _BARE_BEFORE = re.compile(
-    r"(?:\A|[\n:=~]|->|\b(?:is|be|answer|about|around|approximately|roughly|distance|depth|at|of|estimated at|say|d))\s{0,2}\Z"
+    r"(?:\A|[\n:=~]|->|\b(?:is|be|answer|about|around|approximately|roughly|distance"
+    r"|depth|at|of|estimated at|say|d))\s{0,2}\Z"
 )
 _BARE_AFTER = re.compile(
-    r"\s{0,2}(?:\Z|\n|[.;!](?:\s|\Z)|\(|,? (?:away|from (?:the |our )?(?:camera|viewer|lens|observer)))"
+    r"\s{0,2}(?:\Z|\n|[.;!](?:\s|\Z)|\(|,? (?:away|from (?:the |our )?(?:camera|viewer"
+    r"|lens|observer)))"
 )
 
 
@@ -343,7 +371,7 @@ def _with_unit(text: str, q: Quantity, unit: str, found: list[Quantity]) -> Quan
 
 
 def _weighed(ask: Wanted, text: str, said: Statements, fitting: list[_Named]) -> list[_Named] | str:
-    """The quantities that count: results before what they came from, the object before references."""
+    """The quantities that count: results, not what they came from; the object, no reference."""
     results = [n for n in fitting if n.q.result]
     if results:
         fitting = [n for n in fitting if n.q.start >= results[-1].q.start]
@@ -356,7 +384,8 @@ def _weighed(ask: Wanted, text: str, said: Statements, fitting: list[_Named]) ->
             if not re.search(
                 r"[a-z]{3}",
                 re.sub(
-                    r"\b(?:typically|usually|normally|generally|about|around|approximately|roughly|probably|often)\b",
+                    r"\b(?:typically|usually|normally|generally|about|around"
+                    r"|approximately|roughly|probably|often)\b",
                     "",
                     said.before(n.q.start, 200),
                 ),

@@ -86,7 +86,8 @@ _Box = tuple[float, float, float, float]
 _NUM = r"[0-9]{1,5}(?:\.[0-9]{1,6})?"
 _REGION = re.compile(
     rf"[(\[] ?({_NUM}) ?, ?({_NUM}) ?, ?({_NUM}) ?, ?({_NUM}) ?[)\]]"
-    r"|\b(?:bounding box )?(?:regions?|box|mask|object)[ _]?#?\[? ?([0-9]{1,4})(?: ?\])?(?!\w|[.,][0-9])"
+    r"|\b(?:bounding box )?(?:regions?|box|mask"
+    r"|object)[ _]?#?\[? ?([0-9]{1,4})(?: ?\])?(?!\w|[.,][0-9])"
     r"|(?<![\w\])])\[ ?([0-9]{1,2}) ?\](?![(\w])"
 )
 

@@ -139,7 +139,8 @@ def _read(component: Component, text: str) -> tuple[float, ...] | ParseFailure:
 
 # What makes another number of the one that stands there.
 _OTHERWISE = re.compile(
-    r"\b(?:rad(?:ians?)?|minus|negative|less|fewer|more|greater|at least|at most|under|over|up to|not"
+    r"\b(?:rad(?:ians?)?|minus|negative|less|fewer|more|greater|at least|at most|under"
+    r"|over|up to|not"
     r"|never|between)\b|[<>≤≥±]",
     re.IGNORECASE,
 )

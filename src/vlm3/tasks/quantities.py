@@ -3,8 +3,8 @@
     3.2 m    1 m 20 cm    5 ft 3 in    5'3"    1/2 m    1 1/2 feet    one and a half meters
     3.2 +- 0.1 m          1,234.5 mm           2-3 m  (a range)       > 3 m  (a bound)
 
-The text is that of `framing`: lower case, ASCII signs, single spaces. A number that two readers could
-take for two values (1,234 m) is a quantity without a value.
+The text is that of `framing`: lower case, ASCII signs, single spaces. A number that two readers
+could take for two values (1,234 m) is a quantity without a value.
 """
 
 import math
@@ -57,12 +57,15 @@ _SMALLER = {"ft": ("in",), "yd": ("ft", "in"), "m": ("cm", "mm"), "cm": ("mm",),
 _UNIT = re.compile(
     r"[ -]?(?:(?P<mm>mm|millimet(?:er|re)s?)|(?P<cm>cms?|centimet(?:er|re)s?)"
     r"|(?P<dm>dm|decimet(?:er|re)s?)|(?P<km>kms?|kilomet(?:er|re)s?)"
-    r"|(?P<m>met(?:er|re)s?|mtrs?|m)|(?P<ft>feet|foot|ft|'(?= ?[0-9]{1,2}(?:\.[0-9]{1,3})? ?(?:\"|in|[^\w.]|\.?\Z)|[^\w]|\Z))"
+    r"|(?P<m>met(?:er|re)s?|mtrs?|m)|(?P<ft>feet|foot|ft"
+    r"|'(?= ?[0-9]{1,2}(?:\.[0-9]{1,3})? ?(?:\"|in|[^\w.]|\.?\Z)|[^\w]|\Z))"
     # "in" is a unit only where no place can follow it.
     r'|(?P<in>inch(?:es)?|ins|"|in(?=\.? ?(?:[,;)(\n]|\Z|\. |\.\Z)'
     r"|[ -](?:wide|tall|high|long|deep|thick|apart|away|across|or|and|from|in)\b))"
     r"|(?P<yd>yards?|yds?)|(?P<mi>miles?|mi))"
-    r"(?:(?<=['\"])(?![a-z])|(?<=[a-z])(?![a-z_²³^/]|[0-9](?![0-9]? ?(?:cm|mm|in))|'[a-z]))(?! ?(?:\^|per\b|squared|cubed)| ?/ ?(?:s|h|sec)\b)(?:(?<=ft|in|yd|cm|mm)\.(?= ?[0-9a-z(,]|\Z))?"
+    r"(?:(?<=['\"])(?![a-z])|(?<=[a-z])(?![a-z_²³^/]|[0-9](?![0-9]? ?(?:cm|mm|in))"
+    r"|'[a-z]))(?! ?(?:\^|per\b|squared|cubed)| ?/ ?(?:s|h|sec)\b)(?:(?<=ft|in|yd|cm"
+    r"|mm)\.(?= ?[0-9a-z(,]|\Z))?"
 )
 _BLOB = re.compile(r"(?:(?<![\w.,^])|(?<=[0-9]m)|(?<=[0-9]ft))(?:[0-9][0-9.,]{0,40}|\.[0-9]{1,15})")
 _SPACED = re.compile(r"(?<![\w.,^])[0-9]{1,3}(?: [0-9]{3}){1,3}(?![\w.,])")
@@ -79,13 +82,16 @@ _TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ni
 WORDS = {word: k for k, word in enumerate(_ONES)} | {w: 20 + 10 * k for k, w in enumerate(_TENS)}
 _ONE = "|".join(sorted(_ONES, key=len, reverse=True))
 _WORD = re.compile(
-    rf"(?<![\w.-])(?:(?P<half>(?:one[ -])?half(?: of)?(?: an?)?|(?P<quarters>a|one|three)[ -]quarters?"
-    rf"(?: of)?(?: an?)?)(?= [a-z])|(?P<tens>{'|'.join(_TENS)})(?:[- ](?P<unit>{'|'.join(_ONES[1:10])}))?"
+    r"(?<![\w.-])(?:(?P<half>(?:one[ -])?half(?: of)?(?: an?)?|(?P<quarters>a|one"
+    r"|three)[ -]quarters?"
+    r"(?: of)?(?: an?)?)(?= [a-z])"
+    rf"|(?P<tens>{'|'.join(_TENS)})(?:[- ](?P<unit>{'|'.join(_ONES[1:10])}))?"
     rf"|(?P<one>{_ONE}|an?)(?P<hundred> hundred)?)(?P<and_half> and a half)?(?![\w])"
 )
 _JOINED = re.compile(rf"(?: ?- ?| (?:to|or|and) )(?:[0-9]|an? |half|{'|'.join(_TENS)}|{_ONE})")
 _WORD_AFTER = re.compile(
-    rf" (?:{'|'.join(_TENS)}|{_ONE})(?:-[a-z]{{3,5}})?\b(?! ?(?:cm|centi|mm|milli|inch|feet|foot|met))"
+    rf" (?:{'|'.join(_TENS)}|{_ONE})(?:-[a-z]{{3,5}})?\b(?! ?(?:cm|centi|mm|milli|inch"
+    r"|feet|foot|met))"
 )
 _NO_WORD_BEFORE = re.compile(r"(?:point|hundred(?: and)?|thousand(?: and)?|million|dozen) \Z")
 
@@ -254,11 +260,11 @@ def _compounds(text: str, found: list[Quantity]) -> list[Quantity]:
         joins = _JOIN.fullmatch(gap) is not None and not (
             gap.startswith(",") and last.unit not in ("ft", "yd")
         )
-        if joins and q.unit in _SMALLER.get(last.unit, ()) and last.decimals == 0:
-            if 0 <= q.low < METRES_OF[last.unit]:
-                value = last.low + math.copysign(q.low, last.low)
-                out[-1] = replace(last, low=value, high=value, unit=q.unit, end=q.end)
-                continue
+        smaller = q.unit in _SMALLER.get(last.unit, ()) and last.decimals == 0
+        if joins and smaller and 0 <= q.low < METRES_OF[last.unit]:
+            value = last.low + math.copysign(q.low, last.low)
+            out[-1] = replace(last, low=value, high=value, unit=q.unit, end=q.end)
+            continue
         if gap in ("", " ", "-") and not q.unit and last.unit in _SMALLER:
             out[-1] = replace(last, role="unclear", end=q.end)
             continue
@@ -267,7 +273,8 @@ def _compounds(text: str, found: list[Quantity]) -> list[Quantity]:
 
 
 _SPREAD = re.compile(
-    r"(?:±|\+/- ?|\+-|\bplus or minus|\bgive or take|\bplus/minus|\b(?:error|uncertainty|accuracy|tolerance|margin)"
+    r"(?:±|\+/- ?|\+-|\bplus or minus|\bgive or take|\bplus/minus|\b(?:error"
+    r"|uncertainty|accuracy|tolerance|margin)"
     r"(?: margin)?(?: of| is)?:?)(?: (?:about|roughly|around|~))? ?[-~]? ?\Z"
 )
 
@@ -292,13 +299,14 @@ def _spreads(text: str, found: list[Quantity]) -> list[Quantity]:
 
 _OPERATOR = re.compile(r" ?(?:[+*/×x÷]|[-–] ?|- |minus|plus|times|divided by) ?")
 _EQUALS = re.compile(
-    r"[^.;\n]{0,24}?(?:=|~=?|->|\bequals?|\bgives|\bmakes|\bis)(?: (?:about|approximately|roughly|around))? ?~? ?"
+    r"[^.;\n]{0,24}?(?:=|~=?|->|\bequals?|\bgives|\bmakes|\bis)(?: (?:about"
+    r"|approximately|roughly|around))? ?~? ?"
 )
 _PRODUCT = re.compile(r" ?(?:×|x|by) ?(?:about |approximately |~)?")
 
 
 def _products_and_results(text: str, found: list[Quantity]) -> list[Quantity]:
-    """A - B = C: A and B are calculated with, C is what comes out. A x B without more has no value."""
+    """A - B = C: A and B are calculated with, C is what comes out; A x B alone has no value."""
     out = list(found)
     k = 0
     while k < len(out):
@@ -326,7 +334,8 @@ def _gap(text: str, found: list[Quantity], k: int) -> str:
 
 
 _TO = re.compile(
-    r",? ?(?:-|–|—|to|or|maybe|perhaps|possibly|or maybe|or perhaps|up to|and|~|/|through|till|until|vs)"
+    r",? ?(?:-|–|—|to|or|maybe|perhaps|possibly|or maybe|or perhaps|up to|and|~|/"
+    r"|through|till|until|vs)"
     r"(?: (?:about|approximately|around|roughly|maybe|perhaps|possibly|even))? ?~? ?"
 )
 _BETWEEN = re.compile(
@@ -394,18 +403,24 @@ _ABOUT = (
     r"(?: (?:about|approximately|around|roughly|approx|maybe|perhaps|ca|the|a|an|its))* ?~? ?\Z"
 )
 _LOWER = re.compile(
-    r"(?<!slightly )(?<!little )(?<!bit )(?<!just )(?:\b(?:more|greater|larger|bigger|longer|higher|farther|further|wider|taller|deeper|not less|no less|not fewer)"
-    r" than|\bat least|\bover|\babove|\bbeyond|\bexceed(?:s|ing)?|\bupwards? of|\bmin(?:imum)?(?: of)?|(?<!-)>=?|\bno closer than"
+    r"(?<!slightly )(?<!little )(?<!bit )(?<!just )(?:\b(?:more|greater|larger|bigger"
+    r"|longer|higher|farther|further|wider|taller|deeper|not less|no less|not fewer)"
+    r" than|\bat least|\bover|\babove|\bbeyond|\bexceed(?:s|ing)?|\bupwards? of"
+    r"|\bmin(?:imum)?(?: of)?|(?<!-)>=?|\bno closer than"
     r"|\bas much as|\bstarting (?:at|from)|\bpast|\bexcess of)" + _ABOUT
 )
 _UPPER = re.compile(
-    r"(?<!slightly )(?<!little )(?<!bit )(?<!just )(?:\b(?:less|fewer|smaller|shorter|closer|nearer|lower|narrower|not more|no more|not greater|no greater|no (?:farther|further|wider|taller|longer))"
-    r" than|\bat most|\bup to|\bunder|\bbelow|\bwithin|\bnot (?:exceeding|over)|\bmax(?:imum)?(?: of)?|<=?|\bas little as)"
-    + _ABOUT
+    r"(?<!slightly )(?<!little )(?<!bit )(?<!just )(?:\b(?:less|fewer|smaller|shorter"
+    r"|closer|nearer|lower|narrower|not more|no more|not greater|no greater"
+    r"|no (?:farther|further|wider|taller|longer))"
+    r" than|\bat most|\bup to|\bunder|\bbelow|\bwithin|\bnot (?:exceeding|over)"
+    r"|\bmax(?:imum)?(?: of)?|<=?|\bas little as)" + _ABOUT
 )
 _AFTER = re.compile(
-    r" ?(?:[<>]|or (?:so )?(?:more|less|longer|further|farther|closer|greater|fewer|higher|beyond|taller|wider|over|under)\b"
-    r"|at (?:the )?(?:very )?(?:least|most)\b|and (?:up|above|beyond|more)\b|max\b|min\b|minimum\b|maximum\b|tops\b|plus\b(?! or))"
+    r" ?(?:[<>]|or (?:so )?(?:more|less|longer|further|farther|closer|greater|fewer"
+    r"|higher|beyond|taller|wider|over|under)\b"
+    r"|at (?:the )?(?:very )?(?:least|most)\b|and (?:up|above|beyond|more)\b|max\b"
+    r"|min\b|minimum\b|maximum\b|tops\b|plus\b(?! or))"
 )
 
 
@@ -419,7 +434,8 @@ def _bound(text: str, q: Quantity) -> Quantity:
     after = _AFTER.match(text, q.end)
     if after:
         more = re.search(
-            r"more|longer|further|farther|greater|higher|beyond|least|up|above|min|plus|taller|wider|over",
+            r"more|longer|further|farther|greater|higher|beyond|least|up|above|min"
+            r"|plus|taller|wider|over",
             after[0],
         )
         return (

@@ -50,7 +50,8 @@ class Statements:
 _DENIED = re.compile(
     r"(?:\b(?:not|never|nor|neither|cannot|rather than|instead of|other than|as opposed to|unlike"
     r"|\w{2,8}n't)|\brather than|\binstead of)"
-    r"(?: (?!but\b|yet\b|though\b|however\b|only\b|sure\b|certain\b|clear\b|exact|precise)[a-z~'-]{1,14}){0,4} ?~? ?[(\[]?\Z"
+    r"(?: (?!but\b|yet\b|though\b|however\b|only\b|sure\b|certain\b|clear\b|exact"
+    r"|precise)[a-z~'-]{1,14}){0,4} ?~? ?[(\[]?\Z"
 )
 
 
@@ -61,13 +62,19 @@ def denied(said: Statements, start: int) -> bool:
 
 _TAKEN_BACK = re.compile(
     # Words that take back wherever they stand ...
-    r"\b(?:wait|scratch that|i mean|i meant|on second thoughts?|hold on|oops|my mistake|on reflection"
-    r"|let me (?:correct|reconsider|re-?check|revise|rephrase|re-?evaluate|re-?calculate|re-?think|think again|redo)"
-    r"|or rather|correction|more precisely|to be (?:more )?precise|looking (?:again|closer|more closely)"
-    r"|it(?:'s| is) (?:actually|in fact)|i made (?:a|an) (?:mistake|error)|that(?:'s| is) (?:wrong|not right|incorrect))\b"
+    r"\b(?:wait|scratch that|i mean|i meant|on second thoughts?|hold on|oops"
+    r"|my mistake|on reflection"
+    r"|let me (?:correct|reconsider|re-?check|revise|rephrase|re-?evaluate"
+    r"|re-?calculate|re-?think|think again|redo)"
+    r"|or rather|correction|more precisely|to be (?:more )?precise|looking (?:again"
+    r"|closer|more closely)"
+    r"|it(?:'s| is) (?:actually|in fact)|i made (?:a|an) (?:mistake|error)|that(?:'s"
+    r"| is) (?:wrong|not right|incorrect))\b"
     # ... and those that do at the head of a clause.
-    r"|(?:(?<=[.!?;:,\n(—–])|(?<=\.\.\.)|(?<=- )|(?<=but)) ?(?:but )?(?:no|nope|actually|in fact|sorry|rather|hmm|revised|updated|corrected)\b(?=[ ,.:;—–-])"
-    r"(?! (?:more|less|closer|farther|further|longer|problem|need|other|information|reference|scale) ?)"
+    r"|(?:(?<=[.!?;:,\n(—–])|(?<=\.\.\.)|(?<=- )|(?<=but)) ?(?:but )?(?:no|nope"
+    r"|actually|in fact|sorry|rather|hmm|revised|updated|corrected)\b(?=[ ,.:;—–-])"
+    r"(?! (?:more|less|closer|farther|further|longer|problem|need|other|information"
+    r"|reference|scale) ?)"
 )
 
 
@@ -85,10 +92,14 @@ def standing(text: str, starts: Sequence[int]) -> int:
 
 
 _CONCLUDED = re.compile(
-    r"\b(?:so|therefore|thus|hence|consequently|accordingly|overall|altogether|finally|in (?:conclusion|total|summary|all)"
-    r"|that (?:is|makes|gives|puts|leaves|means)|which (?:makes|gives|puts|leaves|means)|making|giving|leaving"
-    r"|i(?:'d| would| will|'ll)? (?:estimate|say|guess|put|go with|conclude|settle)|most likely|best (?:estimate|guess)|my (?:estimate|guess)"
-    r"|final(?: answer)?|difference|adds? up to|total(?:s|ing)? (?:of|is|to)?|it must be|we (?:get|find|obtain|have))\b|->"
+    r"\b(?:so|therefore|thus|hence|consequently|accordingly|overall|altogether|finally"
+    r"|in (?:conclusion|total|summary|all)"
+    r"|that (?:is|makes|gives|puts|leaves|means)|which (?:makes|gives|puts|leaves"
+    r"|means)|making|giving|leaving"
+    r"|i(?:'d| would| will|'ll)? (?:estimate|say|guess|put|go with|conclude|settle)"
+    r"|most likely|best (?:estimate|guess)|my (?:estimate|guess)"
+    r"|final(?: answer)?|difference|adds? up to|total(?:s|ing)? (?:of|is|to)?"
+    r"|it must be|we (?:get|find|obtain|have))\b|->"
 )
 
 
@@ -99,21 +110,28 @@ def concluded(text: str, starts: Sequence[int]) -> int | None:
 
 
 _REFUSAL = re.compile(
-    r"\b(?:cannot|can not|can['’]?t|could ?n['’]?t|could not|un(?:able|clear|known|sure|certain|determinable)"
+    r"\b(?:cannot|can not|can['’]?t|could ?n['’]?t|could not|un(?:able|clear|known"
+    r"|sure|certain|determinable)"
     r"|undetermined|impossible|insufficient|ambiguous|sorry,? (?:but )?i|refuse|none|neither"
-    r"|not (?:\w{1,12} )?(?:sure|clear|visible|possible|certain|known|enough|able|shown|present|comfortable"
+    r"|not (?:\w{1,12} )?(?:sure|clear|visible|possible|certain|known|enough|able"
+    r"|shown|present|comfortable"
     r"|found|seen|determined|there|given|available|provided|specified|determinable)"
     r"|no (?:idea|way|answer|match|matching|correspond\w{0,12}|information|such)"
-    r"|(?:do|does|did|is|are|was)(?: not|n['’]?t) (?:know|see|exist|find|move|have|visible|possible|appear (?:in the (?:second|other|image|picture|view)|anywhere))"
-    r"|or the other way a?round|or vice versa|hard to|difficult to|tough to|tricky to|out of view|n/a)(?!\w)"
+    r"|(?:do|does|did|is|are|was)(?: not|n['’]?t) (?:know|see|exist|find|move|have"
+    r"|visible|possible|appear (?:in the (?:second|other|image|picture|view)|anywhere))"
+    r"|or the other way a?round|or vice versa|hard to|difficult to|tough to|tricky to"
+    r"|out of view|n/a)(?!\w)"
 )
 # About how exact the answer is, not about whether there is one.
 _CAUTION = re.compile(
-    r"exact|precis|accura|certain|definit|reliabl|perfect|without|measur|for sure|100|directly|pinpoint|confiden"
+    r"exact|precis|accura|certain|definit|reliabl|perfect|without|measur|for sure|100"
+    r"|directly|pinpoint|confiden"
 )
 _YET = re.compile(
-    r"\b(?:but|however|nonetheless|nevertheless|still|that said|though|although|yet|my best|best (?:estimate|guess)"
-    r"|i(?:'d| would|'ll)? (?:estimate|guess|say|put)|estimated?|reasonable|appears?|seems?|looks?|based on|roughly|approximately)\b"
+    r"\b(?:but|however|nonetheless|nevertheless|still|that said|though|although|yet"
+    r"|my best|best (?:estimate|guess)"
+    r"|i(?:'d| would|'ll)? (?:estimate|guess|say|put)|estimated?|reasonable|appears?"
+    r"|seems?|looks?|based on|roughly|approximately)\b"
 )
 
 

@@ -1,7 +1,7 @@
 """Pixels, directions and angles in a free answer: the one pair or triple that is meant.
 
-The text is that of `framing`. Pairs of the first picture, of the question, and those denied or taken
-back do not count; two that are left are none.
+The text is that of `framing`. Pairs of the first picture, of the question, and those denied or
+taken back do not count; two that are left are none.
 """
 
 import math
@@ -34,9 +34,13 @@ def _forms(n: int, names: str) -> re.Pattern[str]:
 
 _PAIR, _TRIPLE = _forms(2, "xy"), _forms(3, "xyz")
 _ALL = re.compile(rf"[(\[] ?{_NUMBER}(?:{_COMMA}{_NUMBER}){{3,20}} ?[)\]]")
-_FIRST = r"(?:(?:first|1st|original|reference|source) (?:image|picture|view|frame|photo)|(?:image|picture|view|frame|photo) (?:1|one|a)\b)"
+_FIRST = (
+    r"(?:(?:first|1st|original|reference|source) (?:image|picture|view|frame|photo)"
+    r"|(?:image|picture|view|frame|photo) (?:1|one|a)\b)"
+)
 _SECOND = re.compile(
-    r"(?:second|2nd|other|target) (?:image|picture|view|frame|photo)|(?:image|picture|view|frame|photo) (?:2|two|b)\b"
+    r"(?:second|2nd|other|target) (?:image|picture|view|frame|photo)|(?:image|picture"
+    r"|view|frame|photo) (?:2|two|b)\b"
 )
 _IN_FIRST_AFTER = re.compile(rf",? ?(?:in|of|from|on) (?:the )?{_FIRST}")
 _IN_FIRST_BEFORE = re.compile(rf"{_FIRST}(?:[^,;.]| \.){{0,40}}\Z")
@@ -101,8 +105,11 @@ def _last_meaning(text: str, values: list[tuple[int, tuple[float, ...], bool, bo
 ANGLES = ("yaw", "pitch", "roll")
 _RADIANS = re.compile(r"\brad(?:ians?)?\b")
 _ANGLE = re.compile(
-    rf"(?<![a-z])(?P<name>yaw|pitch|roll)\b(?:\((?:[^()\n]){{0,40}}\))?(?P<words>(?:(?!yaw|pitch|roll)[^0-9+\n.-]){{0,40}}?)"
-    rf"(?<![0-9.])(?P<value>{_NUMBER})(?P<unit> ?(?:°|deg(?:rees?)?\b|rad(?:ians?)?\b)?)(?![0-9.]*[0-9]|[a-z])(?P<after> ?(?:-|–|to|or|/) ?[0-9])?"
+    r"(?<![a-z])(?P<name>yaw|pitch"
+    rf"|roll)\b(?:\((?:[^()\n]){{0,40}}\))?(?P<words>(?:(?!yaw|pitch"
+    rf"|roll)[^0-9+\n.-]){{0,40}}?)"
+    rf"(?<![0-9.])(?P<value>{_NUMBER})(?P<unit> ?(?:°|deg(?:rees?)?\b"
+    r"|rad(?:ians?)?\b)?)(?![0-9.]*[0-9]|[a-z])(?P<after> ?(?:-|–|to|or|/) ?[0-9])?"
 )
 
 
