@@ -16,6 +16,10 @@ from vlm3.tasks.reading import MAX_CHARS, spoken_between
 from vlm3.tasks.statements import corrections
 
 
+# A line that is a value and little else.
+_ALONE = re.compile(r"^(?=[^\n]*[0-9])[^:\n]{1,24}$", re.MULTILINE)
+
+
 @dataclass(frozen=True)
 class Framed:
     """An answer without its frame, lower case, lines kept, spaces single.
@@ -32,8 +36,8 @@ class Framed:
 
     @property
     def answer(self) -> str:
-        """The body, and the tail with it where the tail takes the body back."""
-        if self.tail and corrections("\n" + self.tail):
+        """The body, and the tail with it where the tail takes the body back or says another."""
+        if self.tail and (corrections("\n" + self.tail) or _ALONE.search(self.tail)):
             return f"{self.body}\n{self.tail}"
         return self.body
 
@@ -270,7 +274,11 @@ def _unquoted(text: str) -> str:
     for opening, closing in ('""', "''", "()"):
         inner = text[1:-1]
         around = len(text) > 2 and text[0] == opening and text[-1] == closing
-        if around and not ({opening, closing} & set(inner)) and not inner[0].isdigit():
+        if (
+            around
+            and not ({opening, closing} & set(inner))
+            and not (opening == "(" and inner[0].isdigit())
+        ):
             return inner.strip()
     return re.sub(r"\A\[([a-z ]{2,20})\]\Z", r"\1", text)
 
