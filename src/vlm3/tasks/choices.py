@@ -1,4 +1,4 @@
-"""Agreement, the region chosen and the hour on the clock, out of a free answer.
+"""Agreement and the region chosen, out of a free answer.
 
 The openers of agreement are those of SpatialRGPT's templates (AnjieCheng/SpatialRGPT,
 dataset_pipeline/osdsynth/processor). A statement instead of yes or no ("region 1 is smaller than
@@ -404,76 +404,3 @@ def _unnamed(asked: Asked, said: Said) -> int | None:
         first.sort()
         return first[0 if all(a == b for a, b in sides) else 1][1]
     return None
-
-
-_HOURS = (
-    *("one", "two", "three", "four", "five", "six"),
-    *("seven", "eight", "nine", "ten", "eleven", "twelve"),
-)
-_OCLOCK = re.compile(
-    rf"(?<![\w.,:/+])(?<![0-9] - )(?P<hour>[0-9]{{1,2}}"
-    rf"|{'|'.join(_HOURS)}) ?-?(?P<oclock>o ?'? ?-?clock)\b"
-    r"|(?<![\w.,:/+-])(?P<time>[0-9]{1,2}):(?P<minute>[0-9]{2})(?![\w:])"
-)
-_ELSEWHERE_BEFORE = re.compile(
-    r"\b(?:fac(?:es|ing)|pointing|looking|where|with|set|defin\w{1,4}|taking"
-    r"|ahead (?:is|as)|forward (?:is|as)|front (?:is|as))(?: (?:at|to|towards?|the|is"
-    r"|as|be))* \Z"
-)
-_ELSEWHERE_AFTER = re.compile(
-    r" (?:direction |position )?(?:is|as|being|represents?|means|corresponds to|="
-    r"|points?|would be|refers to) (?:the |directly |straight |defined |to )*(?:ahead"
-    r"|front|forward|north|facing|top|behind|right|left|away)"
-)
-_RANGE_BEFORE = re.compile(
-    r"(?:[0-9a-z] ?(?:o ?'? ?clock )?(?:to|and|or|-|–|—|/) ?|\bbetween(?: about| roughly)? |-)\Z"
-)
-_RANGE_AFTER = re.compile(r" ?(?:to|or|-|–|—|/) ?(?:[0-9]|(?:" + "|".join(_HOURS) + r")\b)")
-
-
-def read_clock(said: Said) -> int | str:
-    """The hour from 1 to 12 that is given as a direction, or why there is none."""
-    text = said.text
-    found = list(_OCLOCK.finditer(text))
-    if not found:
-        return "no hour on the clock"
-    statements = Statements.of(text)
-    cut = standing(text, [m.start() for m in found])
-    stated: list[tuple[int, int]] = []
-    vague = False
-    for m in found:
-        before = text[max(0, m.start() - 40) : m.start()]
-        if m.start() < cut or denied(statements, m.start()):
-            continue
-        joined = re.search(r"[0-9a-z'] ?(?:to|and|or|-|–|—|/) ?\Z", before)
-        if re.search(
-            r"(?:[0-9]|\b(?:"
-            + "|".join(_HOURS)
-            + r")|clock) ?(?:to|and|or|-|–|—|/) ?\Z|\bbetween(?: about| roughly)? \Z",
-            before,
-        ) or (joined and before.endswith("-")):
-            vague = True
-            continue
-        if _RANGE_AFTER.match(text, m.end()):
-            vague = True
-            continue
-        if m["minute"] and m["minute"] != "00":
-            return "between two hours"
-        if len(found) > 1 and (
-            _ELSEWHERE_BEFORE.search(before) or _ELSEWHERE_AFTER.match(text, m.end())
-        ):
-            continue
-        hour = m["time"] or m["hour"]
-        stated.append((m.start(), int(hour) if hour.isdigit() else _HOURS.index(hour) + 1))
-    hours = {hour for _, hour in stated}
-    if vague:
-        return "a range, not an hour"
-    if len(hours) > 1:
-        place = concluded(text, [at for at, _ in stated])
-        hours = {h for at, h in stated if place is not None and at >= place} or hours
-    if len(hours) != 1:
-        return "several hours" if hours else "no hour on the clock"
-    if refused(text, stated[-1][0]):
-        return "says that it has no answer"
-    hour_read = hours.pop()
-    return hour_read if 1 <= hour_read <= 12 else f"{hour_read} is no hour on the clock"

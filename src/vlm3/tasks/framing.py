@@ -15,7 +15,6 @@ from vlm3.tasks.flat_json import flattened
 from vlm3.tasks.reading import MAX_CHARS, spoken_between
 from vlm3.tasks.statements import corrections
 
-
 # A line that is a value and little else.
 _ALONE = re.compile(r"^(?=[^\n]*[0-9])[^:\n]{1,24}$", re.MULTILINE)
 

@@ -4,7 +4,7 @@ SpatialRGPT-Bench is scored by a language model; this reads the same things by r
 can be repeated: a length with its unit, an hour on the clock, agreement, the region chosen. Which
 of them is looked for follows from the question: a "yes" to "How wide is it?" is no answer. What
 surrounds an answer is taken away by `framing`; lengths are read by `lengths`, the others by
-`choices`. Two different answers are none.
+`choices` and `clock`. Two different answers are none.
 """
 
 import re
@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from vlm3.tasks.base import ParseFailure
-from vlm3.tasks.choices import Asked, Said, read_agreement, read_choice, read_clock
+from vlm3.tasks.choices import Asked, Said, read_agreement, read_choice
+from vlm3.tasks.clock import read_clock
 from vlm3.tasks.framing import framed, plain
 from vlm3.tasks.lengths import read_length, wanted
 from vlm3.tasks.reading import length_in_metres
@@ -163,7 +164,7 @@ def _agreement(asked: Asked, said: Said) -> ObjectValue | str:
 
 
 def _clock(asked: Asked, said: Said) -> ObjectValue | str:
-    hour = read_clock(said)
+    hour = read_clock(said.text)
     return hour if isinstance(hour, str) else ObjectValue(clock_hour=hour)
 
 
