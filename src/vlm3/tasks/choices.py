@@ -138,7 +138,7 @@ def read_agreement(asked: Asked, said: Said) -> bool | str:
             if len({yes for _, yes in last}) != 1:
                 return "both yes and no"
             answers, statement = last, None
-        if refused(text, answers[0][0]) and refused(text, len(text)) and not opener:
+        if refused(text, answers[0][0]):
             return "says that it has no answer"
         yes = answers[-1][1]
         if opener and _no_answer_at_all(text):

@@ -139,6 +139,7 @@ class _Named:
     attributive: bool
     about: int | None
     sentence: int
+    screen: bool
 
 
 _REFERENCE = re.compile(
@@ -151,6 +152,7 @@ _REFERENCE = re.compile(
 )
 _DETERMINED = re.compile(
     r"(?<![\w])(?:the|a|an|this|that|its|standard|typical|any|every)(?: (?:[a-z]{2,12}))?[ -]\Z"
+    r"|\A\Z"
 )
 _VERBLIKE = re.compile(
     r"(?:the|a|an|this|that|its) (?:is|was|are|at|of|about|around|only|approximately"
@@ -163,11 +165,14 @@ _NOUN_AFTER = re.compile(
     r"|below|behind|distance|gap|width|height|length|separation|space|span|off|between"
     r"|by|with|left|right|higher|lower|total|depending|which|that|as|so|while|with|due"
     r"|based|given|horizontally|vertically|further|farther|closer|ahead|when|if"
-    r"|because|since|making|mark)\b)[a-z]{2,20}"
+    r"|because|since|making|mark|approx|approximately|roughly|about|around|give|plus|only"
+    r"|exactly|each|or so|maybe|probably|per|then|not|no|it|this)\b)[a-z]{2,20}"
 )
 _PRONOUN = re.compile(r"(?:\A|[\s,(])(?:it|its|this|region|the object|the region|they)\b|§")
 
 
+# Told by their diagonals, in inches.
+_SCREEN = re.compile(r"\b(?:tv|television|screen|monitor|display|laptop)\b")
 _OBJECT_OF = re.compile(
     r"\b(?:from|to|than|behind|beside|near|with|between|unlike|past|before|under|over) \Z"
 )
@@ -216,7 +221,15 @@ def _name(
             and not _OBJECT_OF.search(said.text[max(0, at - 16) : at])
         ]
         out.append(
-            _Named(q, frozenset(tags), reference, attributive, about[-1] if about else None, start)
+            _Named(
+                q,
+                frozenset(tags),
+                reference,
+                attributive,
+                about[-1] if about else None,
+                start,
+                _SCREEN.search(left) is not None,
+            )
         )
         previous_end = q.end
     return out
@@ -282,6 +295,8 @@ def _fits(ask: Wanted, named: _Named) -> bool:
     if sizes and not tags & {"distance", "horizontal", "vertical", "level"}:
         return False
     if sizes and named.attributive:
+        return False
+    if named.q.unit == "in" and named.screen and not tags & {"distance", "camera"}:
         return False
     if ask.camera:
         if named.about is not None and ask.regions and named.about not in ask.regions:
