@@ -152,7 +152,6 @@ _REFERENCE = re.compile(
 )
 _DETERMINED = re.compile(
     r"(?<![\w])(?:the|a|an|this|that|its|standard|typical|any|every)(?: (?:[a-z]{2,12}))?[ -]\Z"
-    r"|\A\Z"
 )
 _VERBLIKE = re.compile(
     r"(?:the|a|an|this|that|its) (?:is|was|are|at|of|about|around|only|approximately"
@@ -166,7 +165,7 @@ _NOUN_AFTER = re.compile(
     r"|by|with|left|right|higher|lower|total|depending|which|that|as|so|while|with|due"
     r"|based|given|horizontally|vertically|further|farther|closer|ahead|when|if"
     r"|because|since|making|mark|approx|approximately|roughly|about|around|give|plus|only"
-    r"|exactly|each|or so|maybe|probably|per|then|not|no|it|this)\b)[a-z]{2,20}"
+    r"|exactly|each|or so|maybe|probably|per|then|rather|instead|not|no|it|this)\b)[a-z]{2,20}"
 )
 _PRONOUN = re.compile(r"(?:\A|[\s,(])(?:it|its|this|region|the object|the region|they)\b|§")
 
@@ -208,11 +207,11 @@ def _name(
             or re.match(r" ?(?:tall|wide|long|high)? ?(?:as a reference|reference)", right)
             is not None
         )
-        attributive = (
-            (_DETERMINED.search(said.text[max(start, q.start - 24) : q.start]) is not None)
-            and not _VERBLIKE.search(said.text[max(start, q.start - 24) : q.start])
-            and _NOUN_AFTER.match(said.text, q.end) is not None
-        )
+        before = said.text[max(start, q.start - 24) : q.start]
+        # "50 inch TV at 2 m"
+        headline = not before.strip() and q.unit in ("in", "ft")
+        determined = _DETERMINED.search(before) is not None and not _VERBLIKE.search(before)
+        attributive = (headline or determined) and _NOUN_AFTER.match(said.text, q.end) is not None
         turn = max(said.text.rfind(word, start, q.start) for word in (" while ", " whereas "))
         about = [
             r
