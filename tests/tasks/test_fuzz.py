@@ -245,7 +245,7 @@ def test_fuzz() -> None:
     started_s = time.process_time()
     for k, text in enumerate(texts()):
         before_s = time.process_time()
-        # Free answers take a hundred times as long to read.
+        # Free answers take a dozen times as long to read.
         freely = (*free, about_objects[k % len(about_objects)]) if k % FREE_EVERY == 0 else ()
         for parse, check in (*strict, *freely):
             read = parse(text)
