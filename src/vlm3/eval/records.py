@@ -233,7 +233,9 @@ def read_again(task: Task, record: Json, protocol: Protocol | None) -> Json | No
         return None if isinstance(value, ParseFailure) else {"distance_m": value}
     if task == "correspondence":
         width, height = record["ask"]["size_b_px"]
-        xy = correspondence.parse(protocol, raw, width_px=width, height_px=height)
+        xy = correspondence.parse(
+            protocol, raw, width_px=width, height_px=height, question=record.get("prompt")
+        )
         return None if isinstance(xy, ParseFailure) else {"xy_px": xy.tolist()}
     if task == "pose":
         return _read_pose(raw, protocol)

@@ -86,11 +86,10 @@ def match_answer(
     texts = [reply.text for reply in replies]
     camera = views[1].camera
     xy_px = np.full((len(texts), 2), np.nan)
-    for row, text in zip(xy_px, texts, strict=True):
+    size_px = {"width_px": camera.width_px, "height_px": camera.height_px}
+    for row, text, prompt in zip(xy_px, texts, prompts, strict=True):
         # The text holds fractions of the picture, so any size reads it: the given one here.
-        found = correspondence.parse(
-            protocol, text, width_px=camera.width_px, height_px=camera.height_px
-        )
+        found = correspondence.parse(protocol, text, **size_px, question=prompt)
         if not isinstance(found, ParseFailure):
             row[:] = found
     parsed = np.isfinite(xy_px).all(axis=1)

@@ -48,7 +48,18 @@ def answer_part(text: str) -> str | ParseFailure:
 
 
 def _without_thinking(text: str) -> str:
-    tags = [(tag[1].lower(), tag.start(), tag.end()) for tag in _TAG.finditer(text)]
+    return spoken_between(
+        text, [(tag[1].lower(), tag.start(), tag.end()) for tag in _TAG.finditer(text)]
+    )
+
+
+def spoken_between(text: str, tags: list[tuple[str, int, int]]) -> str:
+    """The text outside its thinking.
+
+    Args:
+        text: the whole text.
+        tags: "think", "/think" or "answer", start and end of each tag in the text, in order.
+    """
     last_close = max((start for kind, start, _ in tags if kind == "/think"), default=-1)
     kept: list[str] = []
     at = 0
