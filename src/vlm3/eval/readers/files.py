@@ -8,5 +8,8 @@ from vlm3.view import View
 
 
 def opener(path: Path, camera: Camera | None) -> Callable[[], View]:
-    """Opens a picture with its camera when called; without one, what EXIF says, or 60 degrees."""
-    return lambda: View.open(path, camera=camera)
+    """Opens a picture with its camera when called; without one, what EXIF says, or 60 degrees.
+
+    Benchmarks count pixels as the file stores them, whatever EXIF says about showing it.
+    """
+    return lambda: View.open(path, camera=camera, as_stored=True)
