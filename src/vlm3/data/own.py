@@ -31,12 +31,13 @@ Accepted = Literal["range", "centre", "aspect", "poses"]
 _FILES = 12
 # Medians of whole scenes: a street has 20 m, a close-up of a table 0.3 m.
 _NEAREST_M, _FARTHEST_M = 0.05, 150.0
-_USUAL_M = (0.3, 60.0)
-_UNITS = {1.0: "metres", 0.01: "centimetres", 0.001: "millimetres", 1e-4: "tenths of a millimetre"}
+_USUAL_M = (0.3, 30.0)
+# The most common first.
+_UNITS = {0.001: "millimetres", 0.01: "centimetres", 1.0: "metres", 1e-4: "tenths of a millimetre"}
 _8_BITS = 256
 _FEW = 20
 # Of the depth of some pictures, by poses that are right.
-_LEAST_FIT = 0.25
+_LEAST_FIT = 0.5
 _LEAST_PAIRS = 4
 _MOST_OFF_SCALE = 1.25
 
@@ -243,11 +244,13 @@ def _check_range(files: Sequence[DepthFile]) -> None:
     raw = np.concatenate(
         [f.raw[np.isfinite(f.values_m)].astype(np.float64) for f in files if f.raw.size]
     )
-    fits = [unit for unit in _UNITS if _USUAL_M[0] <= float(np.median(raw)) * unit <= _USUAL_M[1]]
+    half = float(np.median(raw))
+    fits = [unit for unit in _UNITS if _USUAL_M[0] <= half * unit <= _USUAL_M[1]]
     meant = "; what unit has it?"
     if fits:
-        unit = max(fits) if middle < 1 else min(fits, key=lambda u: abs(np.log10(u / 1e-3)))
-        meant = f': is it in {_UNITS[unit]}? Then put {{"unit_m": {unit:g}}} into format.json'
+        named = " or ".join(f"{_UNITS[unit]} ({half * unit:.2g} m)" for unit in fits)
+        units = " or ".join(f"{unit:g}" for unit in fits)
+        meant = f': is it in {named}? Then put {{"unit_m": {units}}} into format.json'
     raise InputError(
         f"half of the depth is {'beyond' if middle > 1 else 'within'} {middle:.4g} m (5 to 95 %: "
         f"{low:.3g} to {high:.3g} m){meant}" + _or_accept("range")
@@ -270,8 +273,7 @@ def _check_poses_by_depth(frames: Sequence[RawFrame]) -> list[str]:
         raise InputError(
             f"poses and depth do not fit: moved by them as they stand, one picture's depth "
             f"agrees with another's to {found.fit:.0%}, but to {found.better_fit:.0%} if "
-            f"{found.better}"
-            + _or_accept("poses")
+            f"{found.better}" + _or_accept("poses")
         )
     if found.pairs >= _LEAST_PAIRS and found.fit < _LEAST_FIT:
         return [

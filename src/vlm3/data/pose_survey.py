@@ -60,6 +60,7 @@ _READINGS: dict[str, Callable[[Floats], Floats]] = {
     "their axes are north-east-down (X forward, Z down)": lambda pose: pose @ _NED,
     "their axes are a robot's (X forward, Z up)": lambda pose: pose @ _BODY,
 }
+_FLIPS = {"the depth files are upside down": 0, "the depth files are mirrored, left for right": 1}
 _FACTORS = (0.001, 0.01, 0.1, 0.2, 0.25, 0.5, 2.0, 4.0, 5.0, 10.0, 100.0, 1000.0)
 
 
@@ -104,13 +105,16 @@ def survey_poses(runs: Sequence[Sequence[SurveyView]]) -> Verdict:
     """Compares all readings on the pairs within each run of neighbouring views."""
     fits: list[Floats] = []
     stated: list[float] = []
-    names = ["", *_READINGS, *(_scale_name(f) for f in _FACTORS)]
+    names = ["", *_READINGS, *(_scale_name(f) for f in _FACTORS), *_FLIPS]
     for run in runs:
         clouds = [_cloud(view) for view in run]
+        flipped = [[_flipped(view, axis) for view in run] for axis in _FLIPS.values()]
         for i in range(len(run)):
             for j in range(len(run)):
                 if i != j and len(clouds[i]):
-                    row = _compare(run, clouds[i], i, j)
+                    row = _compare(_readings, run[i], run[j], clouds[i])
+                    flips = [_compare(_as_stated, f[i], f[j], _cloud(f[i])) for f in flipped]
+                    row = np.concatenate([row, *flips])
                     stated += [row[0]] if np.isfinite(row[0]) else []
                     row = np.nan_to_num(row)
                     if row.max() >= _LEAST_FIT and np.ptp(row) > _LEAST_SPREAD:
@@ -149,14 +153,23 @@ def _cloud(view: SurveyView) -> Floats:
     return points[np.isfinite(points).all(axis=1)]
 
 
-def _compare(views: Sequence[SurveyView], points: Floats, i: int, j: int) -> Floats:
-    """How well view i's points fit view j's depth by each reading; NaN where few are seen."""
-    two = views[j]
+def _flipped(view: SurveyView, axis: int) -> SurveyView:
+    return SurveyView(view.camera, np.flip(view.depth_z, axis), view.world_from_cam)
+
+
+def _as_stated(pose: Floats) -> list[Floats]:
+    return [pose]
+
+
+def _compare(
+    readings: Callable[[Floats], list[Floats]], one: SurveyView, two: SurveyView, points: Floats
+) -> Floats:
+    """How well view one's points fit view two's depth by each reading; NaN where few are seen."""
     fits = []
-    for pose_i, pose_j in zip(
-        _readings(views[i].world_from_cam), _readings(two.world_from_cam), strict=True
+    for pose1, pose2 in zip(
+        readings(one.world_from_cam), readings(two.world_from_cam), strict=True
     ):
-        moved = transform_points(invert(pose_j) @ pose_i, points)
+        moved = transform_points(invert(pose2) @ pose1, points)
         xy = two.camera.project(moved)
         inside = two.camera.contains(xy)
         column, row = np.where(inside[:, None], xy, 0).astype(np.intp).T
