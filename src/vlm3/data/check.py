@@ -222,5 +222,6 @@ def as_json(found: Leaks) -> str:
             "near": [list(pair) for pair in found.near],
             "splits": dict(found.splits),
             "compared": found.compared,
-        }
+        },
+        allow_nan=False,
     )

@@ -172,7 +172,7 @@ def list_sources(as_json: bool, source: str | None) -> None:
     if as_json:
         fields = ("name", "title", "licence", "url", "layout", "tasks", "verified", "needs")
         for one in found:
-            click.echo(json.dumps({name: getattr(one, name) for name in fields}))
+            click.echo(json.dumps({name: getattr(one, name) for name in fields}, allow_nan=False))
     elif source:
         one = found[0]
         click.echo(f"{one.title} ({one.name})\nlicence   {one.licence}\nfrom      {one.url}")

@@ -145,7 +145,9 @@ def make_unit(job: Job, scene: str) -> Unit:
         unit = _written(job, scene, partial)
         if unit.samples:
             partial.replace(folder / f"{name}.tar")
-        _replace(folder / f"{name}.json", json.dumps(asdict(unit), indent=1).encode())
+        _replace(
+            folder / f"{name}.json", json.dumps(asdict(unit), indent=1, allow_nan=False).encode()
+        )
     except OSError as error:
         raise InputError(f"{scene}: cannot write to {str(folder)!r} ({error.strerror})") from error
     finally:

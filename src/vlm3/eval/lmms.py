@@ -109,7 +109,9 @@ def export(items: Iterable[Item], benchmark: Benchmark, protocol: Protocol, fold
     first = next(task for task in benchmark.tasks if task in protocol.tasks)
     higher = str(first != "correspondence").lower()
     task = _TASK.format(
-        name=benchmark.name, data=json.dumps(str((folder / DATA).resolve())), higher=higher
+        name=benchmark.name,
+        data=json.dumps(str((folder / DATA).resolve()), allow_nan=False),
+        higher=higher,
     )
     (folder / f"vlm3_{benchmark.name}.yaml").write_text(task, encoding="utf-8")
     (folder / "utils.py").write_text(_UTILS, encoding="utf-8")
