@@ -84,7 +84,7 @@ def scenes_of(job: Job, most: int | None = None) -> list[str]:
     """
     if not job.root.is_dir():
         raise InputError(f"no folder {str(job.root)!r}; --root is the data set as downloaded")
-    source = get_source(job.source)
+    source = get_source(job.source, job.root)
     source.check_needs()
     found = source.scenes(job.root)[:most]
     if not found:

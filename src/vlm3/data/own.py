@@ -30,7 +30,7 @@ Accepted = Literal["range", "centre", "aspect", "poses"]
 
 _FILES = 12
 # Medians of whole scenes: a street has 20 m, a close-up of a table 0.3 m.
-_NEAREST_M, _FARTHEST_M = 0.05, 150.0
+NEAREST_M, FARTHEST_M = 0.05, 150.0
 _USUAL_M = (0.3, 30.0)
 # The most common first.
 _UNITS = {0.001: "millimetres", 0.01: "centimetres", 1.0: "metres", 1e-4: "tenths of a millimetre"}
@@ -239,7 +239,7 @@ def _check_range(files: Sequence[DepthFile]) -> None:
     if not len(known):
         return
     low, middle, high = np.quantile(known, [0.05, 0.5, 0.95])
-    if _NEAREST_M <= middle <= _FARTHEST_M:
+    if NEAREST_M <= middle <= FARTHEST_M:
         return
     raw = np.concatenate(
         [f.raw[np.isfinite(f.values_m)].astype(np.float64) for f in files if f.raw.size]

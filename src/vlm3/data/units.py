@@ -156,7 +156,7 @@ def make_unit(job: Job, scene: str) -> Unit:
 
 
 def _written(job: Job, scene: str, partial: Path) -> Unit:
-    source = get_source(job.source)
+    source = get_source(job.source, job.root)
     seed = _seed(job, scene)
     keys: set[str] = set()
     kept: list[Kept] = []
