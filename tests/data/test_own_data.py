@@ -4,6 +4,7 @@ The folder is a room corner with a box in it, seen by four cameras, by formulas 
 planes and a nearer one, pictures painted from the points, so that depth, poses and K are exact.
 """
 
+import io
 import json
 import shutil
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from vlm3.cli import main
-from vlm3.data.shards import Shards
+from vlm3.data.shards import Shards, write_shards
 from vlm3.geometry.pose import rotation_from_ypr_deg
 from vlm3.pictures import read_picture
 
@@ -420,3 +421,175 @@ def test_a_summary_and_a_sheet(right: Path, tmp_path: Path) -> None:
     drop_one = planted(right, tmp_path, lambda r: (r / "images" / "c.png").write_bytes(b"no"))
     _, text = curated(drop_one, tmp_path / "less")
     assert "left out: 1 pictures" in text
+
+
+# --- shards made elsewhere, or before anything was asked ---------------------------------------
+
+ACCEPTED = {
+    "millimetres as floats": (["range", "poses"], "another unit"),
+    "K of the full size": (["centre", "poses"], "far from the middle"),
+    "OpenGL": (["poses"], "OpenGL"),
+    "world to camera": (["poses"], "world to camera"),
+    "moves in millimetres": (["poses"], "translations are in millimetres"),
+}
+
+
+def problems(out: Path) -> tuple[int, str]:
+    result = CliRunner().invoke(main, ["data", "check", str(out)])
+    return result.exit_code, result.output
+
+
+@pytest.mark.parametrize("name", ACCEPTED)
+def test_check_finds_them_in_labels(name: str, right: Path, tmp_path: Path) -> None:
+    accept, says = ACCEPTED[name]
+    root = planted(right, tmp_path, REFUSED[name][0])
+    say(root, accept=accept)
+    assert curated(root, tmp_path / "out")[0] == 0
+    code, text = problems(tmp_path / "out")
+    assert code == 1 and says in text, text
+
+
+def relabelled(right: Path, out: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    """Shards of the right folder, each record changed."""
+    curated(right, out / "first")
+    shards = Shards(out / "first")
+    samples = []
+    for place in range(len(shards)):
+        notes = shards.notes(place)
+        change(notes)
+        samples.append((f"s{place}", shards.picture(place), json.dumps(notes).encode()))
+    write_shards(out / "second", samples)
+    return out / "second"
+
+
+def test_check_finds_marks_and_mirrors(right: Path, tmp_path: Path) -> None:
+    def sky(notes: dict[str, Any]) -> None:
+        points = notes["points"]
+        for k, (x, y) in enumerate(points["xy_px"][:9]):
+            ray = np.array([(x - W / 2) / F, (y - H / 2) / F, 1])
+            points["distance_m"][k] = round(65.535 * float(np.linalg.norm(ray)), 4)
+
+    code, text = problems(relabelled(right, tmp_path / "sky", sky))
+    assert code == 1 and "have the depth 65.535 m" in text
+
+    def mirror(notes: dict[str, Any]) -> None:
+        T = np.array(notes["world_from_cam"]) @ np.diag([1.0, 1, -1, 1])
+        notes["world_from_cam"] = T.tolist()
+
+    code, text = problems(relabelled(right, tmp_path / "mirror", mirror))
+    assert code == 1 and "determinant -1" in text
+    code, text = problems(relabelled(right, tmp_path / "same", lambda notes: None))
+    assert code == 0, text
+
+
+def test_check_finds_pictures_that_viewers_turn(right: Path, tmp_path: Path) -> None:
+    curated(right, tmp_path / "out")
+    shards = Shards(tmp_path / "out")
+    exif, data = Image.Exif(), io.BytesIO()
+    exif[0x0112] = 6
+    Image.fromarray(rendered(0)[0]).save(data, "JPEG", exif=exif)
+    record = json.dumps(shards.notes(0)).encode()
+    write_shards(tmp_path / "turned", [("a", data.getvalue(), record)])
+    code, text = problems(tmp_path / "turned")
+    assert code == 1 and "orientation 6" in text
+
+
+# --- trajectories ------------------------------------------------------------------------------
+
+
+def as_log(right: Path, root: Path, names: list[str], numbers: list[int]) -> Path:
+    """The folder in Open3D's layout, its pictures called `names`, its poses numbered."""
+    for name in ("color", "depth"):
+        (root / name).mkdir(parents=True)
+    for k, (old, new) in enumerate(zip(NAMES, names, strict=True)):
+        shutil.copy(right / "images" / f"{old}.png", root / "color" / f"{new}.png")
+        shutil.copy(right / "depth" / f"{old}.png", root / "depth" / f"{new}.png")
+        rows = "\n".join(" ".join(map(repr, row)) for row in pose(k).tolist())
+        with (root / "trajectory.log").open("a") as log:
+            log.write(f"{numbers[k]} {numbers[k]} {numbers[k] + 1}\n{rows}\n")
+    (root / "camera_primesense.json").write_text(
+        json.dumps({"width": W, "height": H, "intrinsic_matrix": K.T.ravel().tolist()})
+    )
+    return root
+
+
+def poses_of(out: Path) -> dict[str, np.ndarray]:
+    shards = Shards(out)
+    every = [shards.notes(k) for k in range(len(shards))]
+    return {notes["frame"]: np.array(notes["world_from_cam"]) for notes in every}
+
+
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("missing", [None, 1, 3])
+def test_a_missing_picture_shifts_no_pose(
+    first: int, missing: int | None, right: Path, tmp_path: Path
+) -> None:
+    names = [f"{k + first:05d}" for k in range(4)]
+    root = as_log(right, tmp_path / "log", names, [0, 1, 2, 3])
+    if missing is not None:
+        (root / "color" / f"{names[missing]}.png").unlink()
+    code, text = curated(root, tmp_path / "out", "rgbd-log")
+    assert code == 0, text
+    found = poses_of(tmp_path / "out")
+    assert len(found) == 4 - (missing is not None)
+    for name, T in found.items():
+        np.testing.assert_allclose(T, pose(names.index(name)))
+
+
+def test_a_missing_end_is_asked_about(right: Path, tmp_path: Path) -> None:
+    root = as_log(right, tmp_path / "log", ["1", "2", "3", "4"], [0, 1, 2, 3])
+    for folder in ("color", "depth"):
+        (root / folder / "4.png").unlink()
+    code, text = curated(root, tmp_path / "out", "rgbd-log")
+    assert code == 2 and "count from 1" in text
+
+
+def test_numbers_that_do_not_agree(right: Path, tmp_path: Path) -> None:
+    names = ["10", "20", "30", "40"]
+    root = as_log(right, tmp_path / "log", names, [0, 1, 2, 3])
+    assert curated(root, tmp_path / "out", "rgbd-log")[0] == 0, "as many of both, in one order"
+    (root / "color" / "20.png").unlink()
+    code, text = curated(root, tmp_path / "less", "rgbd-log")
+    assert code == 2 and "3 pictures and 4 poses" in text
+
+
+def test_a_log_with_faults(right: Path, tmp_path: Path) -> None:
+    root = as_log(right, tmp_path / "log", ["0", "1", "2", "3"], [0, 1, 2, 3])
+    K_of_double = {"width": 2 * W, "height": 2 * H}
+    doubled = (K * [[2], [2], [1]]).T.ravel().tolist()
+    own = root / "camera_primesense.json"
+    own.write_text(json.dumps({**K_of_double, "intrinsic_matrix": doubled}))
+    code, text = curated(root, tmp_path / "resized", "rgbd-log")
+    assert code == 0 and "warning" not in text, "its size stands beside it"
+    own.write_text(json.dumps({"intrinsic_matrix": doubled}))
+    code, text = curated(root, tmp_path / "b", "rgbd-log")
+    assert code == 2 and "far from the middle" in text
+    own.unlink()
+    code, text = curated(root, tmp_path / "c", "rgbd-log")
+    assert code == 2 and "640x480" in text, "the usual K is of 640x480"
+
+
+# --- real folders ------------------------------------------------------------------------------
+
+DATA = Path(__file__).parents[3] / "shared" / "data"
+
+
+@pytest.mark.parametrize(
+    ("source", "folder"),
+    [
+        ("ddad", "ddad_dgp"),
+        ("kitti-object", "kitti_object_a"),
+        ("nuscenes-mmdet3d", "nuscenes_sunrgbd_mmdet3d/nuscenes"),
+        ("ibims1", "ibims1_a"),
+        ("rgbd-log", "rgbd_open3d"),
+        ("folder", "rgbd_hololens_a"),
+        ("7scenes", "rgbd_7scenes_redkitchen"),
+    ],
+)
+def test_real_folders_are_not_refused(source: str, folder: str, tmp_path: Path) -> None:
+    if not (DATA / folder).is_dir():
+        pytest.skip(f"needs {folder} in shared/data")
+    code, text = curated(DATA / folder, tmp_path / "out", source, "--pairs", "0", "--points", "40")
+    assert code == 0 and "warning" not in text, text
+    code, text = problems(tmp_path / "out")
+    assert code == 0, text

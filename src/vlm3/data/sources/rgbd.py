@@ -24,6 +24,7 @@ others are missing. Where numbers do not agree, there must be as many pictures a
 """
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -120,7 +121,7 @@ def log_frames(root: Path, scene: str) -> Frames:
     )
     depths, remarks = depth_files(folder / "depth")
     remarks += matching((p.stem for p in pictures), depths)
-    posed = _posed(pictures, poses)
+    posed = _posed(pictures, depths, poses)
     if len(posed) < len(pictures):
         remarks.append(f"{len(pictures) - len(posed)} of {len(pictures)} pictures have no pose")
 
@@ -157,14 +158,22 @@ def _posed(pictures: list[Path], poses: list[tuple[int, Floats]]) -> list[tuple[
         InputError: neither tells which pose is whose.
     """
     by_number = dict(poses)
-    numbers = [int(found[-1]) if (found := re.findall(r"\d+", p.stem)) else -1 for p in pictures]
+    numbers = [_number(p.stem) for p in pictures]
+    # Depth may still be there where its picture is missing.
+    every = {*numbers, *map(_number, depths)}
     apart = len(by_number) == len(poses) and len(set(numbers)) == len(numbers)
     # Numbers of pictures may begin at 1 where those of the log begin at 0.
-    for first in (0, 1):
-        if apart and all(n - first in by_number for n in numbers):
-            return [
-                (p.stem, p, by_number[n - first]) for p, n in zip(pictures, numbers, strict=True)
-            ]
+    shifts = [by for by in (0, 1) if apart and all(n - by in by_number for n in every)]
+    if len(shifts) == 2 and min(every) == 1:
+        raise InputError(
+            f"{len(poses)} poses, numbered from {poses[0][0]}, and pictures numbered from 1: it "
+            "does not show whether the first picture is missing or they count from 1; number "
+            "trajectory.log as the pictures"
+        )
+    if shifts:
+        return [
+            (p.stem, p, by_number[n - shifts[0]]) for p, n in zip(pictures, numbers, strict=True)
+        ]
     if len(pictures) == len(poses):
         return [(p.stem, p, pose) for p, (_, pose) in zip(pictures, poses, strict=True)]
     raise InputError(
@@ -174,6 +183,12 @@ def _posed(pictures: list[Path], poses: list[tuple[int, Floats]]) -> list[tuple[
         if poses
         else "trajectory.log holds no pose"
     )
+
+
+def _number(name: str) -> int:
+    """The last number in a name; -1 where there is none."""
+    found = re.findall(r"\d+", name)
+    return int(found[-1]) if found else -1
 
 
 def _camera(K: Floats, size: tuple[int, int]) -> Camera:
