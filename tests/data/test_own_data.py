@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
+from scipy.spatial.transform import Rotation
 
 from vlm3.cli import main
 from vlm3.data.shards import Shards, write_shards
@@ -567,6 +568,58 @@ def test_a_log_with_faults(right: Path, tmp_path: Path) -> None:
     own.unlink()
     code, text = curated(root, tmp_path / "c", "rgbd-log")
     assert code == 2 and "640x480" in text, "the usual K is of 640x480"
+
+
+# --- COLMAP --------------------------------------------------------------------------------------
+
+
+def as_colmap(right: Path, root: Path) -> Path:
+    """A model in text, with points that each picture shows, and dense depth in its unit."""
+    shutil.copytree(right / "images", root / "images")
+    shutil.copytree(right / "depth", root / "depth")
+    (root / "format.json").write_text('{"unit_m": 0.001}')
+    model = root / "sparse" / "0"
+    model.mkdir(parents=True)
+    cx, cy = K[0, 2] + 0.5, K[1, 2] + 0.5
+    (model / "cameras.txt").write_text(f"1 PINHOLE {W} {H} {F} {F} {cx} {cy}\n")
+    images, points = [], []
+    for k, name in enumerate(NAMES):
+        T = np.linalg.inv(pose(k))
+        x, y, z, w = Rotation.from_matrix(T[:3, :3]).as_quat()
+        images.append(f"{k + 1} {w} {x} {y} {z} {T[0, 3]} {T[1, 3]} {T[2, 3]} 1 {name}.png")
+        _, depth = rendered(k)
+        seen = []
+        for row in range(4, H, 12):
+            for column in range(4, W, 12):
+                ray = np.array([(column - K[0, 2]) / F, (row - K[1, 2]) / F, 1])
+                at = pose(k) @ np.append(ray * depth[row, column], 1)
+                number = len(points) + 1
+                track = f"{k + 1} {len(seen)}"
+                points.append(f"{number} {at[0]} {at[1]} {at[2]} 9 9 9 0.1 {track} {track}")
+                seen.append(f"{column + 0.5} {row + 0.5} {number}")
+        images.append(" ".join(seen))
+    (model / "images.txt").write_text("\n".join(images) + "\n")
+    (model / "points3D.txt").write_text("\n".join(points) + "\n")
+    return root
+
+
+def test_colmap(right: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pycolmap")
+    root = as_colmap(right, tmp_path / "model")
+    code, text = curated(root, tmp_path / "out", "colmap")
+    assert code == 0 and "warning" not in text, text
+    assert labels_off(tmp_path / "out") < 0.003
+    # Dense depth that nobody gave a unit is millimetres by default; the model's is not metres.
+    (root / "format.json").write_text('{"unit_m": 1}')
+    code, text = curated(root, tmp_path / "b", "colmap")
+    assert code == 2 and "1e+03 times the depth" in text, text
+    (root / "format.json").write_text('{"unit_m": 0.001}')
+    for path in (root / "images").iterdir():
+        with Image.open(path) as picture:
+            half = picture.resize((W // 2, H // 2))
+        half.save(path)
+    code, text = curated(root, tmp_path / "c", "colmap")
+    assert code == 2 and "pictures that COLMAP was run on" in text, text
 
 
 # --- real folders ------------------------------------------------------------------------------

@@ -151,7 +151,9 @@ def log_frames(root: Path, scene: str) -> Frames:
     yield from made
 
 
-def _posed(pictures: list[Path], poses: list[tuple[int, Floats]]) -> list[tuple[str, Path, Floats]]:
+def _posed(
+    pictures: list[Path], depths: Iterable[str], poses: list[tuple[int, Floats]]
+) -> list[tuple[str, Path, Floats]]:
     """Pictures with their poses, by number; by order only where there are as many of both.
 
     Raises:
