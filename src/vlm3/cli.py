@@ -87,7 +87,7 @@ def doctor(context: click.Context, self_check: str | None, as_json: bool) -> Non
     for finding in examine(self_check):
         findings.append(finding)
         if as_json:
-            click.echo(json.dumps(finding.to_json()))
+            click.echo(json.dumps(finding.to_json(), allow_nan=False))
         else:
             click.echo(f"{finding.status:<8} {finding.subject}: {finding.found}")
             if finding.advice:

@@ -110,16 +110,17 @@ def test_an_experts_file_is_joined(depthlm: Path, tmp_path: Path) -> None:
     rows[3] = '{"id": "00003", "depth'
     rows[5] = '{"id": "nobody", "distance_m": 1}'
     rows[6] = json.dumps({"id": asked[6]["id"], "distance_m": "far"})
+    rows[7] = json.dumps({"id": asked[7]["id"], "depth_z_m": float("nan")})
     (tmp_path / "mine.jsonl").write_text("\n".join(rows))
     said, damaged = joined(tmp_path / "mine.jsonl", queries, "z")
-    assert [number for number, _ in damaged] == [4, 6, 7] and len(said) == 17
+    assert [number for number, _ in damaged] == [4, 6, 7, 8] and len(said) == 16
     who = from_file(tmp_path / "mine.jsonl", "Mine", get_benchmark("ibims1"), items)
     predict(items, who.answerer, tmp_path / "run", config(**who.config()), joined_damaged=damaged)
     scored = score(tmp_path / "run")
     # z was given: it equals the column's z label and, along the ray, the true distance.
     for name in ("delta1 (label: z)", "delta1 (true distance)"):
-        assert value(scored, name) == 17 / 20
-    assert scored.tasks[0].scores[0].failures == 3
+        assert value(scored, name) == 16 / 20
+    assert scored.tasks[0].scores[0].failures == 4
     assert scored.tasks[0].scores[0].valid_only == 1
 
 

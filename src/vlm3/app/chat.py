@@ -4,7 +4,6 @@ Knows no task: the words are the client's, and so is the size of the picture as 
 model's grid.
 """
 
-import json
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
+from vlm3 import strict_json
 from vlm3.app.limits import RefusedError
 from vlm3.app.schema import ChatRequest, ImagePart, Picture, TextPart
 from vlm3.app.service import Service
@@ -138,7 +138,7 @@ class _Answer:
 
     def _event(self, choices: list[dict[str, Any]], **more: Any) -> str:
         chunk = {**self._head, "object": "chat.completion.chunk", "choices": choices, **more}
-        return f"data: {json.dumps(chunk)}\n\n"
+        return f"data: {strict_json.dumps(chunk)}\n\n"
 
 
 def _require(name: str, service: Service) -> None:

@@ -84,7 +84,7 @@ def scenes_of(job: Job, most: int | None = None) -> list[str]:
     """
     if not job.root.is_dir():
         raise InputError(f"no folder {str(job.root)!r}; --root is the data set as downloaded")
-    source = get_source(job.source)
+    source = get_source(job.source, job.root)
     source.check_needs()
     found = source.scenes(job.root)[:most]
     if not found:
@@ -155,7 +155,7 @@ def _claim(job: Job) -> None:
         InputError: it holds shards, or a curation with other settings.
     """
     note = job.out / "curation.json"
-    settings = json.loads(json.dumps(job.settings()))
+    settings = json.loads(json.dumps(job.settings(), allow_nan=False))
     if note.is_file():
         found = json.loads(note.read_text("utf-8"))
         other = sorted(k for k in settings.keys() | found.keys() if settings.get(k) != found.get(k))
@@ -170,7 +170,7 @@ def _claim(job: Job) -> None:
     try:
         job.out.mkdir(parents=True, exist_ok=True)
         partial = note.with_suffix(f".{os.getpid()}.partial")
-        partial.write_text(json.dumps(settings, indent=1), "utf-8")
+        partial.write_text(json.dumps(settings, indent=1, allow_nan=False), "utf-8")
         partial.replace(note)
     except OSError as error:
         raise InputError(f"cannot write to {str(job.out)!r} ({error.strerror})") from error

@@ -19,6 +19,7 @@ from vlm3.errors import InputError
 from vlm3.eval.answer import Said
 from vlm3.eval.items import Item, Json, Query
 from vlm3.eval.records import dumps, lines, numbers_of
+from vlm3.strict_json import finite
 
 
 def write_queries(items: Iterable[Item], path: Path) -> int:
@@ -74,6 +75,8 @@ def depth_prediction(query: Query, *, distance_m: float, label: str) -> Json:
 
 
 def _said(query: Query, record: Json, label: str) -> Said:
+    if finite(record) != record:
+        raise ValueError("NaN or Infinity, which is no answer")
     if query.task == "depth":
         z = record.get("depth_z_m")
         distance = record["distance_m"] if z is None else float(z) / query.ask["cosine"]

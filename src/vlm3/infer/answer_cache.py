@@ -4,11 +4,13 @@ A run may be killed at any moment: a line that was cut short is left out. Knows 
 """
 
 import json
+import math
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from vlm3 import strict_json
 from vlm3.infer.engine import Reply
 from vlm3.infer.toplist import Step, recorded
 
@@ -62,13 +64,18 @@ class AnswerCache:
                     # Behind a line that was cut short, on a line of its own.
                     if file.read(1) != b"\n":
                         file.write(b"\n")
-                file.write(json.dumps(record).encode() + b"\n")
+                file.write(strict_json.dumps(record).encode() + b"\n")
 
 
 def _reply(record: dict[str, Any]) -> Reply:
     steps = [
-        Step(piece, tuple((str(symbol), float(logp)) for symbol, logp in top))
+        Step(piece, tuple((str(symbol), _logp(logp)) for symbol, logp in top))
         for piece, top in record.get("steps", ())
     ]
     text = str(record["text"])
     return recorded(text, steps) if steps else Reply(text)
+
+
+def _logp(kept: float | None) -> float:
+    """A log probability; that of what cannot be, which JSON has no number for, is kept as null."""
+    return -math.inf if kept is None else float(kept)

@@ -424,4 +424,4 @@ def _write_tokenizer(folder: Path, tokenizer: Any) -> None:
 
 
 def _dump(path: Path, content: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")

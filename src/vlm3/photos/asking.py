@@ -121,7 +121,7 @@ def ask_grid(
     else:
         record |= {"questions": values.size, "unread": unread}
     if settings["as_json"]:
-        click.echo(json.dumps(record))
+        click.echo(json.dumps(record, allow_nan=False))
     else:
         click.echo(", ".join(f"{key} {value}" for key, value in record.items()))
 

@@ -1,10 +1,10 @@
 """Commands about photographs: depth, cloud, match, pose, ask, scene."""
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from vlm3 import strict_json
 from vlm3.console import held_warnings, numbers, progress_line
 from vlm3.errors import InputError
 from vlm3.photos.asking import ask_and_print, ask_grid, loading, opened, wanted_grid
@@ -275,7 +275,7 @@ def scene(
     said |= {"intrinsics": [view.intrinsics for view in views]}
     if settings["as_json"]:
         poses = made.cameras.world_from_cam.tolist()
-        click.echo(json.dumps({**said, "images": images, "world_from_cam": poses}))
+        click.echo(strict_json.dumps({**said, "images": images, "world_from_cam": poses}))
         return
     for k, pose in enumerate(made.cameras.world_from_cam):
         x, y, z = pose[:3, 3]

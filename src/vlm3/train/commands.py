@@ -72,7 +72,7 @@ def train(context: click.Context, recipe: str | None, changes: tuple[str, ...]) 
     given = ["--out" if c == "-o" else c for c in changes if c != "--dry-run"]
     run = overridden(recipe or "", given)
     if dry:
-        click.echo(json.dumps(asdict(run), indent=1, default=str))
+        click.echo(json.dumps(asdict(run), indent=1, default=str, allow_nan=False))
         click.echo(f"steps: {run.steps}, warm-up: {round(run.warmup * run.steps)}")
         if run.data or all(p.kind in RENDERED for p in run.parts):
             from vlm3.train.trainee import token_px_of

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from vlm3 import strict_json
 from vlm3.errors import MissingDependencyError
 
 
@@ -35,7 +36,7 @@ class Journal:
 
     def write(self, entry: dict[str, Any]) -> None:
         """One line; `step` must be in it."""
-        print(json.dumps(entry), file=self.file, flush=True)
+        print(strict_json.dumps(entry), file=self.file, flush=True)
         if self.board is not None:
             for name, value in entry.items():
                 if isinstance(value, float):

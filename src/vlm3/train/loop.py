@@ -137,7 +137,9 @@ def _journal(run: Run, parallel: Parallel, done: int) -> Journal | None:
     if not parallel.first:
         return None
     run.out.mkdir(parents=True, exist_ok=True)
-    (run.out / "run.json").write_text(json.dumps(asdict(run), indent=1, default=str))
+    (run.out / "run.json").write_text(
+        json.dumps(asdict(run), indent=1, default=str, allow_nan=False)
+    )
     return Journal(run.out, done, run.steps, tensorboard=run.tensorboard)
 
 
