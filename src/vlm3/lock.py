@@ -138,6 +138,8 @@ def _is_still(descriptor: int, path: Path) -> bool:
 def _holder(note: bytes) -> str:
     try:
         told = json.loads(note)
-        return f"process {int(told['pid'])} on {str(told['host'])[:80]!r} since {told['since']!s:.40}"
+        return (
+            f"process {int(told['pid'])} on {str(told['host'])[:80]!r} since {told['since']!s:.40}"
+        )
     except (ValueError, TypeError, KeyError):
         return "another process"
