@@ -16,9 +16,9 @@ from vlm3.lock import NAME, writing
 def test_the_second_is_told_who_holds_it(tmp_path: Path) -> None:
     folder = tmp_path / "a" / "b"
     with writing(folder):
-        with pytest.raises(InputError, match=rf"process {os.getpid()} on .* since 20\d\d-"):
-            with writing(folder):
-                raise AssertionError
+        told = rf"process {os.getpid()} on .* since 20\d\d-"
+        with pytest.raises(InputError, match=told), writing(folder):
+            raise AssertionError
         with writing(tmp_path / "a"):
             assert (folder / NAME).is_file()
     assert list(folder.iterdir()) == [], "nothing stays"
@@ -35,9 +35,9 @@ def test_an_error_inside_releases(tmp_path: Path) -> None:
 
 def test_ranks_share_and_keep_out_one_who_wants_it_alone(tmp_path: Path) -> None:
     with writing(tmp_path, shared=True):
-        with writing(tmp_path, shared=True), pytest.raises(InputError, match="being written"):
-            with writing(tmp_path):
-                raise AssertionError
+        both = writing(tmp_path, shared=True), pytest.raises(InputError, match="being written")
+        with both[0], both[1], writing(tmp_path):
+            raise AssertionError
         assert (tmp_path / NAME).exists(), "the first still holds it"
         with pytest.raises(InputError), writing(tmp_path):
             raise AssertionError

@@ -383,7 +383,7 @@ class HttpEngine:
             # Another request may have been told already.
             if self._manner != manner:
                 return True
-            changed = manner.after(str(error))
+            changed = manner.after(_refusal(error))
             if changed is None:
                 return False
             self._manner, note = changed
@@ -425,8 +425,15 @@ def default_cache() -> Path:
     return Path(os.environ.get("VLM3_CACHE") or "~/.cache/vlm3").expanduser() / "answers"
 
 
+def _refusal(error: Exception) -> str:
+    """All that a refusal says: the package leaves out bodies that have not OpenAI's shape."""
+    body = getattr(getattr(error, "response", None), "text", "")
+    return f"{error} {body}"[:4000]
+
+
 def _short(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:160]
+    said = str(error) if "{" in str(error) else _refusal(error)
+    return " ".join(f"{type(error).__name__}: {said}".split())[:160]
 
 
 def _read(choice: Any, fingerprint: Any) -> _Answer:

@@ -355,7 +355,8 @@ def load(
             return in_vllm(name, protocol)
     if base_url is not None:
         raise InputError(
-            f"base_url goes with a model behind a server: give openai:{name or model} instead of {model}"
+            f"base_url goes with a model behind a server: give openai:{name or model} instead of "
+            f"{model}"
         )
     from vlm3.infer.local import NaiveEngine, check_torchvision
 
