@@ -460,12 +460,17 @@ def _read(choice: Any, fingerprint: Any) -> _Answer:
     cut = choice.finish_reason == "length"
     return _Answer(
         # An empty text beside thoughts is no answer; by itself it is one, though nothing is in it.
-        text=None if text is None or (not text.strip() and (thought or cut)) else text.strip(),
+        text=None if text is None or (not text.strip() and (thought or cut)) else _whole(text),
         steps=_steps(choice),
         cut=cut,
         thought=thought or open_thought,
         fingerprint=fingerprint if isinstance(fingerprint, str) else None,
     )
+
+
+def _whole(text: str) -> str:
+    """Without half characters, which JSON can carry and no file can."""
+    return text.strip().encode("utf-8", "replace").decode()
 
 
 def _steps(choice: Any) -> tuple[Step, ...]:
