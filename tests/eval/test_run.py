@@ -60,7 +60,7 @@ def test_a_killed_run_resumes_to_the_same_file(depthlm: Path, tmp_path: Path) ->
 def test_another_configuration_or_other_data_is_refused(depthlm: Path, tmp_path: Path) -> None:
     items = items_of(depthlm)
     predict(items, OracleAnswerer(JOINT), tmp_path / "run", config())
-    with pytest.raises(InputError, match=r"another configuration.*seed: None there, 7 now"):
+    with pytest.raises(InputError, match=r"another configuration.*seed: nothing there, 7 now"):
         predict(items, OracleAnswerer(JOINT), tmp_path / "run", config(seed=7))
     text = (depthlm / "val.jsonl").read_text().replace('"depth": [', '"depth": [9.0, ', 1)
     rows = [json.loads(line) for line in text.splitlines()]

@@ -7,9 +7,9 @@ A line a query: {"id": ...} and
     pose             "cam1_from_cam2": 4 x 4, or "rotation": 3 x 3 and "direction": [x, y, z]
     objects          "value_m", "clock_hour", "yes" or "region" (from 0)
 
-`seconds` and `cost_usd` may be added. A damaged line, or one with a number that is none (NaN, 1e308),
-is named and the rest is used; a query without a usable line counts as a failure. A query that is
-answered twice is an error.
+`seconds` and `cost_usd` may be added. A damaged line, or one with a number that is none (NaN,
+1e308), is named and the rest is used; a query without a usable line counts as a failure. A query
+that is answered twice is an error.
 """
 
 from collections.abc import Iterable
@@ -100,8 +100,11 @@ def _said(query: Query, record: Json, label: str) -> Said:
             raise ValueError(f"no answer to a {query.task} query in it")
         # NaN beside numbers: refused here, where the line can be named.
         dumps(prediction)
-    spent = {name: _spent(record, name) for name in ("seconds", "cost_usd")}
-    return Said(prediction=prediction, **spent)
+    return Said(
+        prediction=prediction,
+        seconds=_spent(record, "seconds"),
+        cost_usd=_spent(record, "cost_usd"),
+    )
 
 
 def _spent(record: Json, name: str) -> float | None:
