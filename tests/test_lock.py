@@ -8,7 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from vlm3.cli import main
 from vlm3.errors import InputError
 from vlm3.lock import NAME, writing
 
@@ -97,3 +99,13 @@ def test_a_file_or_a_place_that_cannot_be_written(tmp_path: Path) -> None:
             raise AssertionError
     with pytest.raises(InputError, match="cannot write to"), writing(Path("/proc/nothing")):
         raise AssertionError
+
+
+@pytest.mark.parametrize(
+    "command", [["worlds", "render", "--count", "1", "-o"], ["study", "focal", "-o"]], ids=str
+)
+def test_the_second_command_says_who_and_leaves_with_2(tmp_path: Path, command: list[str]) -> None:
+    with writing(tmp_path / "out"):
+        said = CliRunner().invoke(main, [*command, str(tmp_path / "out")])
+    assert said.exit_code == 2 and said.output.count("\n") == 1
+    assert f"being written by process {os.getpid()} on " in said.output

@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import socket
+import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -70,6 +71,8 @@ def writing(folder: Path, *, shared: bool = False) -> Iterator[None]:
 
 def _take(path: Path, kind: int) -> _Held | None:
     """The lock, or None on a file system that has none."""
+    # A rank that leaves holds the file alone for a moment, to remove it: that keeps nobody out.
+    patience = 40 if kind == fcntl.LOCK_SH else 0
     while True:
         held = _Held(os.open(path, os.O_RDWR | os.O_CREAT, 0o644))
         try:
@@ -78,6 +81,10 @@ def _take(path: Path, kind: int) -> _Held | None:
             note = os.pread(held.descriptor, 4096, 0)
             _close(held)
             if error.errno in (errno.EAGAIN, errno.EACCES):
+                if patience:
+                    patience -= 1
+                    time.sleep(0.025)
+                    continue
                 raise InputError(
                     f"{str(path.parent)!r} is being written by {_holder(note)}: wait for it, end "
                     "it, or give another folder"

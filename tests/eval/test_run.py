@@ -359,6 +359,17 @@ def test_other_weights_under_the_same_name_are_another_run(
         said = command(**changes)
         assert said.exit_code == 2 and named in said.output and "-o" in said.output, said.output
         assert said.output.count("\n") == 1
+    # A server that does not tell its weights: a run goes on with a doubt, which is said.
+    out = tmp_path / "served"
+    told = Weighed("02.00")
+    vars(told).update(weights=None, server={"server": "http://a/v1", "told": None}, kept=3)
+    monkeypatch.setattr(models, "load", lambda model, **given: Predictor(told, JOINT, 32))
+    for doubtful in (False, True):
+        said = CliRunner().invoke(
+            main, ["eval", "ibims1", "--data", str(depthlm), "-o", str(out), "--model", "m"]
+        )
+        assert ("does not tell its weights" in said.output) == doubtful
+        assert "3 kept from an earlier run" in said.output
 
 
 def test_ctrl_c_is_quiet_and_says_what_is_kept(

@@ -134,7 +134,7 @@ def evaluate(
         "seed": wanted.seed,
         "device": settings["device"],
     }
-    shown = _Shown(output, len(items) or how_many(wanted))
+    shown = _Shown(output, len(items) or how_many(wanted), who.doubt)
     try:
         progress = predict(
             items or read_items(wanted),
@@ -149,6 +149,8 @@ def evaluate(
             f"{shown.kept} answers are kept in {output}; the same command goes on from there"
         ) from stop
     there = f", {progress.resumed} of them there already" if progress.resumed else ""
+    if kept := who.kept():
+        there += f", {kept} kept from an earlier run with this server"
     shown.clear()
     click.echo(
         f"{progress.queries} answers from {progress.items} pictures or pairs{there}", err=True
@@ -230,10 +232,11 @@ class _Shown:
     Args:
         folder: of the run.
         total: pictures or pairs; None where that is not known.
+        doubt: what to tell where a run goes on; None for nothing.
     """
 
-    def __init__(self, folder: str, total: int | None) -> None:
-        self._folder, self._total = folder, total
+    def __init__(self, folder: str, total: int | None, doubt: str | None) -> None:
+        self._folder, self._total, self._doubt = folder, total, doubt
         self._live = sys.stderr.isatty()
         self._began: float | None = None
         self._before = self._width = self.kept = 0
@@ -241,6 +244,8 @@ class _Shown:
     def __call__(self, at: "Progress") -> None:
         if not at.items and at.resumed:
             click.echo(f"going on: {self._folder} holds {at.resumed} answers already", err=True)
+            if self._doubt:
+                click.echo(f"vlm3: warning: {self._doubt}", err=True)
         self.kept = at.resumed + at.fresh
         if not at.fresh:
             # What was there before passes at no cost, and says nothing about the rest.

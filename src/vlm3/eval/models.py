@@ -51,6 +51,21 @@ class Chosen:
         known = {"name": self.name, "protocol": self.protocol, "f_px": self.f_px}
         return known | self.identity
 
+    @property
+    def doubt(self) -> str | None:
+        """What a run that goes on cannot know of who answers; None where it knows all."""
+        if "server" not in self.identity or self.identity["weights"] is not None:
+            return None
+        return (
+            f"{self.identity['server']} does not tell its weights: nobody can know here whether "
+            "they are those of the answers that are there"
+        )
+
+    def kept(self) -> int:
+        """Answers that came from what an earlier run kept of a server."""
+        predictor = getattr(self.answerer, "predictor", None)
+        return int(getattr(getattr(predictor, "engine", None), "kept", 0))
+
 
 def choose(
     model: str,

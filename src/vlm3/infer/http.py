@@ -160,6 +160,8 @@ class HttpEngine:
         self.weights = weights
         self.server = {"server": self._where, "told": identity or None}
         self.account = Account()
+        self.kept = 0
+        """Answers of earlier runs that were used."""
         told = f"\n{identity}\n{weights or ''}" if identity or weights else ""
         name = hashlib.sha256(f"{self._where}\n{model}{told}".encode()).hexdigest()[:16]
         self._cache = AnswerCache(None if cache is None else Path(cache) / f"{name}.jsonl")
@@ -221,6 +223,7 @@ class HttpEngine:
         missing = [q for q, key in keys.items() if key not in self._cache]
         self._count(from_cache=len(keys) - len(missing))
         earlier = sum(self._cache.is_earlier(key) for key in keys.values())
+        self.kept += earlier
         if earlier and self.weights is None:
             self._say(
                 "kept",
