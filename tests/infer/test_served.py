@@ -126,3 +126,9 @@ def test_defaults_where_nothing_is_told(monkeypatch: pytest.MonkeyPatch, tmp_pat
     asked = load("openai:VLM3-depth", base_url="http://127.0.0.1:9/v1")
     assert (asked.protocol.name, asked.multiple_px) == ("release-depth", 32)
     assert asked.max_tokens == MAX_TOKENS
+
+
+@pytest.mark.parametrize("url", ["localhost:8000/v1", "http://[::1", "http://", "file:///x", "?"])
+def test_an_address_that_is_none_is_one_line(url: str) -> None:
+    with pytest.raises(InputError, match="the server's address is"):
+        load("openai:m", base_url=url, protocol="joint")

@@ -13,6 +13,7 @@ import json
 import os
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from vlm3.errors import InputError, MissingDependencyError
 from vlm3.infer.predict import MAX_TOKENS, Predictor
@@ -131,11 +132,16 @@ def behind_server(
         cache: keep answers on disk and use those of earlier runs.
 
     Raises:
-        InputError: no key for OpenAI, an unknown protocol, settings that cannot be used.
+        InputError: no address, no key for OpenAI, an unknown protocol, or settings that cannot be
+            used.
     """
     from vlm3.infer.http import HttpEngine, default_cache
 
     url = base_url or os.environ.get("OPENAI_BASE_URL") or None
+    if url and not _is_address(url):
+        raise InputError(
+            f"the server's address is {url[:80]!r}; give such as http://localhost:8000/v1"
+        )
     told = ask_server(url, name) if url else Told()
     engine = HttpEngine(
         name,
@@ -152,6 +158,14 @@ def behind_server(
         multiple_px=told.multiple_px or _MULTIPLE_PX,
         max_tokens=told.max_tokens or MAX_TOKENS,
     )
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def in_vllm(name: str, protocol: str | None) -> Predictor:
