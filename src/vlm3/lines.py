@@ -14,7 +14,11 @@ from vlm3.view import View
 # Of these fields a record holds the one value of its point.
 _PER_POINT = ("xy_px", "xy_a_px", "distance_m", "depth_z_m", "parsed", "raw_text", "prompt")
 _CAMERA = ("fx_px", "fy_px", "cx_px", "cy_px", "width_px", "height_px")
-_ORIGINS = {"exif": "from EXIF", "fov": "from the field of view"}
+_ORIGINS = {
+    "exif": "from EXIF",
+    "fov": "from the field of view",
+    "calibrator": "from the calibrator",
+}
 _LONGEST_RAW = 60
 
 

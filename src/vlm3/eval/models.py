@@ -102,7 +102,7 @@ def choose(
             raise InputError(f"{model} is asked without words; leave --protocol out")
         if model in FLOORS:
             return _floor(model, items or [])
-        expert = ADAPTERS[model].load()
+        expert = ADAPTERS[model].load(roads=benchmark.roads)
         return Chosen(expert.name, ExpertAnswerer(expert, benchmark.label))
     predictor = load(model, protocol=protocol, **where)
     prep = predictor.protocol.prep

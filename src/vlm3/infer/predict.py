@@ -19,8 +19,13 @@ from vlm3.infer.dense import DepthMap, MatchMap, PointCloud, depth_map, match_ma
 from vlm3.infer.engine import Engine, Reply
 from vlm3.infer.inputs import number_rows, points_in
 from vlm3.infer.wording import resolve_protocol
-from vlm3.tasks import correspondence, depth, objects, pose
 from vlm3.tasks.base import DepthAnswer, MatchAnswer, ObjectAnswer, PoseAnswer
+from vlm3.tasks.prompting import (
+    depth_question,
+    match_question,
+    object_question,
+    pose_questions,
+)
 from vlm3.tasks.protocol import Protocol, get_protocol
 from vlm3.view import View
 
@@ -83,8 +88,7 @@ class Predictor:
         """
         require(self.protocol, "depth", view)
         xy = points_in(view, xy_px)
-        size = {"width_px": view.camera.width_px, "height_px": view.camera.height_px}
-        prompts = [depth.ask(self.protocol, point, **size) for point in xy]
+        prompts = [depth_question(self.protocol, view.camera, point) for point in xy]
         said = self._reply(
             [view], prompts, ["depth"] * len(prompts), engine, readout, grammar, progress
         )
@@ -121,8 +125,7 @@ class Predictor:
         require(self.protocol, "correspondence", view_a, view_b)
         views = (view_a, view_b)
         xy = points_in(view_a, xy_px)
-        size = {"width_px": view_a.camera.width_px, "height_px": view_a.camera.height_px}
-        prompts = [correspondence.ask(self.protocol, point, **size) for point in xy]
+        prompts = [match_question(self.protocol, view_a.camera, point) for point in xy]
         components = ["correspondence"] * len(prompts)
         said = self._reply(views, prompts, components, engine, readout, grammar, progress)
         return match_answer(self.protocol, views, xy, prompts, said, readout)
@@ -151,9 +154,8 @@ class Predictor:
         """
         require(self.protocol, "pose", view_a, view_b)
         views = (view_a, view_b)
-        asked = pose.components(self.protocol)
-        prompts: dict[str, str] = {part: pose.ask(self.protocol, part) for part in asked}
-        components = [f"pose.{part}" for part in asked]
+        prompts = dict[str, str](pose_questions(self.protocol).items())
+        components = [f"pose.{part}" for part in prompts]
         said = self._reply(views, list(prompts.values()), components, engine, readout, grammar)
         return pose_answer(self.protocol, views, prompts, said, readout)
 
@@ -184,8 +186,7 @@ class Predictor:
         if not question.strip():
             raise InputError('the question is empty; ask such as "How wide is {0}?"')
         boxes = number_rows("boxes_xyxy_px", boxes_xyxy_px, 4)
-        size = {"width_px": view.camera.width_px, "height_px": view.camera.height_px}
-        prompt = objects.ask(self.protocol, question, boxes, **size)
+        prompt = object_question(self.protocol, view.camera, question, boxes)
         (said,) = self._reply([view], [prompt], [], engine)
         return object_answer(self.protocol, view, boxes, prompt, said.text)
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 def opened(paths: Sequence[str], settings: Mapping[str, Any]) -> list["View"]:
     """The pictures with their cameras: one value of an option is for all, several are in order."""
+    from vlm3.data.calibrate import calibrate_by
     from vlm3.view import View
 
     given = {name: settings[name] for name in ("f_px", "fov_deg", "intrinsics") if settings[name]}
@@ -39,7 +40,11 @@ def opened(paths: Sequence[str], settings: Mapping[str, Any]) -> list["View"]:
             raise InputError(f"--{option} was given {len(values)} times; give it {allowed}")
         field = "intrinsics_px" if name == "intrinsics" else name
         cameras = [{field: values[i % len(values)]} for i in range(len(paths))]
-    return [View.open(path, **camera) for path, camera in zip(paths, cameras, strict=True)]
+    calibrate = calibrate_by(settings["calibrator"])
+    return [
+        View.open(path, **camera, calibrate=calibrate)
+        for path, camera in zip(paths, cameras, strict=True)
+    ]
 
 
 def ask_and_print(

@@ -245,6 +245,7 @@ def scene(
         made = build_scene(predictor, views, grid=grid, refine=refine, progress=progress)
     fused, written = write_scene(made, outputs, model=settings["model"])
     said = {"output": [str(path) for path in written], **summary(made, fused)}
+    said |= {"intrinsics": [view.intrinsics for view in views]}
     if settings["as_json"]:
         poses = made.cameras.world_from_cam.tolist()
         click.echo(json.dumps({**said, "images": images, "world_from_cam": poses}))

@@ -20,6 +20,14 @@ as_json_option = click.option(
 model_options = together(asking_options(), as_json_option)
 
 
+calibrator_option = click.option(
+    "--calibrator",
+    metavar="C",
+    help="For pictures without a focal length, in place of 60 degrees: anycalib, or "
+    "package.module:factory. Default: none.",
+)
+
+
 def camera_options(pictures: int) -> Callable[[Command], Command]:
     """The lens, of one picture, of two, or of any number (3)."""
     twice = {
@@ -48,6 +56,7 @@ def camera_options(pictures: int) -> Callable[[Command], Command]:
             multiple=True,
             help="Focal lengths and principal point in pixels." + twice,
         ),
+        calibrator_option,
     )
 
 

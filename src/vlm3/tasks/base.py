@@ -86,7 +86,7 @@ class _Answer:
     Attributes:
         protocol: name of the protocol of prompt and answer.
         intrinsics: for each view where its focal length came from: "given", "exif", "fov",
-            "assumed".
+            "assumed", "calibrator".
     """
 
     protocol: str
