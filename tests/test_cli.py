@@ -19,7 +19,7 @@ from vlm3.cli import main
 from vlm3.errors import InputError
 from vlm3.infer import predict
 from vlm3.infer.fakes import ConstantEngine, OracleEngine
-from vlm3.photos.options import PROTOCOL_NAMES
+from vlm3.options import PROTOCOL_NAMES
 from vlm3.tasks.protocol import PROTOCOLS, get_protocol
 
 COMMON = {"task", "protocol", "intrinsics", "model", "images", "cameras", "raw_text", "prompt"}

@@ -14,7 +14,7 @@ from vlm3.app.commands import app, serve
 from vlm3.console import Group
 from vlm3.data.commands import add_to
 from vlm3.eval.commands import evaluate, report, score
-from vlm3.photos.asking import loading
+from vlm3.options import loading
 from vlm3.photos.commands import ask, cloud, depth, match, pose, scene
 from vlm3.photos.options import as_json_option, examples, model_options
 from vlm3.show.commands import figure

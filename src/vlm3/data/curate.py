@@ -22,6 +22,8 @@ from vlm3.data.join import Joined, join, joining, read_joined
 from vlm3.data.sources import get_source
 from vlm3.data.units import Job, Unit, make_unit, read_unit, unit_name
 from vlm3.errors import InputError, MissingDependencyError
+from vlm3.lock import NAME as LOCK
+from vlm3.lock import writing
 
 Launcher = Literal["local", "ray", "slurm"]
 Tell = Callable[[Unit], None]
@@ -121,22 +123,24 @@ def curate(
     if workers < 1:
         raise InputError(f"workers is {workers}; give 1 or more")
     scenes = scenes_of(job, most_scenes)
-    _claim(job)
     if launcher == "slurm" and share is None:
         share = Share.of_slurm()
     own = scenes[share.rank :: share.world] if share else scenes
-    joined = {scene for shard in read_joined(job.out) for scene in shard["scenes"]}
-    done = {scene: unit for scene in own if (unit := _done(job.out, scene, joined)) is not None}
-    start(len(own))
-    for unit in done.values():
-        tell(unit)
-    left = [scene for scene in own if scene not in done]
-    run = {"local": _local, "slurm": _local, "ray": _ray}[launcher]
-    for unit in run(job, left, workers):
-        done[unit.scene] = unit
-        tell(unit)
-    units = tuple(done[scene] for scene in own)
-    return Outcome(units, _joined(job, scenes))
+    # The ranks of an array job write beside each other, each its own scenes.
+    with writing(job.out, shared=share is not None):
+        _claim(job)
+        joined = {scene for shard in read_joined(job.out) for scene in shard["scenes"]}
+        done = {scene: unit for scene in own if (unit := _done(job.out, scene, joined)) is not None}
+        start(len(own))
+        for unit in done.values():
+            tell(unit)
+        left = [scene for scene in own if scene not in done]
+        run = {"local": _local, "slurm": _local, "ray": _ray}[launcher]
+        for unit in run(job, left, workers):
+            done[unit.scene] = unit
+            tell(unit)
+        units = tuple(done[scene] for scene in own)
+        return Outcome(units, _joined(job, scenes))
 
 
 def _done(out: Path, scene: str, joined: set[str]) -> Unit | None:
@@ -165,7 +169,7 @@ def _claim(job: Job) -> None:
                 "give the same, or another folder"
             )
         return
-    if job.out.is_dir() and any(job.out.iterdir()):
+    if job.out.is_dir() and any(path.name != LOCK for path in job.out.iterdir()):
         raise InputError(f"{job.out} is not empty and no curation; give a new folder")
     try:
         job.out.mkdir(parents=True, exist_ok=True)

@@ -30,14 +30,24 @@ class AnswerCache:
         self._path = path
         self._replies: dict[str, Reply] = {}
         self._lock = threading.Lock()
+        self._earlier: frozenset[str] = frozenset()
+        self.fingerprints: set[str] = set()
+        """What those who gave the answers of earlier runs call themselves, where they do."""
         if path is None or not path.is_file():
             return
         for line in path.read_bytes().splitlines():
             try:
                 record = json.loads(line)
                 self._replies[str(record["key"])] = _reply(record)
-            except (ValueError, KeyError, TypeError, AttributeError):
+                if isinstance(record.get("fingerprint"), str):
+                    self.fingerprints.add(record["fingerprint"])
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 continue
+        self._earlier = frozenset(self._replies)
+
+    def is_earlier(self, key: str) -> bool:
+        """Whether an earlier run left this answer."""
+        return key in self._earlier
 
     def __contains__(self, key: str) -> bool:
         return key in self._replies
@@ -45,9 +55,20 @@ class AnswerCache:
     def __getitem__(self, key: str) -> Reply:
         return self._replies[key]
 
-    def put(self, key: str, *, prompt: str, text: str, steps: Sequence[Step] = ()) -> None:
-        """Keeps an answer; it is with the system's file when this returns."""
+    def put(
+        self,
+        key: str,
+        *,
+        prompt: str,
+        text: str,
+        steps: Sequence[Step] = (),
+        fingerprint: str | None = None,
+        on_disk: bool = True,
+    ) -> None:
+        """Keeps an answer; it is with the system's file when this returns, unless not wanted."""
         record: dict[str, Any] = {"key": key, "prompt": prompt, "text": text}
+        if fingerprint is not None:
+            record["fingerprint"] = fingerprint
         if steps:
             record["steps"] = [
                 [step.piece, [[symbol, round(logp, _DECIMALS)] for symbol, logp in step.top]]
@@ -55,7 +76,7 @@ class AnswerCache:
             ]
         with self._lock:
             self._replies[key] = _reply(record)
-            if self._path is None:
+            if self._path is None or not on_disk:
                 return
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._path.open("ab+") as file:

@@ -321,6 +321,7 @@ def load(
     engine: Literal["fast", "naive"] = "fast",
     base_url: str | None = None,
     int8: bool = False,
+    cache: bool = True,
 ) -> Predictor:
     """A predictor that runs a checkpoint in this process, or asks a server.
 
@@ -337,6 +338,7 @@ def load(
             Its answers are kept on disk (VLM3_CACHE, ~/.cache/vlm3) and not asked for again.
         int8: on a CPU, compute in whole numbers, which is faster and not the same; the model is
             asked a hundred questions or so both ways first, and refused when its answers change.
+        cache: keep a server's answers on disk, and use those of earlier runs.
 
     Raises:
         InputError: an unknown protocol, device or engine; or int8 where it cannot be, or where it
@@ -358,10 +360,16 @@ def load(
     if kind in ("openai", "vllm") and name:
         if int8:
             raise InputError(f"int8 is for models in this process, not for {model}: leave it out")
-        return _served(kind, name, protocol, base_url)
+        from vlm3.infer.served import behind_server, in_vllm
+
+        if kind == "openai":
+            return behind_server(name, protocol, base_url, cache=cache)
+        if base_url is None:
+            return in_vllm(name, protocol)
     if base_url is not None:
         raise InputError(
-            f"base_url goes with a model behind a server: give openai:{model} instead of {model}"
+            f"base_url goes with a model behind a server: give openai:{name or model} instead of "
+            f"{model}"
         )
     from vlm3.infer.local import NaiveEngine, check_torchvision
 
@@ -386,21 +394,3 @@ def load(
     from vlm3.infer.int8 import in_int8
 
     return in_int8(predictor, checkpoint)
-
-
-def _served(kind: str, name: str, protocol: str | None, base_url: str | None) -> Predictor:
-    served: Engine
-    if kind == "openai":
-        from vlm3.infer.http import HttpEngine, default_cache
-
-        served = HttpEngine(name, base_url=base_url, cache=default_cache())
-    else:
-        from vlm3.infer.vllm import VllmEngine
-
-        served = VllmEngine(name)
-    return Predictor(
-        engine=served,
-        protocol=resolve_protocol(protocol, name=name),
-        # Qwen3-VL's; a server whose model has another grid fits the picture to it itself.
-        multiple_px=32,
-    )

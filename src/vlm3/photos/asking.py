@@ -12,6 +12,7 @@ import click
 
 from vlm3.console import held_warnings, progress_line
 from vlm3.errors import InputError
+from vlm3.options import loading
 
 if TYPE_CHECKING:
     from vlm3.infer.asking import Progress
@@ -19,12 +20,6 @@ if TYPE_CHECKING:
     from vlm3.show.outputs import Kind
     from vlm3.tasks.base import Answer, Readout
     from vlm3.view import View
-
-
-def loading(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a command's options `vlm3.load` takes."""
-    chosen = {name: settings[name] for name in ("model", "protocol", "device")}
-    return chosen | {name: settings[name] for name in ("base_url", "int8") if settings[name]}
 
 
 def opened(paths: Sequence[str], settings: Mapping[str, Any]) -> list["View"]:

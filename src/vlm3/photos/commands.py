@@ -7,7 +7,8 @@ import click
 from vlm3 import strict_json
 from vlm3.console import held_warnings, numbers, progress_line
 from vlm3.errors import InputError
-from vlm3.photos.asking import ask_and_print, ask_grid, loading, opened, wanted_grid
+from vlm3.options import loading
+from vlm3.photos.asking import ask_and_print, ask_grid, opened, wanted_grid
 from vlm3.photos.options import (
     camera_options,
     examples,

@@ -10,6 +10,8 @@ What is no valid JSON stays as it is.
 import json
 from typing import Any
 
+from vlm3 import strict_json
+
 # Longer or deeper than this nobody answers.
 _MAX_CHARS, _MAX_DEPTH, _MAX_LEAVES = 4000, 6, 60
 
@@ -58,7 +60,7 @@ def _write(key: str, value: Any, unit: str, lines: list[str], depth: int) -> Non
         lines.append(f"{_words(key)[0]} : {'yes' if value else 'no'}")
     elif isinstance(value, int | float | str) or _is_row(value):
         words, own_unit = _words(key)
-        shown = value if isinstance(value, str) else json.dumps(value)
+        shown = value if isinstance(value, str) else strict_json.dumps(value)
         lines.append(f"{words} : {shown} {own_unit or unit}" if words else f"{shown} {unit}")
     elif isinstance(value, list) and depth < _MAX_DEPTH:
         for inner in value:
