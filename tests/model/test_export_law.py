@@ -2,15 +2,11 @@
 
 import json
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from toys import KINDS, NAMES, SPECS, build, loaded_logits, logits
 
 from vlm3.errors import CheckpointError, InputError

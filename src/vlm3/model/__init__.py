@@ -9,7 +9,7 @@ from vlm3.model.checkpoint import (
 )
 from vlm3.model.folder import CheckpointWarning
 from vlm3.model.picture import Grid, PictureInput, mrope_positions, patchify
-from vlm3.model.save import save_checkpoint
+from vlm3.model.save import save_checkpoint, write_adapter
 from vlm3.model.small import SmallSize, build_small
 from vlm3.model.tokenizer import CHAT_TEMPLATE, SPECIAL_TOKENS, train_tokenizer
 
@@ -30,4 +30,5 @@ __all__ = [
     "pixel_values",
     "save_checkpoint",
     "train_tokenizer",
+    "write_adapter",
 ]

@@ -67,13 +67,3 @@ def with_adapter(model: Any, folder: Path) -> Any:
             "first"
         )
     return merged
-
-
-def write_adapter(model: Any, folder: Path, *, base: str) -> None:
-    """Writes the adapter of a peft model, for `base` to be found by."""
-    for config in model.peft_config.values():
-        config.base_model_name_or_path = base
-        config.inference_mode = True
-    model.save_pretrained(folder, safe_serialization=True)
-    # peft's own card is an unfilled form.
-    (folder / "README.md").unlink(missing_ok=True)

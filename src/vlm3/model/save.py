@@ -71,9 +71,30 @@ def save_checkpoint(
     write_object(
         folder / "video_preprocessor_config.json", shared | {"video_processor_type": video}
     )
-    write_object(
-        folder / SETTINGS_FILE, {k: v for k, v in asdict(settings).items() if v is not None}
-    )
+    _write_settings(folder, settings)
+
+
+def write_adapter(model: Any, folder: Path, *, base: str, settings: Settings) -> None:
+    """Writes the low-rank additions of a peft model alone, as peft does.
+
+    Args:
+        model: with one LoRA adapter in it, not yet merged.
+        folder: made if missing.
+        base: what it is put on: a folder, a hub id, or "nano".
+        settings: written as `vlm3.json`.
+    """
+    for config in model.peft_config.values():
+        config.base_model_name_or_path = base
+        config.inference_mode = True
+    model.save_pretrained(folder, safe_serialization=True)
+    # peft's own card is a form that nobody has filled in.
+    (folder / "README.md").unlink(missing_ok=True)
+    _write_settings(folder, settings)
+
+
+def _write_settings(folder: Path, settings: Settings) -> None:
+    known = {k: v for k, v in asdict(settings).items() if v is not None}
+    write_object(folder / SETTINGS_FILE, known)
 
 
 def _write_config(folder: Path, dtype: torch.dtype, *, tied: bool) -> None:
