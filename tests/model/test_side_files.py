@@ -67,7 +67,7 @@ JUNK: list[Any] = [None, True, -1, 0, 2.5, 10**30, float("nan"), "", "x", "../x"
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(data=st.data(), value=st.sampled_from(JUNK))
 def test_one_value_changed(
@@ -101,7 +101,8 @@ def test_garbage_in_a_whole_file(folder: Path, name: str) -> None:
         (folder / name).write_bytes(junk)
         said = asked_or_one_line(folder)
         # A generation config that says nothing is as good as none.
-        assert said or (name in ("generation_config.json", "vlm3.json") and b"{" in junk), junk
+        may = name in ("generation_config.json", "tokenizer_config.json") and b"{" in junk
+        assert said or may, junk
     (folder / name).unlink()
     (folder / name).mkdir()
     asked_or_one_line(folder)
@@ -180,7 +181,7 @@ def _gguf(folder: Path) -> None:
         (_edit("config.json", quantization_config={"quant_method": "fp8"}), "fp8.*vllm:"),
         (_edit("config.json", quantization_config={"quant_method": "gptq"}), "gptq.*vllm:"),
         (_edit("config.json", quantization_config=True), "quantised"),
-        (_edit("config.json", image_token_id=3), "image_token_id 3"),
+        (_edit("config.json", image_token_id=3), "does not write a picture"),
         (_edit("config.json", image_token_id="x"), "image_token_id"),
         (_edit("generation_config.json", eos_token_id="x"), "eos_token_id|cannot be loaded"),
         (_edit("preprocessor_config.json", patch_size="16"), "preprocessor_config"),
@@ -200,6 +201,8 @@ def _gguf(folder: Path) -> None:
         (lambda f: _shard(f, lose=1), "lacks 1 tensors that"),
         (_other_shape, r"another shape.*norm.weight"),
         (_gguf, "GGUF"),
+        (_edit("config.json", text_config={}), "describes a model of .* weights or more"),
+        (_edit("config.json", vision_config={"depth": 10**9}), "depth of vision_config"),
     ],
 )
 def test_each_cause_is_named(folder: Path, damage: Callable[[Path], None], says: str) -> None:

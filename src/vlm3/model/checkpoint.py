@@ -26,6 +26,7 @@ from vlm3.model.folder import (
     FAMILIES,
     CheckpointWarning,
     check_folder,
+    check_size,
     is_adapter,
     positive,
 )
@@ -257,13 +258,16 @@ def load_checkpoint(
 
 def _stock(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
     """Model and tokenizer, by the library's own loading."""
-    from transformers import AutoModelForImageTextToText, AutoTokenizer
+    from transformers import AutoConfig, AutoModelForImageTextToText, AutoTokenizer
 
     try:
         with _quiet(), _without_adapter(folder) as plain:
+            config = AutoConfig.from_pretrained(plain, local_files_only=True)
+            check_size(folder, config)
             tokenizer = AutoTokenizer.from_pretrained(plain, local_files_only=True)
             model, info = AutoModelForImageTextToText.from_pretrained(
                 plain,
+                config=config,
                 local_files_only=True,
                 use_safetensors=True,
                 dtype=dtype,
@@ -271,6 +275,8 @@ def _stock(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,
             )
+    except CheckpointError:
+        raise
     except Exception as error:
         # transformers raises whatever its parts raise: each means that the folder is not whole.
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)

@@ -162,17 +162,94 @@ def _weight_map(index: Path) -> dict[str, str]:
     return found
 
 
-def _header(path: Path) -> dict[str, Any]:
-    """The tensors of a safetensors file, after checking that all their bytes are there."""
+def _header(path: Path) -> dict[str, int]:
+    """How many values each tensor of a safetensors file has, if all their bytes are there."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="np") as file:
-            return dict.fromkeys(file.keys())
+            names = list(file.keys())
+            return {name: math.prod(file.get_slice(name).get_shape()) for name in names}
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
             f"{path} is damaged or cut short ({str(error)[:100]}): copy the file again"
         ) from error
+
+
+_LARGEST = {
+    "text_config": {
+        "num_hidden_layers": 1000,
+        "hidden_size": 10**6,
+        "intermediate_size": 10**7,
+        "num_attention_heads": 10**5,
+        "num_key_value_heads": 10**5,
+        "vocab_size": 10**8,
+    },
+    "vision_config": {
+        "depth": 1000,
+        "hidden_size": 10**6,
+        "intermediate_size": 10**7,
+        "num_heads": 10**5,
+        "out_hidden_size": 10**6,
+        "patch_size": 256,
+        "temporal_patch_size": 16,
+        "spatial_merge_size": 16,
+        "in_channels": 16,
+    },
+}
+
+
+def check_size(folder: Path, config: Any) -> None:
+    """Refuses a config of a model that is larger than the weights in the folder.
+
+    The library makes up what is missing: with a key lost it would fill the memory with its own
+    usual size of 8 billion random weights.
+
+    Args:
+        folder: checked already.
+        config: the library's own, with what it puts in where the file says nothing.
+
+    Raises:
+        CheckpointError: a number that no model has, or more weights than are there.
+    """
+    path = folder / "config.json"
+    for section, largest in _LARGEST.items():
+        for name, most in largest.items():
+            value = getattr(getattr(config, section), name, None)
+            if value is not None and not (type(value) is int and 1 <= value <= most):
+                raise CheckpointError(
+                    f"{path}: {name} of {section} is {kind_of(value)}; a whole number from 1 to "
+                    f"{most:,} is allowed"
+                )
+    text, vision = config.text_config, config.vision_config
+    head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    table = getattr(vision, "num_position_embeddings", None) or 0
+    if not all(type(value) is int and 0 <= value <= 10**7 for value in (head, table)):
+        raise CheckpointError(f"{path}: head_dim or num_position_embeddings is no possible number")
+    merged = vision.hidden_size * vision.spatial_merge_size**2
+    patch = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
+    least = (
+        text.vocab_size * text.hidden_size
+        + text.num_hidden_layers * 3 * text.hidden_size * text.intermediate_size
+        + text.num_hidden_layers * 2 * text.hidden_size * head * text.num_attention_heads
+        + vision.depth
+        * vision.hidden_size
+        * (4 * vision.hidden_size + 2 * vision.intermediate_size)
+        + vision.hidden_size * (patch + table)
+        + merged * (merged + vision.out_hidden_size)
+    )
+    held = sum(sum(_header(file).values()) for file in _weight_files(folder))
+    if least > held:
+        raise CheckpointError(
+            f"{path} describes a model of {least:,} weights or more, and the folder holds "
+            f"{held:,}: they are of different models, or incomplete; {_COPY}"
+        )
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    if not (folder / INDEX).is_file():
+        return [folder / SINGLE]
+    return [folder / name for name in sorted(set(_weight_map(folder / INDEX).values()))]
 
 
 def _without_weights(folder: Path) -> str:
