@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vlm3.errors import CheckpointError, InputError
+from vlm3.geometry.focal import PixelLimits
 from vlm3.model.side_files import read_object
 
 UInt8 = npt.NDArray[np.uint8]
@@ -49,6 +50,13 @@ class PictureInput:
     def token_px(self) -> int:
         """Side in pixels of the square one token stands for; picture sides are multiples of it."""
         return self.patch_px * self.merge
+
+    @property
+    def limits(self) -> PixelLimits | None:
+        """Fewest and most pixels; None where the checkpoint does not say both."""
+        if self.min_pixels is None or self.max_pixels is None:
+            return None
+        return PixelLimits(self.min_pixels, self.max_pixels)
 
     @classmethod
     def read(cls, folder: Path) -> "PictureInput":
