@@ -185,6 +185,7 @@ def _gguf(folder: Path) -> None:
         (_edit("config.json", image_token_id="x"), "image_token_id"),
         (_edit("generation_config.json", eos_token_id="x"), "eos_token_id|cannot be loaded"),
         (_edit("preprocessor_config.json", patch_size="16"), "preprocessor_config"),
+        (_edit("preprocessor_config.json", merge_size=4), "of different models"),
         (_edit("preprocessor_config.json", image_std=[0, 0, 0]), "image_std"),
         (_edit("preprocessor_config.json", image_mean=5), "preprocessor_config"),
         (_edit("preprocessor_config.json", size=[1]), "preprocessor_config"),

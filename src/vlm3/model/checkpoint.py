@@ -348,6 +348,14 @@ def _check_parts(checkpoint: Checkpoint) -> None:
                 f"{folder / 'generation_config.json'}: eos_token_id is {kind_of(end)}; the number "
                 "of a token is allowed"
             )
+    vision, spec = config.vision_config, checkpoint.picture_input
+    cut = (spec.patch_px, spec.merge, spec.temporal)
+    made = (vision.patch_size, vision.spatial_merge_size, vision.temporal_patch_size)
+    if cut != made:
+        raise CheckpointError(
+            f"{folder}: preprocessor_config.json has patch, merge and temporal size {cut}, "
+            f"config.json {made}: they are of different models"
+        )
     asked = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "0880"}]}]
     text = checkpoint.prompt_text(asked)
     if text.count(mark) != 1 or "0880" not in text:
@@ -414,7 +422,7 @@ def _has_settings(folder: Path) -> bool:
 def _dtype(asked: torch.dtype | str | None) -> torch.dtype | None:
     known = {str(kind).removeprefix("torch."): kind for kind in _DTYPES}
     if asked is None or asked in _DTYPES:
-        return asked  # type: ignore[return-value]
+        return asked
     if not isinstance(asked, str) or asked not in known:
         raise InputError(f"dtype is {asked!r}; give {', '.join(known)}")
     return known[asked]
