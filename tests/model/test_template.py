@@ -70,12 +70,18 @@ def test_every_place_is_read(bare: Path, place: Callable[[Path], None]) -> None:
 
 
 def test_the_first_place_counts_as_for_the_stock_processor(bare: Path) -> None:
-    _in_json("tokenizer_config.json", "three")(bare)
-    assert find_template(bare) == "three"
-    _in_file("chat_template.jinja", "two")(bare)
-    assert find_template(bare) == "two"
-    _in_json("chat_template.json", "one")(bare)
-    assert find_template(bare) == "one"
+    from transformers.processing_utils import ProcessorMixin
+
+    _in_json("tokenizer_config.json", "four")(bare)
+    assert find_template(bare) == "four"  # The processor leaves this place to the tokenizer.
+    for name, place in (
+        ("three", _in_file("chat_template.jinja", "three")),
+        ("two", _in_json("chat_template.json", "two")),
+        ("one", _in_json("processor_config.json", "one")),
+    ):
+        place(bare)
+        stock, _ = ProcessorMixin.get_processor_dict(bare, local_files_only=True)
+        assert find_template(bare) == stock["chat_template"] == name
 
 
 LOOPS = {

@@ -305,8 +305,32 @@ def _stock(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
             CheckpointWarning,
             stacklevel=4,
         )
-    model.name_or_path = str(folder)
+    _for_plain_answers(model, folder)
     return model, tokenizer
+
+
+def _for_plain_answers(model: Any, folder: Path) -> None:
+    """Leaves of a checkpoint's settings for generation what ends an answer, and nothing else.
+
+    Its own sampling and penalties must not leak into greedy search, nor what it would return
+    beside tokens.
+    """
+    from transformers import GenerationConfig
+
+    own = model.generation_config
+    for name in ("eos_token_id", "pad_token_id", "bos_token_id"):
+        value = getattr(own, name)
+        for one in value if isinstance(value, list) else [value]:
+            if one is not None and not (type(one) is int and 0 <= one < 2**31):
+                raise CheckpointError(
+                    f"{folder / 'generation_config.json'}: {name} is {kind_of(one)}; the number of "
+                    "a token is allowed"
+                )
+    model.generation_config = GenerationConfig(
+        eos_token_id=own.eos_token_id, pad_token_id=own.pad_token_id, bos_token_id=own.bos_token_id
+    )
+    for config in (model.config, model.config.text_config, model.config.vision_config):
+        config.output_hidden_states = config.output_attentions = False
 
 
 @contextmanager
@@ -341,13 +365,6 @@ def _check_parts(checkpoint: Checkpoint) -> None:
             f"{folder}: image_token_id {config.image_token_id!r:.40} of config.json is no token of "
             "the tokenizer: they are of different models"
         )
-    ends = checkpoint.model.generation_config.eos_token_id
-    for end in ends if isinstance(ends, list) else [ends]:
-        if end is not None and not (type(end) is int and end >= 0):
-            raise CheckpointError(
-                f"{folder / 'generation_config.json'}: eos_token_id is {kind_of(end)}; the number "
-                "of a token is allowed"
-            )
     vision, spec = config.vision_config, checkpoint.picture_input
     cut = (spec.patch_px, spec.merge, spec.temporal)
     made = (vision.patch_size, vision.spatial_merge_size, vision.temporal_patch_size)
