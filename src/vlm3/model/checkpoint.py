@@ -232,7 +232,7 @@ def load_checkpoint(
     Warns:
         CheckpointWarning: tensors or an adapter in the folder were left aside.
     """
-    folder = _find(str(name_or_path))
+    folder = find_folder(str(name_or_path))
     adapter = None
     if is_adapter(folder):
         adapter, folder = folder, _base_of(folder)
@@ -382,7 +382,8 @@ def _check_parts(checkpoint: Checkpoint) -> None:
         )
 
 
-def _find(name: str) -> Path:
+def find_folder(name: str) -> Path:
+    """The folder of "nano", a local path, or a hub id, which is fetched if need be."""
     if name == "nano":
         return NANO_PATH
     folder = Path(name).expanduser()
@@ -419,7 +420,7 @@ def _base_of(adapter: Path) -> Path:
     if not Path(named).expanduser().is_dir() and beside.is_dir():
         return beside
     try:
-        base = _find(named)
+        base = find_folder(named)
     except CheckpointError as error:
         raise CheckpointError(
             f"{adapter} is an adapter for {named!r}, which is not here ({error}); correct "

@@ -86,7 +86,7 @@ def write_adapter(model: Any, folder: Path, *, base: str, settings: Settings) ->
     for config in model.peft_config.values():
         config.base_model_name_or_path = base
         config.inference_mode = True
-    model.save_pretrained(folder, safe_serialization=True)
+    model.save_pretrained(folder, safe_serialization=True, save_embedding_layers=False)
     # peft's own card is a form that nobody has filled in.
     (folder / "README.md").unlink(missing_ok=True)
     _write_settings(folder, settings)

@@ -54,7 +54,8 @@ def read_object(path: Path, *, limit_bytes: int = SIDE_FILE_BYTES) -> dict[str, 
 
 def write_object(path: Path, content: Mapping[str, Any]) -> None:
     """Writes a JSON object that people can read."""
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
 
 
 def kind_of(value: Any) -> str:
