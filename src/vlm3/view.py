@@ -6,6 +6,7 @@ where the intrinsics come from. What decodes files is `pictures`. Knows no text,
 
 import os
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Self
 
@@ -19,7 +20,7 @@ from vlm3.geometry.focal import ResizePlan
 from vlm3.geometry.undistort import undistort_image
 from vlm3.pictures import Picture, read_picture
 
-Intrinsics = Literal["given", "exif", "fov", "assumed"]
+Intrinsics = Literal["given", "exif", "fov", "assumed", "calibrator"]
 
 ASSUMED_FOV_DEG = 60.0
 
@@ -72,6 +73,7 @@ class View:
         f_px: float | None = None,
         fov_deg: float | None = None,
         intrinsics_px: tuple[float, float, float, float] | None = None,
+        calibrate: Callable[[NDArray[np.uint8]], Camera] | None = None,
     ) -> Self:
         """Open a picture; at most one of the four that follow it says what took it.
 
@@ -87,6 +89,8 @@ class View:
             f_px: focal length in pixels, principal point at the centre.
             fov_deg: horizontal field of view in degrees, principal point at the centre.
             intrinsics_px: fx, fy, cx, cy in pixels, for the picture at the size it has.
+            calibrate: tells the camera from the pixels (height, width, 3) of a picture that
+                neither the caller nor EXIF says anything about, in place of the 60 degrees.
 
         Raises:
             InputError: a picture that cannot be used, or a camera that does not fit it.
@@ -127,6 +131,9 @@ class View:
         elif camera is None and picture.exif_f_px is not None:
             camera = _centred(picture.exif_f_px, width_px, height_px)
             intrinsics = "exif"
+        elif camera is None and calibrate is not None:
+            camera = calibrate(picture.image)
+            intrinsics = "calibrator"
         elif camera is None:
             camera = Camera.from_fov(ASSUMED_FOV_DEG, width_px=width_px, height_px=height_px)
             intrinsics = "assumed"

@@ -26,6 +26,9 @@ from vlm3.errors import InputError, MissingDependencyError
 from vlm3.geometry.camera import Camera
 from vlm3.pictures import Picture
 
+NONE = "none"
+"""As a name: no calibrator."""
+
 
 class Calibrator(Protocol):
     """Tells a picture's camera from its pixels."""
@@ -43,7 +46,7 @@ class Calibration:
 
     Attributes:
         fov_deg: horizontal field of view of pictures without intrinsics; None where unknown.
-        calibrator: "anycalib", or package.module:factory; None for none.
+        calibrator: "anycalib", or package.module:factory; None or "none" for none.
     """
 
     fov_deg: float | None = None
@@ -69,12 +72,21 @@ class Calibration:
             f_px = picture.exif_f_px
             centre = width_px / 2, height_px / 2
             return Camera(f_px, f_px, *centre, width_px, height_px), "exif"
-        if self.calibrator is not None:
-            found = load_calibrator(self.calibrator).camera(picture.image)
+        if self.calibrator not in (None, NONE):
+            found = load_calibrator(str(self.calibrator)).camera(picture.image)
             if (found.width_px, found.height_px) != (width_px, height_px):
                 raise InputError(f"{self.calibrator} gave a camera of another size")
             return found, "calibrator"
         raise InputError(f"no intrinsics ({picture.exif_problem}); give --fov-deg or --calibrator")
+
+
+def calibrate_by(name: str | None) -> Callable[[NDArray[np.uint8]], Camera] | None:
+    """What `View.open` takes: the calibrator of that name; None for "none" or no name.
+
+    Raises:
+        InputError: as `load_calibrator`.
+    """
+    return None if name in (None, NONE) else load_calibrator(str(name)).camera
 
 
 @lru_cache(1)
@@ -92,9 +104,9 @@ def load_calibrator(name: str) -> Calibrator:
         raise InputError(f"calibrator is {name!r}; give anycalib or package.module:factory")
     try:
         factory: Callable[[], Any] = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+        made = factory()
+    except (ImportError, AttributeError, TypeError) as error:
         raise InputError(f"no calibrator {name!r} ({error})") from error
-    made = factory()
     if not (callable(getattr(made, "camera", None)) and callable(getattr(made, "name", None))):
         raise InputError(f"{name} makes no calibrator: it needs name() and camera(image)")
     found: Calibrator = made

@@ -48,6 +48,12 @@ NAMES = (
 @click.option("--device", metavar="D", help="cpu or cuda. Default: the GPU if there is one.")
 @click.option("--count", metavar="N|all", help="Fewer or more samples than the benchmark's own.")
 @click.option("--seed", type=int, metavar="S", help="Of the sampling. Default: the benchmark's.")
+@click.option(
+    "--calibrator",
+    metavar="C",
+    help="For spatialrgpt, whose pictures have no intrinsics: none, anycalib, or "
+    "package.module:factory.",
+)
 @click.option("--task", "tasks", multiple=True, metavar="T", help="Only this task; repeatable.")
 @click.option("--predictions", metavar="FILE", help="Join answers made elsewhere; with --name.")
 @click.option("--name", metavar="TEXT", help="What tables call this run.")
@@ -62,6 +68,7 @@ def evaluate(
     device: str | None,
     count: str | None,
     seed: int | None,
+    calibrator: str | None,
     tasks: tuple[str, ...],
     predictions: str | None,
     name: str | None,
@@ -83,7 +90,10 @@ def evaluate(
         None if data is None else Path(data),
         _count(count, chosen.count),
         chosen.seed if seed is None else seed,
+        None if calibrator == "none" else calibrator,
     )
+    if wanted.calibrator is not None and chosen.reader != "spatialrgpt":
+        raise InputError(f"the pictures of {benchmark} have their cameras; leave --calibrator out")
     if queries is not None:
         written = write_queries(read_items(wanted), Path(queries))
         click.echo(f"{written} queries written to {queries}")
@@ -127,6 +137,8 @@ def evaluate(
         "count": "all" if count == "all" else wanted.count,
         "seed": wanted.seed,
         "device": device,
+        # Said where it can matter; other runs keep the configuration they had.
+        **({"calibrator": wanted.calibrator or "none"} if chosen.reader == "spatialrgpt" else {}),
     }
     progress = predict(
         items or read_items(wanted),

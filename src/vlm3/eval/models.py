@@ -77,7 +77,7 @@ def choose(
             raise InputError(f"{model} is asked without words; leave --protocol out")
         if model in FLOORS:
             return _floor(model, items or [])
-        expert = ADAPTERS[model].load()
+        expert = ADAPTERS[model].load(roads=benchmark.roads)
         return Chosen(expert.name, ExpertAnswerer(expert, benchmark.label))
     predictor = load(model, protocol=protocol, device=device)
     prep = predictor.protocol.prep

@@ -115,6 +115,8 @@ def _line(item: Item, query: Query, said: Said, seconds: float) -> str:
         "parsed": bool(said.prediction),
         "seconds": round(seconds, 6) if said.seconds is None else said.seconds,
     }
+    if said.intrinsics is not None:
+        record["intrinsics"] = list(said.intrinsics)
     if said.cost_usd is not None:
         record["cost_usd"] = said.cost_usd
     return dumps(record) + "\n"

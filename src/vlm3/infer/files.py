@@ -95,17 +95,25 @@ def _matches_npz(matches: MatchMap, path: Path) -> None:
         p10_px=matches.p10_px,
         p90_px=matches.p90_px,
         protocol=np.array(matches.protocol),
+        readout=np.array(matches.readout),
     )
 
 
 def _cloud_npz(cloud: PointCloud, path: Path) -> None:
-    np.savez_compressed(path, points_m=cloud.points_m, rgb=cloud.rgb, asked=cloud.asked)
+    np.savez_compressed(
+        path,
+        points_m=cloud.points_m,
+        rgb=cloud.rgb,
+        asked=cloud.asked,
+        readout=np.array(cloud.readout),
+    )
 
 
 def _png(depth: DepthMap, path: Path) -> None:
     whole = np.round(np.nan_to_num(depth.depth_z_m) * MM)
     notes = PngInfo()
-    notes.add_text("Comment", "depth along the optical axis in millimetres; 0 is unknown")
+    comment = "depth along the optical axis in millimetres; 0 is unknown; read as "
+    notes.add_text("Comment", comment + depth.readout)
     Image.fromarray(np.clip(whole, 0, _FAR_MM).astype(np.uint16)).save(path, pnginfo=notes)
 
 
@@ -121,6 +129,7 @@ def _ply(cloud: PointCloud, path: Path) -> None:
         "ply",
         "format binary_little_endian 1.0",
         "comment metres, camera frame: x right, y down, z forward",
+        f"comment distances read as {cloud.readout}",
         f"element vertex {len(rows)}",
         *(f"property {kinds[kind]} {name}" for name, kind in layout),
         "end_header",
@@ -136,7 +145,11 @@ def _glb(cloud: PointCloud, path: Path) -> None:
     colors = np.column_stack([cloud.rgb, np.full(len(points), 255)]).astype(np.uint8)
     body = points.tobytes() + colors.tobytes()
     scene = {
-        "asset": {"version": "2.0", "generator": "vlm3"},
+        "asset": {
+            "version": "2.0",
+            "generator": "vlm3",
+            "extras": {"distances_read_as": cloud.readout},
+        },
         "scene": 0,
         "scenes": [{"nodes": [0]}],
         "nodes": [{"mesh": 0}],

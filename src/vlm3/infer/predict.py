@@ -7,20 +7,26 @@ Knows no file format.
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from numpy.typing import ArrayLike
 
 from vlm3.errors import InputError
 from vlm3.infer.answers import depth_answer, match_answer, object_answer, pose_answer
-from vlm3.infer.asking import Progress, Readout, replies, require, require_able, sized
+from vlm3.infer.asking import Progress, replies, require, require_able, sized
 from vlm3.infer.dense import DepthMap, MatchMap, PointCloud, depth_map, match_map
 from vlm3.infer.engine import Engine, Reply
 from vlm3.infer.inputs import number_rows, points_in
+from vlm3.infer.motion import ask_landmarks, check_motion
 from vlm3.infer.wording import resolve_protocol
-from vlm3.tasks import correspondence, depth, objects, pose
-from vlm3.tasks.base import DepthAnswer, MatchAnswer, ObjectAnswer, PoseAnswer
+from vlm3.tasks.base import DepthAnswer, MatchAnswer, ObjectAnswer, PoseAnswer, Readout
+from vlm3.tasks.prompting import (
+    depth_question,
+    match_question,
+    object_question,
+    pose_questions,
+)
 from vlm3.tasks.protocol import Protocol, get_protocol
 from vlm3.view import View
 
@@ -43,10 +49,11 @@ class Predictor:
 
     Every method raises InputError when the protocol does not have its task, and warns with
     `TokenBudgetWarning` where a picture had to be made smaller. Where a method takes them:
-    `engine="naive"` asks the slow engine; `readout` chooses between the number written and the
-    mean or median of what might have been written; `grammar=True` lets the model write only
-    answers of the protocol's form, which can all be read; published results are without it. Both
-    need an engine that gives probabilities, as local models do.
+    `engine="naive"` asks the slow engine; `readout` chooses between the number written ("digits")
+    and the "median" or "mean" of what might have been written: without it, the median where the
+    engine gives probabilities, as local models do, and the digits where it does not; an answer's
+    `readout` says which it was. `grammar=True` lets the model write only answers of the protocol's
+    form, which can all be read. Published results are of digits, without a grammar.
     """
 
     engine: Engine
@@ -61,7 +68,7 @@ class Predictor:
         xy_px: ArrayLike,
         *,
         engine: Literal["naive"] | None = None,
-        readout: Readout = "digits",
+        readout: Readout | None = None,
         grammar: bool = False,
         progress: Progress | None = None,
     ) -> DepthAnswer:
@@ -83,8 +90,7 @@ class Predictor:
         """
         require(self.protocol, "depth", view)
         xy = points_in(view, xy_px)
-        size = {"width_px": view.camera.width_px, "height_px": view.camera.height_px}
-        prompts = [depth.ask(self.protocol, point, **size) for point in xy]
+        prompts = [depth_question(self.protocol, view.camera, point) for point in xy]
         said = self._reply(
             [view], prompts, ["depth"] * len(prompts), engine, readout, grammar, progress
         )
@@ -97,7 +103,7 @@ class Predictor:
         xy_px: ArrayLike,
         *,
         engine: Literal["naive"] | None = None,
-        readout: Readout = "digits",
+        readout: Readout | None = None,
         grammar: bool = False,
         progress: Progress | None = None,
     ) -> MatchAnswer:
@@ -121,8 +127,7 @@ class Predictor:
         require(self.protocol, "correspondence", view_a, view_b)
         views = (view_a, view_b)
         xy = points_in(view_a, xy_px)
-        size = {"width_px": view_a.camera.width_px, "height_px": view_a.camera.height_px}
-        prompts = [correspondence.ask(self.protocol, point, **size) for point in xy]
+        prompts = [match_question(self.protocol, view_a.camera, point) for point in xy]
         components = ["correspondence"] * len(prompts)
         said = self._reply(views, prompts, components, engine, readout, grammar, progress)
         return match_answer(self.protocol, views, xy, prompts, said, readout)
@@ -133,8 +138,9 @@ class Predictor:
         view_b: View,
         *,
         engine: Literal["naive"] | None = None,
-        readout: Readout = "digits",
+        readout: Readout | None = None,
         grammar: bool = False,
+        check: bool = False,
     ) -> PoseAnswer:
         """How the camera turned and moved from one picture to the other.
 
@@ -144,6 +150,8 @@ class Predictor:
             engine: see the class.
             readout: see the class.
             grammar: see the class.
+            check: also ask for the motion back, and for matches and distances of a small grid, to
+                fill `PoseAnswer.check`; about a hundred more questions.
 
         Returns:
             Rotation, direction and distance of camera b in camera a's frame, each None where
@@ -151,11 +159,18 @@ class Predictor:
         """
         require(self.protocol, "pose", view_a, view_b)
         views = (view_a, view_b)
-        asked = pose.components(self.protocol)
-        prompts: dict[str, str] = {part: pose.ask(self.protocol, part) for part in asked}
-        components = [f"pose.{part}" for part in asked]
+        prompts = dict[str, str](pose_questions(self.protocol).items())
+        components = [f"pose.{part}" for part in prompts]
         said = self._reply(views, list(prompts.values()), components, engine, readout, grammar)
-        return pose_answer(self.protocol, views, prompts, said, readout)
+        answer = pose_answer(self.protocol, views, prompts, said, readout)
+        if not check or answer.cam1_from_cam2 is None:
+            return answer
+        landmarks = ask_landmarks(self, view_a, view_b)
+        if landmarks is None:
+            return answer
+        back = self.pose(view_b, view_a, readout=readout, grammar=grammar)
+        checked = check_motion(answer.cam1_from_cam2, back.cam1_from_cam2, landmarks)
+        return replace(answer, check=checked)
 
     def ask(
         self,
@@ -184,8 +199,7 @@ class Predictor:
         if not question.strip():
             raise InputError('the question is empty; ask such as "How wide is {0}?"')
         boxes = number_rows("boxes_xyxy_px", boxes_xyxy_px, 4)
-        size = {"width_px": view.camera.width_px, "height_px": view.camera.height_px}
-        prompt = objects.ask(self.protocol, question, boxes, **size)
+        prompt = object_question(self.protocol, view.camera, question, boxes)
         (said,) = self._reply([view], [prompt], [], engine)
         return object_answer(self.protocol, view, boxes, prompt, said.text)
 
@@ -204,8 +218,7 @@ class Predictor:
         Args:
             view: the picture.
             grid: columns and rows.
-            readout: see the class; the median where there are probabilities, which also has the
-                values between the printed ones.
+            readout: see the class.
             grammar: see the class.
             refine: ask every second cell, and the others only where those around them disagree;
                 what is filled in is marked in `DepthMap.asked`.
@@ -269,12 +282,12 @@ class Predictor:
         prompts: Sequence[str],
         components: Sequence[str],
         engine: Literal["naive"] | None,
-        readout: Readout = "digits",
+        readout: Readout | None = None,
         grammar: bool = False,
         progress: Progress | None = None,
     ) -> list[Reply]:
         asked = self._engine(engine)
-        require_able(asked, readout, grammar)
+        require_able(asked, readout or "digits", grammar)
         if not prompts:
             return []
         images = sized(

@@ -9,7 +9,9 @@ from vlm3.console import numbers
 Command = Callable[..., None]
 
 # Spelled out, because reading them from vlm3.tasks.protocol would make --help load numpy.
-PROTOCOL_NAMES = "paper, release-depth, release-object, release-corr, release-pose or joint"
+PROTOCOL_NAMES = (
+    "paper, release-depth, release-object, release-corr, release-corr-direct, release-pose or joint"
+)
 
 
 def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
@@ -60,6 +62,14 @@ model_options = together(
 )
 
 
+calibrator_option = click.option(
+    "--calibrator",
+    metavar="C",
+    help="For pictures without a focal length, in place of 60 degrees: anycalib, or "
+    "package.module:factory. Default: none.",
+)
+
+
 def camera_options(pictures: int) -> Callable[[Command], Command]:
     """The lens, of one picture, of two, or of any number (3)."""
     twice = {
@@ -88,6 +98,7 @@ def camera_options(pictures: int) -> Callable[[Command], Command]:
             multiple=True,
             help="Focal lengths and principal point in pixels." + twice,
         ),
+        calibrator_option,
     )
 
 
@@ -144,6 +155,13 @@ def output_options(endings: str) -> Callable[[Command], Command]:
         ),
     )
 
+
+readout_option = click.option(
+    "--readout",
+    type=click.Choice(["digits", "median", "mean"]),
+    help="Which number of an answer: the digits written, or the median or mean of their "
+    "probabilities. Default: median, and digits from a server that gives no probabilities.",
+)
 
 refine_option = click.option(
     "--refine",

@@ -1,8 +1,9 @@
-"""The conventions in which a model is asked and answers, as data: six of them, by name.
+"""The conventions in which a model is asked and answers, as data: seven of them, by name.
 
-`paper` is the paper's section 3.2; the four `release-` ones are those of the released checkpoints
-(facebookresearch/VLM3: README, inference.ipynb, sample_data), word for word; `joint` is ours: one
-checkpoint for the four tasks, what is constant first and the numbers that vary last.
+`paper` is the paper's section 3.2; the `release-` ones are those of the four released checkpoints
+(facebookresearch/VLM3: README, inference.ipynb, sample_data), word for word, `release-corr-direct`
+being VLM3-corr with the notebook's USE_THINK off; `joint` is ours: one checkpoint for the four
+tasks, what is constant first and the numbers that vary last.
 
 The words themselves stand in `wordings`. Knows no model.
 """
@@ -53,6 +54,10 @@ class Protocol:
         half_open: whether written coordinates stay below `norm_size`.
         templates: name -> text with fields, e.g. "depth.ask" with {x} and {y}.
         patterns: name -> the form of an answer, with named groups, e.g. "depth".
+        whole_px: whether a distance is asked of whole pixels of the resized picture; see
+            `writing.named_pixel`.
+        match_wording: which wording of the question for a match is asked; training draws among
+            all of them.
     """
 
     name: str
@@ -63,6 +68,8 @@ class Protocol:
     half_open: bool
     templates: Mapping[str, str] = field(hash=False, repr=False)
     patterns: Mapping[str, re.Pattern[str]] = field(hash=False, repr=False)
+    whole_px: bool = False
+    match_wording: int = 0
 
     def template(self, name: str) -> str:
         """The template of that name, e.g. "depth.ask".
@@ -78,6 +85,14 @@ class Protocol:
                 f"choose one that has: {others or 'none does'}"
             )
         return found
+
+    def scales(self, camera: Camera) -> tuple[float, float]:
+        """What a picture is to be scaled by along x and y, before its sides are whole."""
+        if self.prep.kind == "long_side":
+            scale = round(self.prep.target_px) / max(camera.width_px, camera.height_px)
+            return scale, scale
+        scale = self.prep.target_px / camera.fx_px
+        return scale, scale if self.prep.kind == "focal_x" else self.prep.target_px / camera.fy_px
 
     def plan(
         self,
@@ -181,6 +196,7 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
                 half_open=False,
                 templates=wordings.RELEASE_DEPTH_TEMPLATES,
                 patterns=wordings.RELEASE_DEPTH_PATTERNS,
+                whole_px=True,
             ),
             Protocol(
                 name="release-object",
@@ -194,7 +210,18 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
             ),
             Protocol(
                 name="release-corr",
-                description="facebook/VLM3-corr",
+                description="facebook/VLM3-corr, asked to think first as its notebook does",
+                tasks=frozenset({"correspondence"}),
+                prep=ImagePrep("long_side", 1024.0),
+                norm_size=1000,
+                half_open=False,
+                templates=wordings.RELEASE_CORR_TEMPLATES,
+                patterns=wordings.RELEASE_CORR_PATTERNS,
+                match_wording=1,
+            ),
+            Protocol(
+                name="release-corr-direct",
+                description="facebook/VLM3-corr without thinking: its notebook's USE_THINK off",
                 tasks=frozenset({"correspondence"}),
                 prep=ImagePrep("long_side", 1024.0),
                 norm_size=1000,

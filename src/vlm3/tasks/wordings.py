@@ -1,4 +1,4 @@
-"""The words of the six protocols, as data: templates to fill, and patterns to read answers by.
+"""The words of the protocols, as data: templates to fill, and patterns to read answers by.
 
 A template is filled by `str.format`, so that its number formats stand in it. An answer is matched
 after `reading.answer_part` by the pattern of the component's name; answers about objects are free

@@ -34,12 +34,14 @@ class Wanted:
         data: the folder; None where the benchmark needs none.
         count: how many queries (depth, objects), pairs, or worlds; EVERY for all there are.
         seed: of the sampling.
+        calibrator: what tells the camera of pictures without intrinsics; None: EXIF, or 60 degrees.
     """
 
     benchmark: Benchmark
     data: Path | None
     count: int
     seed: int
+    calibrator: str | None = None
 
     @property
     def folder(self) -> Path:
