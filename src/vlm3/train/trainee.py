@@ -46,6 +46,7 @@ TINY = SmallSize(
     text_heads=3,
     text_kv_heads=1,
     text_mlp=192,
+    rope_theta=10_000.0,
 )
 SIZES = {
     "small": SmallSize(),
