@@ -20,6 +20,7 @@ ALLOWED = {
     "worlds": {"geometry", "view", "tasks"},
     "data": {"geometry", "pictures", "view", "tasks"},
     "train": {"geometry", "view", "tasks", "worlds", "data", "model"},
+    "nano": {"geometry", "tasks", "model", "worlds", "train", "data"},
     "infer": {"geometry", "view", "tasks", "model", "assets"},
     "eval": {"geometry", "view", "tasks", "infer", "worlds", "data"},
     "study": {"geometry", "tasks", "worlds", "data", "eval", "train"},

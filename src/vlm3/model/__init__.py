@@ -10,7 +10,12 @@ from vlm3.model.checkpoint import (
 )
 from vlm3.model.picture import Grid, PictureInput, mrope_positions, patchify
 from vlm3.model.small import SmallSize, build_small
-from vlm3.model.tokenizer import CHAT_TEMPLATE, SPECIAL_TOKENS, train_tokenizer
+from vlm3.model.tokenizer import (
+    CHAT_TEMPLATE,
+    SPECIAL_TOKENS,
+    nano_tokenizer,
+    train_tokenizer,
+)
 
 __all__ = [
     "CHAT_TEMPLATE",
@@ -24,6 +29,7 @@ __all__ = [
     "build_small",
     "load_checkpoint",
     "mrope_positions",
+    "nano_tokenizer",
     "patchify",
     "pixel_values",
     "save_checkpoint",

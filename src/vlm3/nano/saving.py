@@ -62,9 +62,12 @@ def save_model(
     folder: Path, model: Any, tokenizer: Any, spec: PictureInput, settings: Settings
 ) -> None:
     """Writes a checkpoint folder in place of the one before."""
+    from transformers.utils.logging import disable_progress_bar
+
     fresh, old = folder.with_suffix(".partial"), folder.with_suffix(".old")
     for path in (fresh, old):
         shutil.rmtree(path, ignore_errors=True)
+    disable_progress_bar()
     save_checkpoint(model, tokenizer, spec, fresh, settings=settings)
     if folder.exists():
         folder.rename(old)

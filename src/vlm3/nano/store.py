@@ -45,7 +45,7 @@ class Store:
         places = (torch.arange(len(records)) + self._next) % self.capacity
         places = places.to(self.device)
         for name, field in self.fields.items():
-            values = torch.from_numpy(np.ascontiguousarray(stacked[name]))
+            values = torch.from_numpy(stacked[name].copy())
             field[places] = values.to(self.device, non_blocking=True)
         self._next = (self._next + len(records)) % self.capacity
         self.count = min(self.capacity, self.count + len(records))

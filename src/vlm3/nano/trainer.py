@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from vlm3.errors import InputError, Vlm3Error
-from vlm3.model import NANO_PATH, Settings, build_small, load_checkpoint
+from vlm3.model import NANO_PATH, Settings, build_small, load_checkpoint, nano_tokenizer
 from vlm3.nano.batches import BatchMaker
 from vlm3.nano.checks import HeldOut, gaps
 from vlm3.nano.forward import Forward
@@ -96,10 +96,8 @@ class Trainer:
         self.since = _Since()
 
     def _build(self, on_gpu: bool) -> None:
-        from transformers import AutoTokenizer
-
         run, recipe = self.run, self.recipe
-        self.tokenizer = AutoTokenizer.from_pretrained(NANO_PATH, local_files_only=True)
+        self.tokenizer = nano_tokenizer()
         self.model = build_small(self.tokenizer, recipe.size, seed=run.seed)
         if run.init is not None:
             _take_weights(self.model, run.init)
