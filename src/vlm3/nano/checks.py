@@ -182,7 +182,8 @@ class HeldOut:
         given, true = (
             correspondence.parse(self.protocol, one, **_SIZE_PX) for one in (text.given, text.true)
         )
-        return float(np.linalg.norm((middle if isinstance(given, ParseFailure) else given) - true))
+        found = middle if isinstance(given, ParseFailure) else given
+        return float(np.linalg.norm(found - true))  # type: ignore[operator]
 
     def _motion_errors(self, texts: list[_Answer]) -> list[float]:
         """The larger error, in degrees, of each pair that moved; 180 where one was not read."""

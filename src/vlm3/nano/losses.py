@@ -119,7 +119,8 @@ class Passes:
                     parts = graph.replay(tensors_of(batch))
                 else:
                     parts = self._plain(batch, 1.0)
-                norm = torch.stack(torch._foreach_norm([w.grad for w in self.weights])).norm()
+                gradients = [w.grad for w in self.weights if w.grad is not None]
+                norm = torch.stack(torch._foreach_norm(gradients)).norm()
                 found.append([float(norm), *(float(value) for value in parts.values())])
             _, plain, again = found
         # Drivers, capture and memory fail in their own ways; training goes on without.

@@ -68,8 +68,8 @@ class Optimizers:
         for optimizer, base in bases:
             for group in optimizer.param_groups:
                 group["lr"] = base * rate * (tower_rate if group["side"] == "tower" else 1.0)
-        gradients = [weight.grad for weight in self.named.values()]
-        norm = torch.stack(torch._foreach_norm(gradients)).norm()
+        gradients = self._gradients()
+        norm: Tensor = torch.stack(torch._foreach_norm(gradients)).norm()
         torch._foreach_mul_(gradients, (self.recipe.clip / norm).clamp(max=1.0))
         self.muon.step()
         self.adam.step()
@@ -78,7 +78,10 @@ class Optimizers:
 
     def zero(self) -> None:
         """Sets all gradients to zero."""
-        torch._foreach_zero_([weight.grad for weight in self.named.values()])
+        torch._foreach_zero_(self._gradients())
+
+    def _gradients(self) -> list[Tensor]:
+        return [weight.grad for weight in self.named.values() if weight.grad is not None]
 
     def tensors(self) -> dict[str, Tensor]:
         """The state of both, by name."""
@@ -109,8 +112,8 @@ class Average:
     """The running mean of a model's weights, kept in a second model of the same kind."""
 
     def __init__(self, model: torch.nn.Module, averaged: torch.nn.Module) -> None:
-        self.weights = list(dict(model.named_parameters()).values())
-        self.means = list(dict(averaged.named_parameters()).values())
+        self.weights: list[Tensor] = list(model.parameters())
+        self.means: list[Tensor] = list(averaged.parameters())
 
     @torch.no_grad()
     def restart(self) -> None:

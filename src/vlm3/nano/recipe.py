@@ -88,6 +88,8 @@ class Recipe:
         clip: largest norm of the gradient.
         keep: of the averaged weights, a step.
         store_gb: memory for rendered pairs.
+        most_waiting: rendered pairs that lie unread before the workers pause; one of 256x192
+            takes 0.6 MB.
         enough_pairs: before anything is learnt from them.
         held_out: pairs that are rendered for the checks.
         gap_seconds: between looks at the gap while it may end a stage.
@@ -111,6 +113,7 @@ class Recipe:
     clip: float = 2.0
     keep: float = 0.9995
     store_gb: float = 20.0
+    most_waiting: int = 512
     enough_pairs: int = 256
     held_out: int = 150
     gap_seconds: float = 15.0
@@ -153,7 +156,7 @@ def _world_turns(rows: int) -> tuple[tuple[Part, ...], ...]:
     # What grounding taught is lost where nothing asks for it.
     kept = [
         Part(kind, 2 * rows // 3, 24, 0.2) for kind in ("color", "mosaic match", "boxes", "color")
-    ]  # type: ignore[arg-type]
+    ]
     return tuple(turn for part in kept for turn in (views, (pairs, part)))
 
 
@@ -212,7 +215,8 @@ MINIATURE = Recipe(
     ),
     warmup_steps=20,
     keep=0.98,
-    store_gb=0.05,
+    store_gb=0.01,
+    most_waiting=8,
     enough_pairs=4,
     held_out=4,
     gap_seconds=10.0,

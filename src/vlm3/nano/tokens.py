@@ -88,7 +88,9 @@ class TokenWriter:
         self._plus, self._minus = ids("+0.0")[0], ids("-0.0")[0]
         (self.end,) = ids("<|im_end|>")
         self.pad = int(tokenizer.pad_token_id)
-        self._motion = {c: ids(pose.ask(protocol, c)) for c in pose.components(protocol)}
+        self._motion: dict[str, list[int]] = {
+            c: ids(pose.ask(protocol, c)) for c in pose.components(protocol)
+        }
         names = [[*ids(name), self.end] for name in COLORS]
         longest = max(map(len, names))
         filled = [name + [self.pad] * (longest - len(name)) for name in names]

@@ -81,6 +81,7 @@ class Trainer:
             rendered_px=tuple(view.rendered_px for view in self.recipe.views),
             shares=tuple(view.share for view in self.recipe.views),
             room_share=self.recipe.room_share,
+            most_waiting=self.recipe.most_waiting,
             device=run.render_device,
         )
         # First of all: they render while the rest is built and compiled.
@@ -211,6 +212,8 @@ class Trainer:
         return True
 
     def _take_pairs(self) -> None:
+        if self.stage == 0 and all(store.count == store.capacity for store in self.stores):
+            return  # Nothing is learnt from them yet; untaken, they let the workers rest.
         for ready in self.workers.take(_TAKEN):
             self.since.pairs += 1
             if ready.held_out:

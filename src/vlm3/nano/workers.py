@@ -21,8 +21,6 @@ import numpy as np
 from vlm3.nano.pairs import SUFFIX, Record, pair_name, parse_name, read_pair, write_pair
 from vlm3.nano.rendering import PairRenderer, world_kind
 
-_MOST_WAITING = 512
-"""Files that lie unread at most; a pair of 256x192 takes 0.6 MB."""
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -38,6 +36,7 @@ class RenderJob:
         rendered_px: sizes, (width, height).
         shares: of each size.
         room_share: of the worlds.
+        most_waiting: pairs that lie unread before the workers pause.
         device: "cpu", or "cuda:0" to render pictures there.
     """
 
@@ -48,6 +47,7 @@ class RenderJob:
     rendered_px: tuple[tuple[int, int], ...]
     shares: tuple[float, ...]
     room_share: float
+    most_waiting: int
     device: str = "cpu"
 
 
@@ -143,7 +143,7 @@ def render_forever(folder: Path, number: int, count: int, parent: int, job: Rend
         first_is_done.touch()
     index = job.first + number
     while os.getppid() == parent:
-        if sum(1 for _ in os.scandir(folder)) > _MOST_WAITING:
+        if sum(1 for _ in os.scandir(folder)) > job.most_waiting:
             time.sleep(0.1)
             continue
         rng = np.random.default_rng((job.seed, index))

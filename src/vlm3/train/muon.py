@@ -43,7 +43,7 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """One update; a parameter without a gradient is left as it is."""
         for group in self.param_groups:
-            alike: dict[torch.Size, list[torch.nn.Parameter]] = {}
+            alike: dict[torch.Size, list[torch.Tensor]] = {}
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     alike.setdefault(parameter.shape, []).append(parameter)
@@ -51,13 +51,13 @@ class Muon(torch.optim.Optimizer):
                 self._update(group, shape, parameters)
 
     def _update(
-        self, group: dict[str, Any], shape: torch.Size, parameters: list[torch.nn.Parameter]
+        self, group: dict[str, Any], shape: torch.Size, parameters: list[torch.Tensor]
     ) -> None:
         for parameter in parameters:
             if "momentum_buffer" not in self.state[parameter]:
                 self.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
         buffers = [self.state[parameter]["momentum_buffer"] for parameter in parameters]
-        gradients = [parameter.grad for parameter in parameters]
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         torch._foreach_lerp_(buffers, gradients, 1 - group["momentum"])
         updates = torch._foreach_lerp(gradients, buffers, group["momentum"])
         rows, columns = shape[0] // group["blocks"], shape[1]
