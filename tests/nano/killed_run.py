@@ -20,7 +20,7 @@ import vlm3
 from vlm3.model import build_small, nano_tokenizer
 from vlm3.nano.recipe import MINIATURE, Part, Stage
 from vlm3.nano.run import Run
-from vlm3.nano.saving import STATE, load_state
+from vlm3.nano.saving import load_state
 from vlm3.nano.trainer import train
 
 PATIENCE_S = 100.0
@@ -29,7 +29,7 @@ STAGES = (
     Stage("grounding", 0.9, ((Part("mosaic color", 2, 4, 1.0), Part("dense", 1, 0, 0.1)),)),
     Stage("worlds", 1.0, ((Part("view", 2, 4, 1.0), Part("pair", 2, 2, 1.0)),)),
 )
-RECIPE = replace(MINIATURE, size=SIZE, stages=STAGES, held_out=2, enough_pairs=1, save_seconds=0.4)
+RECIPE = replace(MINIATURE, size=SIZE, stages=STAGES, held_out=1, enough_pairs=1, save_seconds=0.4)
 
 
 def started(run: Run) -> int:
@@ -45,24 +45,18 @@ def started(run: Run) -> int:
     os._exit(0)
 
 
-def awaited(pid: int, happened: Callable[[], bool]) -> None:
+def awaited(pid: int, happened: Callable[..., bool], *given: object) -> None:
     """Waits until something has happened, while the child lives."""
     end = time.monotonic() + PATIENCE_S
-    while not happened():
+    while not happened(*given):
         assert os.waitpid(pid, os.WNOHANG) == (0, 0), "the run ended by itself"
         assert time.monotonic() < end, "nothing happened"
         time.sleep(0.02)
 
 
-def saved_step(folder: Path) -> int:
+def saved(folder: Path, name: str = "step") -> int:
     found = load_state(folder)
-    return 0 if found is None else int(found[1]["step"])
-
-
-def most_pairs(folder: Path) -> int:
-    log = folder / "log.jsonl"
-    lines = log.read_text().splitlines() if log.is_file() else []
-    return max((json.loads(line).get("pairs", 0) for line in lines), default=0)
+    return 0 if found is None else int(found[1][name])
 
 
 def workers_of(folder: Path) -> int:
@@ -82,15 +76,17 @@ def main(folder: Path) -> None:
     build_small(nano_tokenizer(), SIZE)  # Loads what every child will need.
     killed_at = []
     for number in range(4):
-        before = saved_step(folder)
+        before = saved(folder)
         pid = started(run)
-        awaited(pid, lambda: (folder / STATE).is_file() and saved_step(folder) > before)  # noqa: B023
+        # The first also waits for a rendered world.
+        wanted = ("next_world", 0) if number == 0 else ("step", before)
+        awaited(pid, lambda name, least: saved(folder, name) > least, *wanted)
         # At another moment of a step, or of a save, each time.
         time.sleep(0.17 * number)
         os.kill(pid, signal.SIGTERM if number == 3 else signal.SIGKILL)
         _, status = os.waitpid(pid, 0)
         assert number < 3 or os.waitstatus_to_exitcode(status) == 0, status
-        killed_at.append(saved_step(folder))
+        killed_at.append(saved(folder))
     # The deadline comes: a few seconds are left when it starts again.
     held = json.loads((folder / "run.json").read_text())
     held["began"] = time.time() - 60 * run.minutes + 20.0 + 4.0
@@ -104,8 +100,8 @@ def main(folder: Path) -> None:
     answer = vlm3.load(str(folder / "model")).depth(view, [(40, 30)])
     report = {
         "killed_at": killed_at,
-        "last_step": saved_step(folder),
-        "pairs": most_pairs(folder),
+        "last_step": saved(folder),
+        "worlds": saved(folder, "next_world"),
         "workers_left": workers_of(folder),
         "answer": answer.raw_text[0],
     }

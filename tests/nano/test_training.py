@@ -44,7 +44,7 @@ def test_killed_three_times_it_ends_with_a_model(tmp_path: Path) -> None:
     # It went on where it had been saved, each time, and rendered on.
     assert report["killed_at"] == sorted(report["killed_at"]) and report["killed_at"][0] > 0
     assert report["last_step"] > report["killed_at"][-1] > 0
-    assert report["pairs"] > 0 and report["workers_left"] == 0
+    assert report["worlds"] > 0 and report["workers_left"] == 0
     assert report["answer"] is not None
     # And nothing on disk is a pickle.
     kinds = {path.suffix for path in folder.rglob("*") if path.is_file()}
