@@ -1,6 +1,6 @@
 """Draws what nano is shown: fuller rooms, wide crops, patterns, light, collages; for docs/.
 
-    python benchmarks/looks.py docs/images
+python benchmarks/looks.py docs/images
 """
 
 import sys
@@ -83,12 +83,17 @@ def cuts() -> tuple[tuple[int, int], ...]:
 
 
 def patterns(whole: Views) -> list[list[np.ndarray]]:
-    """Both views of a pair side by side: as rendered, and with two patterns."""
-    rows = [[*numbers(whole.image[0]), *numbers(whole.image[1])]]
-    for seed in (1, 7):
+    """Both views of two pairs: as rendered, and below with the strongest of some patterns."""
+    plain = whole.image.float()
+    tried = []
+    for seed in range(30):
         torch.manual_seed(seed)
-        painted = patterned(whole.image, whole.log_distance, whole.cam1_from_cam2)
-        rows.append([*numbers(painted[0]), *numbers(painted[1])])
+        tried.append(patterned(whole.image, whole.log_distance, whole.cam1_from_cam2))
+    rows = [[], [], []]
+    for pair in (0, 1):
+        order = sorted(tried, key=lambda one: -float((one[pair] - plain[pair]).std()))
+        for row, image in zip(rows, (plain, order[1], order[4]), strict=True):
+            row += numbers(image[pair])
     return rows
 
 
