@@ -61,6 +61,22 @@ class BatchMaker:
         self.recipe, self.writer, self.stores = recipe, writer, stores
         self.device, self.token_px = writer.device, recipe.size.picture_input.token_px
         self.collages = recipe.collages[0]
+        self.patterned, self.repainted = patterned, repainted
+
+    def compile(self) -> None:
+        """Fuses the looks, which are hundreds of small operations on whole pictures."""
+        self.patterned = torch.compile(patterned, dynamic=True)
+        self.repainted = torch.compile(repainted, dynamic=True)
+        image = torch.zeros(4, 2, 64, 64, 3, dtype=torch.uint8, device=self.device)
+        motion = torch.eye(4, device=self.device).expand(4, 4, 4)
+        # Pairs of views, single views.
+        self.patterned(image, torch.zeros(image.shape[:4], device=self.device), motion)
+        one = self.patterned(image[:, :1], torch.zeros(4, 1, 64, 64, device=self.device))
+        self.repainted(one[:, 0])
+
+    def plain(self) -> None:
+        """Takes `compile` back."""
+        self.patterned, self.repainted = patterned, repainted
 
     def make(self, kind: Kind, rows: int, questions: int) -> Batch:
         """A batch of `rows` rows with `questions` questions each."""
@@ -94,8 +110,8 @@ class BatchMaker:
         """Matches and motion between given views, and labels for the tower."""
         image = shown.image.flatten(0, 1).float()
         if painted:
-            image = patterned(shown.image, shown.log_distance, shown.cam1_from_cam2)
-            image = repainted(image.flatten(0, 1))
+            image = self.patterned(shown.image, shown.log_distance, shown.cam1_from_cam2)
+            image = self.repainted(image.flatten(0, 1))
         height, width = image.shape[1:3]
         xy1_px, xy2_px, there = _some(shown.xy1_px, shown.xy2_px, shown.matched, questions)
         match = self.writer.match(xy1_px, xy2_px, there, (width, height))
@@ -138,7 +154,7 @@ class BatchMaker:
         store, shape_px = self._shape()
         image = mosaics(rows, shape_px, self.device)
         if mixed and store.count:
-            real = repainted(views(store, store.draw(rows), shape_px).image[:, 0])
+            real = self.repainted(views(store, store.draw(rows), shape_px).image[:, 0])
             chosen = torch.rand(rows, 1, 1, 1, device=self.device) < 0.5
             image = torch.where(chosen, real, image)
         x, y = self._pixels(rows, questions, shape_px)
@@ -178,7 +194,8 @@ class BatchMaker:
         return views(store, store.draw(rows), shape_px, mirrored=mirrored, swapped=swapped)
 
     def _painted_first(self, shown: Views) -> Tensor:
-        return repainted(patterned(shown.image[:, :1], shown.log_distance[:, :1])[:, 0])
+        image = self.patterned(shown.image[:, :1], shown.log_distance[:, :1])
+        return self.repainted(image[:, 0])
 
     def _pixels(self, n: int, questions: int, shape_px: tuple[int, int]) -> tuple[Tensor, ...]:
         return tuple(torch.randint(side, (n, questions), device=self.device) for side in shape_px)

@@ -81,4 +81,5 @@ def write_pair(folder: Path, name: str, record: Record) -> None:
 
 def read_pair(path: Path, rendered_px: tuple[int, int]) -> Record:
     """Reads a pair, a record without dimensions."""
-    return np.frombuffer(path.read_bytes(), pair_dtype(rendered_px))[0]
+    record: Record = np.frombuffer(path.read_bytes(), pair_dtype(rendered_px))[0]
+    return record

@@ -157,9 +157,11 @@ class Trainer:
             for rows in (8, 6):
                 batch = self.maker.make("mosaic color", rows, 8)
                 batch_loss(self.forward, self.heads, self.recipe, batch, 1.0)[0].backward()  # type: ignore[no-untyped-call]
+            self.maker.compile()
         # Compilers fail in many ways, and none of them is worth the run.
         except Exception as error:
             self.forward = plain
+            self.maker.plain()
             self.say(f"not compiled: {str(error).strip().splitlines()[0][:200]}")
         else:
             self.say(f"compiled in {time.monotonic() - began:.0f} s")

@@ -37,7 +37,7 @@ class Muon(torch.optim.Optimizer):
         decay: float = 0.0,
     ) -> None:
         defaults = {"lr": lr, "momentum": momentum, "decay": decay, "blocks": 1}
-        super().__init__(list(matrices), defaults)
+        super().__init__(list(matrices), defaults)  # type: ignore[arg-type]
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
