@@ -16,6 +16,7 @@ import torch
 from click.testing import CliRunner
 
 import vlm3
+from vlm3.cli import main
 from vlm3.errors import InputError
 from vlm3.nano import losses
 from vlm3.nano.batches import BatchMaker
@@ -115,7 +116,8 @@ def test_a_replayed_pass_is_a_plain_one(
     def loss_of(batch: Any, weight: float) -> Any:
         return batch_loss(forward, heads, MINIATURE, batch, weight)
 
-    plain, replayed = Passes(loss_of, weights), Passes(loss_of, weights)
+    said: list[str] = []
+    plain, replayed = (Passes(loss_of, weights, said.append) for _ in range(2))
     assert "only a GPU" in replayed.try_replaying(maker.make("mosaic color", 2, 2), lambda: None)
     replayed.replayed = True
     monkeypatch.setattr(maker, "_shape", lambda: (maker.stores[0], (96, 80)))
@@ -131,6 +133,15 @@ def test_a_replayed_pass_is_a_plain_one(
         assert found[0][0] == found[1][0]
         assert all(map(torch.equal, found[0][1], found[1][1]))
     assert recorded == ["pair"]
+
+    def fails(*given: Any) -> None:
+        raise RuntimeError("out of memory\nat great length")
+
+    monkeypatch.setattr(losses, "_Graph", fails)
+    for _ in range(2):
+        assert replayed(maker.make("view", 2, 2), 1.0)
+    assert said == ["passes are run one by one from here on: out of memory"]
+    assert not replayed.replayed
     for weight in weights:
         weight.grad = None
 
@@ -202,6 +213,7 @@ def test_dry_run_prints_the_recipe() -> None:
     recipe = json.loads(said.output)
     assert recipe["minutes"] == 12 and recipe["size"]["vision_hidden"] == 256
     assert [stage["name"] for stage in recipe["stages"]] == ["grounding", "tower", "worlds"]
+    assert CliRunner().invoke(main, ["train", "nano", "--dry-run", "--tiny"]).exit_code == 0
     said = CliRunner().invoke(nano, ["--dry-run", "--init", "nano"])
     assert json.loads(said.output)["fall_from"] == continued(NANO).fall_from
 

@@ -49,6 +49,8 @@ def nano(
     Worlds are rendered beside it. The same command again goes on where it stopped, and the deadline
     stays; SIGTERM and Ctrl-C save first.
     """
+    # The cores belong to the workers; more threads here would wait for them, spinning.
+    os.environ["OMP_NUM_THREADS"] = "1"
     from vlm3.nano.recipe import MINIATURE, NANO, checked_minutes, continued
 
     recipe = MINIATURE if tiny else NANO
@@ -59,8 +61,6 @@ def nano(
         return
     if find_spec("warp") is None:
         raise MissingDependencyError('worlds need Warp; install it with: pip install "vlm3[train]"')
-    # The cores belong to the workers; more threads here would wait for them, spinning.
-    os.environ["OMP_NUM_THREADS"] = "1"
     import torch
 
     from vlm3.nano.run import Run

@@ -72,10 +72,16 @@ class Passes:
     Args:
         loss_of: the loss of a batch.
         weights: whose gradients are there already, and stay where they are.
+        say: takes a line where recording fails later on.
     """
 
-    def __init__(self, loss_of: LossOf, weights: Sequence[torch.nn.Parameter]) -> None:
-        self.loss_of, self.weights = loss_of, weights
+    def __init__(
+        self,
+        loss_of: LossOf,
+        weights: Sequence[torch.nn.Parameter],
+        say: Callable[[str], None],
+    ) -> None:
+        self.loss_of, self.weights, self.say = loss_of, weights, say
         self.replayed = False
         self._graphs: dict[Any, _Graph | None] = {}
         self._pool: Any = None
@@ -94,7 +100,15 @@ class Passes:
         if graph is None:
             if sum(one is not None for one in self._graphs.values()) >= _MOST_GRAPHS:
                 return self._plain(batch, weight)
-            graph = self._graphs[key] = _Graph(self.loss_of, batch, weight, self._pool)
+            try:
+                graph = _Graph(self.loss_of, batch, weight, self._pool)
+            # Most likely there is no memory for it; nothing has been computed yet.
+            except RuntimeError as error:
+                self.replayed = False
+                self._graphs.clear()
+                self.say(f"passes are run one by one from here on: {_first_line(error)}")
+                return self._plain(batch, weight)
+            self._graphs[key] = graph
         return graph.replay(tensors)
 
     def try_replaying(self, batch: Batch, zero: Callable[[], None]) -> str:
@@ -125,7 +139,7 @@ class Passes:
             _, plain, again = found
         # Drivers, capture and memory fail in their own ways; training goes on without.
         except RuntimeError as error:
-            return f"recording failed: {str(error).splitlines()[0][:200]}"
+            return f"recording failed: {_first_line(error)}"
         finally:
             zero()
         for a, b in zip(plain, again, strict=True):
@@ -138,6 +152,10 @@ class Passes:
         loss, parts = self.loss_of(batch, weight)
         loss.backward()  # type: ignore[no-untyped-call]
         return {name: value.detach() for name, value in parts.items()}
+
+
+def _first_line(error: RuntimeError) -> str:
+    return (str(error).strip().splitlines() or ["no reason given"])[0][:200]
 
 
 class _Graph:

@@ -88,12 +88,17 @@ class Trainer:
         self.workers = Workers(run.workers, job, run.name)
         torch.manual_seed(run.seed + self.step)
         torch.set_float32_matmul_precision("high")
-        self._build(on_gpu)
-        if saved:
-            self._restore(*saved)
-            self.say(f"goes on at step {self.step}, stage {self.recipe.stages[self.stage].name}")
-        else:
-            self.average.restart()
+        try:
+            self._build(on_gpu)
+            if saved:
+                self._restore(*saved)
+                stage = self.recipe.stages[self.stage].name
+                self.say(f"goes on at step {self.step}, stage {stage}")
+            else:
+                self.average.restart()
+        except BaseException:
+            self.workers.stop()
+            raise
         self.since = _Since()
 
     def _build(self, on_gpu: bool) -> None:
@@ -131,6 +136,7 @@ class Trainer:
         self.passes = Passes(
             lambda batch, weight: batch_loss(self.forward, self.heads, recipe, batch, weight),
             list(named.values()),
+            self.say,
         )
         if on_gpu:
             why = self.passes.try_replaying(
@@ -150,10 +156,10 @@ class Trainer:
     def _compile(self, dtype: torch.dtype) -> None:
         """Fuses what lies between matrix products, if that works on this machine."""
         began = time.monotonic()
-        torch._dynamo.config.cache_size_limit = 64
         plain = self.forward
         self.forward = Forward(self.model, dtype, compiled=True)
         try:
+            torch._dynamo.config.recompile_limit = 64
             for rows in (8, 6):
                 batch = self.maker.make("mosaic color", rows, 8)
                 batch_loss(self.forward, self.heads, self.recipe, batch, 1.0)[0].backward()  # type: ignore[no-untyped-call]
@@ -162,7 +168,7 @@ class Trainer:
         except Exception as error:
             self.forward = plain
             self.maker.plain()
-            self.say(f"not compiled: {str(error).strip().splitlines()[0][:200]}")
+            self.say(f"not compiled: {' '.join(str(error).split())[:200]}")
         else:
             self.say(f"compiled in {time.monotonic() - began:.0f} s")
         self.optimizers.zero()
