@@ -237,7 +237,7 @@ def test_the_miniature_learns_to_point(tmp_path: Path) -> None:
     watcher = threading.Thread(target=stop_when_it_points)
     watcher.start()
     try:
-        train(Run(tmp_path, MINIATURE, 30.0, device="cpu", workers=1))
+        train(Run(tmp_path, MINIATURE, 60.0, device="cpu", workers=1))
     finally:
         over.set()
         watcher.join()

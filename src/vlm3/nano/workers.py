@@ -146,16 +146,25 @@ def render_forever(folder: Path, number: int, count: int, parent: int, job: Rend
         if sum(1 for _ in os.scandir(folder)) > job.most_waiting:
             time.sleep(0.1)
             continue
-        rng = np.random.default_rng((job.seed, index))
-        kind = world_kind(rng, job.room_share)
-        # A street is costly to build: two pairs are taken of it.
-        for k in range(1 if kind == "room" else 2):
-            view = int(rng.choice(len(job.shares), p=job.shares))
-            record = renderer.pair(index, k, job.rendered_px[view], kind=kind)
-            if record is not None:
-                write_pair(folder, pair_name("train", index, k, view), record)
+        try:
+            _render_world(renderer, job, index, folder)
+        # One world that cannot be furnished is not worth a worker; it is named.
+        except (ValueError, IndexError, ArithmeticError) as error:
+            print(f"world {index} is left out: {error!r}", file=sys.stderr, flush=True)
         first_is_done.touch()
         index += count
+
+
+def _render_world(renderer: PairRenderer, job: RenderJob, index: int, folder: Path) -> None:
+    """Renders the pairs of one world of the train split."""
+    rng = np.random.default_rng((job.seed, index))
+    kind = world_kind(rng, job.room_share)
+    # A street is costly to build: two pairs are taken of it.
+    for k in range(1 if kind == "room" else 2):
+        view = int(rng.choice(len(job.shares), p=job.shares))
+        record = renderer.pair(index, k, job.rendered_px[view], kind=kind)
+        if record is not None:
+            write_pair(folder, pair_name("train", index, k, view), record)
 
 
 def _main(arguments: list[str]) -> None:
