@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from vlm3.nano.forward import layer_norm, linear
+from vlm3.nano.layers import layer_norm, linear
 from vlm3.nano.pairs import CELL_PX
 
 Tensor = torch.Tensor

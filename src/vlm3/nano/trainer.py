@@ -16,20 +16,13 @@ from typing import Any
 import torch
 
 from vlm3.errors import InputError, Vlm3Error
-from vlm3.model import NANO_PATH, Settings, build_small, load_checkpoint, nano_tokenizer
-from vlm3.nano.batches import BatchMaker
-from vlm3.nano.checks import HeldOut, gaps
-from vlm3.nano.forward import Forward
+from vlm3.model import NANO_PATH, Settings
 from vlm3.nano.journal import Journal, listed
-from vlm3.nano.losses import Passes, batch_loss
-from vlm3.nano.optim import Average, Optimizers
-from vlm3.nano.pairs import F_PX, Record, pair_dtype
+from vlm3.nano.learner import Learner
+from vlm3.nano.pairs import F_PX
 from vlm3.nano.recipe import MAX_TOKENS, NEEDS_NO_PAIRS, Part, Stage
 from vlm3.nano.run import Clock, Run
 from vlm3.nano.saving import load_state, save_model, save_state, write_json
-from vlm3.nano.store import Store
-from vlm3.nano.tokens import TokenWriter
-from vlm3.nano.tower import DenseHeads
 from vlm3.nano.workers import RenderJob, Workers
 from vlm3.train.stopping import until_asked_to_stop
 
@@ -37,8 +30,6 @@ Tensor = torch.Tensor
 _REPORT_SECONDS = 10.0
 _TAKEN = 64
 """Pairs taken from the workers between two steps."""
-_TOGETHER = 16
-"""Pairs that are copied to the device at once."""
 _MOST_RETURNS = 3
 
 
@@ -54,7 +45,7 @@ class _Since:
     steps: int = 0
     rows: int = 0
     pairs: int = 0
-    sums: dict[str, list[Tensor]] = field(default_factory=lambda: defaultdict(list))
+    losses: dict[str, list[Tensor]] = field(default_factory=lambda: defaultdict(list))
 
 
 class Trainer:
@@ -64,114 +55,47 @@ class Trainer:
         self.run, self.recipe = run, run.recipe
         self.clock = Clock(run)
         self.journal = Journal(run.out)
-        self.device = torch.device(run.device)
-        on_gpu = self.device.type == "cuda"
         saved = load_state(run.out)
-        facts: dict[str, Any] = saved[1] if saved else {}
-        self.step: int = facts.get("step", 0)
-        self.stage: int = facts.get("stage", 0)
-        self.next_world: int = facts.get("next_world", 0)
-        self.stage_began = self.step
+        facts: dict[str, Any] = saved[1] if saved else {"step": 0, "stage": 0, "next_world": 0}
+        self.next_world: int = facts["next_world"]
         self.grounded, self._returns = False, 0
-        job = RenderJob(
-            tokenizer_file=str(NANO_PATH / "tokenizer.json"),
-            seed=run.seed,
-            first=self.next_world,
-            held_out=self.recipe.held_out,
-            rendered_px=tuple(view.rendered_px for view in self.recipe.views),
-            shares=tuple(view.share for view in self.recipe.views),
-            room_share=self.recipe.room_share,
-            most_waiting=self.recipe.most_waiting,
-            device=run.render_device,
-        )
         # First of all: they render while the rest is built and compiled.
-        self.workers = Workers(run.workers, job, run.name)
-        torch.manual_seed(run.seed + self.step)
+        self.workers = Workers(run.workers, self._job(), run.name)
+        torch.manual_seed(run.seed + facts["step"])
         torch.set_float32_matmul_precision("high")
         try:
-            self._build(on_gpu)
+            self.learner = Learner(run, self.say)
+            self._go_on_from(facts)
             if saved:
-                self._restore(*saved)
+                self.learner.restore(saved[0])
                 stage = self.recipe.stages[self.stage].name
                 self.say(f"goes on at step {self.step}, stage {stage}")
-            else:
-                self.average.restart()
         except BaseException:
             self.workers.stop()
             raise
+        millions = self.learner.weights / 1e6
+        self.say(f"{millions:.1f} million weights on {run.device}, {run.workers} workers")
         self.since = _Since()
 
-    def _build(self, on_gpu: bool) -> None:
-        run, recipe = self.run, self.recipe
-        self.tokenizer = nano_tokenizer()
-        self.model = build_small(self.tokenizer, recipe.size, seed=run.seed)
-        if run.init is not None:
-            _take_weights(self.model, run.init)
-        self.averaged = build_small(self.tokenizer, recipe.size, seed=run.seed)
-        self.averaged.requires_grad_(False)
-        self.model.to(self.device)
-        self.averaged.to(self.device)
-        self.average = Average(self.model, self.averaged)
-        self.heads = DenseHeads(
-            recipe.size.text_hidden,
-            1 + len(recipe.size.deepstack),
-            recipe.size.picture_input.token_px,
-        ).to(self.device)
-        named = dict(self.model.named_parameters())
-        named |= {f"heads.{name}": weight for name, weight in self.heads.named_parameters()}
-        self.optimizers = Optimizers(named, recipe)
-        self.stores = [
-            Store(view.rendered_px, self._capacity(view.share, view.rendered_px), self.device)
-            for view in recipe.views
-        ]
-        count = max(1, math.ceil(recipe.held_out / len(recipe.views)))
-        self.held = [Store(view.rendered_px, count, self.device) for view in recipe.views]
-        self.waiting: list[list[Record]] = [[] for _ in recipe.views]
-        writer = TokenWriter(self.tokenizer, self.device)
-        self.maker = BatchMaker(recipe, writer, self.stores)
-        dtype = torch.bfloat16 if on_gpu else torch.float32
-        self.forward = Forward(self.model, dtype)
-        if on_gpu:
-            self._compile(dtype)
-        self.passes = Passes(
-            lambda batch, weight: batch_loss(self.forward, self.heads, recipe, batch, weight),
-            list(named.values()),
-            self.say,
+    def _job(self) -> RenderJob:
+        recipe = self.recipe
+        return RenderJob(
+            tokenizer_file=str(NANO_PATH / "tokenizer.json"),
+            seed=self.run.seed,
+            first=self.next_world,
+            held_out=recipe.held_out,
+            rendered_px=tuple(view.rendered_px for view in recipe.views),
+            shares=tuple(view.share for view in recipe.views),
+            room_share=recipe.room_share,
+            most_waiting=recipe.most_waiting,
+            device=self.run.render_device,
         )
-        if on_gpu:
-            why = self.passes.try_replaying(
-                self.maker.make("mosaic color", 8, 8), self.optimizers.zero
-            )
-            self.say(f"passes are run one by one: {why}" if why else "passes are replayed")
-        self.asked = Forward(self.averaged, dtype)
-        self.held_out = HeldOut(self.maker, self.held, recipe.views, self.tokenizer)
-        weights = sum(weight.numel() for weight in self.model.parameters())
-        self.say(f"{weights / 1e6:.1f} million weights on {self.device}, {run.workers} workers")
 
-    def _capacity(self, share: float, rendered_px: tuple[int, int]) -> int:
-        views = self.recipe.views
-        mean_bytes = sum(one.share * pair_dtype(one.rendered_px).itemsize for one in views)
-        return max(1, int(share * self.recipe.store_gb * 1e9 / mean_bytes))
-
-    def _compile(self, dtype: torch.dtype) -> None:
-        """Fuses what lies between matrix products, if that works on this machine."""
-        began = time.monotonic()
-        plain = self.forward
-        self.forward = Forward(self.model, dtype, compiled=True)
-        try:
-            torch._dynamo.config.recompile_limit = 64
-            for rows in (8, 6):
-                batch = self.maker.make("mosaic color", rows, 8)
-                batch_loss(self.forward, self.heads, self.recipe, batch, 1.0)[0].backward()  # type: ignore[no-untyped-call]
-            self.maker.compile()
-        # Compilers fail in many ways, and none of them is worth the run.
-        except Exception as error:
-            self.forward = plain
-            self.maker.plain()
-            self.say(f"not compiled: {' '.join(str(error).split())[:200]}")
-        else:
-            self.say(f"compiled in {time.monotonic() - began:.0f} s")
-        self.optimizers.zero()
+    def _go_on_from(self, facts: dict[str, Any]) -> None:
+        self.step: int = facts["step"]
+        self.stage: int = facts["stage"]
+        # The rate warms up again: the store is filled anew.
+        self.stage_began = self.step
 
     def say(self, text: str) -> None:
         """A line for whoever follows the run."""
@@ -185,6 +109,7 @@ class Trainer:
         Returns:
             Whether the run is done.
         """
+        recipe = self.recipe
         marks = dict.fromkeys(("report", "gap", "check", "save"), self.clock.seconds)
 
         def due(name: str, every: float) -> bool:
@@ -204,11 +129,11 @@ class Trainer:
                 self._step(stage, parts)
                 if due("report", _REPORT_SECONDS):
                     self._report()
-                if stage.gap is not None and due("gap", self.recipe.gap_seconds):
+                if stage.gap is not None and due("gap", recipe.gap_seconds):
                     self._look_at_gap(stage.gap)
-                if due("check", self.recipe.check_seconds):
+                if due("check", recipe.check_seconds):
                     self._check()
-                if due("save", self.recipe.save_seconds):
+                if due("save", recipe.save_seconds):
                     self._save()
             self._report()
             self._save()
@@ -220,36 +145,25 @@ class Trainer:
         return True
 
     def _take_pairs(self) -> None:
-        if self.stage == 0 and all(store.count == store.capacity for store in self.stores):
+        if self.stage == 0 and self.learner.full:
             return  # Nothing is learnt from them yet; untaken, they let the workers rest.
-        for ready in self.workers.take(_TAKEN):
-            self.since.pairs += 1
-            if ready.held_out:
-                self.held[ready.view].add([ready.record])
-                continue
-            self.next_world = max(self.next_world, ready.index + 1)
-            store, waiting = self.stores[ready.view], self.waiting[ready.view]
-            waiting.append(ready.record)
-            if len(waiting) >= min(_TOGETHER, store.capacity, self.recipe.enough_pairs):
-                store.add(waiting)
-                waiting.clear()
+        pairs = self.workers.take(_TAKEN)
+        self.since.pairs += len(pairs)
+        learnt = [pair.index + 1 for pair in pairs if not pair.held_out]
+        self.next_world = max([self.next_world, *learnt])
+        self.learner.add(pairs)
 
     def _await_pairs(self) -> None:
         if not self.workers.alive:
             raise NanoError("no worker renders any more, and nothing is left to learn from")
         time.sleep(0.05)
 
-    @property
-    def _ready(self) -> bool:
-        """Whether there are pairs enough to learn from."""
-        return self.stores[0].count >= min(self.recipe.enough_pairs, self.stores[0].capacity)
-
     def _current_stage(self) -> Stage:
         """The stage, or the next one where its time has come and there is something to show."""
         stages = self.recipe.stages
         stage = stages[self.stage]
         over = self.clock.share >= stage.until or (stage.gap is not None and self.grounded)
-        if over and self._ready and self.stage + 1 < len(stages):
+        if over and self.learner.ready and self.stage + 1 < len(stages):
             self.stage += 1
             self.stage_began = self.step
             stage = stages[self.stage]
@@ -259,70 +173,60 @@ class Trainer:
     def _parts(self, stage: Stage) -> list[Part]:
         """What this step learns."""
         turn = stage.turns[self.step % len(stage.turns)]
-        return [part for part in turn if self._ready or part.kind in NEEDS_NO_PAIRS]
+        return [part for part in turn if self.learner.ready or part.kind in NEEDS_NO_PAIRS]
+
+    @property
+    def _rate(self) -> float:
+        return self.recipe.rate_at(self.clock.share, self.step - self.stage_began)
 
     def _step(self, stage: Stage, parts: list[Part]) -> None:
-        share = self.clock.share
-        start, end = self.recipe.collages
-        self.maker.collages = start + (end - start) * share
-        for part in parts:
-            batch = self.maker.make(part.kind, part.rows, part.questions)
-            for name, value in self.passes(batch, part.weight).items():
-                self.since.sums[name].append(value)
-            self.since.rows += part.rows
-        rate = self.recipe.rate_at(share, self.step - self.stage_began)
-        self.since.sums["norm"].append(self.optimizers.step(rate, stage.tower_rate))
+        found = self.learner.step(
+            stage, parts, number=self.step, rate=self._rate, share=self.clock.share
+        )
+        for name, value in found:
+            self.since.losses[name].append(value)
         self.step += 1
         self.since.steps += 1
-        # At first the mean is over what there is.
-        self.average.update(min(self.recipe.keep, (1 + self.step) / (10 + self.step)))
+        self.since.rows += sum(part.rows for part in parts)
 
     # What a person follows.
 
     def _report(self) -> None:
-        since, now = self.since, time.monotonic()
+        since, self.since = self.since, _Since()
         if not since.steps:
             return
-        means = {k: float(torch.stack(v).float().mean()) for k, v in since.sums.items()}
-        seconds = max(now - since.time, 1e-6)
-        stage = self.recipe.stages[self.stage].name
-        rate = self.recipe.rate_at(self.clock.share, self.step - self.stage_began)
-        speed = {
-            "steps_per_s": since.steps / seconds,
-            "rows_per_s": since.rows / seconds,
-            "pairs_per_s": since.pairs / seconds,
-        }
-        kept = sum(store.count for store in self.stores)
+        means = {k: float(torch.stack(v).float().mean()) for k, v in since.losses.items()}
+        seconds = max(self.since.time - since.time, 1e-6)
         entry = {
             "seconds": self.clock.seconds,
             "step": self.step,
-            "stage": stage,
-            "rate": rate,
-            **speed,
-            "pairs": kept,
+            "stage": self.recipe.stages[self.stage].name,
+            "rate": self._rate,
+            "steps_per_s": since.steps / seconds,
+            "rows_per_s": since.rows / seconds,
+            "pairs_per_s": since.pairs / seconds,
+            "pairs": self.learner.kept,
             "workers": self.workers.alive,
             "losses": means,
         }
-        self.journal.write(
-            entry,
-            f"{stage} step {self.step}, rate {rate:.2f} | {speed['steps_per_s']:.2f} steps/s, "
-            f"{speed['rows_per_s']:.0f} rows/s | {speed['pairs_per_s']:.1f} pairs/s, {kept} kept, "
-            f"{self.workers.alive} workers | {listed(means)}",
+        line = (
+            "{stage} step {step}, rate {rate:.2f} | {steps_per_s:.2f} steps/s, {rows_per_s:.0f} "
+            "rows/s | {pairs_per_s:.1f} pairs/s, {pairs} kept, {workers} workers | "
         )
-        self.since = _Since()
+        self.journal.write(entry, line.format(**entry) + listed(means))
         if not all(math.isfinite(value) for value in means.values()):
             self._return()
 
     def _look_at_gap(self, enough: float) -> None:
-        found = gaps(self.asked, self.maker, worlds=False)
+        found = self.learner.gaps(worlds=False)
         self._note("gap", found)
         self.grounded = self.grounded or found["color gap"] > enough
 
     def _check(self) -> dict[str, float]:
-        worlds = self._ready and self.stage + 1 == len(self.recipe.stages)
-        found = gaps(self.asked, self.maker, worlds=worlds)
+        worlds = self.learner.ready and self.stage + 1 == len(self.recipe.stages)
+        found = self.learner.gaps(worlds=worlds)
         if worlds:
-            found |= self.held_out(self.asked)
+            found |= self.learner.measured()
         self._note("check", found)
         return found
 
@@ -334,36 +238,18 @@ class Trainer:
 
     def _save(self) -> None:
         """The state, and the averaged weights as a checkpoint; only if every weight is a number."""
-        weights = [*self.model.parameters(), *self.averaged.parameters()]
-        if not bool(torch.isfinite(torch.stack(torch._foreach_norm(weights))).all()):
+        if not self.learner.finite():
             self._return()
             return
         facts = {"step": self.step, "stage": self.stage, "next_world": self.next_world}
-        save_state(self.run.out, self._tensors() | self.optimizers.tensors(), facts)
+        save_state(self.run.out, self.learner.tensors(), facts)
         save_model(
             self.run.out / "model",
-            self.averaged,
-            self.tokenizer,
+            self.learner.averaged,
+            self.learner.tokenizer,
             self.recipe.size.picture_input,
             Settings(protocol="joint", f_px=F_PX, max_tokens=MAX_TOKENS),
         )
-
-    def _tensors(self) -> dict[str, Tensor]:
-        parts = {"model": self.model, "averaged": self.averaged, "heads": self.heads}
-        return {
-            f"{part}/{name}": weight
-            for part, module in parts.items()
-            for name, weight in module.named_parameters()
-        }
-
-    @torch.no_grad()
-    def _restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-        for name, weight in self._tensors().items():
-            weight.copy_(tensors[name])
-        self.optimizers.load(tensors)
-        self.step, self.stage = facts["step"], facts["stage"]
-        # The rate warms up again: the store is filled anew.
-        self.stage_began = self.step
 
     def _return(self) -> None:
         """Goes back to the last state that was whole."""
@@ -371,9 +257,11 @@ class Trainer:
         saved = load_state(self.run.out)
         if saved is None or self._returns > _MOST_RETURNS:
             raise NanoError(f"weights are no numbers at step {self.step}, {self._returns} times")
-        self.say(f"weights are no numbers at step {self.step}: back to step {saved[1]['step']}")
-        self.optimizers.zero()
-        self._restore(*saved)
+        tensors, facts = saved
+        self.say(f"weights are no numbers at step {self.step}: back to step {facts['step']}")
+        self.learner.restore(tensors)
+        self._go_on_from(facts)
+        # What led here is not drawn again.
         torch.manual_seed(self.run.seed + self.step + 1_000_003 * self._returns)
 
 
@@ -397,22 +285,3 @@ def train(run: Run) -> bool:
         return trainer.learn()
     finally:
         trainer.workers.stop()
-
-
-@torch.no_grad()
-def _take_weights(model: Any, init: str) -> None:
-    """Copies a checkpoint's weights into a model of the same size.
-
-    Raises:
-        InputError: it is of another size.
-    """
-    loaded = dict(load_checkpoint(init, device="cpu", dtype=torch.float32).model.named_parameters())
-    for name, weight in model.named_parameters():
-        other = loaded.get(name)
-        if other is None or other.shape != weight.shape:
-            shape = "missing" if other is None else "x".join(map(str, other.shape))
-            raise InputError(
-                f"{init} does not fit this recipe: {name} is {shape} there and "
-                f"{'x'.join(map(str, weight.shape))} here; --tiny goes on from a tiny model"
-            )
-        weight.copy_(other)
