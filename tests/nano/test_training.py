@@ -200,6 +200,8 @@ def test_a_folder_belongs_to_one_run(tmp_path: Path) -> None:
 def test_what_cannot_be_trained_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="minutes is"):
         Run(tmp_path, MINIATURE, 0.0)
+    with pytest.raises(InputError, match="render device is 'gpu'"):
+        Run(tmp_path, MINIATURE, 1.0, render_device="gpu")
     with pytest.raises(InputError, match="does not fit this recipe"):
         train(Run(tmp_path / "a", MINIATURE, 1.0, init="nano", device="cpu", workers=1))
     if not torch.cuda.is_available():

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,8 @@ class Run:
 
     def __post_init__(self) -> None:
         checked_minutes(self.minutes)
+        if not re.fullmatch(r"cpu|cuda:\d+", self.render_device):
+            raise InputError(f"render device is {self.render_device!r}; give cpu or cuda:0")
 
     @property
     def name(self) -> str:
