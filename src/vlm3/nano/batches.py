@@ -67,12 +67,12 @@ class BatchMaker:
         """Fuses the looks, which are hundreds of small operations on whole pictures."""
         self.patterned = torch.compile(patterned, dynamic=True)
         self.repainted = torch.compile(repainted, dynamic=True)
-        image = torch.zeros(4, 2, 64, 64, 3, dtype=torch.uint8, device=self.device)
-        motion = torch.eye(4, device=self.device).expand(4, 4, 4)
-        # Pairs of views, single views.
-        self.patterned(image, torch.zeros(image.shape[:4], device=self.device), motion)
-        one = self.patterned(image[:, :1], torch.zeros(4, 1, 64, 64, device=self.device))
-        self.repainted(one[:, 0])
+        # No two sizes alike: what is alike here would have to stay alike.
+        image = torch.zeros(6, 2, 48, 64, 3, dtype=torch.uint8, device=self.device)
+        log = torch.zeros(image.shape[:4], dtype=torch.float16, device=self.device)
+        motion = torch.eye(4, device=self.device).repeat(6, 1, 1)
+        self._repainted(self.patterned(image, log, motion).flatten(0, 1))
+        self.patterned(image[:, :1], log[:, :1])
 
     def plain(self) -> None:
         """Takes `compile` back."""
@@ -111,7 +111,7 @@ class BatchMaker:
         image = shown.image.flatten(0, 1).float()
         if painted:
             image = self.patterned(shown.image, shown.log_distance, shown.cam1_from_cam2)
-            image = self.repainted(image.flatten(0, 1))
+            image = self._repainted(image.flatten(0, 1))
         height, width = image.shape[1:3]
         xy1_px, xy2_px, there = _some(shown.xy1_px, shown.xy2_px, shown.matched, questions)
         match = self.writer.match(xy1_px, xy2_px, there, (width, height))
@@ -154,7 +154,7 @@ class BatchMaker:
         store, shape_px = self._shape()
         image = mosaics(rows, shape_px, self.device)
         if mixed and store.count:
-            real = self.repainted(views(store, store.draw(rows), shape_px).image[:, 0])
+            real = self._repainted(views(store, store.draw(rows), shape_px).image[:, 0])
             chosen = torch.rand(rows, 1, 1, 1, device=self.device) < 0.5
             image = torch.where(chosen, real, image)
         x, y = self._pixels(rows, questions, shape_px)
@@ -195,7 +195,11 @@ class BatchMaker:
 
     def _painted_first(self, shown: Views) -> Tensor:
         image = self.patterned(shown.image[:, :1], shown.log_distance[:, :1])
-        return self.repainted(image[:, 0])
+        return self._repainted(image[:, 0])
+
+    def _repainted(self, image: Tensor) -> Tensor:
+        # One type, and no view of another tensor: compiled once for all callers.
+        return self.repainted(image.to(torch.float32, copy=True))
 
     def _pixels(self, n: int, questions: int, shape_px: tuple[int, int]) -> tuple[Tensor, ...]:
         return tuple(torch.randint(side, (n, questions), device=self.device) for side in shape_px)

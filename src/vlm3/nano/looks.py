@@ -72,8 +72,9 @@ def lit(image: Tensor) -> Tensor:
     v, u = (
         axis[..., None]
         for axis in torch.meshgrid(
-            torch.linspace(-1, 1, height, device=image.device),
-            torch.linspace(-1, 1, width, device=image.device),
+            # Not linspace, which would be compiled anew for every size.
+            torch.arange(height, device=image.device) * (2 / (height - 1)) - 1,
+            torch.arange(width, device=image.device) * (2 / (width - 1)) - 1,
             indexing="ij",
         )
     )
