@@ -76,6 +76,17 @@ def test_every_page_is_in_the_site() -> None:
     assert pages == listed
 
 
+def test_the_newest_release_is_this_version() -> None:
+    releases = re.findall(
+        r"^## \[(\d[^\]]*)\] - \d{4}-\d{2}-\d{2}$",
+        (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
+    project = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text("utf-8"), re.M)
+    assert project is not None
+    assert releases[0] == vlm3.__version__ == project[1]
+
+
 NEEDS = {
     "docs/data.md": "an imagined data set",
     "docs/serving.md": "a running server; tests/app asks one the same way",
