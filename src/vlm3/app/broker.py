@@ -120,8 +120,9 @@ class Broker:
     @property
     def waiting(self) -> int:
         """Questions that are not answered yet."""
-        with self._changed:
-            return sum(len(job.questions) for job in self._jobs if not job.ticket.ended)
+        # A copy, which is made in one step, and no lock: the event loop asks, and must not wait.
+        jobs = tuple(self._jobs)
+        return sum(len(job.questions) for job in jobs if not job.ticket.ended)
 
     @property
     def alive(self) -> bool:

@@ -1,10 +1,10 @@
 """The application and the process around it: routes, errors, health, metrics, a graceful end."""
 
 import ipaddress
-import json
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any
 
 from fastapi import FastAPI
@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp
 
 from vlm3 import __version__
+from vlm3.app.bodies import Bodies, problem
 from vlm3.app.chat import chat_routes
 from vlm3.app.guard import Access, Guard
 from vlm3.app.limits import Limits, RefusedError
@@ -63,7 +64,10 @@ def create_app(
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
+        # Made and kept now: it takes longer than the event loop may stand still.
+        app.openapi()
         yield
+        app.state.bodies.close()
         service.close()
 
     app = FastAPI(
@@ -104,7 +108,7 @@ def create_app(
     if page:
         app.include_router(page_routes(predictor))
     _speak(app)
-    app.state.service = service
+    app.state.service, app.state.bodies = service, Bodies(limits)
     return Guard(app, access or Access(), limits, service.requests, metrics)
 
 
@@ -128,7 +132,7 @@ def _speak(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
-        return await refused(request, RefusedError(400, _problem(error), code="invalid"))
+        return await refused(request, RefusedError(400, problem(error.errors()), code="invalid"))
 
     @app.exception_handler(HTTPException)
     async def absent(request: Request, error: HTTPException) -> Response:
@@ -145,6 +149,7 @@ def _speak(app: FastAPI) -> None:
 
     schema: Callable[[], dict[str, Any]] = app.openapi
 
+    @cache
     def openapi() -> dict[str, Any]:
         whole = schema()
         for methods in whole["paths"].values():
@@ -154,19 +159,6 @@ def _speak(app: FastAPI) -> None:
         return whole
 
     app.openapi = openapi  # type: ignore[method-assign]
-
-
-def _problem(error: RequestValidationError) -> str:
-    """The first thing that is wrong, in a line."""
-    first = error.errors()[0]
-    if first["type"] == "json_invalid":
-        return "the body is no JSON; the schema is at /openapi.json"
-    place = ".".join(str(part) for part in first["loc"] if part != "body") or "the body"
-    came = first.get("input")
-    shown = (
-        "" if came is None or isinstance(came, dict) else f" (came: {json.dumps(str(came)[:60])})"
-    )
-    return f"{place}: {first['msg']}{shown}; the schema is at /openapi.json"
 
 
 def is_loopback(host: str) -> bool:

@@ -10,7 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from pydantic import BaseModel
 from starlette.requests import Request
+from starlette.responses import Response
 
 from vlm3.app.broker import Broker, Ticket
 from vlm3.app.limits import Budget, Limits, RefusedError
@@ -65,7 +67,7 @@ class Service:
         ticket = Ticket(self.limits.timeout_s, progress)
 
         def run() -> T:
-            with self.uploads.open(pictures) as views:
+            with self.uploads.open(pictures, ticket) as views:
                 seated = replace(self.predictor, engine=self.broker.seat(ticket), naive=None)
                 return work(seated, views)
 
@@ -120,6 +122,11 @@ async def _until_gone(request: Request) -> None:
     """Returns when the client has closed the connection."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
+
+
+def rendered(answer: BaseModel) -> Response:
+    """The answer as bytes: made by the thread that worked it out, not by the event loop."""
+    return Response(answer.model_dump_json(), media_type="application/json")
 
 
 def camera_of(view: View) -> Camera:

@@ -5,13 +5,15 @@ import binascii
 import hashlib
 import io
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from PIL import Image
 
-from vlm3.app.limits import Budget, Limits
+from vlm3.app.broker import Ticket
+from vlm3.app.limits import Budget, Limits, busy
 from vlm3.app.schema import Picture
 from vlm3.errors import InputError
 from vlm3.geometry.focal import plan_long_side
@@ -21,6 +23,8 @@ from vlm3.view import View
 
 # More at once would only wait for each other, and hold memory meanwhile.
 _DECODERS = 2
+# Decoded in one step; Python's global lock, which the event loop needs too, is free between them.
+_BASE64_STEP = 2**20
 
 
 class Uploads:
@@ -33,22 +37,23 @@ class Uploads:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self.budget = Budget(limits.all_pictures_px, "too many pictures are being read")
-        self._decoders = threading.Semaphore(_DECODERS)
+        self._decoding = _Turns(limits.picture_px)
         self._kept: OrderedDict[bytes, View] = OrderedDict()
         self._lock = threading.Lock()
 
     @contextmanager
-    def open(self, pictures: Sequence[Picture]) -> Iterator[list[View]]:
+    def open(self, pictures: Sequence[Picture], ticket: Ticket) -> Iterator[list[View]]:
         """The pictures with their cameras, held to account for the length of the block.
 
         Raises:
             InputError: a picture or a camera that cannot be used.
-            RefusedError: 429, too many pixels are in use already.
+            RefusedError: 429, too many pixels are in use already, or others are decoded until
+                the ticket's time is up.
         """
         files = [picture_bytes(picture.url) for picture in pictures]
-        pixels = sum(self._checked(data) for data in files)
-        with self.budget.holding(pixels):
-            yield [self._view(p, data) for p, data in zip(pictures, files, strict=True)]
+        pixels = [self._checked(data) for data in files]
+        with self.budget.holding(sum(pixels)):
+            yield [self._view(*each, ticket) for each in zip(pictures, files, pixels, strict=True)]
 
     def _checked(self, data: bytes) -> int:
         width, height = picture_size(data)
@@ -60,20 +65,62 @@ class Uploads:
             )
         return width * height
 
-    def _view(self, picture: Picture, data: bytes) -> View:
+    def _view(self, picture: Picture, data: bytes, pixels: int, ticket: Ticket) -> View:
         camera = (picture.f_px, picture.fov_deg, picture.intrinsics_px)
-        key = hashlib.sha256(repr(camera).encode() + b"\0" + data).digest()
+        digest = hashlib.sha256(repr(camera).encode() + b"\0")
+        digest.update(data)
+        key = digest.digest()
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
-        with self._decoders:
+        with self._decoding.turn(pixels, ticket):
             view = view_of(data, picture)
         with self._lock:
             self._kept[key] = view
             while sum(v.image.nbytes for v in self._kept.values()) > self._limits.kept_bytes:
                 self._kept.popitem(last=False)
         return view
+
+
+class _Turns:
+    """Pictures that are decoded at the same time: few, and together no larger than the largest.
+
+    Args:
+        most_px: pixels at the same time.
+    """
+
+    def __init__(self, most_px: int) -> None:
+        self._most_px = most_px
+        self._pixels: list[int] = []
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def turn(self, pixels: int, ticket: Ticket) -> Iterator[None]:
+        """Waits until there is room, then holds it for the length of the block.
+
+        Raises:
+            RefusedError: 429, there was none until the ticket's time was up.
+        """
+
+        def room() -> bool:
+            if ticket.ended:
+                return True
+            return not self._pixels or (
+                len(self._pixels) < _DECODERS and sum(self._pixels) + pixels <= self._most_px
+            )
+
+        with self._changed:
+            free = self._changed.wait_for(room, max(ticket.until - time.monotonic(), 0))
+            if not free or ticket.ended:
+                raise busy("other pictures are being decoded")
+            self._pixels.append(pixels)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._pixels.remove(pixels)
+                self._changed.notify_all()
 
 
 def picture_bytes(url: str) -> bytes:
@@ -94,7 +141,7 @@ def picture_bytes(url: str) -> bytes:
             "send data:image/jpeg;base64,... (or another picture format)"
         )
     try:
-        data = base64.b64decode(body, validate=True)
+        data = _base64(body.encode("ascii"))
     except (binascii.Error, ValueError) as error:
         raise InputError(
             f"the picture's base64 cannot be read ({error}); encode it again"
@@ -102,6 +149,20 @@ def picture_bytes(url: str) -> bytes:
     if not data:
         raise InputError("the picture is empty (0 bytes); send a picture file")
     return data
+
+
+def _base64(text: bytes) -> bytes:
+    """What base64 stands for, decoded in steps.
+
+    Raises:
+        ValueError: it is not base64, to the letter.
+    """
+    if b"=" in text[:-2]:
+        raise ValueError("there is an = before the end")
+    steps = range(0, len(text), _BASE64_STEP)
+    return b"".join(
+        binascii.a2b_base64(text[at : at + _BASE64_STEP], strict_mode=True) for at in steps
+    )
 
 
 def view_of(data: bytes, picture: Picture) -> View:
