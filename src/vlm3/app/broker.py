@@ -19,6 +19,8 @@ from vlm3.infer.engine import Engine, RecordingEngine, Reply, Scene, UInt8
 from vlm3.infer.grammar import Grammar
 
 _LONGEST_ADVICE_S = 30
+# The engine cannot be interrupted; at the end it is waited for so long.
+_SECONDS_TO_CLOSE = 5
 
 # What questions must have in common to be asked together: pictures, longest answer, form.
 _Key = tuple[bytes, int, Grammar | None]
@@ -139,7 +141,8 @@ class Broker:
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-        self._thread.join(timeout=30)
+        self._thread.join(timeout=_SECONDS_TO_CLOSE)
+        self._refuse_all()
 
     def submit(
         self,
@@ -208,14 +211,16 @@ class Broker:
                 while not self._jobs and not self._closing:
                     self._changed.wait()
                 if self._closing:
-                    for job in self._jobs:
-                        job.error = _stopping()
-                        job.done.set()
-                    self._jobs.clear()
                     return
                 taken = self._take()
             if taken:
                 self._turn(taken)
+
+    def _refuse_all(self) -> None:
+        with self._changed:
+            for job in self._jobs:
+                job.error = _stopping()
+                job.done.set()
 
     def _take(self) -> dict[_Job, list[str]]:
         """The next questions: of the oldest job, and of all others about the same pictures."""

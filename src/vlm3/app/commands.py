@@ -100,8 +100,9 @@ def _run(settings: dict[str, Any], *, page: bool, browser: bool) -> None:
         raise MissingDependencyError(f'{", ".join(missing)} not installed: pip install "vlm3[app]"')
     from vlm3.app.guard import Access
     from vlm3.app.limits import Limits
+    from vlm3.app.process import exit_code
+    from vlm3.app.process import serve as serve_app
     from vlm3.app.server import create_app, is_loopback
-    from vlm3.app.server import serve as serve_app
     from vlm3.infer.asking import TokenBudgetWarning
     from vlm3.infer.predict import load
     from vlm3.view import AssumedCameraWarning
@@ -139,7 +140,10 @@ def _run(settings: dict[str, Any], *, page: bool, browser: bool) -> None:
     taken.listen(128)  # Who comes from now on waits until the server is up.
     if browser:
         click.launch(url)
-    serve_app(create_app(predictor, limits=limits, access=access, page=page), taken, quiet=page)
+    ended_by = serve_app(
+        create_app(predictor, limits=limits, access=access, page=page), taken, quiet=page
+    )
+    click.get_current_context().exit(exit_code(ended_by))
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -1,7 +1,6 @@
-"""The application and the process around it: routes, errors, health, metrics, a graceful end."""
+"""The application: routes, errors, health, metrics."""
 
 import ipaddress
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import cache
@@ -40,7 +39,6 @@ _SAYS = {
     503: "The server is stopping, or what it asks cannot be reached.",
     504: "Time is up.",
 }
-_SECONDS_TO_END = 20
 
 
 def create_app(
@@ -167,18 +165,3 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def serve(app: ASGIApp, bound: socket.socket, *, quiet: bool) -> None:
-    """Serves until SIGINT or SIGTERM; requests under way are then finished first."""
-    import uvicorn
-
-    config = uvicorn.Config(
-        app,
-        log_level="warning" if quiet else "info",
-        access_log=not quiet,
-        server_header=False,
-        limit_concurrency=1024,
-        timeout_graceful_shutdown=_SECONDS_TO_END,
-    )
-    uvicorn.Server(config).run(sockets=[bound])
