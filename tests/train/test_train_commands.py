@@ -100,3 +100,19 @@ def test_index_of_foreign_tars(tmp_path: Path) -> None:
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
     assert "1 samples" in CliRunner().invoke(data, ["index", str(tmp_path)]).output
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (["depth_4b", "--model", "nano"], "protocol 'joint'.*--protocol joint keeps"),
+        (["joint_4b", "--model", "nano"], "focal length of 125 px.*--f-px 125 keeps"),
+        (["joint_4b", "--model", "nano", "--f-px", "125"], None),
+        (["debug_cpu"], None),
+    ],
+)
+def test_a_models_own_words_are_not_left_without_a_word(
+    changes: list[str], told: str | None
+) -> None:
+    said = CliRunner().invoke(train, [*changes, "--dry-run"]).output
+    assert re.search(told, said) if told else "warning" not in said

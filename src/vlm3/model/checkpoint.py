@@ -190,7 +190,7 @@ def load_checkpoint(
         CheckpointError: missing, incomplete, pickled, damaged, or not a Qwen-VL model.
         InputError: a device this machine does not have.
     """
-    folder = _find(str(name_or_path))
+    folder = find_folder(str(name_or_path))
     _check(folder)
     place = _device(device)
     from transformers import AutoModelForImageTextToText, AutoTokenizer
@@ -229,7 +229,8 @@ def load_checkpoint(
     )
 
 
-def _find(name: str) -> Path:
+def find_folder(name: str) -> Path:
+    """The folder of "nano", a local path, or a hub id, which is fetched if need be."""
     if name == "nano":
         return NANO_PATH
     folder = Path(name).expanduser()
@@ -424,4 +425,4 @@ def _write_tokenizer(folder: Path, tokenizer: Any) -> None:
 
 
 def _dump(path: Path, content: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")

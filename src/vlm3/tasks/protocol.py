@@ -177,7 +177,7 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
                 norm_size=2000,
                 half_open=True,
                 templates=wordings.PAPER_TEMPLATES,
-                patterns=wordings.PAPER_PATTERNS,
+                patterns={},
             ),
             Protocol(
                 name="release-depth",

@@ -71,8 +71,10 @@ def train(context: click.Context, recipe: str | None, changes: tuple[str, ...]) 
     dry = "--dry-run" in changes
     given = ["--out" if c == "-o" else c for c in changes if c != "--dry-run"]
     run = overridden(recipe or "", given)
+    if left := _other_words(run):
+        click.echo(f"vlm3: warning: {left}", err=True)
     if dry:
-        click.echo(json.dumps(asdict(run), indent=1, default=str))
+        click.echo(json.dumps(asdict(run), indent=1, default=str, allow_nan=False))
         click.echo(f"steps: {run.steps}, warm-up: {round(run.warmup * run.steps)}")
         if run.data or all(p.kind in RENDERED for p in run.parts):
             from vlm3.train.trainee import token_px_of
@@ -88,6 +90,31 @@ def train(context: click.Context, recipe: str | None, changes: tuple[str, ...]) 
     if not torch.cuda.is_available():
         torch.set_num_threads(1)
     go(run)
+
+
+def _other_words(run: "Run") -> str | None:
+    """What to tell who trains a model in other words, or at another lens, than it knows."""
+    from vlm3.train.trainee import SIZES
+
+    if run.model in SIZES or not (run.model == "nano" or Path(run.model).is_dir()):
+        return None
+    from vlm3.model import NANO_PATH, Settings
+    from vlm3.tasks.protocol import get_protocol
+
+    own = Settings.read(NANO_PATH if run.model == "nano" else Path(run.model))
+    if own.protocol is not None and own.protocol != run.protocol:
+        return (
+            f"{run.model} was trained with protocol {own.protocol!r}, and is trained with "
+            f"{run.protocol!r} from now on; --protocol {own.protocol} keeps its own"
+        )
+    prep = get_protocol(run.protocol).prep
+    f_px = run.f_px or prep.target_px
+    if own.f_px is not None and prep.kind != "long_side" and own.f_px != f_px:
+        return (
+            f"{run.model} was trained at a focal length of {own.f_px:g} px, and is trained at "
+            f"{f_px:g} px from now on; --f-px {own.f_px:g} keeps its own"
+        )
+    return None
 
 
 def _books_of(run: "Run", multiple_px: int) -> str:
