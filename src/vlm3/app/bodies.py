@@ -65,21 +65,21 @@ class Bodies:
                 once.
         """
         most = _beside_pictures(model)
-        body = await self._read(request, most)
-        size = len(body)
+        parts = await self._read(request, most)
+        size = sum(map(len, parts))
         try:
             with self._waiting.holding(1):
-                made = await self._in_thread(body, model, most)
-            del body
+                made = await self._in_thread(parts, model, most)
+            parts.clear()
             yield made
         finally:
             self._bytes.give(size)
 
-    async def _in_thread(self, body: bytes, model: type[BaseModel], most: int) -> BaseModel:
+    async def _in_thread(self, parts: list[bytes], model: type[BaseModel], most: int) -> BaseModel:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._limits.parse_timeout_s):
-                return await loop.run_in_executor(self._parsers, parse, body, model, most)
+                return await loop.run_in_executor(self._parsers, _parse, parts, model, most)
         except TimeoutError:
             raise RefusedError(
                 503,
@@ -89,14 +89,15 @@ class Bodies:
                 retry_after_s=2,
             ) from None
 
-    async def _read(self, request: Request, most_beside: int) -> bytes:
+    async def _read(self, request: Request, most_beside: int) -> list[bytes]:
         """All of the body; what it takes is taken from the budget."""
         limits, receive = self._limits, request.receive
         length = request.headers.get("content-length", "")
         if length.isdecimal() and int(length) > limits.body_bytes:
             await drain(receive, limits)
             raise _too_large(int(length), limits.body_bytes)
-        parts, size, beside = [], 0, 0
+        parts: list[bytes] = []
+        size = beside = 0
         try:
             async with asyncio.timeout(limits.body_timeout_s):
                 more = True
@@ -127,7 +128,7 @@ class Bodies:
             if isinstance(error, RefusedError) and error.code != "gone" and more:
                 await drain(receive, limits)
             raise
-        return b"".join(parts)
+        return parts
 
 
 class BodyRoute(APIRoute):
@@ -176,6 +177,10 @@ async def drain(receive: Receive, limits: Limits) -> None:
                     return
     except TimeoutError:
         return
+
+
+def _parse(parts: list[bytes], model: type[BaseModel], most_beside: int) -> BaseModel:
+    return parse(b"".join(parts), model, most_beside)
 
 
 def parse(body: bytes, model: type[BaseModel], most_beside: int) -> BaseModel:
@@ -231,7 +236,7 @@ def _put_aside(body: bytes, most_beside: int) -> tuple[bytes, list[str]]:
         if closing - opening > LONG_TEXT_BYTES:
             kept.append(body[copied : opening + 1])
             kept.append(f"{_MARK}{len(aside)}".encode())
-            aside.append(_plain(body[opening + 1 : closing]))
+            aside.append(_plain(body, opening + 1, closing))
             copied = closing
             beside -= closing - opening - 1
         opening = body.find(b'"', closing + 1)
@@ -247,19 +252,22 @@ def _escaped(body: bytes, begin: int, quote: int) -> bool:
     return (len(before) - len(before.rstrip(b"\\"))) % 2 == 1
 
 
-def _plain(text: bytes) -> str:
-    """A long string without escapes."""
-    if b"\\" in text:
-        for escaped, plain in _ESCAPES:
-            text = text.replace(escaped, plain)
+def _plain(body: bytes, begin: int, end: int) -> str:
+    """A long string without its escapes."""
+    text: bytes | memoryview = memoryview(body)[begin:end]
+    if body.find(b"\\", begin, end) >= 0:
+        plain = bytes(text)
+        for escaped, meant in _ESCAPES:
+            plain = plain.replace(escaped, meant)
+        text = plain
     try:
-        if b"\\" in text:
+        if isinstance(text, bytes) and b"\\" in text:
             raise ValueError
         return str(text, "ascii")
     except ValueError:
         raise RefusedError(
             400,
-            f"a text of {len(text)} bytes in the request is no picture in base64; texts have at "
+            f"a text of {end - begin} bytes in the request is no picture in base64; texts have at "
             f"most {LONG_TEXT_BYTES} bytes: the schema is at /openapi.json",
             code="invalid",
         ) from None

@@ -25,6 +25,8 @@ from vlm3.view import View
 _DECODERS = 2
 # Decoded in one step; Python's global lock, which the event loop needs too, is free between them.
 _BASE64_STEP = 2**20
+# What stands before the comma of a data URL.
+_LONGEST_HEAD = 200
 
 
 class Uploads:
@@ -129,19 +131,21 @@ def picture_bytes(url: str) -> bytes:
     Raises:
         InputError: another kind of address, or no base64.
     """
-    head, comma, body = url.partition(",")
+    # The picture itself is long: it is not copied more often than it must be.
+    comma = url.find(",", 0, _LONGEST_HEAD)
+    head = url[: max(comma, 0)] or url[:_LONGEST_HEAD]
     if not head.startswith("data:"):
         raise InputError(
             f"the picture's address begins with {url[:12]!r}; this server fetches nothing from a "
             "network or a disk: send the picture itself, as data:image/jpeg;base64,..."
         )
-    if not comma or not head.endswith(";base64"):
+    if comma < 0 or not head.endswith(";base64"):
         raise InputError(
             f"the picture's address begins with {head[:40]!r}; "
             "send data:image/jpeg;base64,... (or another picture format)"
         )
     try:
-        data = _base64(body.encode("ascii"))
+        data = _base64(url, comma + 1)
     except (binascii.Error, ValueError) as error:
         raise InputError(
             f"the picture's base64 cannot be read ({error}); encode it again"
@@ -151,15 +155,15 @@ def picture_bytes(url: str) -> bytes:
     return data
 
 
-def _base64(text: bytes) -> bytes:
-    """What base64 stands for, decoded in steps.
+def _base64(text: str, begin: int) -> bytes:
+    """What base64 stands for, from that character on; decoded in steps.
 
     Raises:
         ValueError: it is not base64, to the letter.
     """
-    if b"=" in text[:-2]:
+    if text.find("=", begin, len(text) - 2) >= 0:
         raise ValueError("there is an = before the end")
-    steps = range(0, len(text), _BASE64_STEP)
+    steps = range(begin, len(text), _BASE64_STEP)
     return b"".join(
         binascii.a2b_base64(text[at : at + _BASE64_STEP], strict_mode=True) for at in steps
     )
