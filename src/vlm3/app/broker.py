@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from vlm3.app.limits import Limits, RefusedError, busy
+from vlm3.app.limits import Limits, RefusedError, busy, stopping
 from vlm3.infer.engine import Engine, RecordingEngine, Reply, Scene, UInt8
 from vlm3.infer.grammar import Grammar
 
@@ -179,7 +179,7 @@ class Broker:
 
     def _admit(self, job: _Job) -> None:
         if self._closing:
-            raise _stopping()
+            raise stopping()
         waiting = sum(len(other.questions) for other in self._jobs if not other.ticket.ended)
         if waiting + len(job.questions) > self._limits.questions:
             seconds = waiting / self._rate if self._rate else 1.0
@@ -219,7 +219,7 @@ class Broker:
     def _refuse_all(self) -> None:
         with self._changed:
             for job in self._jobs:
-                job.error = _stopping()
+                job.error = stopping()
                 job.done.set()
 
     def _take(self) -> dict[_Job, list[str]]:
@@ -352,7 +352,3 @@ def _bytes(question: str, reply: Reply) -> int:
     """About what a remembered answer takes."""
     logp = 0 if reply.logp is None else reply.logp.nbytes
     return 1000 + len(question) + len(reply.text) + 60 * len(reply.pieces) + logp
-
-
-def _stopping() -> RefusedError:
-    return RefusedError(503, "the server is stopping: come again", code="stopping", retry_after_s=2)

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vlm3.app.bodies import drain
-from vlm3.app.limits import Budget, Limits, RefusedError
+from vlm3.app.limits import Budget, Limits, RefusedError, stopping
 from vlm3.app.metrics import Metrics
 
 
@@ -75,6 +75,13 @@ class Guard:
                     await drain(receive, self._limits)
                 answer = JSONResponse(refusal.body, refusal.status, refusal.headers)
                 await answer(scope, receive, counted)
+        except asyncio.CancelledError:
+            # The server ends, and this took longer than it waits.
+            if status[0]:
+                raise
+            refusal = stopping()
+            answer = JSONResponse(refusal.body, refusal.status, refusal.headers)
+            await answer(scope, receive, counted)
         except _NotTakenError:
             # Returning without an end closes the connection.
             status[0] = 0

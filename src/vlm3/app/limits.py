@@ -91,6 +91,11 @@ def busy(what: str, retry_after_s: int = 1) -> RefusedError:
     )
 
 
+def stopping() -> RefusedError:
+    """Come again when there is a server again."""
+    return RefusedError(503, "the server is stopping: come again", code="stopping", retry_after_s=2)
+
+
 class Budget:
     """A sum that must not grow beyond its limit.
 

@@ -87,6 +87,9 @@ class Service:
         finally:
             ticket.end()
             gone.cancel()
+            # Where nobody waits any more, what comes of it is looked at all the same: asyncio logs
+            # a trace-back of what is not.
+            answer.add_done_callback(lambda late: late.cancelled() or late.exception())
 
     def notes(self, views: Sequence[View]) -> list[str]:
         """What a reader of numbers about these pictures should know."""
