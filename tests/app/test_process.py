@@ -18,7 +18,7 @@ from app_serving import Client, Serve, Slow, data_url, noise, predictor_of
 from click.testing import CliRunner, Result
 
 from vlm3.app import process
-from vlm3.app.limits import Limits
+from vlm3.app.limits import DECODING_BYTES_A_PX, Limits, memory_bytes, pixels_for
 from vlm3.cli import main
 
 ONE = {"image": {"url": data_url(noise(0)), "fov_deg": 60}, "points_px": [[10, 20]]}
@@ -161,3 +161,14 @@ def test_a_body_in_pieces_of_a_byte_holds_nobody_up(serve: Serve) -> None:
     with socket.create_connection((host, int(port))) as slow:
         slow.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n" + pieces + b"0\r\n\r\n")
         assert b" 400 " in slow.recv(1000)
+
+
+@pytest.mark.parametrize(
+    ("gib", "wanted_mp", "one_mp"), [(16, 50, 50), (4, 50, 41.3), (1, 150, 10.3), (1024, 150, 150)]
+)
+def test_pictures_fit_the_memory(gib: float, wanted_mp: float, one_mp: float) -> None:
+    one, together = pixels_for(int(gib * 2**30), int(wanted_mp * 1e6))
+    assert one / 1e6 == pytest.approx(one_mp, abs=0.05)
+    assert one * DECODING_BYTES_A_PX <= gib * 2**30 / 4 + 26
+    assert 2 * one <= together <= 300_000_000
+    assert 2**20 < memory_bytes() <= 2**40

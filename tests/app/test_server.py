@@ -24,6 +24,7 @@ from app_serving import Client, Serve, Slow, data_url, noise, serving
 from vlm3.app.guard import Access
 from vlm3.app.limits import Limits
 from vlm3.assets import EXAMPLES_DIR, load_example
+from vlm3.geometry.camera import Camera
 from vlm3.infer.http import HttpEngine, ServerWarning
 from vlm3.infer.predict import Predictor, load
 from vlm3.infer.wording import ProtocolWarning
@@ -537,3 +538,16 @@ def test_our_client_of_our_server_asks_as_the_server_does(
         assert found.prompt == direct.prompt and found.raw_text == direct.raw_text
     # The second time from the answers that were kept.
     assert served.engine.account.requests == 0  # type: ignore[attr-defined]
+
+
+def test_a_calibrator_is_asked_where_nothing_says_what_the_camera_was(serve: Serve) -> None:
+    def calibrate(image: Any) -> Camera:
+        height_px, width_px = image.shape[:2]
+        return Camera.from_fov(90, width_px=width_px, height_px=height_px)
+
+    client = serve(Slow(), calibrate=calibrate)
+    for camera, source, fov_deg in (({}, "calibrator", 90), ({"fov_deg": 50}, "fov", 50)):
+        found = client("/v1/picture", {"image": {"url": data_url(noise(0))} | camera})[1]
+        assert found["camera"]["source"] == source
+        assert found["camera"]["fov_deg"] == pytest.approx(fov_deg)
+        assert found["notes"] == []

@@ -73,15 +73,12 @@ class Guard:
             except RefusedError as refusal:
                 if scope["method"] == "POST" and refusal.status not in (401, 421):
                     await drain(receive, self._limits)
-                answer = JSONResponse(refusal.body, refusal.status, refusal.headers)
-                await answer(scope, receive, counted)
+                await _said(refusal)(scope, receive, counted)
         except asyncio.CancelledError:
             # The server ends, and this took longer than it waits.
             if status[0]:
                 raise
-            refusal = stopping()
-            answer = JSONResponse(refusal.body, refusal.status, refusal.headers)
-            await answer(scope, receive, counted)
+            await _said(stopping())(scope, receive, counted)
         except _NotTakenError:
             # Returning without an end closes the connection.
             status[0] = 0
@@ -130,6 +127,10 @@ class Guard:
                     "was started with",
                     code="invalid_api_key",
                 )
+
+
+def _said(refusal: RefusedError) -> JSONResponse:
+    return JSONResponse(refusal.body, refusal.status, refusal.headers)
 
 
 class _NotTakenError(Exception):

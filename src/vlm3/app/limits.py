@@ -1,13 +1,23 @@
 """What a server takes on, and how it says no. Knows no route and no model."""
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from vlm3.errors import Vlm3Error
 
 MIB = 2**20
+# Memory that reading a picture takes at most, for a while: measured, a PNG with alpha and a WebP
+# (RGB in PNG or JPEG: 18). Afterwards it is 3, for as long as it is asked about.
+DECODING_BYTES_A_PX = 26
+_KEPT_BYTES_A_PX = 3
+# The share of the memory that decoding may take, and that pictures in use may take; the rest is
+# the model's, and everyone else's.
+_SHARE = 4
+_CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 @dataclass(frozen=True)
@@ -46,6 +56,34 @@ class Limits:
     turn_questions: int = 512
     remembered_bytes: int = 64 * MIB
     kept_bytes: int = 128 * MIB
+
+
+def pixels_for(memory_bytes: int, picture_px: int) -> tuple[int, int]:
+    """How large one picture may be and all in use together, in pixels.
+
+    Args:
+        memory_bytes: of the machine, or of the container.
+        picture_px: what is wanted of one.
+    """
+    share = memory_bytes // _SHARE
+    one = min(picture_px, share // DECODING_BYTES_A_PX)
+    return one, max(min(Limits.all_pictures_px, share // _KEPT_BYTES_A_PX), 2 * one)
+
+
+def memory_bytes() -> int:
+    """Memory of the machine, or of the container where that has less; without /proc, a lot."""
+    try:
+        found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        found = 2**40
+    for name in _CGROUPS:
+        try:
+            text = Path(name).read_text().strip()
+        except OSError:
+            continue
+        if text.isdecimal():
+            found = min(found, int(text))
+    return found
 
 
 class RefusedError(Vlm3Error):

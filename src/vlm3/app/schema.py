@@ -51,7 +51,8 @@ class Asked(BaseModel):
 class Picture(Asked):
     """A picture, and at most one of `f_px`, `fov_deg`, `intrinsics_px`: what took it.
 
-    Without one, the focal length comes from EXIF, else a field of view of 60 degrees is assumed.
+    Without one, the focal length comes from EXIF, else from the calibrator that the server was
+    started with, else a field of view of 60 degrees is assumed.
     """
 
     model_config = ConfigDict(
@@ -80,7 +81,9 @@ class Camera(BaseModel):
     width_px: int
     height_px: int
     fov_deg: float = Field(description="horizontal field of view")
-    source: str = Field(description="given, exif, fov or assumed: where the focal length is from")
+    source: str = Field(
+        description="given, exif, fov, calibrator or assumed: where the focal length is from"
+    )
 
 
 class Interval(BaseModel):

@@ -23,6 +23,7 @@ from vlm3.app.page import page_routes
 from vlm3.app.routes import routes
 from vlm3.app.schema import Error
 from vlm3.app.service import Service
+from vlm3.app.uploads import Calibrate
 from vlm3.errors import InputError, Vlm3Error
 from vlm3.infer.predict import Predictor
 
@@ -47,6 +48,7 @@ def create_app(
     limits: Limits | None = None,
     access: Access | None = None,
     page: bool = False,
+    calibrate: Calibrate | None = None,
 ) -> ASGIApp:
     """The server around a predictor.
 
@@ -55,10 +57,11 @@ def create_app(
         limits: how much is taken on.
         access: who may come in; anyone who reaches it when None.
         page: also the web app, at /.
+        calibrate: the camera of pictures that come without one; 60 degrees are assumed when None.
     """
     limits = limits or Limits()
     metrics = Metrics()
-    service = Service(predictor, limits, metrics)
+    service = Service(predictor, limits, metrics, calibrate)
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:

@@ -18,7 +18,7 @@ from vlm3.app.broker import Broker, Ticket
 from vlm3.app.limits import Budget, Limits, RefusedError
 from vlm3.app.metrics import Metrics
 from vlm3.app.schema import Camera, Interval, Picture
-from vlm3.app.uploads import Uploads
+from vlm3.app.uploads import Calibrate, Uploads
 from vlm3.infer.predict import Predictor
 from vlm3.tasks.base import Spread
 from vlm3.view import ASSUMED_FOV_DEG, View
@@ -34,11 +34,18 @@ class Service:
         predictor: what answers; its engine is asked by one thread from now on.
         limits: how much is taken on.
         metrics: where it is counted.
+        calibrate: the camera of pictures that come without one.
     """
 
-    def __init__(self, predictor: Predictor, limits: Limits, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        predictor: Predictor,
+        limits: Limits,
+        metrics: Metrics,
+        calibrate: Calibrate | None = None,
+    ) -> None:
         self.predictor, self.limits, self.metrics = predictor, limits, metrics
-        self.uploads = Uploads(limits)
+        self.uploads = Uploads(limits, calibrate)
         self.requests = Budget(limits.requests, f"{limits.requests} requests are under way")
         self.broker = Broker(predictor.engine, limits, metrics.turn)
         # Every request under way waits in a thread of its own.

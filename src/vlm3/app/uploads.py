@@ -7,7 +7,7 @@ import io
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from PIL import Image
@@ -16,10 +16,13 @@ from vlm3.app.broker import Ticket
 from vlm3.app.limits import Budget, Limits, busy
 from vlm3.app.schema import Picture
 from vlm3.errors import InputError
+from vlm3.geometry.camera import Camera
 from vlm3.geometry.focal import plan_long_side
 from vlm3.infer.engine import UInt8
 from vlm3.pictures import LARGEST_PX, picture_size
 from vlm3.view import View
+
+Calibrate = Callable[[UInt8], Camera]
 
 # More at once would only wait for each other, and hold memory meanwhile.
 _DECODERS = 2
@@ -34,10 +37,14 @@ class Uploads:
 
     Args:
         limits: how large one picture and all of them together may be.
+        calibrate: the camera of pictures that come without one, as `View.open` takes it; asked
+            about one picture at a time.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, calibrate: Calibrate | None = None) -> None:
         self._limits = limits
+        self._calibrate = None if calibrate is None else self._alone
+        self._calibrator, self._calibrating = calibrate, threading.Lock()
         self.budget = Budget(limits.all_pictures_px, "too many pictures are being read")
         self._decoding = _Turns(limits.picture_px)
         self._kept: OrderedDict[bytes, View] = OrderedDict()
@@ -56,6 +63,11 @@ class Uploads:
         pixels = [self._checked(data) for data in files]
         with self.budget.holding(sum(pixels)):
             yield [self._view(*each, ticket) for each in zip(pictures, files, pixels, strict=True)]
+
+    def _alone(self, image: UInt8) -> Camera:
+        assert self._calibrator is not None
+        with self._calibrating:
+            return self._calibrator(image)
 
     def _checked(self, data: bytes) -> int:
         width, height = picture_size(data)
@@ -77,7 +89,7 @@ class Uploads:
                 self._kept.move_to_end(key)
                 return self._kept[key]
         with self._decoding.turn(pixels, ticket):
-            view = view_of(data, picture)
+            view = view_of(data, picture, self._calibrate)
         with self._lock:
             self._kept[key] = view
             while sum(v.image.nbytes for v in self._kept.values()) > self._limits.kept_bytes:
@@ -169,14 +181,18 @@ def _base64(text: str, begin: int) -> bytes:
     )
 
 
-def view_of(data: bytes, picture: Picture) -> View:
-    """The view of a picture file, with the camera that came with it.
+def view_of(data: bytes, picture: Picture, calibrate: Calibrate | None = None) -> View:
+    """The view of a picture file, with the camera that came with it, else the calibrator's.
 
     Raises:
         InputError: a picture or a camera that cannot be used.
     """
     return View.open(
-        data, f_px=picture.f_px, fov_deg=picture.fov_deg, intrinsics_px=picture.intrinsics_px
+        data,
+        f_px=picture.f_px,
+        fov_deg=picture.fov_deg,
+        intrinsics_px=picture.intrinsics_px,
+        calibrate=calibrate,
     )
 
 
