@@ -20,8 +20,8 @@ from vlm3.viz import style
 
 GRID = (108, 72)
 WIDTH_IN, GAP_IN, TITLE_IN = 5.4, 0.16, 0.34
-# The cloud is looked at from above and to the left of the camera.
-TURN_DEG = (26.0, -20.0, 0.0)
+# The cloud is looked at from above and beside of the camera.
+TURN_DEG = (-20.0, 16.0, 0.0)
 LEAST_SURE = 3.0
 """Cells whose p90 is more than so many times their p10 are left out of the cloud."""
 
@@ -87,7 +87,7 @@ def draw_cloud(axes: Any, answer: Any) -> None:
     local = (points - middle) @ rotation_from_ypr_deg(TURN_DEG).T
     z = local[:, 2] + 1.15 * np.linalg.norm(middle)
     flat = local[:, :2] / z[:, None]
-    half = 0.56 * distance_m * camera.width_px / answer.distance_m.shape[1] / camera.fx_px / z
+    half = 0.8 * distance_m * camera.width_px / answer.distance_m.shape[1] / camera.fx_px / z
     order = np.argsort(-z)
     square = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])
     axes.add_collection(

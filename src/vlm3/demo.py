@@ -44,9 +44,9 @@ FIGURES: dict[Task, str] = {
     "objects": "objects.png",
 }
 NANO_NOTE = (
-    "nano is a demonstration: a model of a few million parameters, trained from scratch on "
-    "rendered rooms, that shows how the method works on a laptop. Its answers are often wrong. "
-    "For real work load one of the released checkpoints, or one that you trained."
+    "nano is a demonstration: 17.6 million parameters, trained from scratch on rendered rooms and "
+    "streets, without one photograph. About half of its distances in rooms are within a factor "
+    "1.25; roads it reads as too near. For real work load a released checkpoint, or your own."
 )
 _TITLES: dict[Task, str] = {
     "depth": "Distance at pixels",

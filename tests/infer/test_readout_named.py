@@ -1,6 +1,7 @@
 """One read-out for points and maps, and its name in every output, by a model with probabilities."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,9 @@ def test_files_name_it(asked: Predictor, views: list[View], readout: Any, tmp_pa
     for k, thing in enumerate((chart, chart.cloud(), found)):
         with np.load(save(thing, tmp_path / f"{k}.npz")) as arrays:
             assert str(arrays["readout"]) == readout
-    with Image.open(save(chart, tmp_path / "d.png")) as picture:
+    # Random weights answer with kilometres, which 16 bits do not hold.
+    near = replace(chart, distance_m=np.clip(chart.distance_m, 0.1, 60))
+    with Image.open(save(near, tmp_path / "d.png")) as picture:
         assert picture.info["Comment"].endswith(f"read as {readout}")
     for ending in ("ply", "glb"):
         assert readout.encode() in save(chart, tmp_path / f"c.{ending}").read_bytes()

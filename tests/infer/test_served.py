@@ -50,7 +50,8 @@ def test_what_names_a_model_separates_and_times_do_not() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [{"f_px": "far"}, {"f_px": -1}, {"f_px": float("nan")}, {"f_px": True}, {"max_tokens": 1.5},
-     {"multiple_px": 0}, {"protocol": ["joint"]}, {"weights": 3}, {"max_tokens": 10**400}],
+     {"multiple_px": 0}, {"protocol": ["joint"]}, {"weights": 3}, {"most_px2": -3},
+     {"max_tokens": 10**400}],
 )  # fmt: skip
 def test_settings_that_cannot_be_used_are_one_line(wrong: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=next(iter(wrong))) as caught:

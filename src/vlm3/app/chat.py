@@ -118,6 +118,8 @@ def how_to_ask(predictor: Predictor) -> dict[str, Any]:
         "f_px": None if prep.kind == "long_side" else prep.target_px,
         "max_tokens": predictor.max_tokens,
         "multiple_px": predictor.multiple_px,
+        "fewest_px2": prep.limits.fewest_px2 if prep.limits else None,
+        "most_px2": prep.limits.most_px2 if prep.limits else None,
         "weights": getattr(predictor.engine, "weights", None),
     }
 

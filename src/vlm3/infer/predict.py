@@ -318,6 +318,7 @@ def load(
     *,
     protocol: str | None = None,
     device: str | None = None,
+    dtype: str | None = None,
     engine: Literal["fast", "naive"] = "fast",
     base_url: str | None = None,
     int8: bool = False,
@@ -332,6 +333,8 @@ def load(
         protocol: how to ask it, a name from `vlm3.tasks.protocol.PROTOCOLS`. Without one: what the
             checkpoint's `vlm3.json` says, else what its name says, else `paper`, with a warning.
         device: such as "cpu" or "cuda"; the GPU if there is one.
+        dtype: of a local model's weights: "float32", "bfloat16" or "float16". Without it float32
+            for models like nano, and for those below 2 GB on a CPU; else bfloat16.
         engine: "fast" encodes pictures once and asks in batches; "naive" reads them again for every
             question, gives the same texts, and is there to compare with.
         base_url: of the server's API, such as "http://localhost:8000/v1"; OpenAI's own when None.
@@ -377,14 +380,14 @@ def load(
     from vlm3.infer.fast import LocalEngine
     from vlm3.model import load_checkpoint
 
-    checkpoint = load_checkpoint(os.fspath(model), device=device)
+    checkpoint = load_checkpoint(os.fspath(model), device=device, dtype=dtype)
     settings = checkpoint.settings
     naive = NaiveEngine(checkpoint)
     predictor = Predictor(
         engine=naive if engine == "naive" else LocalEngine(checkpoint),
         protocol=resolve_protocol(
             protocol, name=checkpoint.name, trained=settings.protocol, f_px=settings.f_px
-        ),
+        ).within(checkpoint.picture_input.limits),
         multiple_px=checkpoint.token_px,
         max_tokens=settings.max_tokens or MAX_TOKENS,
         naive=naive,

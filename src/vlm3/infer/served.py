@@ -3,7 +3,8 @@
 A vlm3 server tells the settings of its model in `/v1/models`, under `vlm3`:
 
     {"id": "nano", ..., "vlm3": {"protocol": "joint", "f_px": 125.0, "max_tokens": 400,
-                                 "multiple_px": 16, "weights": "0123456789abcdef"}}
+                                 "multiple_px": 16, "fewest_px2": 1024, "most_px2": 256000000,
+                                 "weights": "0123456789abcdef"}}
 
 so that its client asks as the server itself would. Of other servers' entries, what names the model
 (`root`, `meta`, `digest`) separates kept answers. Knows no task.
@@ -15,7 +16,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from vlm3 import strict_json
 from vlm3.errors import InputError, MissingDependencyError
+from vlm3.geometry.focal import PixelLimits
 from vlm3.infer.predict import MAX_TOKENS, Predictor
 from vlm3.infer.wording import resolve_protocol
 
@@ -38,6 +41,7 @@ class Told:
         f_px: focal length of its pictures.
         max_tokens: most tokens a picture may take.
         multiple_px: what sides of pictures are multiples of.
+        limits: fewest and most pixels of a picture.
         weights: digest of its content; see `vlm3.model.digest`.
     """
 
@@ -47,6 +51,7 @@ class Told:
     f_px: float | None = None
     max_tokens: int | None = None
     multiple_px: int | None = None
+    limits: PixelLimits | None = None
     weights: str | None = None
 
 
@@ -70,17 +75,19 @@ def told_of(entries: Any, name: str) -> Told:
     if entry is None:
         return Told()
     naming = {key: entry[key] for key in _NAMING if entry.get(key) is not None}
-    identity = json.dumps(naming, sort_keys=True, allow_nan=False) if naming else ""
+    identity = strict_json.dumps(naming, sort_keys=True) if naming else ""
     ours = entry.get("vlm3")
     if not isinstance(ours, dict):
         return Told(identity)
+    fewest, most = (_field(ours, name, int) for name in ("fewest_px2", "most_px2"))
     return Told(
-        identity=json.dumps(ours, sort_keys=True, allow_nan=False),
+        identity=strict_json.dumps(ours, sort_keys=True),
         ours=True,
         protocol=_field(ours, "protocol", str),
         f_px=_field(ours, "f_px", float),
         max_tokens=_field(ours, "max_tokens", int),
         multiple_px=_field(ours, "multiple_px", int),
+        limits=PixelLimits(fewest, most) if fewest and most else None,
         weights=_field(ours, "weights", str),
     )
 
@@ -154,7 +161,9 @@ def behind_server(
     )
     return Predictor(
         engine=engine,
-        protocol=resolve_protocol(protocol, name=name, trained=told.protocol, f_px=told.f_px),
+        protocol=resolve_protocol(
+            protocol, name=name, trained=told.protocol, f_px=told.f_px
+        ).within(told.limits),
         multiple_px=told.multiple_px or _MULTIPLE_PX,
         max_tokens=told.max_tokens or MAX_TOKENS,
     )
@@ -182,12 +191,12 @@ def in_vllm(name: str, protocol: str | None) -> Predictor:
     # vLLM takes a hub id from the same place.
     folder = find_folder(name)
     engine = VllmEngine(os.fspath(folder) if name == "nano" else name, folder=folder)
-    settings = Settings.read(folder)
+    settings, picture_input = Settings.read(folder), PictureInput.read(folder)
     return Predictor(
         engine=engine,
         protocol=resolve_protocol(
             protocol, name=name, trained=settings.protocol, f_px=settings.f_px
-        ),
-        multiple_px=PictureInput.read(folder).token_px,
+        ).within(picture_input.limits),
+        multiple_px=picture_input.token_px,
         max_tokens=settings.max_tokens or MAX_TOKENS,
     )

@@ -52,7 +52,7 @@ class Spread:
     Attributes:
         mean: the expected value.
         p10: a tenth of the probability lies below it.
-        p50: the median.
+        p50: the median; of a length, of what begins with the first digit that was written.
         p90: a tenth lies above.
         covered: probability of everything in the answer's form, which the others are about.
         off_grammar: probability of anything else.

@@ -62,9 +62,14 @@ def train(context: click.Context, recipe: str | None, changes: tuple[str, ...]) 
     Recipes: debug_cpu, nano, depth_4b, objects_4b, correspondence_4b, pose_4b, joint_4b. The same
     command again goes on where it stopped. On several GPUs: torchrun --nproc-per-node 8 -m vlm3
     train RECIPE ...
+
+    vlm3 train convert-run DIR makes the checkpoints of an older vlm3 readable.
     """
     if recipe in (None, "-h", "--help"):
         click.echo(context.get_help())
+        return
+    if recipe == "convert-run":
+        convert_run.main(list(changes), "vlm3 train convert-run", standalone_mode=False)
         return
     from vlm3.train.config import RENDERED
 
@@ -75,7 +80,7 @@ def train(context: click.Context, recipe: str | None, changes: tuple[str, ...]) 
         click.echo(f"vlm3: warning: {left}", err=True)
     if dry:
         click.echo(json.dumps(asdict(run), indent=1, default=str, allow_nan=False))
-        click.echo(f"steps: {run.steps}, warm-up: {round(run.warmup * run.steps)}")
+        click.echo(f"steps: {run.steps}, warm-up: {run.warmup_steps}")
         if run.data or all(p.kind in RENDERED for p in run.parts):
             from vlm3.train.trainee import token_px_of
 
@@ -115,6 +120,32 @@ def _other_words(run: "Run") -> str | None:
             f"{f_px:g} px from now on; --f-px {own.f_px:g} keeps its own"
         )
     return None
+
+
+@click.command("convert-run")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def convert_run(folder: Path, yes: bool) -> None:
+    """Rewrite the checkpoints of a run FOLDER that an older vlm3 wrote.
+
+    Reading them runs whatever code lies in them, so do this with folders of your own, or of
+    somebody you trust. The new ones hold tensors and JSON only.
+    """
+    from vlm3.train.convert import convert, unconverted
+
+    found = unconverted(folder)
+    if not found:
+        click.echo(f"{folder} has nothing to convert")
+        return
+    question = (
+        f"{len(found)} checkpoints in {folder} are read by unpickling, which runs whatever code "
+        "lies in them. Do you trust where they come from?"
+    )
+    if not yes and not click.confirm(question):
+        raise InputError(f"{folder} was left as it is")
+    for path in found:
+        convert(path)
+        click.echo(f"converted {path.name}")
 
 
 def _books_of(run: "Run", multiple_px: int) -> str:

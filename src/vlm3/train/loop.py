@@ -83,7 +83,7 @@ def _train(run: Run, parallel: Parallel, stop_at: int | None) -> int:
     saved = checkpoint.latest(run.out)
     if run.tower_steps and saved is None:
         _tower_first(run, made, parallel)
-    found = curriculum(run, made.spec.token_px)
+    found = curriculum(run, made.spec.token_px, made.spec.limits)
     collator = Collator(made.tokenizer, made.spec, run.packing)
     module = spread(made.trainee, made.blocks, parallel, bf16=bf16)
     stepping = optimizers(made.trainee, run)
