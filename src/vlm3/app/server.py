@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp
 
 from vlm3 import __version__
-from vlm3.app.bodies import Bodies, problem
+from vlm3.app.bodies import Bodies, drain, problem
 from vlm3.app.chat import chat_routes
 from vlm3.app.guard import Access, Guard
 from vlm3.app.limits import Limits, RefusedError
@@ -108,12 +108,12 @@ def create_app(
 
     if page:
         app.include_router(page_routes(predictor))
-    _speak(app)
+    _speak(app, limits)
     app.state.service, app.state.bodies = service, Bodies(limits)
     return Guard(app, access or Access(), limits, service.requests, metrics)
 
 
-def _speak(app: FastAPI) -> None:
+def _speak(app: FastAPI, limits: Limits) -> None:
     """Every error in one shape, and the schema says so."""
 
     @app.exception_handler(RefusedError)
@@ -137,6 +137,9 @@ def _speak(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def absent(request: Request, error: HTTPException) -> Response:
+        if request.method == "POST":
+            # Nobody has read the body, and a client that still sends it would not see the answer.
+            await drain(request.receive, limits)
         path = request.url.path[:100]
         words = f"{error.detail}: {request.method} {path}; what there is stands in /openapi.json"
         answer = await refused(request, RefusedError(error.status_code, words, code="no_route"))
