@@ -23,6 +23,7 @@ ALLOWED = {
     "worlds": {"geometry", "view", "tasks", "lock"},
     "data": {"geometry", "pictures", "view", "tasks", "lock"},
     "train": {"geometry", "view", "tasks", "worlds", "data", "model", "lock"},
+    "nano": {"geometry", "tasks", "model", "worlds", "train", "data", "lock"},
     "infer": {"geometry", "view", "tasks", "model", "assets"},
     "eval": {"geometry", "view", "tasks", "infer", "worlds", "data", "lock", "options"},
     "study": {"geometry", "tasks", "worlds", "data", "eval", "train", "lock"},

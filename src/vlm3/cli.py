@@ -14,6 +14,7 @@ from vlm3.app.commands import app, serve
 from vlm3.console import Group
 from vlm3.data.commands import add_to
 from vlm3.eval.commands import evaluate, report, score
+from vlm3.nano.commands import nano
 from vlm3.options import loading
 from vlm3.photos.commands import ask, cloud, depth, match, pose, scene
 from vlm3.photos.options import as_json_option, examples, model_options
@@ -100,6 +101,7 @@ def _silent(line: str) -> None:
 
 
 add_to(data)
+train.add_command(nano)
 for command in (depth, cloud, match, pose, ask, scene, evaluate, score, report, figure):
     main.add_command(command)
 for command in (train, plan, data, study, worlds, app, serve):

@@ -306,19 +306,17 @@ def test_wrong_runs_fail_before_the_model(
         train(tiny(tmp_path, **changes))
 
 
-def test_worlds_and_school_are_sources(tmp_path: Path) -> None:
+def test_worlds_and_mosaics_are_sources(tmp_path: Path) -> None:
     pytest.importorskip("warp")
-    run = tiny(tmp_path, parts=(Part("worlds", ("depth",)), Part("school", ("depth",))))
+    run = tiny(tmp_path, parts=(Part("worlds", ("depth",)), Part("pointing", ())))
     found = sources.curriculum(replace(run, size_px=(64, 48)), 16)
     for source in found.sources:
         first, again = (source.lesson(5, (0, 9)) for _ in range(2))
         assert first.qas == again.qas and np.array_equal(first.images[0], again.images[0])
         assert source.lesson(len(source) + 1, (0, 9)).qas
-    # The school's first lessons are its own, and render nothing.
     first = sources.curriculum(replace(run, size_px=(64, 48), pointing=9), 16).sources[-1]
     asked = [qa.question for k in range(12) for qa in first.lesson(k, (0, 9)).qas]
-    assert any("Color of" in text for text in asked) and any("region 1" in text for text in asked)
-    assert not any(text.startswith("Distance") for text in asked)
+    assert all(text.startswith("Color of") for text in asked)
 
 
 def test_views_that_are_kept_look_another_way_each_time(tmp_path: Path) -> None:

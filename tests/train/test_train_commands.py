@@ -47,6 +47,9 @@ def test_overrides_and_refusals() -> None:
             overridden("depth_4b", changes)
     with pytest.raises(InputError, match="choose one of debug_cpu"):
         overridden("depth_5b", [])
+    refused = CliRunner().invoke(train, ["depth_5b"])
+    assert isinstance(refused.exception, InputError) and "depth_5b" in str(refused.exception)
+    assert "Recipes: debug_cpu" in CliRunner().invoke(train, []).output
 
 
 def test_dry_run_says_what_would_be_done() -> None:

@@ -11,7 +11,12 @@ from vlm3.model.folder import CheckpointWarning
 from vlm3.model.picture import Grid, PictureInput, mrope_positions, patchify
 from vlm3.model.save import save_checkpoint, write_adapter
 from vlm3.model.small import SmallSize, build_small
-from vlm3.model.tokenizer import CHAT_TEMPLATE, SPECIAL_TOKENS, train_tokenizer
+from vlm3.model.tokenizer import (
+    CHAT_TEMPLATE,
+    SPECIAL_TOKENS,
+    nano_tokenizer,
+    train_tokenizer,
+)
 
 __all__ = [
     "CHAT_TEMPLATE",
@@ -26,6 +31,7 @@ __all__ = [
     "build_small",
     "load_checkpoint",
     "mrope_positions",
+    "nano_tokenizer",
     "patchify",
     "pixel_values",
     "save_checkpoint",

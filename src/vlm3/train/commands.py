@@ -49,33 +49,52 @@ def overridden(name: str, changes: Sequence[str]) -> "Run":
         ) from None
 
 
-_free = {"ignore_unknown_options": True, "help_option_names": []}
+class _Recipes(click.Group):
+    """Recipes as commands: those whose fields are changed by name, and those that were added."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
+        """The recipe of that name.
+
+        Raises:
+            InputError: there is none; the message lists the names.
+        """
+        added = super().get_command(ctx, cmd_name)
+        if added is not None:
+            return added
+        from vlm3.train.recipes import RECIPES
+
+        if cmd_name not in RECIPES:
+            names = ", ".join([*RECIPES, *self.commands])
+            raise InputError(f"no recipe {cmd_name!r}; choose one of {names}")
+        return click.Command(
+            cmd_name,
+            callback=lambda changes: _train(cmd_name, changes),
+            params=[click.Argument(["changes"], nargs=-1, type=click.UNPROCESSED)],
+            context_settings={"ignore_unknown_options": True, "help_option_names": []},
+        )
 
 
-@click.command(context_settings=_free)
-@click.argument("recipe", required=False)
-@click.argument("changes", nargs=-1, type=click.UNPROCESSED)
+@click.group(cls=_Recipes, invoke_without_command=True)
 @click.pass_context
-def train(context: click.Context, recipe: str | None, changes: tuple[str, ...]) -> None:
-    """Train by RECIPE; fields are changed as --field value, --dry-run shows what would be done.
+def train(context: click.Context) -> None:
+    """Train by a recipe: --field value changes a field, --dry-run shows what would be done.
 
-    Recipes: debug_cpu, nano, depth_4b, objects_4b, correspondence_4b, pose_4b, joint_4b. The same
-    command again goes on where it stopped. On several GPUs: torchrun --nproc-per-node 8 -m vlm3
-    train RECIPE ...
+    Recipes: debug_cpu, depth_4b, objects_4b, correspondence_4b, pose_4b, joint_4b, and nano, which
+    has a trainer of its own. The same command again goes on where it stopped. On several GPUs:
+    torchrun --nproc-per-node 8 -m vlm3 train RECIPE ...
 
     vlm3 train convert-run DIR makes the checkpoints of an older vlm3 readable.
     """
-    if recipe in (None, "-h", "--help"):
+    if context.invoked_subcommand is None:
         click.echo(context.get_help())
-        return
-    if recipe == "convert-run":
-        convert_run.main(list(changes), "vlm3 train convert-run", standalone_mode=False)
-        return
+
+
+def _train(recipe: str, changes: tuple[str, ...]) -> None:
     from vlm3.train.config import RENDERED
 
     dry = "--dry-run" in changes
     given = ["--out" if c == "-o" else c for c in changes if c != "--dry-run"]
-    run = overridden(recipe or "", given)
+    run = overridden(recipe, given)
     if left := _other_words(run):
         click.echo(f"vlm3: warning: {left}", err=True)
     if dry:
@@ -86,7 +105,7 @@ def train(context: click.Context, recipe: str | None, changes: tuple[str, ...]) 
 
             click.echo(_books_of(run, token_px_of(run)))
         return
-    if find_spec("warp") is None and any(p.kind in ("worlds", "school") for p in run.parts):
+    if find_spec("warp") is None and any(p.kind == "worlds" for p in run.parts):
         raise MissingDependencyError('worlds need Warp; install it with: pip install "vlm3[train]"')
     import torch
 
@@ -122,7 +141,7 @@ def _other_words(run: "Run") -> str | None:
     return None
 
 
-@click.command("convert-run")
+@train.command("convert-run")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def convert_run(folder: Path, yes: bool) -> None:

@@ -9,9 +9,9 @@ from vlm3.errors import InputError
 from vlm3.tasks.base import Task
 from vlm3.train.batch import Packing
 
-Kind = Literal["depth", "pairs", "objects", "folders", "worlds", "school", "pointing"]
+Kind = Literal["depth", "pairs", "objects", "folders", "worlds", "pointing"]
 Reference = Literal["normalised", "pixels", "marker"]
-RENDERED = ("worlds", "school", "pointing")
+RENDERED = ("worlds", "pointing")
 """Kinds of parts that need no data: they are made while training."""
 ATTENTIONS = ("sdpa", "eager", "varlen", "flash_attention_2")
 
@@ -22,8 +22,8 @@ class Part:
 
     Attributes:
         kind: "depth" and "pairs" are the sets of Table 5, "objects" the folder `objects`, "folders"
-            those named, all below `Run.data`; "worlds", "school" and "pointing" (mosaics) are
-            rendered while training.
+            those named, all below `Run.data`; "worlds" and "pointing" (mosaics) are rendered while
+            training.
         tasks: what is asked.
         share: of all samples, beside the other parts.
         weights: within the part: table5, size or uniform.
@@ -70,10 +70,6 @@ class Run:
         packing: "independent" or "chat"; see `train.batch`.
         questions: a picture and task at most.
         pointing: samples at the start that are mosaics alone; see `train.pointing`.
-        tower_steps: steps at the start in which the vision tower learns alone, without text; see
-            `train.tower`.
-        gallery: of kind "school": folder of rendered pairs, kept; None for one in `out`.
-        worlds: pairs in it, shown in turn.
         reference: how a pixel is named: "normalised" as in the paper; "pixels" counts those of the
             picture; "marker" draws it, and asks one question a picture.
         f_px: focal length of every picture; None for the protocol's own.
@@ -117,9 +113,6 @@ class Run:
     packing: Packing = "chat"
     questions: int = 10
     pointing: int = 0
-    tower_steps: int = 0
-    gallery: Path | None = None
-    worlds: int = 4000
     reference: Reference = "normalised"
     f_px: float | None = None
     long_side_px: int | None = None
@@ -152,7 +145,6 @@ class Run:
             for n in (
                 "samples",
                 "batch",
-                "worlds",
                 "rate",
                 "budget",
                 "clip",

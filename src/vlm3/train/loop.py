@@ -6,11 +6,9 @@ however many forward passes they take; what cannot be read is left out, counted 
 
 import os
 import signal
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from types import FrameType
 from typing import Any
 
 import torch
@@ -25,9 +23,9 @@ from vlm3.train.journal import Journal, say
 from vlm3.train.parallel import Parallel, last_of_several, precision, spread, start
 from vlm3.train.plan import batch_flops, peak_flops
 from vlm3.train.sources import curriculum
+from vlm3.train.stopping import until_asked_to_stop
 from vlm3.train.stream import RankStep, Stream
-from vlm3.train.tower import load_tower, train_tower
-from vlm3.train.trainee import Start, begin, export, optimizers, set_rates, token_px_of
+from vlm3.train.trainee import begin, export, optimizers, set_rates, token_px_of
 
 
 class TrainingError(Vlm3Error):
@@ -81,8 +79,6 @@ def _train(run: Run, parallel: Parallel, stop_at: int | None) -> int:
     bf16 = run.precision == "bf16"
     made = begin(run, device=str(parallel.device))
     saved = checkpoint.latest(run.out)
-    if run.tower_steps and saved is None:
-        _tower_first(run, made, parallel)
     found = curriculum(run, made.spec.token_px, made.spec.limits)
     collator = Collator(made.tokenizer, made.spec, run.packing)
     module = spread(made.trainee, made.blocks, parallel, bf16=bf16)
@@ -98,7 +94,7 @@ def _train(run: Run, parallel: Parallel, stop_at: int | None) -> int:
     checks = held_out(run, found, collator, parallel)
     stream = Stream(run, found, collator, parallel.rank, parallel.world)
     best, last_saved, clock = float("inf"), done, time.monotonic()
-    with _until_asked_to_stop() as asked:
+    with until_asked_to_stop() as asked:
         for item in stream.steps(done):
             set_rates(stepping, run.rate * run.rate_at(done))
             entry = _step(run, module, stepping, item, parallel, collator, bf16=bf16)
@@ -157,14 +153,6 @@ def _mesh(run: Run) -> str:
         raise InputError(f"Muon cannot train shards: give mesh auto or ddp instead of {run.mesh}")
     several = int(os.environ.get("WORLD_SIZE", 1)) > 1
     return ("ddp" if several else "none") if run.mesh == "auto" else run.mesh
-
-
-def _tower_first(run: Run, made: Start, parallel: Parallel) -> None:
-    """The vision tower's own stage: in one process, whose result all others load."""
-    if parallel.first:
-        train_tower(run, made.trainee.model, made.spec, parallel.device)
-    parallel.wait()
-    load_tower(run, made.trainee.model)
 
 
 def _journal(run: Run, parallel: Parallel, done: int) -> Journal | None:
@@ -251,26 +239,3 @@ def _speed(flops: float, tokens: int, seconds: float, parallel: Parallel) -> dic
         "tokens_per_s": tokens / seconds,
         "mfu": flops / seconds / peak if peak else 0.0,
     }
-
-
-@contextmanager
-def _until_asked_to_stop() -> Iterator[set[int]]:
-    """Turns SIGTERM and Ctrl-C into a note that the loop looks at once a step."""
-    asked: set[int] = set()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
-    before: dict[int, Any] = {}
-
-    def note(number: int, frame: FrameType | None) -> None:
-        asked.add(number)
-        if number == signal.SIGINT:
-            # Who asks twice does not want to wait.
-            signal.signal(number, before[number])
-
-    before |= {n: signal.signal(n, note) for n in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

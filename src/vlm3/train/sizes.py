@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from vlm3.model import PictureInput, train_tokenizer
+from vlm3.model import PictureInput, nano_tokenizer
 
 
 @dataclass(frozen=True)
@@ -119,13 +119,10 @@ def config_4b(tokenizer: Any) -> Any:
 
 
 def random_4b(seed: int, device: str = "cpu") -> tuple[Any, Any, PictureInput]:
-    """Model, tokenizer of our own sentences, picture input."""
+    """Model, the tokenizer of nano, picture input."""
     from transformers import Qwen3VLForConditionalGeneration
 
-    from vlm3.tasks.protocol import get_protocol
-    from vlm3.train.school import sentences
-
-    tokenizer = train_tokenizer(sentences(get_protocol("joint")), words=1024)
+    tokenizer = nano_tokenizer()
     config = config_4b(tokenizer)
     torch.manual_seed(seed)
     with torch.device(device):

@@ -1,4 +1,4 @@
-"""A run's data: shards, worlds rendered while training, mosaics, and the school of nano.
+"""A run's data: shards, worlds rendered while training, and mosaics.
 
 Everything is found and checked here, before any model is loaded.
 """
@@ -18,9 +18,8 @@ from vlm3.tasks.conversation import Conversation
 from vlm3.tasks.protocol import ImagePrep, Protocol, get_protocol
 from vlm3.train.batch import Lesson
 from vlm3.train.config import RENDERED, Part, Run
-from vlm3.train.gallery import gallery_of
 from vlm3.train.references import OtherAsker
-from vlm3.train.rendered import LessonSource, Mosaics, SchoolSource, Worlds
+from vlm3.train.rendered import LessonSource, Mosaics, Worlds
 
 
 @dataclass(frozen=True)
@@ -115,11 +114,7 @@ def _rendered(run: Run, part: Part, protocol: Protocol, multiple_px: int) -> Les
     f_px = protocol.prep.target_px
     if any(side % multiple_px for side in run.size_px):
         raise InputError(f"size_px is {run.size_px}; give multiples of {multiple_px}")
-    pointing = part.kind == "pointing"
-    if part.kind == "school" or (pointing and any(p.kind == "school" for p in run.parts)):
-        learnt, held_out = gallery_of(run), gallery_of(run, "heldout")
-        return SchoolSource(protocol, learnt, held_out, run.worlds, pointing)
-    if pointing:
+    if part.kind == "pointing":
         return Mosaics(protocol, run.size_px, multiple_px, run.questions, run.seed, run.reference)
     return Worlds(
         protocol,

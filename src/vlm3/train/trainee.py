@@ -22,16 +22,14 @@ from vlm3.model import (
     SmallSize,
     build_small,
     load_checkpoint,
+    nano_tokenizer,
     save_checkpoint,
-    train_tokenizer,
     write_adapter,
 )
-from vlm3.tasks.protocol import get_protocol
 from vlm3.train import varlen
 from vlm3.train.batch import TensorBatch, answer_losses
 from vlm3.train.config import Run
 from vlm3.train.muon import Muon
-from vlm3.train.references import MARKED_COLOR, MARKED_DEPTH
 
 MUON_FACTOR = 20.0
 """The rate of matrices under Muon over the rate of the rest under AdamW."""
@@ -48,6 +46,7 @@ TINY = SmallSize(
     text_heads=3,
     text_kv_heads=1,
     text_mlp=192,
+    rope_theta=10_000.0,
 )
 SIZES = {
     "small": SmallSize(),
@@ -121,13 +120,7 @@ def begin(run: Run, *, device: str = "cpu") -> Start:
     """
     _check_attention(run.attention)
     if run.model in SIZES:
-        from vlm3.train.school import sentences
-
-        words = list(sentences(get_protocol("joint")))
-        if run.model != "small":  # nano's vocabulary is that of its weights.
-            words += [MARKED_DEPTH, MARKED_COLOR]
-        tokenizer = train_tokenizer(words, words=1024)
-        size = SIZES[run.model]
+        tokenizer, size = nano_tokenizer(), SIZES[run.model]
         model, spec = build_small(tokenizer, size, seed=run.seed), size.picture_input
     elif run.model == "4b-random":
         from vlm3.train.sizes import random_4b
