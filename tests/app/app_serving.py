@@ -55,7 +55,8 @@ class Slow:
         if "fault" in questions:
             raise RuntimeError("a fault")
         # Different for every picture and question, so that answers that got mixed up are seen.
-        return [f"{int(scene.images[0].sum()) % 97 + len(q) / 100:05.2f}" for q in questions]
+        seen = sum(int(image.sum()) for image in scene.images) % 97
+        return [f"{seen + len(q) / 100:05.2f}" for q in questions]
 
 
 @dataclass
@@ -84,11 +85,19 @@ def predictor_of(engine: Engine) -> Predictor:
 
 
 @contextmanager
-def serving(predictor: Predictor, **options: Any) -> Iterator[Client]:
-    """A server on a free port of this machine, for the length of the block."""
+def serving(
+    predictor: Predictor, around: Callable[[Any], Any] = lambda app: app, **options: Any
+) -> Iterator[Client]:
+    """A server on a free port of this machine, for the length of the block.
+
+    Args:
+        predictor: what answers.
+        around: puts the application into another.
+        options: of `create_app`.
+    """
     bound = socket.socket()
     bound.bind(("127.0.0.1", 0))
-    app = create_app(predictor, **options)
+    app = around(create_app(predictor, **options))
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=5))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
     thread.start()

@@ -24,6 +24,7 @@ from app_serving import Client, Serve, Slow, data_url, noise, serving
 from vlm3.app.guard import Access
 from vlm3.app.limits import Limits
 from vlm3.assets import EXAMPLES_DIR, load_example
+from vlm3.geometry.camera import Camera
 from vlm3.infer.http import HttpEngine, ServerWarning
 from vlm3.infer.predict import Predictor, load
 from vlm3.infer.wording import ProtocolWarning
@@ -516,17 +517,23 @@ def test_view_of_bytes_is_what_the_server_reads() -> None:
 def test_our_client_of_our_server_asks_as_the_server_does(
     nano: Predictor, nano_server: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same distances, from the settings that the server tells; kept answers are exact."""
+    """The same distances, from the settings that the server tells; kept answers are exact.
+
+    Those that were written: probabilities, from which the median comes, stay on the server.
+    """
     pytest.importorskip("openai", reason="the extra openai is not installed")
     monkeypatch.setenv("VLM3_CACHE", str(tmp_path))
     (entry,) = nano_server("/v1/models")[1]["data"]
+    limits = nano.protocol.prep.limits
+    assert limits is not None
     assert entry["vlm3"] == {
         "protocol": "joint", "f_px": 125.0, "max_tokens": 400, "multiple_px": 16,
+        "fewest_px2": limits.fewest_px2, "most_px2": limits.most_px2,
         "weights": nano.engine.weights,  # type: ignore[attr-defined]
     }  # fmt: skip
     view = View.open(noise(5, 540, 360), fov_deg=60)
     points = [[100, 100], [270, 180], [500, 20]]
-    direct = nano.depth(view, points)
+    direct = nano.depth(view, points, readout="digits")
     for protocol in (None, "joint"):
         with warnings.catch_warnings():
             for category in (ProtocolWarning, ServerWarning):
@@ -537,3 +544,25 @@ def test_our_client_of_our_server_asks_as_the_server_does(
         assert found.prompt == direct.prompt and found.raw_text == direct.raw_text
     # The second time from the answers that were kept.
     assert served.engine.account.requests == 0  # type: ignore[attr-defined]
+
+
+def test_a_calibrator_is_asked_where_nothing_says_what_the_camera_was(serve: Serve) -> None:
+    def calibrate(image: Any) -> Camera:
+        height_px, width_px = image.shape[:2]
+        return Camera.from_fov(90, width_px=width_px, height_px=height_px)
+
+    client = serve(Slow(), calibrate=calibrate)
+    for camera, source, fov_deg in (({}, "calibrator", 90), ({"fov_deg": 50}, "fov", 50)):
+        found = client("/v1/picture", {"image": {"url": data_url(noise(0))} | camera})[1]
+        assert found["camera"]["source"] == source
+        assert found["camera"]["fov_deg"] == pytest.approx(fov_deg)
+        assert found["notes"] == []
+
+
+def test_the_check_of_a_motion_waits_in_line_like_points(nano: Predictor) -> None:
+    body = {"image_a": example_picture(1), "image_b": example_picture(2)}
+    with serving(nano, limits=Limits(questions=20)) as client:
+        assert client("/v1/pose", body)[0] == 200
+        status, found, head = client("/v1/pose", body | {"check": True})
+        assert (status, found["error"]["code"]) == (429, "busy")
+        assert int(head["retry-after"]) >= 1

@@ -14,11 +14,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from vlm3.app.limits import Limits, RefusedError, busy
+from vlm3.app.limits import Limits, RefusedError, busy, stopping
 from vlm3.infer.engine import Engine, RecordingEngine, Reply, Scene, UInt8
 from vlm3.infer.grammar import Grammar
 
 _LONGEST_ADVICE_S = 30
+# The engine cannot be interrupted; at the end it is waited for so long.
+_SECONDS_TO_CLOSE = 5
 
 # What questions must have in common to be asked together: pictures, longest answer, form.
 _Key = tuple[bytes, int, Grammar | None]
@@ -120,8 +122,9 @@ class Broker:
     @property
     def waiting(self) -> int:
         """Questions that are not answered yet."""
-        with self._changed:
-            return sum(len(job.questions) for job in self._jobs if not job.ticket.ended)
+        # A copy, which is made in one step, and no lock: the event loop asks, and must not wait.
+        jobs = tuple(self._jobs)
+        return sum(len(job.questions) for job in jobs if not job.ticket.ended)
 
     @property
     def alive(self) -> bool:
@@ -138,7 +141,8 @@ class Broker:
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-        self._thread.join(timeout=30)
+        self._thread.join(timeout=_SECONDS_TO_CLOSE)
+        self._refuse_all()
 
     def submit(
         self,
@@ -175,7 +179,7 @@ class Broker:
 
     def _admit(self, job: _Job) -> None:
         if self._closing:
-            raise _stopping()
+            raise stopping()
         waiting = sum(len(other.questions) for other in self._jobs if not other.ticket.ended)
         if waiting + len(job.questions) > self._limits.questions:
             seconds = waiting / self._rate if self._rate else 1.0
@@ -207,14 +211,16 @@ class Broker:
                 while not self._jobs and not self._closing:
                     self._changed.wait()
                 if self._closing:
-                    for job in self._jobs:
-                        job.error = _stopping()
-                        job.done.set()
-                    self._jobs.clear()
                     return
                 taken = self._take()
             if taken:
                 self._turn(taken)
+
+    def _refuse_all(self) -> None:
+        with self._changed:
+            for job in self._jobs:
+                job.error = stopping()
+                job.done.set()
 
     def _take(self) -> dict[_Job, list[str]]:
         """The next questions: of the oldest job, and of all others about the same pictures."""
@@ -346,7 +352,3 @@ def _bytes(question: str, reply: Reply) -> int:
     """About what a remembered answer takes."""
     logp = 0 if reply.logp is None else reply.logp.nbytes
     return 1000 + len(question) + len(reply.text) + 60 * len(reply.pieces) + logp
-
-
-def _stopping() -> RefusedError:
-    return RefusedError(503, "the server is stopping: come again", code="stopping", retry_after_s=2)

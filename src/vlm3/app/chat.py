@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from vlm3 import strict_json
+from vlm3.app.bodies import BodyRoute
 from vlm3.app.limits import RefusedError
 from vlm3.app.schema import ChatRequest, ImagePart, Picture, TextPart
 from vlm3.app.service import Service
@@ -54,7 +55,7 @@ def chat_routes(service: Service, count: CountTokens | None, **common: Any) -> A
         count: tokens of a prompt; without it usage says 0.
         common: of every route, such as what errors look like.
     """
-    router = APIRouter(tags=["OpenAI"])
+    router = APIRouter(tags=["OpenAI"], route_class=BodyRoute)
     began = int(time.time())
     card = {
         "id": service.broker.name,

@@ -12,6 +12,7 @@ import click
 
 from vlm3.errors import InputError, MissingDependencyError
 from vlm3.options import Command, asking_options, loading
+from vlm3.photos.options import calibrator_option
 
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _PACKAGES = ("fastapi", "uvicorn", "prometheus_client")
@@ -20,6 +21,7 @@ _PACKAGES = ("fastapi", "uvicorn", "prometheus_client")
 def _server_options(command: Command) -> Command:
     options = (
         asking_options(),
+        calibrator_option,
         click.option(
             "--host", default="127.0.0.1", show_default=True,
             help="Address to listen on; 0.0.0.0 lets the network in: set a key then.",
@@ -42,7 +44,7 @@ def _server_options(command: Command) -> Command:
         ),
         click.option(
             "--most-megapixels", default=50, show_default=True, type=click.IntRange(1, 150),
-            help="Of one picture.",
+            help="Of one picture; fewer where there is little memory.",
         ),
     )  # fmt: skip
     for option in reversed(options):
@@ -84,9 +86,11 @@ def _run(settings: dict[str, Any], *, page: bool, browser: bool) -> None:
     if missing:
         raise MissingDependencyError(f'{", ".join(missing)} not installed: pip install "vlm3[app]"')
     from vlm3.app.guard import Access
-    from vlm3.app.limits import Limits
+    from vlm3.app.limits import Limits, memory_bytes, pixels_for
+    from vlm3.app.process import exit_code
+    from vlm3.app.process import serve as serve_app
     from vlm3.app.server import create_app, is_loopback
-    from vlm3.app.server import serve as serve_app
+    from vlm3.data.calibrate import calibrate_by
     from vlm3.infer.asking import TokenBudgetWarning
     from vlm3.infer.predict import load
     from vlm3.view import AssumedCameraWarning
@@ -100,16 +104,26 @@ def _run(settings: dict[str, Any], *, page: bool, browser: bool) -> None:
             "set VLM3_API_KEY, or leave --host out",
             err=True,
         )
+    calibrate = calibrate_by(settings["calibrator"])
     click.echo(f"loading {settings['model']} ...", err=True)
     predictor = load(**loading(settings))
     # Said in the answers, where whoever asked can read it.
     for category in (AssumedCameraWarning, TokenBudgetWarning):
         warnings.simplefilter("ignore", category)
     access = Access(key, tuple(dict.fromkeys((*_LOOPBACK, host))) if local else None)
+    wanted_px, memory = settings["most_megapixels"] * 10**6, memory_bytes()
+    picture_px, all_pictures_px = pixels_for(memory, wanted_px)
+    if picture_px < wanted_px:
+        click.echo(
+            f"vlm3: warning: pictures of at most {picture_px / 1e6:.1f} megapixels are read, not "
+            f"{wanted_px / 1e6:g}: there are {memory / 2**30:.1f} GiB of memory",
+            err=True,
+        )
     limits = Limits(
         requests=settings["most_requests"],
         timeout_s=settings["timeout_s"],
-        picture_px=settings["most_megapixels"] * 10**6,
+        picture_px=picture_px,
+        all_pictures_px=all_pictures_px,
     )
     port = taken.getsockname()[1]
     shown = f"[{host}]" if ":" in host else host
@@ -121,7 +135,9 @@ def _run(settings: dict[str, Any], *, page: bool, browser: bool) -> None:
     taken.listen(128)  # Who comes from now on waits until the server is up.
     if browser:
         click.launch(url)
-    serve_app(create_app(predictor, limits=limits, access=access, page=page), taken, quiet=page)
+    whole = create_app(predictor, limits=limits, access=access, page=page, calibrate=calibrate)
+    ended_by = serve_app(whole, taken, quiet=page)
+    click.get_current_context().exit(exit_code(ended_by))
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -1,6 +1,6 @@
-"""The door: who may come in, how much they may bring, how long they may take to bring it.
+"""The door: who may come in, how many at once, how long they may take to take their answer.
 
-Stands before the routes, so that nothing is parsed that is not allowed. Knows no route's meaning.
+Stands before the routes, so that nothing is read that is not allowed. Knows no route's meaning.
 """
 
 import asyncio
@@ -8,17 +8,13 @@ import hmac
 import time
 from collections.abc import MutableMapping
 from dataclasses import dataclass
-from typing import Any
 
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from vlm3.app.limits import Budget, Limits, RefusedError
+from vlm3.app.bodies import drain
+from vlm3.app.limits import Budget, Limits, RefusedError, stopping
 from vlm3.app.metrics import Metrics
-
-# A body that is too large is read on to here and dropped: a client that is still sending when the
-# answer comes would see a broken connection instead of the reason.
-_DRAINED = 4
 
 
 @dataclass(frozen=True)
@@ -36,7 +32,7 @@ class Access:
 
 
 class Guard:
-    """ASGI middleware: checks every request, reads its body, counts it.
+    """ASGI middleware: checks every request, counts it, and gives it up when nobody takes it.
 
     Args:
         app: what comes after.
@@ -51,7 +47,6 @@ class Guard:
     ) -> None:
         self._app, self._access, self._limits = app, access, limits
         self._requests, self._metrics = requests, metrics
-        self._bodies = Budget(limits.all_bodies_bytes, "too much is being sent")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -66,14 +61,27 @@ class Guard:
         async def counted(message: Message) -> None:
             if message["type"] == "http.response.start":
                 status[0] = message["status"]
-            await send(message)
+            try:
+                async with asyncio.timeout(self._limits.body_timeout_s):
+                    await send(message)
+            except TimeoutError:
+                raise _NotTakenError from None
 
         try:
             try:
                 await self._admitted(scope, receive, counted)
             except RefusedError as refusal:
-                answer = JSONResponse(refusal.body, refusal.status, refusal.headers)
-                await answer(scope, receive, counted)
+                if scope["method"] == "POST" and refusal.status not in (401, 421):
+                    await drain(receive, self._limits)
+                await _said(refusal)(scope, receive, counted)
+        except asyncio.CancelledError:
+            # The server ends, and this took longer than it waits.
+            if status[0]:
+                raise
+            await _said(stopping())(scope, receive, counted)
+        except _NotTakenError:
+            # Returning without an end closes the connection.
+            status[0] = 0
         finally:
             route = getattr(scope.get("route"), "path", "other")
             self._metrics.requests.labels(route, str(status[0] or 499)).inc()
@@ -97,11 +105,7 @@ class Guard:
                 code="content_type",
             )
         with self._requests.holding(1):
-            body = await self._body(receive, headers)
-            try:
-                await self._app(scope, _again(body, receive), send)
-            finally:
-                self._bodies.give(len(body))
+            await self._app(scope, receive, send)
 
     def _check(self, path: str, headers: MutableMapping[str, str]) -> None:
         hosts, host = self._access.hosts, headers.get("host", "")
@@ -124,73 +128,13 @@ class Guard:
                     code="invalid_api_key",
                 )
 
-    async def _body(self, receive: Receive, headers: MutableMapping[str, str]) -> bytes:
-        """All of the body; what it takes is taken from the budget."""
-        limits = self._limits
-        said = headers.get("content-length", "")
-        if said.isdecimal() and int(said) > limits.body_bytes:
-            await self._drain(receive)
-            raise self._too_large(int(said))
-        parts, size = [], 0
-        try:
-            async with asyncio.timeout(limits.body_timeout_s):
-                more = True
-                while more:
-                    message = await receive()
-                    if message["type"] != "http.request":
-                        raise RefusedError(400, "the client has gone", code="gone")
-                    part = message.get("body", b"")
-                    self._bodies.take(len(part))
-                    size += len(part)
-                    parts.append(part)
-                    more = message.get("more_body", False)
-                    if size > limits.body_bytes:
-                        raise self._too_large(size)
-        except BaseException as error:
-            self._bodies.give(size)
-            if isinstance(error, TimeoutError):
-                raise RefusedError(
-                    408,
-                    f"the request did not arrive within {limits.body_timeout_s:g} s: send it again",
-                    code="slow_body",
-                ) from None
-            raise
-        return b"".join(parts)
 
-    async def _drain(self, receive: Receive) -> None:
-        left = _DRAINED * self._limits.body_bytes
-        try:
-            async with asyncio.timeout(self._limits.body_timeout_s):
-                while left > 0:
-                    message = await receive()
-                    left -= len(message.get("body", b""))
-                    if not message.get("more_body", False):
-                        return
-        except TimeoutError:
-            return
-
-    def _too_large(self, size: int) -> RefusedError:
-        return RefusedError(
-            413,
-            f"the request has {size / 2**20:.1f} MiB or more; at most "
-            f"{self._limits.body_bytes / 2**20:g} MiB are read: send a smaller picture, or a JPEG",
-            code="too_large",
-        )
+def _said(refusal: RefusedError) -> JSONResponse:
+    return JSONResponse(refusal.body, refusal.status, refusal.headers)
 
 
-def _again(body: bytes, receive: Receive) -> Receive:
-    """Gives a body that was read already; after it, what comes from the client."""
-    given = False
-
-    async def once() -> Message:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        message: dict[str, Any] = {"type": "http.request", "body": body, "more_body": False}
-        return message
-
-    return once
+class _NotTakenError(Exception):
+    """The client does not take its answer."""
 
 
 def _name(host: str) -> str:

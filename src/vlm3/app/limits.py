@@ -1,13 +1,23 @@
 """What a server takes on, and how it says no. Knows no route and no model."""
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from vlm3.errors import Vlm3Error
 
 MIB = 2**20
+# Memory that reading a picture takes at most, for a while: measured, a PNG with alpha and a WebP
+# (RGB in PNG or JPEG: 18). Afterwards it is 3, for as long as it is asked about.
+DECODING_BYTES_A_PX = 26
+_KEPT_BYTES_A_PX = 3
+# The share of the memory that decoding may take, and that pictures in use may take; the rest is
+# the model's, and everyone else's.
+_SHARE = 4
+_CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 @dataclass(frozen=True)
@@ -17,12 +27,17 @@ class Limits:
     Attributes:
         requests: under way or waiting at once; more are told to come again (429).
         questions: waiting at once, of all requests (429).
-        body_bytes: of one request (413).
+        body_bytes: of one request (413); what a route can use beside pictures is less, and stands
+            with its fields in `schema`.
         all_bodies_bytes: of all requests under way (429).
+        parsing: bodies that are being parsed or wait for it (429).
+        parse_timeout_s: for a body to be parsed (503).
         picture_px: pixels of one picture; read from its header, before anything is decoded (400).
+            Not more than that are decoded at the same time.
         all_pictures_px: decoded pixels of all requests under way (429).
         timeout_s: from a request's arrival to its answer (504).
-        body_timeout_s: for a request's body to arrive (408).
+        body_timeout_s: for a request's body to arrive (408), and for a part of the answer to be
+            taken (then the connection is closed).
         turn_questions: asked in one go before it is someone else's turn.
         remembered_bytes: of answers kept, so that the same question again costs nothing.
         kept_bytes: of decoded pictures kept for the next question about them.
@@ -32,6 +47,8 @@ class Limits:
     questions: int = 65_536
     body_bytes: int = 32 * MIB
     all_bodies_bytes: int = 256 * MIB
+    parsing: int = 64
+    parse_timeout_s: float = 10.0
     picture_px: int = 50_000_000
     all_pictures_px: int = 300_000_000
     timeout_s: float = 120.0
@@ -39,6 +56,34 @@ class Limits:
     turn_questions: int = 512
     remembered_bytes: int = 64 * MIB
     kept_bytes: int = 128 * MIB
+
+
+def pixels_for(memory_bytes: int, picture_px: int) -> tuple[int, int]:
+    """How large one picture may be and all in use together, in pixels.
+
+    Args:
+        memory_bytes: of the machine, or of the container.
+        picture_px: what is wanted of one.
+    """
+    share = memory_bytes // _SHARE
+    one = min(picture_px, share // DECODING_BYTES_A_PX)
+    return one, max(min(Limits.all_pictures_px, share // _KEPT_BYTES_A_PX), 2 * one)
+
+
+def memory_bytes() -> int:
+    """Memory of the machine, or of the container where that has less; without /proc, a lot."""
+    try:
+        found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        found = 2**40
+    for name in _CGROUPS:
+        try:
+            text = Path(name).read_text().strip()
+        except OSError:
+            continue
+        if text.isdecimal():
+            found = min(found, int(text))
+    return found
 
 
 class RefusedError(Vlm3Error):
@@ -82,6 +127,11 @@ def busy(what: str, retry_after_s: int = 1) -> RefusedError:
         code="busy",
         retry_after_s=retry_after_s,
     )
+
+
+def stopping() -> RefusedError:
+    """Come again when there is a server again."""
+    return RefusedError(503, "the server is stopping: come again", code="stopping", retry_after_s=2)
 
 
 class Budget:

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
+from vlm3.app.bodies import BodyRoute
 from vlm3.app.limits import RefusedError
 from vlm3.app.schema import (
     MOST_CELLS,
@@ -36,7 +37,7 @@ from vlm3.app.schema import (
     PoseRequest,
     PoseResponse,
 )
-from vlm3.app.service import Service, camera_of, intervals, number
+from vlm3.app.service import Service, camera_of, intervals, number, rendered
 from vlm3.app.uploads import preview_url
 from vlm3.errors import InputError, Vlm3Error
 from vlm3.geometry.depth import points_from_distance
@@ -67,27 +68,31 @@ def routes(service: Service, **common: Any) -> APIRouter:
         service: what answers.
         common: of every route, such as what errors look like.
     """
-    router = APIRouter(tags=["3D"])
+    router = APIRouter(tags=["3D"], route_class=BodyRoute)
 
-    @router.post("/v1/picture", **common)
-    async def picture(request: Request, body: PictureRequest) -> PictureResponse:
+    @router.post("/v1/picture", response_model=PictureResponse, **common)
+    async def picture(request: Request, body: PictureRequest) -> Response:
         """How a picture is read: its size, its camera and where that is from; asks no model."""
 
-        def work(predictor: Predictor, views: list[View]) -> PictureResponse:
+        def work(predictor: Predictor, views: list[View]) -> Response:
             side = body.preview_side_px
-            return PictureResponse(
-                camera=camera_of(views[0]),
-                preview_url=preview_url(views[0], side) if side else None,
-                notes=service.notes(views),
+            return rendered(
+                PictureResponse(
+                    camera=camera_of(views[0]),
+                    preview_url=preview_url(views[0], side) if side else None,
+                    notes=service.notes(views),
+                )
             )
 
         return await service.answer(request, [body.image], work)
 
-    @router.post("/v1/depth", **common)
-    async def depth(request: Request, body: DepthRequest) -> DepthResponse:
+    @router.post("/v1/depth", response_model=DepthResponse, **common)
+    async def depth(request: Request, body: DepthRequest) -> Response:
         """How far some pixels are, in metres, each with the model's own words."""
         return await service.answer(
-            request, [body.image], lambda predictor, views: _depth(service, predictor, views, body)
+            request,
+            [body.image],
+            lambda predictor, views: rendered(_depth(service, predictor, views, body)),
         )
 
     common_map = common | {"responses": common["responses"] | {200: _FILES}}
@@ -113,31 +118,31 @@ def routes(service: Service, **common: Any) -> APIRouter:
             lambda predictor, views: _map_response(service, predictor, views, body),
         )
 
-    @router.post("/v1/match", **common)
-    async def match(request: Request, body: MatchRequest) -> MatchResponse:
+    @router.post("/v1/match", response_model=MatchResponse, **common)
+    async def match(request: Request, body: MatchRequest) -> Response:
         """Where pixels of picture a appear in picture b."""
         return await service.answer(
             request,
             [body.image_a, body.image_b],
-            lambda predictor, views: _match(service, predictor, views, body),
+            lambda predictor, views: rendered(_match(service, predictor, views, body)),
         )
 
-    @router.post("/v1/pose", **common)
-    async def pose(request: Request, body: PoseRequest) -> PoseResponse:
+    @router.post("/v1/pose", response_model=PoseResponse, **common)
+    async def pose(request: Request, body: PoseRequest) -> Response:
         """How the camera moved from picture a to picture b."""
         return await service.answer(
             request,
             [body.image_a, body.image_b],
-            lambda predictor, views: _pose(service, predictor, views, body),
+            lambda predictor, views: rendered(_pose(service, predictor, views, body)),
         )
 
-    @router.post("/v1/objects", **common)
-    async def objects(request: Request, body: ObjectsRequest) -> ObjectsResponse:
+    @router.post("/v1/objects", response_model=ObjectsResponse, **common)
+    async def objects(request: Request, body: ObjectsRequest) -> Response:
         """A question in words about regions of a picture."""
         return await service.answer(
             request,
             [body.image],
-            lambda predictor, views: _objects(service, predictor, views, body),
+            lambda predictor, views: rendered(_objects(service, predictor, views, body)),
         )
 
     return router
@@ -250,7 +255,7 @@ def _map_response(
 ) -> Response:
     found = _asked_map(predictor, views[0], body)
     if body.format == "json":
-        return JSONResponse(_map_json(service, views, found).model_dump())
+        return rendered(_map_json(service, views, found))
     with tempfile.TemporaryDirectory() as folder:
         path = save(found, Path(folder) / f"depth.{body.format}")
         data = path.read_bytes()
@@ -287,8 +292,8 @@ async def _map_lines(
         service.answer(
             request,
             [body.image],
-            lambda predictor, views: _map_json(
-                service, views, _asked_map(predictor, views[0], body)
+            lambda predictor, views: _result_line(
+                _map_json(service, views, _asked_map(predictor, views[0], body))
             ),
             progress=progress,
         )
@@ -301,7 +306,7 @@ async def _map_lines(
             answered, began = answered + more, True
             yield _line({"answered": answered, "of": cells})
         try:
-            yield _line({"result": (await work).model_dump()})
+            yield await work
         except Vlm3Error as error:
             if not began:
                 raise
@@ -319,6 +324,10 @@ async def _chained(first: str, rest: AsyncIterator[str]) -> AsyncIterator[str]:
     yield first
     async for line in rest:
         yield line
+
+
+def _result_line(found: DepthMapResponse) -> str:
+    return f'{{"result": {found.model_dump_json()}}}\n'
 
 
 def _line(record: dict[str, Any]) -> str:

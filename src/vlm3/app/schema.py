@@ -4,14 +4,23 @@ Pixels are those of the picture as displayed (after its EXIF rotation), from the
 the first pixel's centre at (0.5, 0.5). Camera axes: x right, y down, z forward; lengths in metres.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, FailFast, Field
 
 MOST_POINTS = 4096
 MOST_CELLS = 32_768
 MOST_BOXES = 64
 MOST_WORDS = 4000
+
+# Longer strings than this are pictures: a text of 4,000 characters has 48,000 bytes if a client
+# writes every one of them as two escapes.
+LONG_TEXT_BYTES = 65_536
+# What JSON takes beside pictures: two of them that are shorter than that, and some fields; a point
+# or a box, in lines of their own with indents, with all digits of a float64.
+_FIELDS_BYTES = 2 * LONG_TEXT_BYTES + 16_384
+_POINT_BYTES = 96
+_BOX_BYTES = 256
 
 # A picture of 32x32 px, so that the schema's examples can be tried as they stand.
 EXAMPLE_URL = (
@@ -29,15 +38,21 @@ Box = Annotated[
 
 
 class Asked(BaseModel):
-    """A request: what is not known is refused, so that a slip of the pen is noticed."""
+    """A request: what is not known is refused, so that a slip of the pen is noticed.
+
+    Attributes:
+        beside_pictures_bytes: as much of a body can be used, beside long strings.
+    """
 
     model_config = ConfigDict(extra="forbid")
+    beside_pictures_bytes: ClassVar[int] = _FIELDS_BYTES
 
 
 class Picture(Asked):
     """A picture, and at most one of `f_px`, `fov_deg`, `intrinsics_px`: what took it.
 
-    Without one, the focal length comes from EXIF, else a field of view of 60 degrees is assumed.
+    Without one, the focal length comes from EXIF, else from the calibrator that the server was
+    started with, else a field of view of 60 degrees is assumed.
     """
 
     model_config = ConfigDict(
@@ -66,7 +81,9 @@ class Camera(BaseModel):
     width_px: int
     height_px: int
     fov_deg: float = Field(description="horizontal field of view")
-    source: str = Field(description="given, exif, fov or assumed: where the focal length is from")
+    source: str = Field(
+        description="given, exif, fov, calibrator or assumed: where the focal length is from"
+    )
 
 
 class Interval(BaseModel):
@@ -117,8 +134,11 @@ class PictureResponse(BaseModel):
 class DepthRequest(Asked):
     """How far some pixels are."""
 
+    beside_pictures_bytes: ClassVar[int] = _FIELDS_BYTES + MOST_POINTS * _POINT_BYTES
     image: Picture
-    points_px: list[XY] = Field(min_length=1, max_length=MOST_POINTS, examples=[[[12.5, 20.5]]])
+    points_px: Annotated[list[XY], FailFast()] = Field(
+        min_length=1, max_length=MOST_POINTS, examples=[[[12.5, 20.5]]]
+    )
     readout: WhichNumber = None
     grammar: Held = False
 
@@ -182,9 +202,12 @@ class DepthMapResponse(Answered):
 class MatchRequest(Asked):
     """Where pixels of picture a appear in picture b."""
 
+    beside_pictures_bytes: ClassVar[int] = _FIELDS_BYTES + MOST_POINTS * _POINT_BYTES
     image_a: Picture
     image_b: Picture
-    points_px: list[XY] = Field(min_length=1, max_length=MOST_POINTS, examples=[[[12.5, 20.5]]])
+    points_px: Annotated[list[XY], FailFast()] = Field(
+        min_length=1, max_length=MOST_POINTS, examples=[[[12.5, 20.5]]]
+    )
     readout: WhichNumber = None
     grammar: Held = False
 
@@ -266,6 +289,7 @@ class PoseResponse(Answered):
 class ObjectsRequest(Asked):
     """A question in words about regions of a picture."""
 
+    beside_pictures_bytes: ClassVar[int] = _FIELDS_BYTES + LONG_TEXT_BYTES + MOST_BOXES * _BOX_BYTES
     image: Picture
     question: str = Field(
         min_length=1,
@@ -273,7 +297,9 @@ class ObjectsRequest(Asked):
         description="{0}, {1}, ... stand for the boxes",
         examples=["How wide is {0}?"],
     )
-    boxes_px: list[Box] = Field([], max_length=MOST_BOXES, examples=[[[4, 4, 28, 28]]])
+    boxes_px: Annotated[list[Box], FailFast()] = Field(
+        [], max_length=MOST_BOXES, examples=[[[4, 4, 28, 28]]]
+    )
 
 
 class ObjectsResponse(Answered):
@@ -357,8 +383,9 @@ class ChatRequest(BaseModel):
     """
 
     model_config = ConfigDict(extra="allow")
+    beside_pictures_bytes: ClassVar[int] = _FIELDS_BYTES + 2 * LONG_TEXT_BYTES
     model: str = Field(description="as /v1/models names it")
-    messages: list[Message] = Field(
+    messages: Annotated[list[Message], FailFast()] = Field(
         min_length=1, max_length=64, examples=[[{"role": "user", "content": _EXAMPLE_CONTENT}]]
     )
     max_tokens: int | None = Field(None, ge=1, le=4096)

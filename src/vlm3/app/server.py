@@ -1,10 +1,9 @@
-"""The application and the process around it: routes, errors, health, metrics, a graceful end."""
+"""The application: routes, errors, health, metrics."""
 
 import ipaddress
-import json
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any
 
 from fastapi import FastAPI
@@ -15,6 +14,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp
 
 from vlm3 import __version__
+from vlm3.app.bodies import Bodies, drain, problem
 from vlm3.app.chat import chat_routes
 from vlm3.app.guard import Access, Guard
 from vlm3.app.limits import Limits, RefusedError
@@ -23,6 +23,7 @@ from vlm3.app.page import page_routes
 from vlm3.app.routes import routes
 from vlm3.app.schema import Error
 from vlm3.app.service import Service
+from vlm3.app.uploads import Calibrate
 from vlm3.errors import InputError, Vlm3Error
 from vlm3.infer.predict import Predictor
 
@@ -39,7 +40,6 @@ _SAYS = {
     503: "The server is stopping, or what it asks cannot be reached.",
     504: "Time is up.",
 }
-_SECONDS_TO_END = 20
 
 
 def create_app(
@@ -48,6 +48,7 @@ def create_app(
     limits: Limits | None = None,
     access: Access | None = None,
     page: bool = False,
+    calibrate: Calibrate | None = None,
 ) -> ASGIApp:
     """The server around a predictor.
 
@@ -56,14 +57,18 @@ def create_app(
         limits: how much is taken on.
         access: who may come in; anyone who reaches it when None.
         page: also the web app, at /.
+        calibrate: the camera of pictures that come without one; 60 degrees are assumed when None.
     """
     limits = limits or Limits()
     metrics = Metrics()
-    service = Service(predictor, limits, metrics)
+    service = Service(predictor, limits, metrics, calibrate)
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
+        # Made and kept now: it takes longer than the event loop may stand still.
+        app.openapi()
         yield
+        app.state.bodies.close()
         service.close()
 
     app = FastAPI(
@@ -103,12 +108,12 @@ def create_app(
 
     if page:
         app.include_router(page_routes(predictor))
-    _speak(app)
-    app.state.service = service
+    _speak(app, limits)
+    app.state.service, app.state.bodies = service, Bodies(limits)
     return Guard(app, access or Access(), limits, service.requests, metrics)
 
 
-def _speak(app: FastAPI) -> None:
+def _speak(app: FastAPI, limits: Limits) -> None:
     """Every error in one shape, and the schema says so."""
 
     @app.exception_handler(RefusedError)
@@ -128,10 +133,13 @@ def _speak(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
-        return await refused(request, RefusedError(400, _problem(error), code="invalid"))
+        return await refused(request, RefusedError(400, problem(error.errors()), code="invalid"))
 
     @app.exception_handler(HTTPException)
     async def absent(request: Request, error: HTTPException) -> Response:
+        if request.method == "POST":
+            # Nobody has read the body, and a client that still sends it would not see the answer.
+            await drain(request.receive, limits)
         path = request.url.path[:100]
         words = f"{error.detail}: {request.method} {path}; what there is stands in /openapi.json"
         answer = await refused(request, RefusedError(error.status_code, words, code="no_route"))
@@ -145,6 +153,7 @@ def _speak(app: FastAPI) -> None:
 
     schema: Callable[[], dict[str, Any]] = app.openapi
 
+    @cache
     def openapi() -> dict[str, Any]:
         whole = schema()
         for methods in whole["paths"].values():
@@ -156,39 +165,9 @@ def _speak(app: FastAPI) -> None:
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def _problem(error: RequestValidationError) -> str:
-    """The first thing that is wrong, in a line."""
-    first = error.errors()[0]
-    if first["type"] == "json_invalid":
-        return "the body is no JSON; the schema is at /openapi.json"
-    place = ".".join(str(part) for part in first["loc"] if part != "body") or "the body"
-    came = first.get("input")
-    shown = (
-        ""
-        if came is None or isinstance(came, dict)
-        else f" (came: {json.dumps(str(came)[:60], allow_nan=False)})"
-    )
-    return f"{place}: {first['msg']}{shown}; the schema is at /openapi.json"
-
-
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach that address."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def serve(app: ASGIApp, bound: socket.socket, *, quiet: bool) -> None:
-    """Serves until SIGINT or SIGTERM; requests under way are then finished first."""
-    import uvicorn
-
-    config = uvicorn.Config(
-        app,
-        log_level="warning" if quiet else "info",
-        access_log=not quiet,
-        server_header=False,
-        limit_concurrency=1024,
-        timeout_graceful_shutdown=_SECONDS_TO_END,
-    )
-    uvicorn.Server(config).run(sockets=[bound])

@@ -10,13 +10,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from pydantic import BaseModel
 from starlette.requests import Request
+from starlette.responses import Response
 
 from vlm3.app.broker import Broker, Ticket
 from vlm3.app.limits import Budget, Limits, RefusedError
 from vlm3.app.metrics import Metrics
 from vlm3.app.schema import Camera, Interval, Picture
-from vlm3.app.uploads import Uploads
+from vlm3.app.uploads import Calibrate, Uploads
 from vlm3.infer.predict import Predictor
 from vlm3.tasks.base import Spread
 from vlm3.view import ASSUMED_FOV_DEG, View
@@ -32,11 +34,18 @@ class Service:
         predictor: what answers; its engine is asked by one thread from now on.
         limits: how much is taken on.
         metrics: where it is counted.
+        calibrate: the camera of pictures that come without one.
     """
 
-    def __init__(self, predictor: Predictor, limits: Limits, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        predictor: Predictor,
+        limits: Limits,
+        metrics: Metrics,
+        calibrate: Calibrate | None = None,
+    ) -> None:
         self.predictor, self.limits, self.metrics = predictor, limits, metrics
-        self.uploads = Uploads(limits)
+        self.uploads = Uploads(limits, calibrate)
         self.requests = Budget(limits.requests, f"{limits.requests} requests are under way")
         self.broker = Broker(predictor.engine, limits, metrics.turn)
         # Every request under way waits in a thread of its own.
@@ -65,7 +74,7 @@ class Service:
         ticket = Ticket(self.limits.timeout_s, progress)
 
         def run() -> T:
-            with self.uploads.open(pictures) as views:
+            with self.uploads.open(pictures, ticket) as views:
                 seated = replace(self.predictor, engine=self.broker.seat(ticket), naive=None)
                 return work(seated, views)
 
@@ -85,6 +94,9 @@ class Service:
         finally:
             ticket.end()
             gone.cancel()
+            # Where nobody waits any more, what comes of it is looked at all the same: asyncio logs
+            # a trace-back of what is not.
+            answer.add_done_callback(lambda late: late.cancelled() or late.exception())
 
     def notes(self, views: Sequence[View]) -> list[str]:
         """What a reader of numbers about these pictures should know."""
@@ -120,6 +132,11 @@ async def _until_gone(request: Request) -> None:
     """Returns when the client has closed the connection."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
+
+
+def rendered(answer: BaseModel) -> Response:
+    """The answer as bytes: made by the thread that worked it out, not by the event loop."""
+    return Response(answer.model_dump_json(), media_type="application/json")
 
 
 def camera_of(view: View) -> Camera:
