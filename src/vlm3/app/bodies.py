@@ -316,7 +316,7 @@ def problem(errors: Any) -> str:
     shown = (
         ""
         if came is None or isinstance(came, (dict, BaseModel))
-        else f" (came: {json.dumps(str(came)[:60])})"
+        else f" (came: {json.dumps(str(came)[:60], allow_nan=False)})"
     )
     return f"{place}: {first['msg']}{shown}; the schema is at /openapi.json"
 
