@@ -12,11 +12,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from vlm3.data.files import picture_size, read_json
 from vlm3.data.sources.base import Floats, Frames, LaserPoints, RawFrame, Source, each
 from vlm3.errors import InputError
+from vlm3.files.arrays import read_arrays
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import invert, rigid_from_quaternion, transform_points
 
@@ -73,8 +72,8 @@ def frames(root: Path, scene: str) -> Frames:
 
 
 def _points(folder: Path, laser: dict[str, Any], world_from_cam: Floats) -> LaserPoints:
-    with np.load(folder / laser["filename"], allow_pickle=False) as stored:
-        points = stored["data"][:, :3].astype(np.float64)
+    stored = read_arrays(folder / laser["filename"], {"data": ("f", (None, None))})["data"]
+    points = stored[:, :3].astype("f8")
     cam_from_laser = invert(world_from_cam) @ _pose(laser["pose"])
     return LaserPoints(transform_points(cam_from_laser, points), NEAREST_M)
 

@@ -21,6 +21,7 @@ from vlm3.data.files import json_lines, one_file
 from vlm3.data.labels import cosines, distance_from_label
 from vlm3.data.sources.base import Floats, Frames, PixelDepths, RawFrame, Source, each
 from vlm3.errors import InputError
+from vlm3.files.reading import short
 from vlm3.geometry.camera import Camera
 
 # Rows in one unit of work.
@@ -94,7 +95,7 @@ def read_row(path: Path, number: int, raw: dict[str, Any]) -> Row:
         label = np.asarray(raw["depth"], dtype=np.float64)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(
-            f"{path}, line {number} is no row of DepthLM's ({error!r}): it needs image, "
+            f"{path}, line {number} is no row of DepthLM's ({short(error)}): it needs image, "
             "intrinsics [fx, fy, cx, cy, W, H], pixel_coords and depth"
         ) from error
     for key, numbers in (("intrinsics", intrinsics), ("pixel_coords", xy), ("depth", label)):
@@ -117,10 +118,15 @@ def _picture_below(path: Path, number: int, name: str) -> Path:
     Their loader takes the slashes off its start, so that `/rgb/a.png` is `rgb/a.png`.
     """
     relative = posixpath.normpath(name.lstrip("/"))
-    if relative.split("/")[0] in ("..", ".") or "\0" in name or "\\" in name:
+    if (
+        relative.split("/")[0] in ("..", ".")
+        or "\\" in name
+        or len(name) > 1024
+        or not name.isprintable()
+    ):
         raise InputError(
-            f"{path}, line {number} names the picture {name!r}, which is not below its folder; "
-            "put the pictures beside the file and name them from there"
+            f"{path}, line {number} names the picture {short(name)}, which is not below its "
+            "folder; put the pictures beside the file and name them from there"
         )
     return path.parent / relative
 
