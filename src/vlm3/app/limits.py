@@ -17,12 +17,17 @@ class Limits:
     Attributes:
         requests: under way or waiting at once; more are told to come again (429).
         questions: waiting at once, of all requests (429).
-        body_bytes: of one request (413).
+        body_bytes: of one request (413); what a route can use beside pictures is less, and stands
+            with its fields in `schema`.
         all_bodies_bytes: of all requests under way (429).
+        parsing: bodies that are being parsed or wait for it (429).
+        parse_timeout_s: for a body to be parsed (503).
         picture_px: pixels of one picture; read from its header, before anything is decoded (400).
+            Not more than that are decoded at the same time.
         all_pictures_px: decoded pixels of all requests under way (429).
         timeout_s: from a request's arrival to its answer (504).
-        body_timeout_s: for a request's body to arrive (408).
+        body_timeout_s: for a request's body to arrive (408), and for a part of the answer to be
+            taken (then the connection is closed).
         turn_questions: asked in one go before it is someone else's turn.
         remembered_bytes: of answers kept, so that the same question again costs nothing.
         kept_bytes: of decoded pictures kept for the next question about them.
@@ -32,6 +37,8 @@ class Limits:
     questions: int = 65_536
     body_bytes: int = 32 * MIB
     all_bodies_bytes: int = 256 * MIB
+    parsing: int = 64
+    parse_timeout_s: float = 10.0
     picture_px: int = 50_000_000
     all_pictures_px: int = 300_000_000
     timeout_s: float = 120.0

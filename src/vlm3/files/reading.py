@@ -56,7 +56,8 @@ def read_bytes(path: Path, most: int = LARGEST_JSON) -> bytes:
         if status.st_size > most:
             raise InputError(f"{str(path)!r} has {status.st_size} bytes; at most {most} are read")
         with path.open("rb") as file:
-            return file.read(most + 1)[:most]
+            # A size given to read() is allocated at once, so it is the file's own.
+            return file.read(status.st_size)
     except FileNotFoundError:
         raise
     except (OSError, ValueError) as error:

@@ -19,6 +19,7 @@ import numpy as np
 
 from vlm3.data.files import json_lines, one_file
 from vlm3.data.labels import cosines, distance_from_label
+from vlm3.data.record import MOST_M
 from vlm3.data.sources.base import Floats, Frames, PixelDepths, RawFrame, Source, each
 from vlm3.errors import InputError
 from vlm3.files.reading import short
@@ -99,9 +100,11 @@ def read_row(path: Path, number: int, raw: dict[str, Any]) -> Row:
             "intrinsics [fx, fy, cx, cy, W, H], pixel_coords and depth"
         ) from error
     for key, numbers in (("intrinsics", intrinsics), ("pixel_coords", xy), ("depth", label)):
-        if not np.isfinite(numbers).all():
+        # NaN is in no range.
+        if not (np.abs(numbers) <= MOST_M).all():
             raise InputError(
-                f"{path}, line {number}: {key} holds a number that is not finite; leave the row, "
+                f"{path}, line {number}: {key} holds a number that is not finite, or beyond "
+                f"{MOST_M:g}; leave the row, "
                 "or the pixels without a depth, out"
             )
     image = _picture_below(path, number, name)
