@@ -26,8 +26,8 @@ from types import FrameType
 from typing import Any
 
 import numpy as np
-
 from faulty import data, kills, parsers, serving
+
 from vlm3.errors import Vlm3Error
 
 Setup = Callable[[Path], Any]

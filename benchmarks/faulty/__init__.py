@@ -1,1 +1,1 @@
-"""Damage on purpose: what is damaged, how, and what must come of it. Run by benchmarks/faults.py."""
+"""Damage on purpose: what is damaged, how, and what must come of it (benchmarks/faults.py)."""

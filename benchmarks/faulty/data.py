@@ -162,15 +162,14 @@ def records_case(state: Any, rng: Rng, folder: Path) -> str:
 
 
 def pictures_setup(folder: Path) -> list[bytes]:
-    return [picture(k, kind) for k, kind in enumerate(("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF"))]
+    return [
+        picture(k, kind) for k, kind in enumerate(("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF"))
+    ]
 
 
 def pictures_case(state: list[bytes], rng: Rng, folder: Path) -> str:
     data = damaged_bytes(rng, pick(rng, state))
-    if rng.integers(2):
-        image = read_picture(data).image
-    else:
-        image = decode(data)
+    image = read_picture(data).image if rng.integers(2) else decode(data)
     return "value" if image.ndim == 3 and image.shape[2] == 3 else "wrong: no picture"
 
 
@@ -183,7 +182,7 @@ def lines_setup(folder: Path) -> tuple[Files, list[dict[str, Any]], list[dict[st
             "intrinsics_a": rows[0]["intrinsics"],
             "intrinsics_b": rows[0]["intrinsics"],
             "matches": [[1.5, 2.5, 3.5, 4.5]] * 3,
-            "cam1_from_cam2": np.eye(4).tolist()[:3] + [[0, 0, 0, 1]],
+            "cam1_from_cam2": [*np.eye(4).tolist()[:3], [0, 0, 0, 1]],
             "metric": True,
         }
     ] * 2
@@ -203,7 +202,10 @@ def lines_case(state: tuple[Files, Any, Any], rng: Rng, folder: Path) -> str:
     lines = [json.dumps(row).encode() for row in good]
     lines[int(rng.integers(len(lines)))] = damaged_json(rng, good[0]).replace(b"\n", b" ")
     name = "pairs.jsonl" if kind.startswith("eth3d") else "made_val.jsonl"
-    put(folder, {n: d for n, d in files.items() if not n.endswith("jsonl")} | {name: b"\n".join(lines)})
+    put(
+        folder,
+        {n: d for n, d in files.items() if not n.endswith("jsonl")} | {name: b"\n".join(lines)},
+    )
     if kind == "source":
         source = get_source("depthlm")
         skipped = 0
@@ -264,7 +266,14 @@ def sources_setup(folder: Path) -> list[RawSet]:
     import raw_sets
 
     found = []
-    for name in ("ddad", "nuscenes", "nuscenes-mmdet3d", "taskonomy", "kitti-object", "matterport3d"):
+    for name in (
+        "ddad",
+        "nuscenes",
+        "nuscenes-mmdet3d",
+        "taskonomy",
+        "kitti-object",
+        "matterport3d",
+    ):
         raw_sets.WRITERS[name](folder / name)
         found.append(RawSet(name, files_of(folder / name)))
     return found

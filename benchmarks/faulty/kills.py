@@ -71,7 +71,9 @@ def writers(folder: Path, names: tuple[str, ...]) -> dict[str, Writer]:
         from vlm3.worlds import shards
 
         shards.SHARD_SIZE = 2
-        made["worlds"] = lambda out: list(shards.render_shards(out, 6, 0, width_px=96, height_px=64))
+        made["worlds"] = lambda out: list(
+            shards.render_shards(out, 6, 0, width_px=96, height_px=64)
+        )
     if "eval" in names:
         from click.testing import CliRunner
 

@@ -64,13 +64,17 @@ def damaged_json(rng: Rng, value: Any) -> bytes:
         nest = _nested(depth, pick(rng, "[{"))
         if rng.integers(2) or not _places(value):
             return nest.encode()
-        return json.dumps(_with(rng, value, "NEST"), allow_nan=True).replace('"NEST"', nest).encode()
+        return (
+            json.dumps(_with(rng, value, "NEST"), allow_nan=True).replace('"NEST"', nest).encode()
+        )
     if kind == 2:
         new: Any = pick(rng, NUMBERS)
     elif kind == 3:
         new = pick(rng, NAMES)
     elif kind == 4:
-        new = pick(rng, ([], {}, None, True, "7", [1, 2, 3], {"a": 1}, [[]], [None], "long " * 9000))
+        new = pick(
+            rng, ([], {}, None, True, "7", [1, 2, 3], {"a": 1}, [[]], [None], "long " * 9000)
+        )
     else:
         new = pick(rng, (None, pick(rng, NUMBERS), pick(rng, NAMES), [], {}))
     return json.dumps(_with(rng, value, new, drop=kind == 5, double=kind == 6)).encode()
@@ -106,15 +110,19 @@ def damaged_array(rng: Rng, data: bytes) -> bytes:
         size = min(len(data), 128)
         return damaged_bytes(rng, data[:size]) + data[size:]
     if kind == 2:
-        shape = pick(rng, ("(10**9, 5)", "(-1, 5)", "(99999999999999, 5)", "()", "(0, 5)", "(" * 200))
+        shape = pick(
+            rng, ("(10**9, 5)", "(-1, 5)", "(99999999999999, 5)", "()", "(0, 5)", "(" * 200)
+        )
         descr = pick(rng, ("'<i8'", "'|O'", "'<f4'", "[('a', '<i8')]", "{}", "__import__('os')"))
         text = f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}"
         text = text.ljust(117) + "\n"
         return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode() + data[128:]
     table = np.load(io.BytesIO(data))
     if kind == 3:
-        table = table.astype(pick(rng, ("f8", "i4", "u8"))) if table.dtype.names is None else (
-            table["first"]
+        table = (
+            table.astype(pick(rng, ("f8", "i4", "u8")))
+            if table.dtype.names is None
+            else (table["first"])
         )
     elif kind == 4:
         table = pick(rng, (table[:0], table[None], table.ravel()[:3], table[::-1]))
@@ -123,7 +131,10 @@ def damaged_array(rng: Rng, data: bytes) -> bytes:
         for _ in range(int(rng.integers(1, 4))):
             at = 4 * int(rng.integers(len(raw) // 4))
             raw[at : at + 4] = np.frombuffer(
-                pick(rng, (b"\xff" * 4, b"\0\0\0\x80", b"\xff\xff\xff\x7f", b"\0\0\xc0\x7f", b"\1\0\0\0")),
+                pick(
+                    rng,
+                    (b"\xff" * 4, b"\0\0\0\x80", b"\xff\xff\xff\x7f", b"\0\0\xc0\x7f", b"\1\0\0\0"),
+                ),
                 np.uint8,
             )
         table = raw.view(table.dtype).reshape(table.shape)
@@ -147,5 +158,9 @@ def damaged_text(rng: Rng, text: str) -> str:
         )  # fmt: skip
         kind = int(rng.integers(3))
         stop = min(len(text), at + int(rng.integers(1, 9)))
-        text = (text[:at] + piece + text[at:], text[:at] + text[stop:], text[:at] + piece + text[stop:])[kind]
+        text = (
+            text[:at] + piece + text[at:],
+            text[:at] + text[stop:],
+            text[:at] + piece + text[stop:],
+        )[kind]
     return text

@@ -12,9 +12,21 @@ from vlm3.tasks.base import ParseFailure
 from vlm3.tasks.protocol import PROTOCOLS, get_protocol
 
 _TEXTS = {
-    "depth": ("03.42", "3.4 meters", "The distance is 3.4 m.", "<answer>2.1</answer>", "about 12 ft"),
+    "depth": (
+        "03.42",
+        "3.4 meters",
+        "The distance is 3.4 m.",
+        "<answer>2.1</answer>",
+        "about 12 ft",
+    ),
     "correspondence": ("(0880, 0512)", "0880 0512", '{"x": 880, "y": 512}', "[100, 200]", "none"),
-    "pose": ("012.3 -004.0 001.0", "(0.1, 0.2, 0.97)", "15.2 degrees", "1.4 meters", "yaw 3 pitch 2"),
+    "pose": (
+        "012.3 -004.0 001.0",
+        "(0.1, 0.2, 0.97)",
+        "15.2 degrees",
+        "1.4 meters",
+        "yaw 3 pitch 2",
+    ),
     "objects": ("1.2 meters", "Yes", "3 o'clock", "Region 1", "5 feet 2 inches", "No, it is not."),
 }
 _QUESTIONS = (
@@ -50,7 +62,7 @@ def case(protocols: list[Any], rng: Rng, folder: Path) -> str:
     else:
         found = objects.parse(pick(rng, _QUESTIONS), text, 2)
         good = isinstance(found, ParseFailure) or (
-            found.value_m is None or 0 <= found.value_m < 1e7 and math.isfinite(found.value_m)
+            found.value_m is None or (0 <= found.value_m < 1e7 and math.isfinite(found.value_m))
         )
     if not good:
         return f"wrong: {text[:60]!r} is read as {found!r:.60}"

@@ -24,6 +24,7 @@ from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from vlm3.data.record import ObjectQuestion
 from vlm3.errors import InputError, MissingDependencyError
@@ -53,6 +54,9 @@ READ_ERRORS = (
     ValueError,
     ArithmeticError,
     AttributeError,
+    # Pillow, about pictures that are damaged or too large.
+    SyntaxError,
+    Image.DecompressionBombError,
     struct.error,
     zlib.error,
     zipfile.BadZipFile,

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from vlm3.data.files import json_lines, one_file
+from vlm3.data.files import json_lines, one_file, read_text
 from vlm3.data.labels import cosines, distance_from_label
 from vlm3.data.record import MOST_M
 from vlm3.data.sources.base import Floats, Frames, PixelDepths, RawFrame, Source, each
@@ -138,7 +138,7 @@ def label_of(path: Path) -> str:
     """What the labels of a file are."""
     note = path.parent / "label.txt"
     if note.is_file():
-        return note.read_text(encoding="utf-8").strip()
+        return read_text(note).strip()
     name = path.stem.lower()
     return next((label for start, label in _LABELS.items() if name.startswith(start)), "distance")
 
