@@ -4,7 +4,6 @@ Asks the model through the calls that users make, puts every answer beside its q
 truth, and hides nothing: what could not be parsed is shown as such. Knows no model internals.
 """
 
-import json
 import platform
 import time
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import vlm3
+from vlm3 import strict_json
 from vlm3.assets import Example, ExampleQuestion, load_example
 from vlm3.errors import InputError
 from vlm3.tasks.base import Answer, Task
@@ -295,7 +295,7 @@ def _report(
 def _write_answers(done: Sequence[_Done], path: Path, model: str) -> Path:
     """One JSON object a line: task, model, the answer's own fields, and the truth."""
     lines = [
-        json.dumps({"model": model, **answer.to_json(), "truth": truth}, ensure_ascii=False)
+        strict_json.dumps({"model": model, **answer.to_json(), "truth": truth}, ensure_ascii=False)
         for one in done
         for answer, truth in one.answers
     ]

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from vlm3.data.record import Intrinsics
 from vlm3.errors import InputError, MissingDependencyError
 from vlm3.geometry.camera import Camera
+from vlm3.geometry.plausible import check_fov_deg
 from vlm3.pictures import Picture
 
 NONE = "none"
@@ -52,6 +53,10 @@ class Calibration:
     fov_deg: float | None = None
     calibrator: str | None = None
 
+    def __post_init__(self) -> None:
+        if self.fov_deg is not None:
+            check_fov_deg(self.fov_deg)
+
     def camera(self, picture: Picture, given: Camera | None) -> tuple[Camera, Intrinsics]:
         """The camera of a picture and where it came from.
 
@@ -68,6 +73,10 @@ class Calibration:
             return given, "given"
         if self.fov_deg is not None:
             return Camera.from_fov(self.fov_deg, width_px=width_px, height_px=height_px), "fov"
+        if picture.panorama is not None and self.calibrator is None:
+            raise InputError(
+                f"a panorama ({picture.panorama}): no single focal length describes it"
+            )
         if picture.exif_f_px is not None:
             f_px = picture.exif_f_px
             centre = width_px / 2, height_px / 2

@@ -27,7 +27,15 @@ from vlm3.data.prepare import Kept, Size, prepare, questions
 from vlm3.data.record import PAIR_DTYPE, Record
 from vlm3.data.shards import add_sample, check_key
 from vlm3.data.sources import get_source
-from vlm3.data.sources.base import READ_ERRORS, Frames, RawFrame, Skipped, Source, reason
+from vlm3.data.sources.base import (
+    READ_ERRORS,
+    Frames,
+    RawFrame,
+    Remark,
+    Skipped,
+    Source,
+    reason,
+)
 from vlm3.errors import InputError
 from vlm3.files.reading import read_json, why
 from vlm3.files.schema import fields, list_of, maybe, table_of, text, whole
@@ -85,6 +93,7 @@ class Unit:
         questions: about objects.
         skipped: frames left out, with reasons.
         failed: why the whole scene could not be read; None if it could.
+        remarks: what its owner should know.
     """
 
     scene: str
@@ -98,6 +107,7 @@ class Unit:
     questions: int = 0
     skipped: tuple[tuple[str, str], ...] = ()
     failed: str | None = None
+    remarks: tuple[str, ...] = ()
 
 
 def unit_name(scene: str) -> str:
@@ -112,7 +122,9 @@ def read_unit(out: Path, scene: str) -> Unit | None:
     path = out / "units" / f"{unit_name(scene)}.json"
     try:
         found = read_json(path, _UNIT)
-        unit = Unit(**found | {"skipped": tuple((k, r) for k, r in found["skipped"])})
+        found["skipped"] = tuple((k, r) for k, r in found["skipped"])
+        found["remarks"] = tuple(found.get("remarks", ()))
+        unit = Unit(**found)
     except FileNotFoundError:
         return None
     except (InputError, TypeError, ValueError) as error:
@@ -138,7 +150,8 @@ _UNIT = fields(
         "questions": whole(),
         "skipped": list_of(list_of(text(), least=2, most=2)),
         "failed": maybe(text()),
-    }
+    },
+    {"remarks": list_of(text())},
 )
 
 
@@ -164,12 +177,13 @@ def make_unit(job: Job, scene: str) -> Unit:
 
 
 def _written(job: Job, scene: str, partial: Path) -> Unit:
-    source = get_source(job.source)
+    source = get_source(job.source, job.root)
     seed = _seed(job, scene)
     keys: set[str] = set()
     kept: list[Kept] = []
     rows: list[tuple[int, ...]] = []
     skipped: list[tuple[str, str]] = []
+    remarks: list[str] = []
     failed = None
     counts: dict[str, Counter[str]] = {"splits": Counter(), "intrinsics": Counter()}
     points = asked = 0
@@ -186,6 +200,9 @@ def _written(job: Job, scene: str, partial: Path) -> Unit:
                 break
             if isinstance(raw, Skipped):
                 skipped.append((raw.key, raw.reason))
+                continue
+            if isinstance(raw, Remark):
+                remarks.append(raw.text)
                 continue
             try:
                 key = frame_key(scene, raw.key)
@@ -223,6 +240,7 @@ def _written(job: Job, scene: str, partial: Path) -> Unit:
         asked,
         tuple(skipped[:_MOST_REASONS]),
         failed,
+        tuple(remarks),
     )
 
 

@@ -111,7 +111,7 @@ def export(items: Iterable[Item], benchmark: Benchmark, protocol: Protocol, fold
     higher = str(first != "correspondence").lower()
     task = _TASK.format(
         name=benchmark.name,
-        data=json.dumps(str((folder / DATA).resolve())),
+        data=json.dumps(str((folder / DATA).resolve()), allow_nan=False),
         tokens=max_new_tokens(protocol),
         higher=higher,
     )

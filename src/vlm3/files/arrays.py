@@ -22,8 +22,8 @@ LARGEST_ARRAY = 2048 * MEGABYTE
 
 Kind = np.dtype[Any] | str
 """A dtype, or the letters of the kinds allowed: "f" floats, "i" and "u" whole numbers."""
-Shape = Sequence[int | None]
-"""A length for each axis; None is any."""
+Shape = Sequence[int | None] | None
+"""A length for each axis, where None is any; None for any axes."""
 
 # numpy reads a header as a Python literal, and what that raises depends on the damage.
 _HEADER_ERRORS = (
@@ -91,6 +91,21 @@ def read_arrays(path: Path, wanted: Mapping[str, tuple[Kind, Shape]]) -> dict[st
     return found
 
 
+def array_names(path: Path) -> list[str]:
+    """The names of the arrays in a `.npz` file; empty for a file that is none.
+
+    Raises:
+        InputError: it begins as one and is damaged.
+    """
+    try:
+        if not zipfile.is_zipfile(path):
+            return []
+        with zipfile.ZipFile(path) as archive:
+            return [name.removesuffix(".npy") for name in archive.namelist()]
+    except ZIP_ERRORS as error:
+        raise InputError(f"{str(path)!r} is no .npz file ({why(error)})") from error
+
+
 def _header(
     file: IO[bytes], name: str, size: int, kind: Kind, shape: Shape
 ) -> tuple[np.dtype[Any], tuple[int, ...], bool]:
@@ -104,15 +119,16 @@ def _header(
         length = int(np.prod(np.array(found, dtype=object), initial=1)) * dtype.itemsize
     except _HEADER_ERRORS as error:
         raise InputError(f"{name} is no .npy array ({why(error)})") from error
-    wide = "(" + ", ".join("n" if n is None else str(n) for n in shape) + ")"
     good_kind = dtype.kind in kind if isinstance(kind, str) else dtype == kind
-    good_shape = len(found) == len(shape) and all(
-        n >= 0 and (want is None or n == want) for n, want in zip(found, shape, strict=False)
+    wanted = [None] * len(found) if shape is None else list(shape)
+    wide = "any shape" if shape is None else str(tuple("n" if n is None else n for n in shape))
+    good_shape = len(found) == len(wanted) and all(
+        n >= 0 and (want is None or n == want) for n, want in zip(found, wanted, strict=True)
     )
     if not good_kind or dtype.hasobject or not good_shape:
         what = f"kind {kind!r}" if isinstance(kind, str) else f"{kind!s:.80}"
         raise InputError(
-            f"{name} holds {dtype!s:.80} of shape {found!s:.40}; expected {what} of {wide}"
+            f"{name} holds {dtype!s:.80} of shape {found!s:.40}; expected {what}, {wide}"
         )
     if file.tell() + length != size:
         raise InputError(

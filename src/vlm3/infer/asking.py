@@ -5,13 +5,12 @@ Knows protocols and engines; not what the answers mean.
 
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 from vlm3.errors import InputError
 from vlm3.infer.engine import Engine, RecordingEngine, Reply, UInt8
 from vlm3.infer.forms import answer_form
 from vlm3.infer.grammar import Grammar
-from vlm3.tasks.base import Task
+from vlm3.tasks.base import Readout, Task
 from vlm3.tasks.protocol import PROTOCOLS, Protocol
 from vlm3.view import View
 
@@ -26,8 +25,6 @@ _MAX_NEW_TOKENS = {
 _MAX_NEW_TOKENS_OTHERS = 512
 
 Progress = Callable[[int], None]
-Readout = Literal["digits", "mean", "median"]
-"""Which number an answer gives: the one written, or one from the probabilities of its digits."""
 READOUTS: tuple[Readout, ...] = ("digits", "mean", "median")
 
 

@@ -6,9 +6,10 @@ from vlm3.model.checkpoint import (
     Settings,
     load_checkpoint,
     pixel_values,
-    save_checkpoint,
 )
+from vlm3.model.folder import CheckpointWarning
 from vlm3.model.picture import Grid, PictureInput, mrope_positions, patchify
+from vlm3.model.save import save_checkpoint, write_adapter
 from vlm3.model.small import SmallSize, build_small
 from vlm3.model.tokenizer import CHAT_TEMPLATE, SPECIAL_TOKENS, train_tokenizer
 
@@ -17,6 +18,7 @@ __all__ = [
     "NANO_PATH",
     "SPECIAL_TOKENS",
     "Checkpoint",
+    "CheckpointWarning",
     "Grid",
     "PictureInput",
     "Settings",
@@ -28,4 +30,5 @@ __all__ = [
     "pixel_values",
     "save_checkpoint",
     "train_tokenizer",
+    "write_adapter",
 ]

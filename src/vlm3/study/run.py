@@ -1,6 +1,5 @@
 """Runs a study: pictures, starts, arms, answers, one table. What is done is not done again."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from vlm3 import strict_json
 from vlm3.eval.resample import Difference, Interval, Sums, difference, interval
 from vlm3.study.arms import ARMS, Arm, Study, base, start_run, study
 from vlm3.study.data import prepare
@@ -77,7 +77,7 @@ def run_study(
                 found.setdefault((arm, *measured), []).append(scores)
     lines = _lines(chosen, found, samples)
     (folder / f"{name}.json").write_text(
-        json.dumps(
+        strict_json.dumps(
             {"study": name} | asdict(chosen) | {"lines": [asdict(x) for x in lines]}, indent=1
         )
     )

@@ -17,7 +17,7 @@ from typing import Literal, Self
 
 from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
-from vlm3.geometry.focal import ResizePlan, plan_focal, plan_long_side
+from vlm3.geometry.focal import PixelLimits, ResizePlan, plan_focal, plan_long_side
 from vlm3.tasks import wordings
 from vlm3.tasks.base import Task
 
@@ -32,11 +32,13 @@ class ImagePrep:
             `target_px`.
         target_px: pixels.
         rounding: how a side becomes whole: to nearest, or down.
+        limits: fewest and most pixels, of the checkpoint that is asked; None: none are known.
     """
 
     kind: Literal["focal", "focal_x", "long_side"]
     target_px: float
     rounding: Literal["nearest", "floor"] = "nearest"
+    limits: PixelLimits | None = None
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,7 @@ class Protocol:
                 multiple_px=multiple_px,
                 max_tokens=max_tokens,
                 token_px=token_px,
+                limits=self.prep.limits,
                 rounding=self.prep.rounding,
             )
         return plan_focal(
@@ -116,6 +119,7 @@ class Protocol:
             multiple_px=multiple_px,
             max_tokens=max_tokens,
             token_px=token_px,
+            limits=self.prep.limits,
             axes="both" if self.prep.kind == "focal" else "x",
             rounding=self.prep.rounding,
         )
@@ -131,6 +135,10 @@ class Protocol:
         if not 0 < f_px < float("inf"):
             raise InputError(f"f_px is {f_px}; a focal length is positive, in pixels")
         return replace(self, prep=replace(self.prep, target_px=f_px))
+
+    def within(self, limits: PixelLimits | None) -> Self:
+        """The same protocol for a checkpoint whose own processor keeps pictures within limits."""
+        return replace(self, prep=replace(self.prep, limits=limits))
 
 
 def get_protocol(name: str) -> Protocol:
@@ -177,7 +185,7 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
                 norm_size=2000,
                 half_open=True,
                 templates=wordings.PAPER_TEMPLATES,
-                patterns=wordings.PAPER_PATTERNS,
+                patterns={},
             ),
             Protocol(
                 name="release-depth",

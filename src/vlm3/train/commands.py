@@ -62,18 +62,25 @@ def train(context: click.Context, recipe: str | None, changes: tuple[str, ...]) 
     Recipes: debug_cpu, nano, depth_4b, objects_4b, correspondence_4b, pose_4b, joint_4b. The same
     command again goes on where it stopped. On several GPUs: torchrun --nproc-per-node 8 -m vlm3
     train RECIPE ...
+
+    vlm3 train convert-run DIR makes the checkpoints of an older vlm3 readable.
     """
     if recipe in (None, "-h", "--help"):
         click.echo(context.get_help())
+        return
+    if recipe == "convert-run":
+        convert_run.main(list(changes), "vlm3 train convert-run", standalone_mode=False)
         return
     from vlm3.train.config import RENDERED
 
     dry = "--dry-run" in changes
     given = ["--out" if c == "-o" else c for c in changes if c != "--dry-run"]
     run = overridden(recipe or "", given)
+    if left := _other_words(run):
+        click.echo(f"vlm3: warning: {left}", err=True)
     if dry:
-        click.echo(json.dumps(asdict(run), indent=1, default=str))
-        click.echo(f"steps: {run.steps}, warm-up: {round(run.warmup * run.steps)}")
+        click.echo(json.dumps(asdict(run), indent=1, default=str, allow_nan=False))
+        click.echo(f"steps: {run.steps}, warm-up: {run.warmup_steps}")
         if run.data or all(p.kind in RENDERED for p in run.parts):
             from vlm3.train.trainee import token_px_of
 
@@ -88,6 +95,57 @@ def train(context: click.Context, recipe: str | None, changes: tuple[str, ...]) 
     if not torch.cuda.is_available():
         torch.set_num_threads(1)
     go(run)
+
+
+def _other_words(run: "Run") -> str | None:
+    """What to tell who trains a model in other words, or at another lens, than it knows."""
+    from vlm3.train.trainee import SIZES
+
+    if run.model in SIZES or not (run.model == "nano" or Path(run.model).is_dir()):
+        return None
+    from vlm3.model import NANO_PATH, Settings
+    from vlm3.tasks.protocol import get_protocol
+
+    own = Settings.read(NANO_PATH if run.model == "nano" else Path(run.model))
+    if own.protocol is not None and own.protocol != run.protocol:
+        return (
+            f"{run.model} was trained with protocol {own.protocol!r}, and is trained with "
+            f"{run.protocol!r} from now on; --protocol {own.protocol} keeps its own"
+        )
+    prep = get_protocol(run.protocol).prep
+    f_px = run.f_px or prep.target_px
+    if own.f_px is not None and prep.kind != "long_side" and own.f_px != f_px:
+        return (
+            f"{run.model} was trained at a focal length of {own.f_px:g} px, and is trained at "
+            f"{f_px:g} px from now on; --f-px {own.f_px:g} keeps its own"
+        )
+    return None
+
+
+@click.command("convert-run")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def convert_run(folder: Path, yes: bool) -> None:
+    """Rewrite the checkpoints of a run FOLDER that an older vlm3 wrote.
+
+    Reading them runs whatever code lies in them, so do this with folders of your own, or of
+    somebody you trust. The new ones hold tensors and JSON only.
+    """
+    from vlm3.train.convert import convert, unconverted
+
+    found = unconverted(folder)
+    if not found:
+        click.echo(f"{folder} has nothing to convert")
+        return
+    question = (
+        f"{len(found)} checkpoints in {folder} are read by unpickling, which runs whatever code "
+        "lies in them. Do you trust where they come from?"
+    )
+    if not yes and not click.confirm(question):
+        raise InputError(f"{folder} was left as it is")
+    for path in found:
+        convert(path)
+        click.echo(f"converted {path.name}")
 
 
 def _books_of(run: "Run", multiple_px: int) -> str:

@@ -183,6 +183,11 @@ class Run:
         """Optimiser steps: as many as come nearest to the samples asked for."""
         return max(1, int(self.samples / self.batch + 0.5))
 
+    @property
+    def warmup_steps(self) -> int:
+        """Steps over which the rate rises: rounded up, as transformers does."""
+        return math.ceil(self.warmup * self.steps)
+
     def mesh_shape(self) -> tuple[int, ...]:
         """Replicas and shards of a mesh such as "4x8"; empty if it is none."""
         parts = self.mesh.split("x")
@@ -192,7 +197,7 @@ class Run:
 
     def rate_at(self, step: int) -> float:
         """The share of the full rate at a step, from 0: up, then down."""
-        rise = round(self.warmup * self.steps)
+        rise = self.warmup_steps
         if step < rise:
             return step / rise
         if self.schedule == "cosine":

@@ -240,7 +240,7 @@ def _write(path: Path, pair: StoredPair) -> None:
             f"{name}_normal": np.round(frame.normal * 127).astype(np.int8),
             f"{name}_instance": frame.instance.astype(np.int16),
             f"{name}_world_from_cam": frame.world_from_cam,
-            f"{name}_about": np.frombuffer(json.dumps(about).encode(), np.uint8),
+            f"{name}_about": np.frombuffer(json.dumps(about, allow_nan=False).encode(), np.uint8),
         }
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}.partial")

@@ -12,6 +12,7 @@ from vlm3.data.shards import Shards
 from vlm3.data.source import ShardSource
 from vlm3.data.tables import SetPlan, table
 from vlm3.errors import InputError
+from vlm3.geometry.focal import PixelLimits
 from vlm3.tasks.base import Task
 from vlm3.tasks.conversation import Conversation
 from vlm3.tasks.protocol import ImagePrep, Protocol, get_protocol
@@ -69,17 +70,18 @@ class Curriculum:
         return self.mixture[count - self.pointing]
 
 
-def curriculum(run: Run, multiple_px: int) -> Curriculum:
+def curriculum(run: Run, multiple_px: int, limits: PixelLimits | None = None) -> Curriculum:
     """Finds a run's data.
 
     Args:
         run: what to find.
         multiple_px: pixels a token of the model spans.
+        limits: fewest and most pixels that the model's own processor gives it.
 
     Raises:
         InputError: a set is missing, or its shards cannot be used.
     """
-    protocol = protocol_of(run)
+    protocol = protocol_of(run).within(limits)
     sources: list[LessonSource] = []
     weights: list[float] = []
     absent: list[SetPlan] = []

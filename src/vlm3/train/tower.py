@@ -6,7 +6,6 @@ distance, the way the surface faces, colour, and which spot of another picture s
 The heads are thrown away; from there on everything is text, as in the paper.
 """
 
-import json
 import sys
 import time
 from collections.abc import Iterable
@@ -18,6 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from vlm3 import strict_json
 from vlm3.model import PictureInput, patchify, pixel_values
 from vlm3.train.config import Run
 from vlm3.train.gallery import SHAPES, StoredPair, gallery_of, repainted, shown
@@ -260,7 +260,7 @@ def train_tower(run: Run, model: Any, spec: PictureInput, device: torch.device) 
             entry |= {f"held_{k}": v for k, v in check(run, visual, heads, spec, device).items()}
             rounded = {k: round(v, 4) for k, v in entry.items()}
             with (run.out / "tower.jsonl").open("a") as log:
-                print(json.dumps(rounded), file=log)
+                print(strict_json.dumps(rounded), file=log)
             print(
                 f"tower: step {done} of {run.tower_steps}, held-out distance delta1 "
                 f"{entry['held_delta1']:.3f} (constant {entry['held_constant']:.3f}), matches "

@@ -5,6 +5,7 @@ the output layer is to run at answers alone. Knows no data.
 """
 
 import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -23,6 +24,7 @@ from vlm3.model import (
     load_checkpoint,
     save_checkpoint,
     train_tokenizer,
+    write_adapter,
 )
 from vlm3.tasks.protocol import get_protocol
 from vlm3.train import varlen
@@ -239,12 +241,22 @@ def set_rates(optimizers: Sequence[torch.optim.Optimizer], rate: float) -> None:
 
 
 def export(run: Run, weights: dict[str, Any], folder: Path) -> Path:
-    """Writes trained weights in the layout stock libraries read."""
+    """Writes trained weights in the layout stock libraries read; whole or not there.
+
+    Low-rank additions are merged, and kept beside in `adapter`, as peft writes them.
+    """
     fresh = begin(run)
     fresh.trainee.load_state_dict(weights)
     model = fresh.trainee.model
-    if run.lora_rank:
-        model = model.merge_and_unload()
     settings = Settings(protocol=run.protocol, f_px=run.f_px, max_tokens=run.max_tokens)
-    save_checkpoint(model, fresh.tokenizer, fresh.spec, folder, settings=settings)
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    if run.lora_rank:
+        base = Path(run.model)
+        name = str(base.resolve()) if base.is_dir() else run.model
+        write_adapter(model, partial / "adapter", base=name, settings=settings)
+        model = model.merge_and_unload()
+    save_checkpoint(model, fresh.tokenizer, fresh.spec, partial, settings=settings)
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
     return folder

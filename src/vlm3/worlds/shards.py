@@ -108,7 +108,7 @@ def sample_files(frame: Frame, record: dict[str, Any]) -> dict[str, bytes]:
     )
     return {
         "jpg": picture.getvalue(),
-        "json": json.dumps(record).encode(),
+        "json": json.dumps(record, allow_nan=False).encode(),
         "npz": truth.getvalue(),
     }
 

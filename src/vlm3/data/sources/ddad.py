@@ -36,7 +36,8 @@ _SCENE = fields(
     }
 )
 _K = fields({name: number() for name in ("fx", "fy", "cx", "cy")})
-_CALIBRATION = fields({"names": list_of(text()), "intrinsics": list_of(_K)})
+# A laser has an entry without numbers.
+_CALIBRATION = fields({"names": list_of(text()), "intrinsics": list_of(fields({}))})
 
 
 def scenes(root: Path) -> list[str]:
@@ -70,6 +71,7 @@ def frames(root: Path, scene: str) -> Frames:
     def make(thing: tuple[str, dict[str, Any], list[dict[str, Any]], str]) -> RawFrame:
         filename, entry, lasers, calibration = thing
         K = _intrinsics(folder / "calibration" / f"{calibration}.json")[entry["id"]["name"]]
+        _K(K, f"calibration {calibration}")
         picture = below(folder, filename, str(path))
         width, height = picture_size(picture)
         camera = Camera(K["fx"], K["fy"], K["cx"] + 0.5, K["cy"] + 0.5, width, height)

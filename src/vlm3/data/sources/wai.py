@@ -127,9 +127,7 @@ def _check_stages(path: Path, stages: tuple[str, ...]) -> None:
     for name, entry in log.items():
         state = entry.get("state") if isinstance(entry, dict) else entry
         if any(stage in name for stage in stages) and state not in ("finished", "skipped"):
-            raise InputError(
-                f"MapAnything's stage {short(name)} is {short(state)}; finish it first"
-            )
+            raise InputError(f"MapAnything's stage {short(name)} is {state!s:.80}; finish it first")
 
 
 def _camera(meta: dict[str, Any], frame: dict[str, Any]) -> Camera:

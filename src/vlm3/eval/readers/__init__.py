@@ -75,6 +75,21 @@ def _next(wanted: Wanted, items: Iterator[Item]) -> Item | None:
         ) from error
 
 
+def how_many(wanted: Wanted) -> int | None:
+    """How many items there will be, where that is known or cheap to find; for progress.
+
+    Raises:
+        InputError: as `read_items`.
+    """
+    reader = wanted.benchmark.reader
+    if reader == "worlds":
+        # A view of each world, and a pair of every second.
+        return wanted.count + (wanted.count + 1) // 2
+    if reader in ("depthlm", "spatialrgpt", "pairs"):
+        return sum(1 for _ in read_items(wanted))
+    return None
+
+
 def read_items(wanted: Wanted) -> Iterator[Item]:
     """The items of a benchmark, one after the other, in an order that never changes.
 
