@@ -4,7 +4,7 @@ import json
 import re
 import reprlib
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +101,8 @@ def parse_json(
         value = json.loads(data)
         # Half a surrogate pair can be written in JSON and nowhere else.
         if re.search(rb"\\u[dD][89a-fA-F]", data):
-            json.dumps(value, ensure_ascii=False).encode()
+            for text in _texts(value):
+                text.encode()
     except (ValueError, RecursionError) as error:
         raise InputError(f"{name} is not JSON ({why(error)})") from None
     if check is not None:
@@ -109,18 +110,26 @@ def parse_json(
     return value
 
 
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in a JSON value, keys too."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for one in value:
+            yield from _texts(one)
+    elif isinstance(value, dict):
+        yield from value
+        for one in value.values():
+            yield from _texts(one)
+
+
 def depth_of(data: bytes, *, enough: int) -> int:
     """How deep a JSON text nests; texts that cannot nest deeper than `enough` are not counted."""
     if data.count(b"[") + data.count(b"{") <= enough:
         return 0
-    deepest = _count(data)
-    # Brackets in strings nest nothing; they are rare enough to be looked for only here.
-    return deepest if deepest <= enough else _count(_STRING.sub(b"", data))
-
-
-def _count(data: bytes) -> int:
     deepest = level = 0
-    codes = np.frombuffer(data, np.uint8)
+    # Brackets in strings nest nothing, and closing ones would hide what does.
+    codes = np.frombuffer(_STRING.sub(b"", data), np.uint8)
     for start in range(0, len(codes), MEGABYTE):
         levels = np.cumsum(_STEP[codes[start : start + MEGABYTE]], dtype=np.int64) + level
         deepest, level = max(deepest, int(levels.max())), int(levels[-1])
