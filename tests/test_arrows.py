@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "vlm3"
 # What each room may import of the others; itself, errors and strict_json always.
 ALLOWED = {
     "errors": set(),
+    "files": set(),
     "strict_json": set(),
     "lock": set(),
     "options": set(),
@@ -20,12 +21,12 @@ ALLOWED = {
     "view": {"geometry", "pictures"},
     "model": {"geometry", "view"},
     "tasks": {"geometry", "view"},
-    "worlds": {"geometry", "view", "tasks", "lock"},
-    "data": {"geometry", "pictures", "view", "tasks", "lock"},
+    "worlds": {"geometry", "view", "tasks", "lock", "files"},
+    "data": {"geometry", "pictures", "view", "tasks", "lock", "files"},
     "train": {"geometry", "view", "tasks", "worlds", "data", "model", "lock"},
     "nano": {"geometry", "tasks", "model", "worlds", "train", "data", "lock"},
     "infer": {"geometry", "view", "tasks", "model", "assets"},
-    "eval": {"geometry", "view", "tasks", "infer", "worlds", "data", "lock", "options"},
+    "eval": {"geometry", "view", "tasks", "infer", "worlds", "data", "lock", "options", "files"},
     "study": {"geometry", "tasks", "worlds", "data", "eval", "train", "lock"},
     "viz": {"geometry", "view", "tasks", "assets"},
     "assets": {"geometry", "view", "tasks"},

@@ -330,16 +330,16 @@ def test_a_kill_between_shard_and_note_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raw, out = sets(tmp_path / "raw"), tmp_path / "out"
-    real = join._replace
+    real = join.write_file
 
     def killed(path: Path, data: bytes) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(join, "_replace", killed)
+    monkeypatch.setattr(join, "write_file", killed)
     with pytest.raises(KeyboardInterrupt):
         curate(job(raw, out))
     assert (out / "00000.tar").exists() and len(list((out / "units").glob("*.tar"))) == 3
-    monkeypatch.setattr(join, "_replace", real)
+    monkeypatch.setattr(join, "write_file", real)
     curate(job(raw, out))
     curate(job(raw, tmp_path / "clean"))
     assert contents(out) == contents(tmp_path / "clean")

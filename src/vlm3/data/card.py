@@ -6,8 +6,6 @@ between matches.
 """
 
 import colorsys
-import io
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,10 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from vlm3.data.questions import decode
 from vlm3.data.record import PairRecord, Record
 from vlm3.data.shards import Shards
 from vlm3.data.sources import get_source, names
 from vlm3.errors import InputError
+from vlm3.files.reading import read_json
+from vlm3.files.schema import anything, fields, list_of, maybe, text
 
 Floats = NDArray[np.float64]
 
@@ -92,10 +93,15 @@ def sheet(shards: Shards, *, pictures: int = 12, pairs: int = 4) -> Image.Image:
     """Pictures with their labels, a histogram of distances, pairs with their matches."""
     places = np.unique(np.linspace(0, len(shards) - 1, min(pictures, len(shards))).astype(int))
     tiles = []
+    distances = [np.empty(0)]
     for place in places.tolist():
-        record = shards.record(place)
-        tiles.append(_labelled(shards.picture(place), record, shards.name(place)))
-    distances = [shards.record(place).distance_m for place in places.tolist()]
+        try:
+            record = shards.record(place)
+            tiles.append(_labelled(shards.picture(place), record, shards.name(place)))
+        except InputError as error:
+            tiles.append(_captioned(_blank(), f"{place}: {error}"))
+            continue
+        distances.append(record.distance_m)
     tiles.append(_histogram(np.concatenate(distances)))
     columns = 3
     sheet = _grid(tiles, columns)
@@ -104,8 +110,11 @@ def sheet(shards: Shards, *, pictures: int = 12, pairs: int = 4) -> Image.Image:
     chosen = np.unique(np.linspace(0, shards.pairs - 1, min(pairs, shards.pairs)).astype(int))
     strips = []
     for place in chosen.tolist():
-        first, second, pair = shards.pair(place)
-        strips.append(_matched(shards.picture(first), shards.picture(second), pair))
+        try:
+            first, second, pair = shards.pair(place)
+            strips.append(_matched(shards.picture(first), shards.picture(second), pair))
+        except InputError as error:
+            strips.append(_captioned(_blank(), f"pair {place}: {error}"))
     below = _grid(strips, 1)
     whole = Image.new("RGB", (max(sheet.width, below.width), sheet.height + below.height), "white")
     whole.paste(sheet, (0, 0))
@@ -130,7 +139,7 @@ def _spread(values: Floats, unit: str) -> str:
 
 
 def _pair_lines(shards: Shards) -> list[str]:
-    table = np.load(shards.store.local("pairs.npy"), mmap_mode="r")
+    table = shards.pair_table
     covisible = np.asarray(table["covisibility"], np.float64)
     motion = np.asarray(table["cam1_from_cam2"], np.float64)
     trace = motion[:, 0, 0] + motion[:, 1, 1] + motion[:, 2, 2]
@@ -147,11 +156,14 @@ def _left_out(folder: Path) -> list[str]:
     """What the manifests say was left out, if this folder was curated here."""
     skipped, failed = 0, []
     for path in sorted((folder / "units").glob("*.json")):
-        unit = json.loads(path.read_text("utf-8"))
+        unit = read_json(path, _UNIT)
         skipped += len(unit["skipped"])
         failed += [unit["scene"]] if unit["failed"] else []
     lines = [f"| frames left out | {skipped} |"] if skipped else []
     return lines + ([f"| scenes left out | {', '.join(failed[:5])} |"] if failed else [])
+
+
+_UNIT = fields({"scene": text(), "skipped": list_of(anything), "failed": maybe(text())})
 
 
 def _labelled(data: bytes, record: Record, name: str) -> Image.Image:
@@ -187,7 +199,7 @@ def _matched(first: bytes, second: bytes, pair: PairRecord) -> Image.Image:
 
 def _histogram(distance_m: Floats) -> Image.Image:
     """Counts over the logarithm of the distance."""
-    image = Image.new("RGB", (_TILE_PX, _TILE_PX * 3 // 4), "white")
+    image = _blank()
     draw = ImageDraw.Draw(image)
     if not len(distance_m):
         return _captioned(image, "no distances")
@@ -201,10 +213,13 @@ def _histogram(distance_m: Floats) -> Image.Image:
 
 
 def _small(data: bytes) -> tuple[Image.Image, float]:
-    with Image.open(io.BytesIO(data)) as opened:
-        image = opened.convert("RGB")
+    image = Image.fromarray(decode(data))
     scale = _TILE_PX / image.width
     return image.resize((_TILE_PX, max(1, round(image.height * scale)))), scale
+
+
+def _blank() -> Image.Image:
+    return Image.new("RGB", (_TILE_PX, _TILE_PX * 3 // 4), "white")
 
 
 def _captioned(image: Image.Image, text: str) -> Image.Image:

@@ -6,6 +6,7 @@ source, a picture that its own set calls test or validation, or one that looks t
 
 import io
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -17,13 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vlm3.data.join import read_joined
+from vlm3.data.join import read_joined, shard_size
 from vlm3.data.label_faults import label_faults
 from vlm3.data.prepare import fingerprint_of
 from vlm3.data.questions import decode
-from vlm3.data.shards import Shards
+from vlm3.data.shards import INDEX, NAMES, PAIRS, Shards, build_index, table_of
 from vlm3.data.units import read_unit, sha256_of
 from vlm3.errors import InputError
+from vlm3.files import sums
+from vlm3.files.reading import short
 from vlm3.geometry.plausible import check_intrinsics
 from vlm3.pictures import read_picture
 
@@ -36,14 +39,30 @@ _LEAST_BITS = 12
 _BLOCK = 1 << 16
 
 
+class Note(str):
+    """A line that is no problem: what could not be checked, and what would change that."""
+
+
 def check(folder: Path, *, workers: int = 1) -> Iterator[str | int]:
     """Problems as lines, and between them how many samples have been looked at since the last.
+
+    Whatever is damaged, the rest is checked. A `Note` among the lines is no problem.
 
     Raises:
         InputError: the folder holds no shards.
     """
-    shards = Shards(folder)
+    if not (folder / INDEX).is_file():
+        if not folder.is_dir():
+            raise InputError(f"no data folder {folder}; check the path")
+        build_index(folder)
+    yield from sums.problems(folder)
     yield from _hashes(folder)
+    try:
+        shards = Shards(folder)
+    except InputError as error:
+        yield str(error)
+        return
+    yield from _without_sums(folder, shards)
     yield from _pairs(shards)
     yield from label_faults(shards)
     step = 256
@@ -61,16 +80,59 @@ def check(folder: Path, *, workers: int = 1) -> Iterator[str | int]:
 
 
 def _hashes(folder: Path) -> Iterator[str]:
-    for shard in read_joined(folder):
-        start = 0
-        for scene in shard["scenes"]:
-            unit = read_unit(folder, scene)
-            if unit is None:
-                yield f"{shard['name']}: the manifest of scene {scene} is missing"
-                break
-            if sha256_of(folder / shard["name"], unit.payload, start) != unit.sha256:
-                yield f"{shard['name']}: scene {scene} is not what was written (hash)"
-            start += unit.payload
+    """Shards of a curation against the manifests of their units, and their ends."""
+    try:
+        joined = read_joined(folder)
+    except InputError as error:
+        yield str(error)
+        return
+    for shard in joined:
+        name = shard["name"]
+        try:
+            yield from _shard_hashes(folder, name, shard["scenes"])
+        except InputError as error:
+            yield f"{name}: {error}"
+        except OSError as error:
+            yield f"{name} cannot be read ({error.strerror or type(error).__name__})"
+
+
+def _shard_hashes(folder: Path, name: str, scenes: Sequence[str]) -> Iterator[str]:
+    start = 0
+    for scene in scenes:
+        unit = read_unit(folder, scene)
+        if unit is None:
+            yield f"{name}: the manifest of scene {scene} is missing"
+            return
+        if sha256_of(folder / name, unit.payload, start) != unit.sha256:
+            yield f"{name}: scene {scene} is not what was written (hash)"
+        start += unit.payload
+    with (folder / name).open("rb") as file:
+        file.seek(start)
+        # One byte more than there should be, so that a file that is too long shows.
+        if file.read(shard_size(start) - start + 1) != bytes(shard_size(start) - start):
+            yield f"{name} does not end as it was written"
+
+
+def _without_sums(folder: Path, shards: Shards) -> Iterator[str]:
+    """What has no hash: the index can be told from the tars, pairs and other tars cannot."""
+    try:
+        named = set(sums.read_sums(folder))
+        curated = {shard["name"] for shard in read_joined(folder)}
+    except InputError:
+        return  # said already
+    if not {INDEX, NAMES} <= named:
+        table, damaged = table_of(folder, shards.names)
+        yield from damaged
+        if not damaged and not np.array_equal(table, shards.index):
+            yield f"{INDEX} and {NAMES} do not say what is in the shards; run vlm3 data index"
+    bare = [name for name in shards.names if name not in named | curated]
+    bare += [PAIRS] if shards.pairs and PAIRS not in named else []
+    if bare:
+        more = f" and {len(bare) - 3} others" if len(bare) > 3 else ""
+        yield Note(
+            f"{', '.join(bare[:3])}{more} of {folder} have no hash (another tool or an older "
+            "vlm3 wrote them): only what cannot be is found in them"
+        )
 
 
 def _pairs(shards: Shards) -> Iterator[str]:
@@ -201,7 +263,12 @@ def _seen(folder: Path) -> Seen:
         notes = shards.notes(place)
         source, scene = notes.get("source", ""), notes.get("scene")
         names.append(f"{folder.name}/{notes.get('frame', place)}")
-        marks.append(notes.get("fingerprint") or fingerprint_of(decode(shards.picture(place))))
+        mark = notes.get("fingerprint") or fingerprint_of(decode(shards.picture(place)))
+        if not isinstance(mark, str) or not re.fullmatch("[0-9a-f]{32}", mark):
+            raise InputError(
+                f"{shards.name(place)}: fingerprint is {short(mark)}; give 32 hexadecimal digits"
+            )
+        marks.append(mark)
         splits[str(notes.get("split", "train"))] += 1
         if scene is not None:
             scenes.add(f"{source}/{scene}")

@@ -224,19 +224,26 @@ def depthlm(folder: Path, out: Path) -> None:
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1))
 def check(folder: Path, workers: int) -> None:
     """Check the shards in FOLDER: hashes, records, pictures, pairs. Exit code 1 if any is bad."""
+    from vlm3.data.check import Note
     from vlm3.data.check import check as run
     from vlm3.data.shards import Shards
+    from vlm3.errors import InputError
 
-    problems = 0
-    count = len(Shards(folder))
+    problems = count = 0
+    try:
+        length = len(Shards(folder))
+    except InputError:
+        # `run` says what is wrong with it.
+        length = 0
     bar: Any
-    with click.progressbar(length=count, label="pictures", file=sys.stderr) as bar:
+    with click.progressbar(length=length, label="pictures", file=sys.stderr) as bar:
         for found in run(folder, workers=workers):
             if isinstance(found, int):
+                count += found
                 bar.update(found)
             else:
-                problems += 1
-                click.echo(found)
+                problems += not isinstance(found, Note)
+                click.echo(f"note: {found}" if isinstance(found, Note) else found)
     click.echo(f"{count} samples in {folder}: {problems or 'no'} problems")
     if problems:
         sys.exit(1)

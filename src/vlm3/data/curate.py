@@ -22,6 +22,9 @@ from vlm3.data.join import Joined, join, joining, read_joined
 from vlm3.data.sources import get_source
 from vlm3.data.units import Job, Unit, make_unit, read_unit, unit_name
 from vlm3.errors import InputError, MissingDependencyError
+from vlm3.files.reading import read_json, short
+from vlm3.files.schema import anything, table_of
+from vlm3.files.writing import clear_partials, write_file
 from vlm3.lock import NAME as LOCK
 from vlm3.lock import writing
 
@@ -88,7 +91,7 @@ def scenes_of(job: Job, most: int | None = None) -> list[str]:
         raise InputError(f"no folder {str(job.root)!r}; --root is the data set as downloaded")
     source = get_source(job.source, job.root)
     source.check_needs()
-    found = source.scenes(job.root)[:most]
+    found = source.list_scenes(job.root)[:most]
     if not found:
         raise InputError(f"no scene in {str(job.root)!r}; expected {source.layout}")
     return found
@@ -161,23 +164,23 @@ def _claim(job: Job) -> None:
     note = job.out / "curation.json"
     settings = json.loads(json.dumps(job.settings(), allow_nan=False))
     if note.is_file():
-        found = json.loads(note.read_text("utf-8"))
+        found = read_json(note, table_of(anything))
         other = sorted(k for k in settings.keys() | found.keys() if settings.get(k) != found.get(k))
         if other:
             raise InputError(
-                f"{job.out} was curated with another {other[0]} ({found.get(other[0])!r}); "
-                "give the same, or another folder"
+                f"{job.out} was curated with another {other[0]:.40} "
+                f"({short(found.get(other[0]))}); give the same, or another folder"
             )
+        for folder in (job.out, job.out / "units"):
+            clear_partials(folder)
         return
     if job.out.is_dir() and any(path.name != LOCK for path in job.out.iterdir()):
         raise InputError(f"{job.out} is not empty and no curation; give a new folder")
     try:
         job.out.mkdir(parents=True, exist_ok=True)
-        partial = note.with_suffix(f".{os.getpid()}.partial")
-        partial.write_text(json.dumps(settings, indent=1, allow_nan=False), "utf-8")
-        partial.replace(note)
     except OSError as error:
         raise InputError(f"cannot write to {str(job.out)!r} ({error.strerror})") from error
+    write_file(note, json.dumps(settings, indent=1, allow_nan=False).encode())
 
 
 def _joined(job: Job, scenes: Sequence[str]) -> Joined | None:

@@ -1,6 +1,5 @@
 """Foreign files, decoded: JSON, matrices, depth pictures; each failure in one line."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,37 +9,64 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vlm3.errors import InputError
+from vlm3.files import reading
+from vlm3.files.reading import MEGABYTE, why
+from vlm3.files.schema import Check
+
+LARGEST_TABLE = 4096 * MEGABYTE
+"""Bytes of a JSON file of a published set; nuScenes' largest table has 1.2 GB."""
+LARGEST_LINE = 64 * MEGABYTE
+LARGEST_TEXT = 64 * MEGABYTE
 
 Floats = NDArray[np.float64]
 
 
-def read_json(path: Path) -> Any:
-    """A JSON file."""
+def read_json(path: Path, check: Check | None = None) -> Any:
+    """A JSON file whose value passes `check` (`vlm3.files.schema`).
+
+    Raises:
+        InputError: it is missing, no JSON, too large or too deep, or another value.
+    """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read {str(path)!r} as JSON ({error})") from error
+        return reading.read_json(path, check, most=LARGEST_TABLE)
+    except FileNotFoundError:
+        raise InputError(f"cannot read {str(path)!r} as JSON (there is no such file)") from None
 
 
 def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The objects of a JSON-lines file with their line numbers, one line in memory at a time."""
+    """The objects of a JSON-lines file with their line numbers, one line in memory at a time.
+
+    Raises:
+        InputError: the file cannot be read, or a line is no JSON object.
+    """
     try:
         with path.open("rb") as lines:
-            for number, line in enumerate(lines, start=1):
+            number = 0
+            while line := lines.readline(LARGEST_LINE + 1):
+                number += 1
+                if len(line) > LARGEST_LINE:
+                    raise InputError(f"{path}, line {number} has more than {LARGEST_LINE} bytes")
                 if line.strip():
-                    yield number, _json_object(path, number, line)
+                    row = reading.parse_json(line, f"{path}, line {number}")
+                    if not isinstance(row, dict):
+                        raise InputError(f"{path}, line {number} is no JSON object")
+                    yield number, row
     except OSError as error:
-        raise InputError(f"cannot read {str(path)!r} ({error})") from error
+        raise InputError(f"cannot read {str(path)!r} ({why(error)})") from error
 
 
-def _json_object(path: Path, number: int, line: bytes) -> dict[str, Any]:
+def read_text(path: Path) -> str:
+    """A text file in UTF-8.
+
+    Raises:
+        InputError: it is missing, too large, or no text.
+    """
     try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise InputError(f"{path}, line {number} is no JSON ({error})") from error
-    if not isinstance(row, dict):
-        raise InputError(f"{path}, line {number} is no JSON object")
-    return row
+        return reading.read_bytes(path, LARGEST_TEXT).decode()
+    except FileNotFoundError:
+        raise InputError(f"cannot read {str(path)!r} (there is no such file)") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{str(path)!r} is no text in UTF-8 ({why(error)})") from None
 
 
 def one_file(folder: Path, pattern: str, what: str) -> Path:
@@ -59,9 +85,9 @@ def one_file(folder: Path, pattern: str, what: str) -> Path:
 def matrix(path: Path, rows: int, columns: int) -> Floats:
     """Numbers in a text file, row by row."""
     try:
-        values = np.array(path.read_text(encoding="utf-8").split(), dtype=np.float64)
+        values = np.array(read_text(path).split(), dtype=np.float64)
         return values.reshape(rows, columns)
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise InputError(f"{str(path)!r} does not hold {rows} x {columns} numbers") from error
 
 
@@ -102,14 +128,20 @@ def picture_size(path: Path) -> tuple[int, int]:
     try:
         with Image.open(path) as picture:
             return picture.size
-    except OSError as error:
-        raise InputError(f"cannot read the picture {str(path)!r} ({error})") from error
+    # Headers make Pillow raise nearly anything.
+    except Exception as error:
+        raise InputError(f"cannot read the picture {str(path)!r} ({why(error)})") from error
 
 
 def floats(path: Path, columns: int) -> Floats:
     """Little-endian float32 rows (n, columns), without a header."""
     try:
+        # A count that does not divide the file would be cut off without a word.
+        if path.stat().st_size % (4 * columns):
+            raise ValueError(f"{path.stat().st_size} bytes")
         values = np.fromfile(path, dtype="<f4").reshape(-1, columns)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{str(path)!r} holds no rows of {columns} floats ({error})") from error
+    except (OSError, ValueError, ZeroDivisionError) as error:
+        raise InputError(
+            f"{str(path)!r} holds no rows of {columns} floats ({why(error)})"
+        ) from error
     return values.astype(np.float64)

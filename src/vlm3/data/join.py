@@ -3,6 +3,7 @@
     OUT/00000.tar ...   up to 512 MB of whole scenes each
     OUT/index.npy, shards.json, pairs.npy
     OUT/joined.json     which units each shard holds; written before their tars are removed
+    OUT/SHA256SUMS      hashes of the indices and of all that says what was joined, written last
 
 Joining again adds what is new and leaves what was joined alone. A run that is killed here loses
 nothing: a shard counts once `joined.json` names it, and only then do its units' tars go.
@@ -10,7 +11,6 @@ nothing: a shard counts once `joined.json` names it, and only then do its units'
 
 import fcntl
 import json
-import os
 import tarfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,11 +22,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlm3.data.record import PAIR_DTYPE
-from vlm3.data.shards import save_index, write_pairs
+from vlm3.data.shards import INDEX, NAMES, PAIRS, save_index, write_pairs
 from vlm3.data.units import Unit, read_unit, sha256_of, unit_name
 from vlm3.errors import InputError
+from vlm3.files.arrays import read_arrays
+from vlm3.files.reading import below, read_json
+from vlm3.files.schema import fields, list_of, text
+from vlm3.files.sums import sha256_of_file, write_sums
+from vlm3.files.writing import clear_partials, whole_file, write_file
 
 SHARD_BYTES = 512_000_000
+
+_JOINED = list_of(fields({"name": text(255), "scenes": list_of(text())}))
 
 
 @dataclass(frozen=True)
@@ -67,28 +74,43 @@ def join(out: Path, scenes: Sequence[str]) -> Joined:
         name = f"{len(shards):05d}.tar"
         _write_shard(out, name, group)
         shards.append({"name": name, "scenes": [unit.scene for unit in group]})
-        _replace(out / "joined.json", json.dumps(shards, indent=1, allow_nan=False).encode())
+        write_file(out / "joined.json", json.dumps(shards, indent=1, allow_nan=False).encode())
         for unit in group:
             (out / "units" / f"{unit_name(unit.scene)}.tar").unlink(missing_ok=True)
     # What kills left behind: files that were never whole, and tars whose shard was named already.
     for folder in (out, out / "units"):
-        for partial in folder.glob("*.partial"):
-            partial.unlink(missing_ok=True)
+        clear_partials(folder)
     for scene in known:
         (out / "units" / f"{unit_name(scene)}.tar").unlink(missing_ok=True)
-    return _index(out, shards)
+    found = _index(out, shards)
+    if found.samples:
+        _write_sums(out, shards)
+    return found
+
+
+def _write_sums(out: Path, shards: Sequence[dict[str, Any]]) -> None:
+    """Hashes of what is not in a shard; the bytes of shards are hashed in the units' manifests."""
+    names = ["curation.json", "joined.json", INDEX, NAMES, PAIRS]
+    for shard in shards:
+        for scene in shard["scenes"]:
+            names += [f"units/{unit_name(scene)}.{ending}" for ending in ("json", "npz")]
+    write_sums(out, {name: sha256_of_file(out / name) for name in names if (out / name).is_file()})
 
 
 def read_joined(out: Path) -> list[dict[str, Any]]:
-    """The shards so far: name and scenes of each."""
+    """The shards so far: name and scenes of each.
+
+    Raises:
+        InputError: joined.json is damaged.
+    """
     path = out / "joined.json"
     try:
-        found: list[dict[str, Any]] = json.loads(path.read_text("utf-8"))
-        return found
+        found: list[dict[str, Any]] = read_json(path, _JOINED)
     except FileNotFoundError:
         return []
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} is damaged ({error})") from error
+    for shard in found:
+        below(out, shard["name"], str(path))
+    return found
 
 
 def _groups(units: Sequence[Unit], most: int) -> Iterator[list[Unit]]:
@@ -103,29 +125,25 @@ def _groups(units: Sequence[Unit], most: int) -> Iterator[list[Unit]]:
 
 
 def _write_shard(out: Path, name: str, units: Sequence[Unit]) -> None:
-    partial = out / f"{name}.{os.getpid()}.partial"
-    try:
-        with partial.open("wb") as shard:
-            for unit in units:
-                path = out / "units" / f"{unit_name(unit.scene)}.tar"
-                if sha256_of(path, unit.payload) != unit.sha256:
-                    raise InputError(
-                        f"{path} is not what was written; delete its .json to curate "
-                        f"{unit.scene!r} again"
-                    )
-                with path.open("rb") as file:
-                    left = unit.payload
-                    while left:
-                        block = file.read(min(left, 1 << 22))
-                        shard.write(block)
-                        left -= len(block)
-            end = shard.tell() + 2 * tarfile.BLOCKSIZE
-            shard.truncate(-(-end // tarfile.RECORDSIZE) * tarfile.RECORDSIZE)
-        partial.replace(out / name)
-    except OSError as error:
-        raise InputError(f"cannot write {str(out / name)!r} ({error.strerror})") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(out / name) as partial, partial.open("wb") as shard:
+        for unit in units:
+            path = out / "units" / f"{unit_name(unit.scene)}.tar"
+            if sha256_of(path, unit.payload) != unit.sha256:
+                raise InputError(
+                    f"{path} is not what was written; delete its .json to curate "
+                    f"{unit.scene!r} again"
+                )
+            with path.open("rb") as file:
+                left = unit.payload
+                while left and (block := file.read(min(left, 1 << 22))):
+                    shard.write(block)
+                    left -= len(block)
+        shard.truncate(shard_size(shard.tell()))
+
+
+def shard_size(payload: int) -> int:
+    """Bytes of a tar with so many before its end mark."""
+    return -(-(payload + 2 * tarfile.BLOCKSIZE) // tarfile.RECORDSIZE) * tarfile.RECORDSIZE
 
 
 def _index(out: Path, shards: Sequence[dict[str, Any]]) -> Joined:
@@ -138,8 +156,14 @@ def _index(out: Path, shards: Sequence[dict[str, Any]]) -> Joined:
             unit = read_unit(out, scene)
             if unit is None:
                 raise InputError(f"{out}/units has lost the manifest of {scene!r}")
-            with np.load(out / "units" / f"{unit_name(scene)}.npz") as stored:
-                own, found = stored["rows"], stored["pairs"]
+            places = out / "units" / f"{unit_name(scene)}.npz"
+            stored = read_arrays(places, _PLACES)
+            own, found = stored["rows"], stored["pairs"]
+            if (len(own), len(found)) != (unit.samples, unit.pairs):
+                raise InputError(
+                    f"{places} has {len(own)} samples and {len(found)} pairs; its manifest says "
+                    f"{unit.samples} and {unit.pairs}"
+                )
             rows.append(_moved(own, number, start))
             found["first"] += count
             found["second"] += count
@@ -155,13 +179,13 @@ def _index(out: Path, shards: Sequence[dict[str, Any]]) -> Joined:
     return Joined(len(shards), count, len(table))
 
 
+_PLACES: dict[str, tuple[np.dtype[Any], tuple[int | None, ...]]] = {
+    "rows": (np.dtype(np.int64), (None, 4)),
+    "pairs": (PAIR_DTYPE, (None,)),
+}
+
+
 def _moved(rows: NDArray[np.int64], shard: int, start: int) -> NDArray[np.int64]:
     """Places within a unit (n, 4) -> rows of the index (n, 5)."""
     moved = rows + np.array([start, 0, start, 0])
     return np.concatenate([np.full((len(rows), 1), shard), moved], axis=1)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    partial.write_bytes(data)
-    partial.replace(path)

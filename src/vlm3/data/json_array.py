@@ -5,13 +5,13 @@ key, and `{"key":` cannot occur inside a string, where its quotation mark would 
 part of the file can be read on its own, in the memory of one entry, by any process.
 """
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from vlm3.errors import InputError
+from vlm3.files.reading import parse_json
 
 PART_BYTES = 64 << 20
 """Size of a part: some two thousand entries of 35 KB."""
@@ -78,7 +78,7 @@ def _parsed(text: bytes) -> dict[str, Any] | None:
     for ending in (b",", b"]"):
         text = text.removesuffix(ending).rstrip() if text.endswith(ending) else text
     try:
-        found = json.loads(text)
-    except ValueError:
+        found = parse_json(text, "the entry")
+    except InputError:
         return None
     return found if isinstance(found, dict) else None

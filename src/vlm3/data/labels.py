@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vlm3.errors import InputError
+from vlm3.files.reading import short
 from vlm3.geometry.camera import Camera
 
 # SUN RGB-D's raw depth divided by 10000 where about 8000 counts make a metre.
@@ -34,7 +35,7 @@ def distance_from_label(label_m: ArrayLike, cosine: ArrayLike, label: str) -> ND
         # The script took the norm of (x/z, y/z, z).
         with np.errstate(invalid="ignore"):
             return np.asarray(np.sqrt(values**2 - (c**-2 - 1)) / c)
-    raise InputError(f"no label is called {label!r}")
+    raise InputError(f"no label is called {short(label)}")
 
 
 def label_from_distance(
@@ -50,4 +51,4 @@ def label_from_distance(
         return np.asarray(values * c)
     if label == "scannetpp":
         return np.asarray(np.sqrt((values * c) ** 2 + (c**-2 - 1)))
-    raise InputError(f"no label is called {label!r}")
+    raise InputError(f"no label is called {short(label)}")

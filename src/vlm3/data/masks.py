@@ -7,6 +7,7 @@ the last, in groups of five bits as printable characters (cocodataset/cocoapi, m
 from collections.abc import Sequence
 
 from vlm3.errors import InputError
+from vlm3.files.reading import short
 
 Box = tuple[float, float, float, float]
 
@@ -24,7 +25,7 @@ def box_of_mask(size: Sequence[int], counts: str | Sequence[int]) -> Box | None:
     height, width = size
     runs = _runs(counts) if isinstance(counts, str) else list(counts)
     if sum(runs) != height * width or min(runs, default=0) < 0:
-        raise InputError(f"a mask's runs cover {sum(runs)} of {height * width} pixels")
+        raise InputError(f"a mask's runs cover {short(sum(runs))} of {height * width} pixels")
     left, top, right, bottom = width, height, -1, -1
     start = 0
     for k, run in enumerate(runs):

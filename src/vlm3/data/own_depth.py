@@ -13,7 +13,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +20,8 @@ from numpy.typing import NDArray
 from vlm3.data.depth_files import read_exr, read_pfm
 from vlm3.data.files import integer_picture
 from vlm3.errors import InputError
+from vlm3.files.arrays import array_names, read_array, read_arrays
+from vlm3.files.reading import why
 
 Floats = NDArray[np.float64]
 
@@ -186,21 +187,23 @@ def check_shape(shape: tuple[int, int], width_px: int, height_px: int) -> None:
     )
 
 
+# Every kind but objects; what depth may be is said below.
+_ANY = "biufcmMSUV"
+
+
 def _array(path: Path) -> NDArray[Any]:
     try:
-        stored = np.load(path, allow_pickle=False)
-        if isinstance(stored, np.lib.npyio.NpzFile):
-            with stored:
-                names = list(stored.files)
-                if len(names) > 1 and "depth" not in names:
-                    raise InputError(
-                        f"{path.name} holds {', '.join(names[:5])}; name the depth 'depth'"
-                    )
-                stored = stored["depth" if len(names) > 1 else names[0]]
-    except InputError:
-        raise
-    except (OSError, ValueError, EOFError, IndexError, BadZipFile) as error:
-        raise InputError(f"{path.name} cannot be read as an array ({error})") from error
+        names = array_names(path)
+        if len(names) > 1 and "depth" not in names:
+            listed = ", ".join(names[:5])
+            raise InputError(f"it holds {listed:.200}; name the depth 'depth'")
+        if names:
+            name = "depth" if len(names) > 1 else names[0]
+            stored = read_arrays(path, {name: (_ANY, None)})[name]
+        else:
+            stored = read_array(path, _ANY, None)
+    except InputError as error:
+        raise InputError(f"{path.name} cannot be read as an array ({why(error)})") from error
     array = np.squeeze(np.asarray(stored))
     if array.ndim != 2 or array.dtype.kind not in "iuf":
         raise InputError(

@@ -12,9 +12,11 @@ from PIL import Image
 
 from vlm3.data.record import ObjectQuestion, PairRecord, Record
 from vlm3.errors import InputError
+from vlm3.files.reading import why
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.focal import ResizePlan
 from vlm3.geometry.pose import RelativePose
+from vlm3.pictures import LARGEST_PX
 from vlm3.tasks import correspondence
 from vlm3.tasks.base import QA, Task
 from vlm3.tasks.conversation import Conversation
@@ -25,7 +27,7 @@ from vlm3.view import View
 Rng = np.random.Generator
 
 try:
-    from simplejpeg import decode_jpeg
+    from simplejpeg import decode_jpeg, decode_jpeg_header
 except ImportError:  # Pillow decodes the same pixels, 1.5 times slower.
     decode_jpeg = None
 
@@ -121,9 +123,17 @@ def decode(picture: bytes) -> NDArray[np.uint8]:
     """
     try:
         if decode_jpeg is not None and picture[:2] == b"\xff\xd8":
+            _check_size(*decode_jpeg_header(picture)[:2])
             return np.asarray(decode_jpeg(picture))
         with Image.open(io.BytesIO(picture), formats=("JPEG", "PNG", "WEBP")) as image:
+            _check_size(*image.size)
             return np.array(image.convert("RGB"))
     # Decoders raise nearly anything on damaged bytes.
     except Exception as error:
-        raise InputError(f"the picture is damaged ({error})") from error
+        raise InputError(f"the picture is damaged ({why(error)})") from error
+
+
+def _check_size(one_side: int, other: int) -> None:
+    """The size that a header promises decides how much a decoder allocates."""
+    if one_side * other > LARGEST_PX:
+        raise InputError(f"{one_side} x {other} pixels; at most {LARGEST_PX} are decoded")

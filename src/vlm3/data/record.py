@@ -25,9 +25,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlm3.errors import InputError
+from vlm3.files import schema
+from vlm3.files.reading import parse_json, short, why
 from vlm3.geometry.camera import Camera
 
 SCHEMA = 1
+MOST_M = 1e9
+"""No length is larger; a damaged file may hold any number."""
 Intrinsics = Literal["given", "exif", "fov", "assumed", "calibrator"]
 Floats = NDArray[np.float64]
 
@@ -76,23 +80,25 @@ class ObjectQuestion:
             InputError: a box without area, a {k} without a box, an answer that cannot be or none.
         """
         for k, box in enumerate(self.boxes_xyxy_px):
-            if len(box) != 4 or not (box[0] < box[2] and box[1] < box[3]):
+            if len(box) != 4 or not (box[0] < box[2] and box[1] < box[3] and _finite(box)):
                 raise InputError(f"{name}.boxes_xyxy_px[{k}] is not x1, y1, x2, y2 with an area")
         texts = (("question", self.question), ("answer", self.answer or ""))
         for part, text in texts:
-            named = [int(k) for k in re.findall(r"\{(\d+)\}", text)]
+            named = [int(k[:9]) for k in re.findall(r"\{(\d+)\}", text)]
             if named and max(named) >= len(self.boxes_xyxy_px):
                 raise InputError(
                     f"{name}.{part} names box {{{max(named)}}} of {len(self.boxes_xyxy_px)}"
                 )
         if (self.answer, self.value_m, self.clock_hour, self.yes, self.region) == (None,) * 5:
             raise InputError(f"{name} has no answer")
-        if self.value_m is not None and not (math.isfinite(self.value_m) and self.value_m >= 0):
-            raise InputError(f"{name}.value_m is {self.value_m}; give metres, 0 or more")
+        if self.value_m is not None and not 0 <= self.value_m <= MOST_M:
+            raise InputError(f"{name}.value_m is {short(self.value_m)}; give metres, 0 or more")
         if self.clock_hour is not None and self.clock_hour not in range(1, 13):
-            raise InputError(f"{name}.clock_hour is {self.clock_hour}; give 1 to 12")
+            raise InputError(f"{name}.clock_hour is {short(self.clock_hour)}; give 1 to 12")
         if self.region is not None and self.region not in range(len(self.boxes_xyxy_px)):
-            raise InputError(f"{name}.region is {self.region} of {len(self.boxes_xyxy_px)} boxes")
+            raise InputError(
+                f"{name}.region is {short(self.region)} of {len(self.boxes_xyxy_px)} boxes"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,14 +132,12 @@ class Record:
         Raises:
             InputError: not JSON, another schema, a missing key, or values that cannot be.
         """
-        try:
-            fields = json.loads(data)
-        except ValueError as error:
-            raise InputError(f"a record is not JSON ({error})") from None
+        data = data.encode(errors="surrogatepass") if isinstance(data, str) else data
+        fields = parse_json(data, "a record")
         if not isinstance(fields, dict) or fields.get("schema") != SCHEMA:
             found = fields.get("schema") if isinstance(fields, dict) else type(fields).__name__
             raise InputError(
-                f"schema is {found!r}; this version reads {SCHEMA}: write the shards again"
+                f"schema is {short(found)}; this version reads {SCHEMA}: write the shards again"
             )
         points = _object(fields.get("points", {"xy_px": [], "distance_m": []}), "points")
         record = cls(
@@ -183,20 +187,21 @@ class Record:
         if camera.model != "pinhole":
             raise InputError(f"camera.model is {camera.model}; undistort the picture first")
         if not isinstance(self.metric, bool):
-            raise InputError(f"metric is {self.metric!r}; give true or false")
+            raise InputError(f"metric is {short(self.metric)}; give true or false")
         for name, text in (("source", self.source), ("split", self.split)):
             if not isinstance(text, str):
-                raise InputError(f"{name} is {text!r}; give a text")
+                raise InputError(f"{name} is {short(text)}; give a text")
+        # A list, which hashes of names would not take, is compared too.
         if self.intrinsics not in get_args(Intrinsics):
             allowed = ", ".join(get_args(Intrinsics))
-            raise InputError(f"intrinsics is {self.intrinsics!r}; give one of {allowed}")
+            raise InputError(f"intrinsics is {short(self.intrinsics)}; give one of {allowed}")
         if len(self.xy_px) != len(self.distance_m):
             raise InputError(
                 f"points.distance_m has {len(self.distance_m)} values for "
                 f"{len(self.xy_px)} points.xy_px"
             )
         check_inside(self.xy_px, camera, "points.xy_px")
-        good = np.isfinite(self.distance_m) & (self.distance_m > 0)
+        good = (self.distance_m > 0) & (self.distance_m <= MOST_M)
         if not good.all():
             raise InputError(
                 f"points.distance_m[{int(np.argmin(good))}] is not positive and finite; "
@@ -256,7 +261,14 @@ def read_pair(row: NDArray[np.void] | np.void, first: Record, second: Record) ->
     motion = np.eye(4)
     motion[:3] = row["cam1_from_cam2"]
     # Rows are float32; a rotation that is off by more was never one.
-    if not np.allclose(motion[:3, :3] @ motion[:3, :3].T, np.eye(3), atol=1e-4):
+    turn, move = motion[:3, :3], motion[:3, 3]
+    # NaN and what is too large are no rotation; a mirror image is orthogonal and none either.
+    if not (
+        (np.abs(turn) < 2).all()
+        and np.allclose(turn @ turn.T, np.eye(3), atol=1e-4)
+        and np.linalg.det(turn) > 0
+        and (np.abs(move) <= MOST_M).all()
+    ):
         raise InputError("cam1_from_cam2 is not a rotation and a translation")
     # Back to an exact rotation: the nearest one.
     u, _, vt = np.linalg.svd(motion[:3, :3])
@@ -285,6 +297,10 @@ def check_inside(xy_px: Floats, camera: Camera, name: str) -> None:
         )
 
 
+def _finite(values: Sequence[float]) -> bool:
+    return all(math.isfinite(v) for v in values)
+
+
 def _object(value: Any, name: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise InputError(f"{name} is {type(value).__name__}; give an object with its fields")
@@ -302,7 +318,7 @@ def _array(points: Mapping[str, Any], name: str, dimensions: int) -> Floats:
     rows = _list(points.get(name.removeprefix("points.")), name)
     try:
         found = np.array(rows, np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         found = np.empty((0, 0, 0))
     if not rows:
         return np.empty((0, 2) if dimensions == 2 else 0)
@@ -312,14 +328,23 @@ def _array(points: Mapping[str, Any], name: str, dimensions: int) -> Floats:
     return found
 
 
+_FOUR = ("fx_px", "fy_px", "cx_px", "cy_px")
+_CAMERA = schema.fields(
+    {name: schema.number(-1e9, 1e9) for name in _FOUR}
+    | {name: schema.whole(1, 10**6) for name in ("width_px", "height_px")},
+    {"model": schema.text(20), "distortion": schema.numbers(None)},
+)
+
+
 def _camera(value: Any) -> Camera:
     fields = dict(_object(value, "camera"))
+    _CAMERA(fields, "camera")
     try:
         return Camera(**fields | {"distortion": tuple(fields.get("distortion", ()))})
     except InputError:
         raise
-    except (TypeError, ValueError) as error:
-        raise InputError(f"camera cannot be read ({error})") from None
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"camera cannot be read ({why(error)})") from None
 
 
 def _question(value: Any, name: str) -> ObjectQuestion:
@@ -328,7 +353,7 @@ def _question(value: Any, name: str) -> ObjectQuestion:
     for k, box in enumerate(_list(fields.get("boxes_xyxy_px"), f"{name}.boxes_xyxy_px")):
         try:
             boxes.append(tuple(float(v) for v in box))
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise InputError(f"{name}.boxes_xyxy_px[{k}] is not four numbers") from None
     kinds = {
         "question": str,
@@ -344,6 +369,6 @@ def _question(value: Any, name: str) -> ObjectQuestion:
         # JSON's true is no number, though Python's is.
         wrong = not isinstance(found, kind) or (isinstance(found, bool) and kind is not bool)
         if wrong and (found is not None or field == "question"):
-            raise InputError(f"{name}.{field} is {found!r}; it is of another kind")
+            raise InputError(f"{name}.{field} is {short(found)}; it is of another kind")
         known[field] = found
     return ObjectQuestion(boxes_xyxy_px=tuple(boxes), **known)

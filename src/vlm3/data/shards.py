@@ -4,9 +4,11 @@
     DIR/index.npy       (n, 5) int64: shard, place and size of the picture, of the record
     DIR/shards.json     the tars, by the number in the index
     DIR/pairs.npy       optional, see `record.PAIR_DTYPE`: pairs are places in the index
+    DIR/SHA256SUMS      hashes of these files, as sha256sum writes them
 
 Pictures are stored once, however many pairs they are in. The indices are mapped, not read: a
-process that draws from 26 million pictures holds only the pages it touched.
+process that draws from 26 million pictures holds only the pages it touched. So a damaged row is
+found when it is drawn, as a damaged picture is.
 """
 
 import io
@@ -16,6 +18,7 @@ import re
 import tarfile
 import warnings
 from collections.abc import Iterable, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +28,20 @@ from numpy.typing import NDArray
 from vlm3.data.record import PAIR_DTYPE, PairRecord, Record, read_pair
 from vlm3.data.store import Store
 from vlm3.errors import InputError
+from vlm3.files.arrays import read_array
+from vlm3.files.reading import MEGABYTE, below, parse_json
+from vlm3.files.schema import list_of, text
+from vlm3.files.sums import add_sums, sha256_of_file
+from vlm3.files.tars import members
+from vlm3.files.writing import whole_file, write_file
 
+INDEX, NAMES, PAIRS = "index.npy", "shards.json", "pairs.npy"
+LARGEST_PICTURE = 256 * MEGABYTE
+LARGEST_RECORD = 64 * MEGABYTE
+"""Bytes of one member of a tar that are read; a damaged index may ask for more."""
+
+# A name that needs no closer look; there are tens of thousands in a large set.
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _PICTURES = {"jpg", "jpeg", "png", "webp"}
 
 
@@ -48,33 +64,24 @@ def write_shards(
 
     Raises:
         InputError: a key that no tar of this kind can hold, one that came before in the same tar,
-            or a folder that holds tars.
+            a folder that holds tars, or one that cannot be written to.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.glob("*.tar")):
         raise InputError(f"{folder} holds shards already; give an empty folder")
-    count, tar, partial = 0, None, folder / ".partial"
-    keys: set[str] = set()
-    try:
-        for count, (key, picture, record) in enumerate(samples, 1):
-            check_key(key, keys)
-            if tar is None:
-                partial = folder / f"{(count - 1) // per_shard:05d}.tar.{os.getpid()}.partial"
-                tar = tarfile.open(partial, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
-            add_sample(tar, key, picture, record)
-            if count % per_shard == 0:
-                _close(tar, partial)
-                tar = None
-                keys.clear()
-        if tar is not None:
-            _close(tar, partial)
-            tar = None
-    finally:
-        if tar is not None:
-            tar.close()
-            partial.unlink(missing_ok=True)
-    build_index(folder)
-    return count
+    left = iter(samples)
+    sums: dict[str, str] = {}
+    while (first := next(left, None)) is not None:
+        path = folder / f"{len(sums):05d}.tar"
+        keys: set[str] = set()
+        with whole_file(path) as partial:
+            with tarfile.open(partial, "w", format=tarfile.USTAR_FORMAT) as tar:
+                for key, picture, record in chain([first], islice(left, per_shard - 1)):
+                    check_key(key, keys)
+                    add_sample(tar, key, picture, record)
+            sums[path.name] = sha256_of_file(partial)
+    add_sums(folder, sums)
+    return build_index(folder)
 
 
 def check_key(key: str, taken: set[str]) -> None:
@@ -103,11 +110,6 @@ def add_sample(tar: tarfile.TarFile, key: str, picture: bytes, record: bytes) ->
     return tuple(row)
 
 
-def _close(tar: tarfile.TarFile, partial: Path) -> None:
-    tar.close()
-    partial.replace(partial.with_name(partial.name.split(".tar")[0] + ".tar"))
-
-
 def build_index(folder: Path) -> int:
     """Makes `index.npy` and `shards.json` for a folder of tars, whoever wrote them.
 
@@ -121,61 +123,56 @@ def build_index(folder: Path) -> int:
         ShardWarning: a tar that ends before its end; what came before is kept.
     """
     names = sorted(path.name for path in folder.glob("*.tar"))
-    rows = [np.array(_rows(folder / name, k), np.int64) for k, name in enumerate(names)]
-    table = np.concatenate([np.empty((0, 5), np.int64), *(r.reshape(-1, 5) for r in rows)])
+    table, problems = table_of(folder, names)
+    for problem in problems:
+        warnings.warn(problem, ShardWarning, stacklevel=2)
     if not len(table):
         raise InputError(f"{folder} has no tar with KEY.jpg and KEY.json in it")
     save_index(folder, names, table)
     return len(table)
 
 
+def table_of(folder: Path, names: Sequence[str]) -> tuple[NDArray[np.int64], list[str]]:
+    """The rows (n, 5) of the index of some tars, and a line for each tar that is damaged."""
+    problems: list[str] = []
+    rows = [np.array(_rows(folder / name, k, problems), np.int64) for k, name in enumerate(names)]
+    parts = (part.reshape(-1, 5) for part in rows)
+    return np.concatenate([np.empty((0, 5), np.int64), *parts]), problems
+
+
 def save_index(folder: Path, names: Sequence[str], table: NDArray[np.int64]) -> None:
-    """Writes `shards.json` and `index.npy`."""
-    _replace(folder / "shards.json", json.dumps(names, allow_nan=False).encode())
-    _save(folder / "index.npy", table)
+    """Writes `shards.json` and `index.npy`, and their hashes."""
+    write_file(folder / NAMES, json.dumps(names, allow_nan=False).encode())
+    _save(folder / INDEX, table)
+    add_sums(folder, {name: sha256_of_file(folder / name) for name in (NAMES, INDEX)})
 
 
-def _rows(path: Path, number: int) -> list[tuple[int, ...]]:
+def _rows(path: Path, number: int, problems: list[str]) -> list[tuple[int, ...]]:
     found: dict[str, dict[str, tuple[int, int]]] = {}
-    try:
-        with tarfile.open(path) as tar:
-            for member in tar:
-                head, _, name = member.name.rpartition("/")
-                stem, _, extension = name.partition(".")
-                kind = "picture" if extension.lower() in _PICTURES else extension
-                if member.isfile() and kind in ("picture", "json"):
-                    place = (member.offset_data, member.size)
-                    found.setdefault(f"{head}/{stem}", {})[kind] = place
-            end = tar.offset
-        # Cut between two members, a tar looks whole but for the two empty blocks at its end.
-        with path.open("rb") as file:
-            file.seek(end)
-            if file.read(1024) != bytes(1024):
-                raise tarfile.ReadError("it ends without its end mark")
-    except (tarfile.TarError, OSError) as error:
-        warnings.warn(f"{path} is damaged ({error})", ShardWarning, stacklevel=3)
+    damage: list[str] = []
+    for member in members(path, damage):
+        head, _, name = member.name.rpartition("/")
+        stem, _, extension = name.partition(".")
+        kind = "picture" if extension.lower() in _PICTURES else extension
+        if member.isfile() and kind in ("picture", "json"):
+            place = (member.offset_data, member.size)
+            found.setdefault(f"{head}/{stem}", {})[kind] = place
+    problems += [f"{path} is damaged ({reason})" for reason in damage]
     whole = [parts for parts in found.values() if len(parts) == 2]
     return [(number, *parts["picture"], *parts["json"]) for parts in whole]
 
 
 def write_pairs(folder: Path, rows: Iterable[NDArray[np.void]] | NDArray[np.void]) -> int:
-    """Writes `pairs.npy` beside the index; returns the number of pairs."""
+    """Writes `pairs.npy` beside the index, and its hash; returns the number of pairs."""
     table = rows if isinstance(rows, np.ndarray) else np.array(list(rows), PAIR_DTYPE)
-    _save(folder / "pairs.npy", table)
+    _save(folder / PAIRS, table)
+    add_sums(folder, {PAIRS: sha256_of_file(folder / PAIRS)})
     return len(table)
 
 
-def _replace(path: Path, data: bytes) -> None:
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    partial.write_bytes(data)
-    partial.replace(path)
-
-
 def _save(path: Path, table: NDArray[Any]) -> None:
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    with partial.open("wb") as file:
+    with whole_file(path) as partial, partial.open("wb") as file:
         np.save(file, table)
-    partial.replace(path)
 
 
 class Shards:
@@ -185,22 +182,27 @@ class Shards:
         root: a folder, or an address that fsspec understands.
 
     Raises:
-        InputError: no such folder, or no index in a remote one.
+        InputError: no such folder, no index in a remote one, or an index that is damaged.
     """
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.store = Store(root)
-        listed = self.store.names("index.npy")
-        if not listed:
+        if INDEX not in self.store.names(INDEX):
             if "://" in self.store.root:
                 raise InputError(f"{root} has no index.npy; run vlm3 data index where it is made")
             build_index(Path(self.store.root))
-        self.index: NDArray[np.int64] = np.load(self.store.local("index.npy"), mmap_mode="r")
-        with self.store.open("shards.json") as file:
-            self.names: list[str] = json.loads(file.read())
+        try:
+            self.index: NDArray[np.int64] = read_array(
+                self.store.local(INDEX), np.dtype(np.int64), (None, 5), mapped=True
+            )
+            self.names: list[str] = self._names()
+        except InputError as error:
+            raise InputError(f"{error}; vlm3 data index {root} makes both anew") from error
+        if not len(self.index):
+            raise InputError(f"{root}/{INDEX} lists no picture; vlm3 data index makes it anew")
         self._pairs: NDArray[np.void] | None = None
-        if self.store.names("pairs.npy"):
-            self._pairs = np.load(self.store.local("pairs.npy"), mmap_mode="r")
+        if PAIRS in self.store.names(PAIRS):
+            self._pairs = read_array(self.store.local(PAIRS), PAIR_DTYPE, (None,), mapped=True)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A mapped index would travel to workers as its contents.
@@ -214,14 +216,25 @@ class Shards:
         """The number of pairs."""
         return 0 if self._pairs is None else len(self._pairs)
 
+    @property
+    def pair_table(self) -> NDArray[np.void]:
+        """The rows of `pairs.npy`, mapped; none where there is no such file."""
+        return np.empty(0, PAIR_DTYPE) if self._pairs is None else self._pairs
+
     def name(self, place: int) -> str:
         """What messages call a sample."""
-        return f"{self.store.root}/{self.names[int(self.index[place, 0])]} sample {place}"
+        shard = int(self.index[place, 0])
+        tar = self.names[shard] if 0 <= shard < len(self.names) else INDEX
+        return f"{self.store.root}/{tar} sample {place}"
 
     def picture(self, place: int) -> bytes:
-        """The picture's file."""
-        shard, offset, size, _, _ = self.index[place].tolist()
-        return self.store.range(self.names[shard], offset, size)
+        """The picture's file.
+
+        Raises:
+            InputError: it cannot be read.
+        """
+        shard, offset, size, _, _ = self._row(place)
+        return self.store.range(shard, offset, size)
 
     def record(self, place: int) -> Record:
         """What is known about the picture.
@@ -237,14 +250,49 @@ class Shards:
         Raises:
             InputError: it cannot be read.
         """
-        try:
-            return dict(json.loads(self._json(place)))
-        except (ValueError, TypeError) as error:
-            raise InputError(f"{self.name(place)} is no JSON object ({error})") from error
+        notes = parse_json(self._json(place), f"the record of {self.name(place)}")
+        if not isinstance(notes, dict):
+            raise InputError(f"the record of {self.name(place)} is no JSON object")
+        return notes
 
     def _json(self, place: int) -> bytes:
-        shard, _, _, offset, size = self.index[place].tolist()
-        return self.store.range(self.names[shard], offset, size)
+        shard, _, _, offset, size = self._row(place)
+        return self.store.range(shard, offset, size)
+
+    def _row(self, place: int) -> tuple[str, int, int, int, int]:
+        """A row of the index, with the name of its shard."""
+        if not 0 <= place < len(self.index):
+            raise InputError(f"{self.store.root} has samples 0 to {len(self) - 1}, no {place}")
+        shard, start, size, json_start, json_size = self.index[place].tolist()
+        if (
+            not 0 <= shard < len(self.names)
+            or min(start, json_start) < 0
+            or not 0 <= size <= LARGEST_PICTURE
+            or not 0 <= json_size <= LARGEST_RECORD
+        ):
+            raise InputError(
+                f"{self.store.root}/{INDEX} row {place} is damaged: it names shard {shard} of "
+                f"{len(self.names)}, {size} bytes at {start} and {json_size} at {json_start}"
+            )
+        return self.names[shard], start, size, json_start, json_size
+
+    def _names(self) -> list[str]:
+        path = f"{self.store.root}/{NAMES}"
+        try:
+            # In parts: a size given to read() is allocated at once.
+            with self.store.open(NAMES) as file:
+                data = b"".join(islice(iter(lambda: file.read(MEGABYTE), b""), 64))
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise InputError(f"cannot read {path!r} ({reason})") from error
+        names: list[str] = parse_json(data, path, list_of(text(255)))
+        for name in names:
+            if _PLAIN.fullmatch(name):
+                continue
+            below(Path(self.store.root), name, path)
+            if "/" in name:
+                raise InputError(f"{path} names {name!r}; shards lie in the folder itself")
+        return names
 
     def pair(self, place: int) -> tuple[int, int, PairRecord]:
         """A pair: the places of its pictures, and what is known about them.
@@ -254,6 +302,8 @@ class Shards:
         """
         if self._pairs is None:
             raise InputError(f"{self.store.root} has no pairs.npy: it holds single pictures")
+        if not 0 <= place < len(self._pairs):
+            raise InputError(f"{self.store.root} has pairs 0 to {self.pairs - 1}, no {place}")
         row = self._pairs[place]
         first, second = int(row["first"]), int(row["second"])
         if not (0 <= first < len(self) and 0 <= second < len(self)):

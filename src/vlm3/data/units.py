@@ -11,7 +11,6 @@ on nothing but its scene and the job, so any process on any machine makes the sa
 import hashlib
 import io
 import json
-import os
 import re
 import tarfile
 from collections import Counter
@@ -38,6 +37,9 @@ from vlm3.data.sources.base import (
     reason,
 )
 from vlm3.errors import InputError
+from vlm3.files.reading import read_json, why
+from vlm3.files.schema import fields, list_of, maybe, table_of, text, whole
+from vlm3.files.writing import whole_file, write_file
 
 # Reasons kept in a manifest; more say nothing new.
 _MOST_REASONS = 1000
@@ -119,16 +121,38 @@ def read_unit(out: Path, scene: str) -> Unit | None:
     """The manifest of a scene that was done, else None."""
     path = out / "units" / f"{unit_name(scene)}.json"
     try:
-        fields = json.loads(path.read_text("utf-8"))
-        fields["skipped"] = tuple((k, r) for k, r in fields["skipped"])
-        fields["remarks"] = tuple(fields.get("remarks", ()))
-        return Unit(**fields)
+        found = read_json(path, _UNIT)
+        found["skipped"] = tuple((k, r) for k, r in found["skipped"])
+        found["remarks"] = tuple(found.get("remarks", ()))
+        unit = Unit(**found)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{path} is damaged ({error}); delete it to curate the scene again") from (
-            error
-        )
+    except (InputError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path} is damaged ({why(error)}); delete it to curate the scene again"
+        ) from error
+    if unit.scene != scene:
+        raise InputError(f"{path} is damaged: it is about the scene {unit.scene!r:.80}")
+    return unit
+
+
+_COUNTS = table_of(whole())
+_UNIT = fields(
+    {
+        "scene": text(),
+        "samples": whole(),
+        "pairs": whole(),
+        "payload": whole(),
+        "sha256": text(64),
+        "splits": _COUNTS,
+        "intrinsics": _COUNTS,
+        "points": whole(),
+        "questions": whole(),
+        "skipped": list_of(list_of(text(), least=2, most=2)),
+        "failed": maybe(text()),
+    },
+    {"remarks": list_of(text())},
+)
 
 
 def make_unit(job: Job, scene: str) -> Unit:
@@ -140,18 +164,15 @@ def make_unit(job: Job, scene: str) -> Unit:
     folder = job.out / "units"
     folder.mkdir(parents=True, exist_ok=True)
     name = unit_name(scene)
-    partial = folder / f"{name}.{os.getpid()}.partial"
     try:
-        unit = _written(job, scene, partial)
-        if unit.samples:
-            partial.replace(folder / f"{name}.tar")
-        _replace(
-            folder / f"{name}.json", json.dumps(asdict(unit), indent=1, allow_nan=False).encode()
-        )
-    except OSError as error:
-        raise InputError(f"{scene}: cannot write to {str(folder)!r} ({error.strerror})") from error
-    finally:
-        partial.unlink(missing_ok=True)
+        with whole_file(folder / f"{name}.tar") as partial:
+            unit = _written(job, scene, partial)
+        if not unit.samples:
+            (folder / f"{name}.tar").unlink(missing_ok=True)
+        data = json.dumps(asdict(unit), indent=1, allow_nan=False)
+        write_file(folder / f"{name}.json", data.encode())
+    except InputError as error:
+        raise InputError(f"{scene}: {error}") from error
     return unit
 
 
@@ -206,7 +227,7 @@ def _written(job: Job, scene: str, partial: Path) -> Unit:
     table = np.array(rows, np.int64).reshape(-1, 4)
     places = io.BytesIO()
     np.savez(places, rows=table, pairs=np.array(pairs, PAIR_DTYPE))
-    _replace(partial.parent / f"{unit_name(scene)}.npz", places.getvalue())
+    write_file(partial.parent / f"{unit_name(scene)}.npz", places.getvalue())
     return Unit(
         scene,
         len(rows),
@@ -309,12 +330,3 @@ def _mark(text: str) -> int:
 
 def _seed(job: Job, scene: str) -> int:
     return _mark(f"{job.seed}/{job.source}/{scene}")
-
-
-def _replace(path: Path, data: bytes) -> None:
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_bytes(data)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ Everything here says in one line what is wrong and what to do. Knows no torch.
 
 import math
 import re
+import sys
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -282,6 +283,6 @@ def positive(value: Any) -> bool:
     return (
         isinstance(value, (int, float))
         and not isinstance(value, bool)
-        and math.isfinite(value)
-        and value > 0
+        # Whole numbers of any length are JSON; a float holds those up to here.
+        and 0 < value <= sys.float_info.max
     )

@@ -148,7 +148,7 @@ def get_protocol(name: str) -> Protocol:
         InputError: there is none; the message lists the names.
     """
     if name not in PROTOCOLS:
-        raise InputError(f"unknown protocol {name!r}; choose one of {', '.join(PROTOCOLS)}")
+        raise InputError(f"unknown protocol {name[:80]!r}; choose one of {', '.join(PROTOCOLS)}")
     return PROTOCOLS[name]
 
 

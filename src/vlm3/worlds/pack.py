@@ -1,6 +1,5 @@
 """A furniture pack in use: its models as pieces, kept apart for train and held-out worlds."""
 
-import json
 from functools import lru_cache
 from pathlib import Path
 
@@ -8,6 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlm3.errors import InputError
+from vlm3.files.arrays import Shape, read_arrays
+from vlm3.files.reading import parse_json, why
+from vlm3.files.schema import fields, list_of, text, whole
 from vlm3.worlds.furniture import Palette, Piece
 from vlm3.worlds.mesh import MeshBuilder
 
@@ -23,6 +25,18 @@ _WITH_TOP = {
 _FLAT = 0.75  # cosine beyond which neighbouring triangles are shaded as one surface
 
 
+_ARRAYS: dict[str, tuple[str, Shape]] = {
+    "meta": ("u", (None,)),
+    "vertices": ("f", (None, 3)),
+    "faces": ("iu", (None, 3)),
+    "colours": ("u", None),
+}
+_WINDOW = ("first_vertex", "vertex_count", "first_face", "face_count")
+_META = fields(
+    {"models": list_of(fields({"category": text(200)} | {name: whole() for name in _WINDOW}))}
+)
+
+
 class Pack:
     """Models by category; every fifth of a category is held out."""
 
@@ -33,17 +47,14 @@ class Pack:
             InputError: not such a file.
         """
         try:
-            with np.load(path, allow_pickle=False) as data:
-                meta = json.loads(bytes(data["meta"]).decode())
-                vertices, faces = (
-                    data["vertices"].astype(np.float64),
-                    data["faces"].astype(np.int64),
-                )
-                colours = data["colours"].astype(np.float64) / 255
-        except (OSError, KeyError, ValueError) as error:
+            data = read_arrays(path, _ARRAYS)
+            meta = parse_json(data["meta"].tobytes(), "its meta", _META)
+        except InputError as error:
             raise InputError(
-                f"{path} is no furniture pack ({error}); make one with `vlm3 worlds assets`"
+                f"{path} is no furniture pack ({why(error)}); make one with `vlm3 worlds assets`"
             ) from None
+        vertices, faces = data["vertices"].astype(np.float64), data["faces"].astype(np.int64)
+        colours = data["colours"].astype(np.float64) / 255
         linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
         self.models = meta["models"]
         self._pieces: dict[tuple[str, str], list[Piece]] = {}
@@ -54,6 +65,9 @@ class Pack:
             split = "heldout" if number % 5 == 4 else "train"
             v = vertices[m["first_vertex"] : m["first_vertex"] + m["vertex_count"]]
             window = slice(m["first_face"], m["first_face"] + m["face_count"])
+            corners = faces[window]
+            if len(corners) != m["face_count"] or ((corners < 0) | (corners >= len(v))).any():
+                raise InputError(f"{path}: faces of {m['category']!r:.80} have no such corners")
             piece = _piece(m, v, faces[window], np.clip(linear[window], 0.01, 0.9))
             self._pieces.setdefault((m["category"], split), []).append(piece)
 

@@ -8,7 +8,6 @@ stopped.
 
 import io
 import json
-import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,11 @@ import numpy as np
 from PIL import Image
 
 from vlm3.errors import InputError
+from vlm3.files.reading import read_json
+from vlm3.files.schema import anything, table_of
+from vlm3.files.sums import add_sums, read_sums, sha256_of_file
+from vlm3.files.tars import members
+from vlm3.files.writing import clear_partials, whole_file, write_file
 from vlm3.worlds.questions import object_questions
 from vlm3.worlds.sample import Frame, Kind, Split, World
 
@@ -125,11 +129,16 @@ def render_shards(
     """Write worlds 0..count-1; yields the number that is done after each one.
 
     Raises:
-        InputError: the folder holds worlds of other settings, or `count` is not positive.
+        InputError: the folder holds worlds of other settings or cannot be written to, or `count`
+            is not positive.
     """
     if count < 1:
         raise InputError(f"count is {count}; give at least 1")
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot write to {str(folder)!r} ({error.strerror})") from error
+    clear_partials(folder)
     settings = {
         "seed": seed,
         "width_px": width_px,
@@ -141,18 +150,21 @@ def render_shards(
         "pack": Path(pack).name if pack else None,
     }
     note = folder / "worlds.json"
-    if note.exists() and json.loads(note.read_text()) != settings:
+    if note.exists() and read_json(note, table_of(anything)) != settings:
         raise InputError(
             f"{folder} holds worlds of other settings; give the same or another folder"
         )
-    note.write_text(json.dumps(settings, allow_nan=False))
+    write_file(note, json.dumps(settings, allow_nan=False).encode())
+    sums = read_sums(folder)
     for number, path in enumerate(shard_paths(folder, count)):
         first, last = number * SHARD_SIZE, min((number + 1) * SHARD_SIZE, count)
         if path.exists() and _members(path) == 3 * (last - first):
+            if path.name not in sums:
+                # Stopped between the tar and its hash.
+                add_sums(folder, {path.name: sha256_of_file(path)})
             yield last
             continue
-        partial = path.with_suffix(f".{os.getpid()}.tmp")
-        with tarfile.open(partial, "w") as tar:
+        with whole_file(path) as partial, tarfile.open(partial, "w") as tar:
             for index in range(first, last):
                 world = World(seed, index, split=split, kind=kind, device=device, pack=pack)
                 frame = world.view(width_px=width_px, height_px=height_px, f_px=f_px)
@@ -162,9 +174,9 @@ def render_shards(
                     entry.size = len(data)
                     tar.addfile(entry, io.BytesIO(data))
                 yield index + 1
-        partial.replace(path)
+        add_sums(folder, {path.name: sha256_of_file(path)})
 
 
 def _members(path: Path) -> int:
-    with tarfile.open(path) as tar:
-        return len(tar.getnames())
+    """How many members a tar has; of a damaged one, those before the damage."""
+    return sum(1 for _ in members(path, []))

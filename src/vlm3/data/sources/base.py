@@ -13,6 +13,9 @@ Nothing is read before it is needed: `picture` and `depth` are opened by whoever
 `depth` more than once where pairs are made. Knows no shards and no tasks' text.
 """
 
+import struct
+import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -21,6 +24,7 @@ from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from vlm3.data.record import ObjectQuestion
 from vlm3.errors import InputError, MissingDependencyError
@@ -49,6 +53,13 @@ READ_ERRORS = (
     TypeError,
     ValueError,
     ArithmeticError,
+    AttributeError,
+    # Pillow, about pictures that are damaged or too large.
+    SyntaxError,
+    Image.DecompressionBombError,
+    struct.error,
+    zlib.error,
+    zipfile.BadZipFile,
 )
 
 
@@ -169,6 +180,37 @@ class Source:
     needs: tuple[str, ...] = ()
     depthlm: str | None = None
     depthlm_frames: Callable[[Path, str], Frames] | None = None
+
+    def list_scenes(self, root: Path) -> list[str]:
+        """`scenes`, whatever is damaged in the set.
+
+        Raises:
+            InputError: not in the source's layout, or a file that says which there are is damaged.
+        """
+        try:
+            return self.scenes(root)
+        except READ_ERRORS as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(
+                f"{str(root)!r} cannot be read as {self.name} ({reason(error)}); expected "
+                f"{self.layout}"
+            ) from error
+
+    def read_frames(self, root: Path, scene: str) -> Frames:
+        """`frames`, whatever is damaged in the scene.
+
+        Raises:
+            InputError: the scene as a whole cannot be read.
+        """
+        try:
+            yield from self.frames(root, scene)
+        except READ_ERRORS as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(
+                f"{str(root / scene)!r} cannot be read as {self.name} ({reason(error)})"
+            ) from error
 
     def check_needs(self) -> None:
         """Looks for the packages it needs.

@@ -12,11 +12,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from vlm3.data.files import picture_size, read_json
 from vlm3.data.sources.base import Floats, Frames, LaserPoints, RawFrame, Source, each
 from vlm3.errors import InputError
+from vlm3.files.arrays import read_arrays
+from vlm3.files.reading import below
+from vlm3.files.schema import fields, list_of, number, table_of, text
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import invert, rigid_from_quaternion, transform_points
 
@@ -24,6 +25,19 @@ _LAYOUT = "scene folders with scene_*.json, rgb/, point_cloud/, calibration/; dd
 _SPLITS = {"0": "train", "1": "val", "2": "test", "3": "train_overfit"}
 # nuScenes' rule, good for any car: nearer points are the car itself.
 NEAREST_M = 1.0
+
+
+_SCENE = fields(
+    {
+        "data": list_of(
+            fields({"key": text(), "id": fields({"name": text()}), "datum": table_of(fields({}))})
+        ),
+        "samples": list_of(fields({"datum_keys": list_of(text()), "calibration_key": text(200)})),
+    }
+)
+_K = fields({name: number() for name in ("fx", "fy", "cx", "cy")})
+# A laser has an entry without numbers.
+_CALIBRATION = fields({"names": list_of(text()), "intrinsics": list_of(fields({}))})
 
 
 def scenes(root: Path) -> list[str]:
@@ -41,7 +55,7 @@ def frames(root: Path, scene: str) -> Frames:
     path = _scene_file(folder)
     if path is None:
         raise InputError(f"{str(folder)!r} has no scene_*.json with samples")
-    described = read_json(path)
+    described = read_json(path, _SCENE)
     data = {entry["key"]: entry for entry in described["data"]}
     split = _splits(root).get(path.name, "train")
     things = []
@@ -57,12 +71,14 @@ def frames(root: Path, scene: str) -> Frames:
     def make(thing: tuple[str, dict[str, Any], list[dict[str, Any]], str]) -> RawFrame:
         filename, entry, lasers, calibration = thing
         K = _intrinsics(folder / "calibration" / f"{calibration}.json")[entry["id"]["name"]]
-        width, height = picture_size(folder / filename)
+        _K(K, f"calibration {calibration}")
+        picture = below(folder, filename, str(path))
+        width, height = picture_size(picture)
         camera = Camera(K["fx"], K["fy"], K["cx"] + 0.5, K["cy"] + 0.5, width, height)
         world_from_cam = _pose(entry["datum"]["image"]["pose"])
         return RawFrame(
             str(Path(filename).with_suffix("")),
-            folder / filename,
+            picture,
             camera,
             (lambda: _points(folder, lasers[0], world_from_cam)) if lasers else None,
             world_from_cam,
@@ -73,8 +89,8 @@ def frames(root: Path, scene: str) -> Frames:
 
 
 def _points(folder: Path, laser: dict[str, Any], world_from_cam: Floats) -> LaserPoints:
-    with np.load(folder / laser["filename"], allow_pickle=False) as stored:
-        points = stored["data"][:, :3].astype(np.float64)
+    path = below(folder, laser["filename"], "its scene")
+    points = read_arrays(path, {"data": ("f", (None, None))})["data"][:, :3].astype("f8")
     cam_from_laser = invert(world_from_cam) @ _pose(laser["pose"])
     return LaserPoints(transform_points(cam_from_laser, points), NEAREST_M)
 
@@ -86,7 +102,7 @@ def _pose(pose: dict[str, dict[str, float]]) -> Floats:
 
 @lru_cache(8)
 def _intrinsics(path: Path) -> dict[str, dict[str, float]]:
-    found = read_json(path)
+    found = read_json(path, _CALIBRATION)
     return dict(zip(found["names"], found["intrinsics"], strict=True))
 
 
@@ -105,10 +121,10 @@ def _splits(root: Path) -> dict[str, str]:
     for path in sorted(root.glob("*.json")):
         described = read_json(path)
         splits = described.get("scene_splits") if isinstance(described, dict) else None
-        for number, listed in (splits or {}).items():
+        for split, listed in (splits or {}).items():
             for name in listed["filenames"]:
                 # The first split that names it: dgp's own test set lists its scenes twice.
-                found.setdefault(Path(name).name, _SPLITS.get(str(number), "train"))
+                found.setdefault(Path(name).name, _SPLITS.get(str(split), "train"))
     return found
 
 

@@ -17,10 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from vlm3.data.files import json_lines, one_file
+from vlm3.data.files import json_lines, one_file, read_text
 from vlm3.data.labels import cosines, distance_from_label
+from vlm3.data.record import MOST_M
 from vlm3.data.sources.base import Floats, Frames, PixelDepths, RawFrame, Source, each
 from vlm3.errors import InputError
+from vlm3.files.reading import short
 from vlm3.geometry.camera import Camera
 
 # Rows in one unit of work.
@@ -94,13 +96,15 @@ def read_row(path: Path, number: int, raw: dict[str, Any]) -> Row:
         label = np.asarray(raw["depth"], dtype=np.float64)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(
-            f"{path}, line {number} is no row of DepthLM's ({error!r}): it needs image, "
+            f"{path}, line {number} is no row of DepthLM's ({short(error)}): it needs image, "
             "intrinsics [fx, fy, cx, cy, W, H], pixel_coords and depth"
         ) from error
     for key, numbers in (("intrinsics", intrinsics), ("pixel_coords", xy), ("depth", label)):
-        if not np.isfinite(numbers).all():
+        # NaN is in no range.
+        if not (np.abs(numbers) <= MOST_M).all():
             raise InputError(
-                f"{path}, line {number}: {key} holds a number that is not finite; leave the row, "
+                f"{path}, line {number}: {key} holds a number that is not finite, or beyond "
+                f"{MOST_M:g}; leave the row, "
                 "or the pixels without a depth, out"
             )
     image = _picture_below(path, number, name)
@@ -117,10 +121,15 @@ def _picture_below(path: Path, number: int, name: str) -> Path:
     Their loader takes the slashes off its start, so that `/rgb/a.png` is `rgb/a.png`.
     """
     relative = posixpath.normpath(name.lstrip("/"))
-    if relative.split("/")[0] in ("..", ".") or "\0" in name or "\\" in name:
+    if (
+        relative.split("/")[0] in ("..", ".")
+        or "\\" in name
+        or len(name) > 1024
+        or not name.isprintable()
+    ):
         raise InputError(
-            f"{path}, line {number} names the picture {name!r}, which is not below its folder; "
-            "put the pictures beside the file and name them from there"
+            f"{path}, line {number} names the picture {short(name)}, which is not below its "
+            "folder; put the pictures beside the file and name them from there"
         )
     return path.parent / relative
 
@@ -129,7 +138,7 @@ def label_of(path: Path) -> str:
     """What the labels of a file are."""
     note = path.parent / "label.txt"
     if note.is_file():
-        return note.read_text(encoding="utf-8").strip()
+        return read_text(note).strip()
     name = path.stem.lower()
     return next((label for start, label in _LABELS.items() if name.startswith(start)), "distance")
 

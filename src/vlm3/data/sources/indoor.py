@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from vlm3.data.files import depth_png_m, matrix, picture_size
+from vlm3.data.files import depth_png_m, matrix, picture_size, read_text
 from vlm3.data.sources.base import DepthMap, Floats, Frames, RawFrame, Source, each
 from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
@@ -47,7 +47,7 @@ def ibims_frames(root: Path, scene: str) -> Frames:
     folder = root / scene
 
     def make(picture: Path) -> RawFrame:
-        text = (folder / "calib" / f"{picture.stem}.txt").read_text(encoding="utf-8")
+        text = read_text(folder / "calib" / f"{picture.stem}.txt")
         fx, fy, cx, cy = (float(v) for v in text.replace(",", " ").split())
         camera = Camera(fx, fy, cx + 0.5, cy + 0.5, *picture_size(picture))
         return RawFrame(

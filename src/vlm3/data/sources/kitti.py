@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vlm3.data.files import depth_png_m, floats, picture_size
+from vlm3.data.files import depth_png_m, floats, picture_size, read_text
 from vlm3.data.sources.base import (
     DepthMap,
     Floats,
@@ -24,6 +24,7 @@ from vlm3.data.sources.base import (
     folders,
 )
 from vlm3.errors import InputError
+from vlm3.files.reading import why
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import transform_points
 
@@ -102,13 +103,13 @@ def _camera(K: Floats, image: Path) -> Camera:
 def _calibration(path: Path) -> dict[str, Floats]:
     found = {}
     try:
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for line in read_text(path).splitlines():
             name, _, values = line.partition(":")
             # Dates and times stand among the numbers.
             if values and not set(values) - set("0123456789+-.eE \t"):
                 found[name] = np.array(values.split(), dtype=np.float64)
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot read the calibration {str(path)!r} ({error})") from error
+        raise InputError(f"cannot read the calibration {str(path)!r} ({why(error)})") from error
     return found
 
 

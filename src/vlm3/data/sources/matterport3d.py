@@ -14,9 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from vlm3.data.files import depth_png_m, picture_size
+from vlm3.data.files import depth_png_m, picture_size, read_text
 from vlm3.data.sources.base import DepthMap, Floats, Frames, RawFrame, Source, each, folders
 from vlm3.errors import InputError
+from vlm3.files.reading import why
 from vlm3.geometry.camera import Camera
 
 _LAYOUT = "HOUSE/undistorted_{color_images,depth_images,camera_parameters}/"
@@ -59,7 +60,7 @@ def _lines(path: Path) -> list[tuple[str, str, Floats, Floats]]:
     """Depth file, picture file, K and pose of each scan."""
     found = []
     K: Floats | None = None
-    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, text in enumerate(read_text(path).splitlines(), start=1):
         word, *rest = text.split() or [""]
         try:
             if word == "intrinsics_matrix":
@@ -70,7 +71,7 @@ def _lines(path: Path) -> list[tuple[str, str, Floats, Floats]]:
                 pose = np.array(rest[2:], dtype=np.float64).reshape(4, 4)
                 found.append((rest[0], rest[1], K, pose))
         except (ValueError, IndexError) as error:
-            raise InputError(f"{path}, line {number} cannot be read ({error})") from error
+            raise InputError(f"{path}, line {number} cannot be read ({why(error)})") from error
     return found
 
 

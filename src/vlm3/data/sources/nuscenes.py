@@ -18,6 +18,8 @@ import numpy as np
 from vlm3.data.files import floats, picture_size, read_json
 from vlm3.data.sources.base import Floats, Frames, LaserPoints, RawFrame, Source, each
 from vlm3.errors import InputError
+from vlm3.files.reading import below, short
+from vlm3.files.schema import fields, list_of, numbers, text, whole
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import invert, rigid_from_quaternion, transform_points
 
@@ -38,13 +40,31 @@ _TEST = (
 )
 
 
+# The large tables, of millions of rows, are not looked through before they are needed.
+_TOKEN = text(200)
+_SCENES = list_of(fields({"name": text(200), "token": _TOKEN}))
+_SENSORS = list_of(fields({"token": _TOKEN, "channel": text(200)}))
+_CALIBRATED = list_of(
+    fields(
+        {
+            "token": _TOKEN,
+            "sensor_token": _TOKEN,
+            "rotation": numbers(4),
+            "translation": numbers(3),
+            "camera_intrinsic": list_of(numbers(3)),
+        }
+    )
+)
+_SAMPLES = list_of(fields({"token": _TOKEN, "scene_token": _TOKEN, "timestamp": whole()}))
+
+
 def scenes(root: Path) -> list[str]:
     """VERSION/scene-NNNN."""
     found = [
         f"{version}/{scene['name']}"
         for version in _VERSIONS
         if (root / version).is_dir()
-        for scene in read_json(root / version / "scene.json")
+        for scene in read_json(root / version / "scene.json", _SCENES)
     ]
     if not found:
         raise InputError(f"{str(root)!r} has none of {', '.join(_VERSIONS)}; expected {_LAYOUT}")
@@ -67,10 +87,10 @@ def frames(root: Path, scene: str, *, compensate: bool = True) -> Frames:
         else:
             mount = tables["sensor"][laser["calibrated_sensor_token"]]["mount"]
             cam_from_laser = invert(calibrated["mount"]) @ mount
-        sweep = root / laser["filename"]
+        sweep = below(root, laser["filename"], "sample_data.json")
         return RawFrame(
             key,
-            root / image,
+            below(root, image, "sample_data.json"),
             Camera.from_K(
                 calibrated["K"],
                 width_px=camera["width"],
@@ -115,17 +135,17 @@ def _numbers(text: str) -> frozenset[int]:
 @lru_cache(1)
 def _tables(folder: Path) -> dict[str, Any]:
     """What is needed of the tables, by token; key frames only."""
-    names = {s["token"]: s["channel"] for s in read_json(folder / "sensor.json")}
+    names = {s["token"]: s["channel"] for s in read_json(folder / "sensor.json", _SENSORS)}
     sensors = {
         row["token"]: {
             "channel": names[row["sensor_token"]],
             "mount": rigid_from_quaternion(row["rotation"], row["translation"]),
             "K": np.array(row["camera_intrinsic"] or np.eye(3)),
         }
-        for row in read_json(folder / "calibrated_sensor.json")
+        for row in read_json(folder / "calibrated_sensor.json", _CALIBRATED)
     }
     samples = defaultdict(list)
-    for row in read_json(folder / "sample.json"):
+    for row in read_json(folder / "sample.json", _SAMPLES):
         samples[row["scene_token"]].append(row)
     data: dict[str, dict[str, Any]] = defaultdict(dict)
     needed = set()
@@ -140,7 +160,7 @@ def _tables(folder: Path) -> dict[str, Any]:
         if row["token"] in needed
     }
     return {
-        "scene": read_json(folder / "scene.json"),
+        "scene": read_json(folder / "scene.json", _SCENES),
         "samples": samples,
         "data": data,
         "sensor": sensors,
@@ -204,10 +224,12 @@ def mmdet3d_frames(root: Path, scene: str) -> Frames:
 
 
 def _named(folder: Path, name: str) -> Path:
-    for path in (folder / name, folder / Path(name).name):
+    # Infos may hold the path on the machine that made them; what lies here is known by its name.
+    for given in (name.lstrip("/"), Path(name).name):
+        path = below(folder, given, "an info")
         if path.is_file():
             return path
-    raise InputError(f"{name!r} is not in {str(folder)!r}")
+    raise InputError(f"{short(name)} is not in {str(folder)!r}")
 
 
 NUSCENES = Source(

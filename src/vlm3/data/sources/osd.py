@@ -24,6 +24,7 @@ from vlm3.data.masks import Box, box_of_mask
 from vlm3.data.record import ObjectQuestion
 from vlm3.data.sources.base import Frames, RawFrame, Source, each, need_folder
 from vlm3.errors import InputError
+from vlm3.files.reading import below, short
 from vlm3.geometry.camera import Camera
 from vlm3.tasks.base import ParseFailure
 from vlm3.tasks.objects import ObjectValue, parse
@@ -180,10 +181,11 @@ def _annotations(root: Path) -> Path:
 
 
 def _picture(root: Path, name: str, places: Iterable[str]) -> Path:
+    below(root, name, "an entry")
     for place in places:
         if (root / place / name).is_file():
             return root / place / name
-    raise InputError(f"the picture {name!r} is not there; fetch it from its own set")
+    raise InputError(f"the picture {short(name)} is not there; fetch it from its own set")
 
 
 def _source(

@@ -20,11 +20,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vlm3.data.files import depth_png_m, read_json
+from vlm3.data.files import depth_png_m, read_json, read_text
 from vlm3.data.sources.base import DepthMap, Frames, RawFrame, Source, each
 from vlm3.data.sources.colmap import camera_of, load_model
 from vlm3.data.sources.splits import SCANNETPP_TEST, SCANNETPP_VAL
 from vlm3.errors import InputError, MissingDependencyError
+from vlm3.files.reading import read_bytes
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import invert
 
@@ -115,6 +116,10 @@ def _frame(video: Iterator[tuple[int, NDArray[np.uint8]]], number: int) -> NDArr
     raise InputError(f"the video ends before frame {number}")
 
 
+# Of a whole scene: 40,000 frames, twenty minutes of video.
+_LARGEST_DEPTH = 8 << 30
+
+
 @lru_cache(1)
 def depth_bin(path: Path) -> dict[int, NDArray[np.float32]]:
     """Every tenth frame of depth.bin in either encoding: (192, 256) metres, NaN unknown.
@@ -122,11 +127,11 @@ def depth_bin(path: Path) -> dict[int, NDArray[np.float32]]:
     Raises:
         InputError: it is in neither.
     """
-    raw = path.read_bytes()
+    raw = read_bytes(path, _LARGEST_DEPTH)
     height, width = _DEPTH_SHAPE
     maps: dict[int, NDArray[np.float32]]
     try:
-        whole = np.frombuffer(zlib.decompress(raw, -zlib.MAX_WBITS), "<f4")
+        whole = np.frombuffer(_inflated(raw, _LARGEST_DEPTH), "<f4")
         every = whole.reshape(-1, height, width)[::_EVERY]
         maps = {number * _EVERY: one for number, one in enumerate(every)}
     except (zlib.error, ValueError):
@@ -136,6 +141,14 @@ def depth_bin(path: Path) -> dict[int, NDArray[np.float32]]:
             if number % _EVERY == 0
         }
     return {k: np.where(np.isfinite(m) & (m > 0), m, np.float32(np.nan)) for k, m in maps.items()}
+
+
+def _inflated(data: bytes, most: int) -> bytes:
+    inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+    found = inflate.decompress(data, most + 1)
+    if len(found) > most or not inflate.eof:
+        raise zlib.error(f"more than {most} bytes, or cut off")
+    return found
 
 
 def _blocks(raw: bytes, path: Path) -> Iterator[bytes]:
@@ -158,7 +171,7 @@ def _depth_block(block: bytes) -> NDArray[np.float32]:
         return (millimetres / 1000).astype(np.float32)
     except (lz4.block.LZ4BlockError, ValueError):
         try:
-            data = zlib.decompress(block, -zlib.MAX_WBITS)
+            data = _inflated(block, height * width * 4)
         except zlib.error as error:
             raise InputError(f"a depth frame is neither lz4 nor zlib ({error})") from error
         return np.frombuffer(data, "<f4").reshape(height, width)
@@ -203,7 +216,7 @@ def _splits(root: Path) -> dict[str, str]:
     for split in ("train", "val", "test"):
         path = root / "splits" / f"nvs_sem_{split}.txt"
         if path.is_file():
-            found.update(dict.fromkeys(path.read_text(encoding="utf-8").split(), split))
+            found.update(dict.fromkeys(read_text(path).split(), split))
     # Some of them are in the set's own training list.
     held = dict.fromkeys(SCANNETPP_VAL, "val") | dict.fromkeys(SCANNETPP_TEST, "test")
     return found | held

@@ -34,6 +34,7 @@ from vlm3.data.sources.base import (
 )
 from vlm3.data.sources.splits import SCANNETPP_TEST, SCANNETPP_VAL, TARTANAIR_TEST, TARTANAIR_VAL
 from vlm3.errors import InputError
+from vlm3.files.reading import below, short
 from vlm3.geometry.camera import Camera, LensModel
 
 _LAYOUT = "SCENE/scene_meta.json with its images/ and depth/ (MapAnything's WAI layout)"
@@ -92,7 +93,7 @@ def read_scene(root: Path, scene: str, rules: _Rules) -> Frames:
     if not isinstance(meta, dict) or not isinstance(meta.get("frames"), list):
         raise InputError(f"{folder}/scene_meta.json lists no frames")
     if meta.get("camera_convention", "opencv") != "opencv":
-        raise InputError(f"{folder}: axes are {meta['camera_convention']!r}; WAI's are opencv")
+        raise InputError(f"{folder}: axes are {short(meta['camera_convention'])}; WAI's are opencv")
     if not meta["frames"]:
         raise InputError(
             f"{folder} has no frames ({meta.get('skipped_reason', 'no reason given')})"
@@ -104,7 +105,7 @@ def read_scene(root: Path, scene: str, rules: _Rules) -> Frames:
         name, frame = thing
         if str(frame.get("is_bad")) == "True":
             raise InputError("marked as bad by the set")
-        image = folder / frame[_key(meta, "image")]
+        image = below(folder, frame[_key(meta, "image")], f"{folder}/scene_meta.json")
         pose = frame.get("transform_matrix")
         has_depth = _listed(meta, rules.depth) and _key(meta, rules.depth) in frame
         return RawFrame(
@@ -126,14 +127,14 @@ def _check_stages(path: Path, stages: tuple[str, ...]) -> None:
     for name, entry in log.items():
         state = entry.get("state") if isinstance(entry, dict) else entry
         if any(stage in name for stage in stages) and state not in ("finished", "skipped"):
-            raise InputError(f"MapAnything's stage {name!r} is {state}; finish it first")
+            raise InputError(f"MapAnything's stage {short(name)} is {state!s:.80}; finish it first")
 
 
 def _camera(meta: dict[str, Any], frame: dict[str, Any]) -> Camera:
     both = meta | frame  # a frame's own value wins
     name = both.get("camera_model")
     if name not in _MODELS:
-        raise InputError(f"camera_model is {name!r}; WAI has {', '.join(_MODELS)}")
+        raise InputError(f"camera_model is {short(name)}; WAI has {', '.join(_MODELS)}")
     model, keys = _MODELS[name]
     distortion = tuple(float(both.get(key) or 0.0) for key in keys)
     unused = [key for key in _LENS_KEYS if key not in keys and both.get(key)]
@@ -146,7 +147,7 @@ def _camera(meta: dict[str, Any], frame: dict[str, Any]) -> Camera:
 
 
 def _depth(folder: Path, meta: dict[str, Any], frame: dict[str, Any], rules: _Rules) -> DepthMap:
-    values = read_exr(folder / frame[_key(meta, rules.depth)]).astype(np.float64)
+    values = read_exr(_beside(folder, meta, frame, rules.depth)).astype(np.float64)
     if rules.drop_far:
         # Over all pixels, unknown ones as 0, as MapAnything's loader takes it.
         finite = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
@@ -154,13 +155,17 @@ def _depth(folder: Path, meta: dict[str, Any], frame: dict[str, Any], rules: _Ru
     good = np.isfinite(values) & (values > 0)
     for mask in rules.masks:
         if _listed(meta, mask) and _key(meta, mask) in frame:
-            good &= _fitted(_mask(folder / frame[_key(meta, mask)]), good.shape)
+            good &= _fitted(_mask(_beside(folder, meta, frame, mask)), good.shape)
     if rules.sky and _listed(meta, rules.sky) and _key(meta, rules.sky) in frame:
-        good &= ~_fitted(_mask(folder / frame[_key(meta, rules.sky)]), good.shape)
+        good &= ~_fitted(_mask(_beside(folder, meta, frame, rules.sky)), good.shape)
     if rules.confidence:
-        confidence = read_exr(folder / frame[_key(meta, rules.confidence)])
+        confidence = read_exr(_beside(folder, meta, frame, rules.confidence))
         good &= _fitted(confidence > _MVS_CONFIDENCE, good.shape)
     return DepthMap(np.where(good, values, np.nan), "z")
+
+
+def _beside(folder: Path, meta: dict[str, Any], frame: dict[str, Any], modality: str) -> Path:
+    return below(folder, frame[_key(meta, modality)], f"{folder}/scene_meta.json")
 
 
 def _mask(path: Path) -> NDArray[np.bool_]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
+from vlm3.data.sources.base import READ_ERRORS, reason
 from vlm3.errors import InputError
 from vlm3.eval.benchmarks import Benchmark
 from vlm3.eval.items import Item
@@ -61,6 +62,19 @@ class Wanted:
         return self.data
 
 
+def _next(wanted: Wanted, items: Iterator[Item]) -> Item | None:
+    """The next item, whatever is damaged in the files it is read from."""
+    try:
+        return next(items, None)
+    except READ_ERRORS as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"{str(wanted.data)!r} cannot be read ({reason(error)}); expected "
+            f"{wanted.benchmark.data_format}"
+        ) from error
+
+
 def how_many(wanted: Wanted) -> int | None:
     """How many items there will be, where that is known or cheap to find; for progress.
 
@@ -87,7 +101,8 @@ def read_items(wanted: Wanted) -> Iterator[Item]:
     module = import_module(f"vlm3.eval.readers.{_HOME[wanted.benchmark.reader]}")
     read: Callable[[Wanted], Iterator[Item]] = module.read
     found = False
-    for item in read(wanted):
+    items = read(wanted)
+    while (item := _next(wanted, items)) is not None:
         found = True
         yield item
     if not found:

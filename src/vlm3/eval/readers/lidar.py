@@ -12,7 +12,7 @@ import numpy as np
 from vlm3.data.labels import cosines, label_from_distance
 from vlm3.data.prepare import Kept
 from vlm3.data.sources import get_source
-from vlm3.data.sources.base import RawFrame, Remark
+from vlm3.data.sources.base import READ_ERRORS, RawFrame, Remark, reason
 from vlm3.errors import InputError
 from vlm3.eval.items import Item, depth_query
 from vlm3.eval.readers import Wanted
@@ -33,7 +33,10 @@ def read(wanted: Wanted) -> Iterator[Item]:
     for key, frame in frames(_SOURCES[wanted.benchmark.reader], wanted.folder):
         assert frame.camera is not None and isinstance(frame.picture, Path)
         kept = Kept(frame, frame.camera)
-        xy, points = kept.surface(min(POINTS_A_PICTURE, left), rng)
+        try:
+            xy, points = kept.surface(min(POINTS_A_PICTURE, left), rng)
+        except READ_ERRORS as error:
+            raise InputError(f"{key}: {reason(error)}") from error
         distance_m = np.linalg.norm(points, axis=1)
         cosine = cosines(xy, frame.camera)
         label_m = label_from_distance(distance_m, cosine, wanted.benchmark.label)
@@ -55,8 +58,8 @@ def frames(source: str, folder: Path) -> Iterator[tuple[str, RawFrame]]:
         InputError: one cannot be used.
     """
     found = get_source(source)
-    for scene in found.scenes(folder):
-        for frame in found.frames(folder, scene):
+    for scene in found.list_scenes(folder):
+        for frame in found.read_frames(folder, scene):
             if isinstance(frame, Remark):
                 continue
             key = f"{scene}/{frame.key}"

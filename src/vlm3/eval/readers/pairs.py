@@ -20,6 +20,8 @@ from vlm3.errors import InputError
 from vlm3.eval.items import Item, Query, match_query, pose_query
 from vlm3.eval.readers import Wanted
 from vlm3.eval.readers.files import opener
+from vlm3.files.reading import below, short, why
+from vlm3.files.schema import fields, flag, list_of, numbers, text
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import RelativePose
 
@@ -34,14 +36,28 @@ def read(wanted: Wanted) -> Iterator[Item]:
     left = wanted.count
     for number, row in rows:
         try:
+            _ROW(row, "it")
             item = _item(path.parent, number, row, matches_wanted, min(per_pair, left), rng)
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{path}, line {number} is no pair ({error!r})") from error
+        except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+            text = why(error) if isinstance(error, InputError) else short(error)
+            raise InputError(f"{path}, line {number} is no pair ({text})") from error
         if item.queries:
             yield item
         left -= len(item.queries)
         if left <= 0:
             return
+
+
+_CAMERA = numbers(6)
+_ROW = fields(
+    {
+        "image_a": text(1024),
+        "image_b": text(1024),
+        "intrinsics_a": _CAMERA,
+        "intrinsics_b": _CAMERA,
+    },
+    {"matches": numbers(None, 4), "cam1_from_cam2": list_of(numbers(None)), "metric": flag},
+)
 
 
 def _item(
@@ -55,7 +71,7 @@ def _item(
     key = f"{row['image_a']}-{row['image_b']}"
     cameras = [_camera(row[f"intrinsics_{which}"]) for which in "ab"]
     pictures = tuple(
-        opener(folder / row[f"image_{which}"], camera)
+        opener(below(folder, row[f"image_{which}"], f"image_{which}"), camera)
         for which, camera in zip("ab", cameras, strict=True)
     )
     queries: list[Query] = []

@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vlm3.data.files import depth_png_m, matrix, picture_size
+from vlm3.data.files import depth_png_m, matrix, picture_size, read_text
 from vlm3.data.sources.rgbd import SEVEN_COLOUR_K
 from vlm3.errors import InputError
 from vlm3.eval.items import Item, match_query, pose_query
 from vlm3.eval.readers import Wanted
 from vlm3.eval.readers.files import opener
+from vlm3.files.reading import below
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.covisibility import correspond, covisibility
 from vlm3.geometry.pixels import pixel_centres
@@ -101,12 +102,13 @@ def frames_of(folder: Path) -> list[Frame]:
     if (folder / "poses.txt").is_file() and (folder / "K.txt").is_file():
         K = matrix(folder / "K.txt", 3, 3)
         frames = []
-        for line in (folder / "poses.txt").read_text(encoding="utf-8").splitlines():
-            name, *values = line.split()
+        for line in read_text(folder / "poses.txt").splitlines():
+            name, *values = line.split() or [""]
             if len(values) != 16:
                 raise InputError(f"{folder / 'poses.txt'}: {line[:40]!r} is no name and 16 numbers")
             numbers = np.array(values, dtype=np.float64).reshape(4, 4)
-            image, depth = folder / "images" / name, folder / "depth" / name
+            image = below(folder / "images", name, str(folder / "poses.txt"))
+            depth = folder / "depth" / name
             frames.append(_frame(name, image, depth, K, K, numbers))
         return frames
     raise InputError(

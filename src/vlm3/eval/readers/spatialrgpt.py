@@ -20,6 +20,8 @@ from vlm3.errors import InputError
 from vlm3.eval.items import Item, Query, object_query
 from vlm3.eval.readers import Wanted
 from vlm3.eval.readers.files import opener
+from vlm3.files.reading import below, short
+from vlm3.files.schema import anything, fields, list_of, number, numbers, text
 from vlm3.geometry.camera import Camera
 from vlm3.tasks.base import ParseFailure
 from vlm3.tasks.objects import parse
@@ -53,16 +55,12 @@ _REGION = re.compile(r"Region ?\[(\d+)\]", re.IGNORECASE)
 def read(wanted: Wanted) -> Iterator[Item]:
     """One item a picture, with its questions in the order of the file."""
     path = one_file(wanted.folder, "SpatialRGPT-Bench*.json", "SpatialRGPT-Bench file")
-    rows = read_json(path)
-    if not isinstance(rows, list):
-        raise InputError(f"{str(path)!r} must be a JSON array")
+    rows = read_json(path, list_of(anything))
     calibrate = calibrate_by(wanted.calibrator)
     by_picture: dict[str, list[Any]] = {}
-    for number, row in enumerate(rows[: wanted.count]):
-        try:
-            by_picture.setdefault(row["image_info"]["file_path"], []).append(row)
-        except (KeyError, TypeError) as error:
-            raise InputError(f"{path}, entry {number} is no question ({error!r})") from error
+    for entry, row in enumerate(rows[: wanted.count]):
+        _ROW(row, f"{path}, entry {entry}")
+        by_picture.setdefault(row["image_info"]["file_path"], []).append(row)
     for name, asked in by_picture.items():
         info = asked[0]["image_info"]
         camera = None
@@ -73,6 +71,22 @@ def read(wanted: Wanted) -> Iterator[Item]:
         yield Item(name, (opener(_picture(path.parent, name), camera, calibrate),), queries)
 
 
+_SIDE = number(1, 1e6)
+_ROW = fields(
+    {
+        "id": anything,
+        "text_q": text(10_000),
+        "conversations": list_of(fields({}, {"value": text(10_000)}), least=2),
+        "bbox": list_of(numbers(4)),
+        "qa_info": fields({"category": text(200)}),
+        "image_info": fields(
+            {"file_path": text(1024), "width": _SIDE, "height": _SIDE},
+            {"intrinsics": numbers(4)},
+        ),
+    }
+)
+
+
 def column(category: str) -> str:
     """The column of the published table that a category belongs to."""
     if category in _QUANTITIES:
@@ -80,7 +94,7 @@ def column(category: str) -> str:
     for word, name in _COMPARISONS.items():
         if word in category:
             return name
-    raise InputError(f"SpatialRGPT-Bench has no category {category!r}")
+    raise InputError(f"SpatialRGPT-Bench has no category {short(category)}")
 
 
 def query(row: dict[str, Any]) -> Query:
@@ -97,16 +111,21 @@ def query(row: dict[str, Any]) -> Query:
         category = column(row["qa_info"]["category"])
         limit = [info["width"], info["height"]] * 2
     except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise InputError(f"entry {row.get('id')} of SpatialRGPT-Bench: {error!r}") from error
+        raise InputError(f"entry {row.get('id')!s:.80} of SpatialRGPT-Bench: {short(error)}") from (
+            error
+        )
     truth = parse(question, truth_text, len(boxes))
     if isinstance(truth, ParseFailure):
-        raise InputError(f"the truth of {ident} cannot be read ({truth.reason}): {truth_text!r}")
+        raise InputError(
+            f"the truth of {ident:.80} cannot be read ({truth.reason:.80}): {short(truth_text)}"
+        )
     slots = _REGION.sub(lambda found: "{" + found[1] + "}", question)
     return object_query(ident, category, slots, np.clip(boxes, 0, limit), truth)
 
 
 def _picture(folder: Path, name: str) -> Path:
+    below(folder, name, "SpatialRGPT-Bench")
     for path in (folder / name, folder / "omni3d" / name, folder / "images" / name):
         if path.is_file():
             return path
-    raise InputError(f"the picture {name!r} is not under {str(folder)!r}")
+    raise InputError(f"the picture {short(name)} is not under {str(folder)!r}")
