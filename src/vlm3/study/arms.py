@@ -40,7 +40,6 @@ class Start:
 
 STARTS: Mapping[str, Start] = MappingProxyType(
     {
-        "known": Start(),
         "thousandths": Start(reference="relative"),
         "pixels": Start(reference="pixels"),
         "text": Start(reference="relative", questions=1),
@@ -60,7 +59,7 @@ class Arm:
         says: what is particular about it, in a table.
         change: of the base run.
         start: which start it goes on from, of `STARTS`.
-        times: its samples over those of the base run.
+        times: its samples over those of the base run; 0 for nano as it is in the package.
     """
 
     says: str
@@ -214,7 +213,7 @@ ARMS: Mapping[str, Arm] = MappingProxyType(
             "every picture to one size, whatever its lens",
             lambda run: replace(run, f_px=None, long_side_px=LONG_SIDE_PX),
         ),
-        "known": Arm("in 2000 parts, as nano has learnt", _renamed("normalised"), start="known"),
+        "untrained": Arm("nano as it is, in 2000 parts of each side", lambda run: run, times=0.0),
         "thousandths": Arm(
             "in thousandths of each side", _renamed("relative"), start="thousandths"
         ),
@@ -264,10 +263,10 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
         "coordinates": Study(
             "Are normalised coordinates better than those in pixels?",
             "section 3.1: normalised; no figure",
-            ("thousandths", "pixels", "known"),
+            ("thousandths", "pixels", "untrained"),
             "weights at the start, mosaics, pictures, steps; the first two are new to the model",
             samples=320,
-            mosaics=480,
+            mosaics=640,
         ),
         "joint": Study(
             "Does one model for four tasks match four models?",

@@ -14,6 +14,7 @@ from vlm3.study.arms import ARMS, STARTS, Arm, Study, base, start_run, study
 from vlm3.study.data import prepare
 from vlm3.study.score import LOSS, MEASURES, Scores, score
 from vlm3.tasks.base import Task
+from vlm3.train.config import Run
 from vlm3.train.loop import train
 from vlm3.train.pointing import COLORS
 from vlm3.train.trainee import begin
@@ -96,6 +97,7 @@ def run_study(
             for seed in range(seeds)
         )
         for arm in chosen.arms
+        if ARMS[arm].times
     }
     lines = _lines(chosen, found, samples, pointing)
     (folder / f"{name}.json").write_text(
@@ -112,7 +114,8 @@ def _measured(
 ) -> dict[tuple[Task, str], Scores]:
     arm = ARMS[name]
     count = round(samples * arm.times)
-    out = folder / "arms" / f"{name}-{count}-{mosaics}-{seed}"
+    # What is not trained is the same for all seeds.
+    out = folder / "arms" / (f"{name}-{count}-{mosaics}-{seed}" if count else name)
     tasks = _tasks(arm)
     answers = {
         (task, measure): out / f"{task}-{measure}.npz"
@@ -120,15 +123,12 @@ def _measured(
         for measure in (MEASURES[task], LOSS)
     }
     if not all(path.is_file() for path in answers.values()):
-        start = _started(arm.start, folder, mosaics=mosaics, seed=seed, say=say)
-        model = STARTS[arm.start].model
-        run = arm.change(base(out, name, samples=count, seed=seed, start=str(start), model=model))
-        run = replace(run, data=str(folder / "data"))
-        if not (out / "export").is_dir():
-            say(f"training {name}, seed {seed}: {run.samples} samples")
-            train(run)
-        trained = begin(replace(run, model=str(out / "export")))
-        for (task, measure), scores in score(run, trained, folder / "data", tasks).items():
+        if count:
+            run = _trained(name, out, folder, samples=count, mosaics=mosaics, seed=seed, say=say)
+        else:
+            out.mkdir(parents=True, exist_ok=True)
+            run = arm.change(base(out, name, samples=1, seed=seed, start="nano", model="nano"))
+        for (task, measure), scores in score(run, begin(run), folder / "data", tasks).items():
             np.savez(answers[task, measure], **vars(scores))
             say(f"{name}, seed {seed}: {task} {measure} {scores.values.mean():.3f}")
     loaded = {measured: np.load(path) for measured, path in answers.items()}
@@ -136,6 +136,21 @@ def _measured(
         measured: Scores(one["values"], one["pictures"], one["floor"])
         for measured, one in loaded.items()
     }
+
+
+def _trained(
+    name: str, out: Path, folder: Path, *, samples: int, mosaics: int, seed: int, say: Say
+) -> Run:
+    """Trains an arm if it is not there; the same run, with the trained model in it."""
+    arm = ARMS[name]
+    start = _started(arm.start, folder, mosaics=mosaics, seed=seed, say=say)
+    model = STARTS[arm.start].model
+    run = arm.change(base(out, name, samples=samples, seed=seed, start=str(start), model=model))
+    run = replace(run, data=str(folder / "data"))
+    if not (out / "export").is_dir():
+        say(f"training {name}, seed {seed}: {run.samples} samples")
+        train(run)
+    return replace(run, model=str(out / "export"))
 
 
 def _started(name: str, folder: Path, *, mosaics: int, seed: int, say: Say) -> Path:
@@ -202,7 +217,7 @@ def _lines(
                 against=against,
                 seeds_against=apart,
                 floor=float(np.mean([s.floor.mean() for s in several])),
-                pointing=pointing[arm],
+                pointing=pointing.get(arm, ()),
                 samples=round(samples * ARMS[arm].times),
                 questions=len(several[0].values),
             )

@@ -1,8 +1,8 @@
 """Other ways to name a pixel than the paper's: what `vlm3 study` compares it with.
 
-`pixels` writes the coordinates in tenths of a pixel of the picture as the model sees it, which is at
-most 200 px wide. `relative` writes them as shares of the picture's sides, as the paper does, but
-in thousandths: numbers of about the size of the others, and as new to a model that was trained with
+`pixels` writes the coordinates in tenths of a pixel of the picture as the model sees it (at most
+200 px wide). `relative` writes them as shares of the picture's sides, as the paper does, but in
+thousandths: numbers of about the size of the others, and as new to a model that was trained with
 the paper's. `marker` is DepthLM's visual prompting: the pixel is drawn on the picture and the text
 is always the same, so each question needs a picture of its own.
 """
