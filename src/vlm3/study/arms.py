@@ -204,7 +204,7 @@ ARMS: Mapping[str, Arm] = MappingProxyType(
         "uniform": Arm("every set alike", _parts(_sets(("depth",), weights=(1.0, 1.0, 1.0)))),
         "tuned": Arm(
             "by size, the small set a quarter of that",
-            _parts(_sets(("depth",), weights=(960.0, 320.0, 8.0))),
+            _parts(_sets(("depth",), weights=(240.0, 80.0, 4.0))),
         ),
         "larger": Arm("a larger model", lambda run: run, start="tiny-wide"),
         "longer": Arm("twice the samples", lambda run: run, times=2.0),
@@ -240,7 +240,7 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
             ("text", "marker"),
             "weights at the start, mosaics, pictures, steps, one question a picture",
             samples=640,
-            mosaics=4800,
+            mosaics=2560,
         ),
         "mixture": Study(
             "How should sets of very different size be weighted?",

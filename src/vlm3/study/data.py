@@ -41,9 +41,9 @@ class WorldSet:
 
 
 SETS = (
-    WorldSet("rooms", "room", 480, 0),
-    WorldSet("streets", "street", 160, 0),
-    WorldSet("few", "room", 16, 10_000),
+    WorldSet("rooms", "room", 120, 0),
+    WorldSet("streets", "street", 40, 0),
+    WorldSet("few", "room", 8, 10_000),
     WorldSet("held-rooms", "room", 36, 0, held_out=True),
     WorldSet("held-streets", "street", 18, 0, held_out=True),
 )
