@@ -154,8 +154,8 @@ def start_run(folder: Path, name: str, *, samples: int, seed: int) -> Run:
         reference=start.reference,
         questions=start.questions,
         schedule="flat",
-        held_out=16,
-        check_every=20,
+        held_out=8,
+        check_every=10,
     )
     if start.questions > 1:
         return replace(run, freeze_vision=start.model == "nano")
@@ -166,7 +166,7 @@ def start_run(folder: Path, name: str, *, samples: int, seed: int) -> Run:
         size_px=(64, 64),
         batch=batch,
         samples=max(1, round(samples / batch)) * batch,
-        held_out=128,
+        held_out=64,
         rate=5e-4,
     )
 
