@@ -2,8 +2,10 @@
 
 import functools
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,19 +15,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vlm3.data.record import Record
-from vlm3.errors import InputError
+from vlm3.errors import InputError, Vlm3Error
 from vlm3.geometry.camera import Camera
 from vlm3.study import arms
 from vlm3.study import run as running
 from vlm3.study.arms import ARMS, STARTS, STUDIES, base, start_run
 from vlm3.study.commands import study
 from vlm3.study.data import WorldSet, prepare
-from vlm3.study.score import QUESTIONS, _right, _spread
+from vlm3.study.score import LOSS, MEASURES, QUESTIONS, _right, _spread, score
+from vlm3.tasks.base import Task
 from vlm3.tasks.protocol import get_protocol
 from vlm3.train.config import Run
 from vlm3.train.pointing import COLORS
 from vlm3.train.references import MARKED_COLOR, MARKED_DEPTH, OtherAsker, marked
 from vlm3.train.rendered import Mosaics
+from vlm3.train.trainee import begin
 
 SETS = (
     WorldSet("rooms", "room", 3, 0),
@@ -182,7 +186,8 @@ def test_starts_from_nano_train_gently() -> None:
 def test_when_a_start_began_to_point(tmp_path: Path) -> None:
     def log(losses: list[float | None]) -> Path:
         entries = [
-            {"samples": 8} | ({} if loss is None else {"color_loss": loss}) for loss in losses
+            {"step": step, "samples": 8} | ({} if loss is None else {"color_loss": loss})
+            for step, loss in enumerate(losses, 1)
         ]
         (tmp_path / "log.jsonl").write_text("".join(json.dumps(e) + "\n" for e in entries))
         return tmp_path
@@ -192,37 +197,33 @@ def test_when_a_start_began_to_point(tmp_path: Path) -> None:
     assert running._pointing(log([None, 1.04, 0.51, 0.2])) == 24
 
 
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_four_tasks_are_scored(tmp_path: Path) -> None:
     pytest.importorskip("warp")
-    monkeypatch.setattr(running, "prepare", functools.partial(prepare, sets=SETS))
-
-
-def test_four_tasks_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    small(monkeypatch)
-    short = ["joint", "-o", str(tmp_path), "--samples", "16", "--mosaics", "16"]
-    printed = CliRunner().invoke(study, short)
-    assert printed.exit_code == 0, printed.output
-    assert "| `joint`: four tasks" in printed.output
-    table = json.loads((tmp_path / "joint.json").read_text())
-    assert {(line["arm"], line["task"]) for line in table["lines"]} == {
-        *(("joint", task) for task in ("depth", "objects", "correspondence", "pose")),
-        ("base", "depth"),
-        *((task, task) for task in ("objects", "correspondence", "pose")),
-    }
-    for line in table["lines"]:
-        assert np.isfinite(line["value"]) and line["questions"] > 0
-    monkeypatch.setattr(running, "train", lambda _: pytest.fail("it was trained again"))
-    assert CliRunner().invoke(study, short).stdout == printed.stdout
+    prepare(tmp_path, lambda _: None, SETS)
+    plain = base(tmp_path, "", samples=8, seed=0, start="tiny", model="tiny")
+    tasks: tuple[Task, ...] = ("depth", "objects", "correspondence", "pose")
+    found = score(plain, begin(plain), tmp_path, tasks)
+    assert set(found) == {(task, m) for task in tasks for m in (MEASURES[task], LOSS)}
+    for scores in found.values():
+        assert len(scores.values) == len(scores.pictures) == len(scores.floor) > 0
+        assert np.isfinite(scores.values).all() and np.isfinite(scores.floor).all()
 
 
 def test_seeds_and_what_is_not_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    small(monkeypatch)
+    pytest.importorskip("warp")
+    monkeypatch.setattr(running, "prepare", functools.partial(prepare, sets=SETS))
     toys = {name: replace(start, model="tiny") for name, start in STARTS.items()}
     monkeypatch.setattr(arms, "STARTS", toys)
     monkeypatch.setattr(running, "STARTS", toys)
-    lines = running.run_study(
-        "coordinates", tmp_path, samples=16, mosaics=16, seeds=2, say=lambda _: None
-    )
+    short = ["coordinates", "-o", str(tmp_path), "--samples", "16", "--mosaics", "16"]
+    short += ["--seeds", "2"]
+    printed = CliRunner().invoke(study, short)
+    assert printed.exit_code == 0, printed.output
+    assert "| `pixels`: in tenths of a pixel | never, never | 16 |" in printed.stdout
+    lines = [
+        SimpleNamespace(**line)
+        for line in json.loads((tmp_path / "coordinates.json").read_text())["lines"]
+    ]
     by_name = {line.arm: line for line in lines if line.measure == "delta1"}
     assert set(by_name) == {"thousandths", "pixels", "untrained"}
     assert [len(line.seeds) for line in by_name.values()] == [2, 2, 2]
@@ -231,11 +232,17 @@ def test_seeds_and_what_is_not_trained(tmp_path: Path, monkeypatch: pytest.Monke
         np.subtract(apart.seeds, by_name["thousandths"].seeds)
     )
     assert apart.against is not None
-    assert apart.against.value == pytest.approx(np.mean(apart.seeds_against))
-    assert by_name["untrained"].samples == 0 and by_name["untrained"].pointing == ()
+    assert apart.against["value"] == pytest.approx(np.mean(apart.seeds_against))
+    assert by_name["untrained"].samples == 0 and by_name["untrained"].pointing == []
     assert by_name["untrained"].seeds[0] == by_name["untrained"].seeds[1]
     # The weights in the package know these worlds; two steps of a toy do not.
     assert by_name["untrained"].value > by_name["thousandths"].value
+    monkeypatch.setattr(running, "train", lambda _: pytest.fail("it was trained again"))
+    assert CliRunner().invoke(study, short).stdout == printed.stdout
+    shutil.rmtree(tmp_path / "arms" / "pixels-16-16-1")
+    monkeypatch.setattr(running, "train", lambda run: run.steps - 1)
+    stopped = CliRunner().invoke(study, short).exception
+    assert isinstance(stopped, Vlm3Error) and "same command goes on" in str(stopped)
 
 
 def test_lists_and_refuses() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from vlm3.errors import Vlm3Error
 from vlm3.eval.resample import Difference, Interval, Sums, difference, interval
 from vlm3.study.arms import ARMS, STARTS, Arm, Study, base, start_run, study
 from vlm3.study.data import prepare
@@ -149,8 +150,13 @@ def _trained(
     run = replace(run, data=str(folder / "data"))
     if not (out / "export").is_dir():
         say(f"training {name}, seed {seed}: {run.samples} samples")
-        train(run)
+        _train(run)
     return replace(run, model=str(out / "export"))
+
+
+def _train(run: Run) -> None:
+    if (done := train(run)) < run.steps:
+        raise Vlm3Error(f"stopped at step {done} of {run.steps}; the same command goes on there")
 
 
 def _started(name: str, folder: Path, *, mosaics: int, seed: int, say: Say) -> Path:
@@ -159,7 +165,7 @@ def _started(name: str, folder: Path, *, mosaics: int, seed: int, say: Say) -> P
     if not (out / "export").is_dir():
         run = start_run(out, name, samples=mosaics, seed=seed)
         say(f"start {name}, seed {seed}: {run.samples} mosaics")
-        train(run)
+        _train(run)
     return out / "export"
 
 
@@ -169,13 +175,11 @@ def _start_folder(name: str, folder: Path, *, mosaics: int, seed: int) -> Path:
 
 def _pointing(start: Path) -> int | None:
     """Mosaics until the loss of held-out colours was half of what guessing one of eight costs."""
-    samples = 0
     for line in (start / "log.jsonl").read_text().splitlines():
         entry = json.loads(line)
-        samples += int(entry["samples"])
         # An answer is two tokens, a name and the end, and the end is always the same.
         if entry.get("color_loss", math.inf) < math.log(len(COLORS)) / 2 / 2:
-            return samples
+            return int(entry["step"] * entry["samples"])
     return None
 
 
