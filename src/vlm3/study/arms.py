@@ -237,7 +237,7 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
         "reference": Study(
             "Is a pixel named in text as good as one drawn on the picture?",
             "Table 3, left: text 0.853, drawn 0.849",
-            ("text", "marker"),
+            ("text", "marker", "untrained"),
             "weights at the start, mosaics, pictures, steps, one question a picture",
             samples=640,
             mosaics=2560,
