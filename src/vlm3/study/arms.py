@@ -239,7 +239,7 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
             "Table 3, left: text 0.853, drawn 0.849",
             ("text", "marker", "untrained"),
             "weights at the start, mosaics, pictures, steps, one question a picture",
-            samples=640,
+            samples=1920,
             mosaics=2560,
         ),
         "mixture": Study(
