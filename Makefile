@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test check clean
+.PHONY: demo test check site clean
 
 demo: .venv/demo.stamp
 	$(BIN)/vlm3 demo -o vlm3-demo
@@ -28,5 +28,13 @@ check: .venv/test.stamp
 	$(PIP) -e '.[test]'
 	touch $@ .venv/demo.stamp
 
+# The documentation as a site in site/; broken links end it.
+site: .venv/site.stamp
+	$(BIN)/mkdocs build
+
+.venv/site.stamp: .venv/bin/python pyproject.toml constraints.txt
+	$(PIP) 'mkdocs-material'
+	touch $@
+
 clean:
-	rm -rf .venv vlm3-demo
+	rm -rf .venv vlm3-demo site

@@ -40,6 +40,7 @@ SIZE = SmallSize(
     text_heads=8,
     text_kv_heads=2,
     text_mlp=1536,
+    rope_theta=10_000.0,
 )
 CHATML = (
     "{%- for message in messages -%}{{- '<|im_start|>' + message.role + '\n' -}}"

@@ -45,6 +45,7 @@ def tiny_model(tiny_tokenizer: Any) -> Any:
         text_heads=2,
         text_kv_heads=1,
         text_mlp=64,
+        rope_theta=10_000.0,
     )
     model = build_small(tiny_tokenizer, size)
     # Drawn as the library does, every question would get the same answer.

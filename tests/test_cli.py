@@ -19,15 +19,16 @@ from vlm3.cli import main
 from vlm3.errors import InputError
 from vlm3.infer import predict
 from vlm3.infer.fakes import ConstantEngine, OracleEngine
-from vlm3.photos.options import PROTOCOL_NAMES
+from vlm3.options import PROTOCOL_NAMES
 from vlm3.tasks.protocol import PROTOCOLS, get_protocol
 
 COMMON = {"task", "protocol", "intrinsics", "model", "images", "cameras", "raw_text", "prompt"}
 KEYS = {
-    "depth": COMMON | {"xy_px", "distance_m", "depth_z_m", "parsed", "spread"},
-    "match": COMMON | {"xy_a_px", "xy_px", "parsed", "spread"},
+    "depth": COMMON | {"xy_px", "distance_m", "depth_z_m", "parsed", "spread", "readout"},
+    "match": COMMON | {"xy_a_px", "xy_px", "parsed", "spread", "readout"},
     "pose": COMMON
-    | {"yaw_pitch_roll_deg", "direction", "distance_m", "cam1_from_cam2", "parsed", "spread"},
+    | {"yaw_pitch_roll_deg", "direction", "distance_m", "cam1_from_cam2", "parsed", "spread"}
+    | {"readout", "direction_cone_deg", "check"},
     "ask": COMMON | {"text", "value_m", "clock_hour", "yes", "region", "parsed", "boxes_xyxy_px"},
 }
 
@@ -151,7 +152,7 @@ class TestLines:
         out = run("depth", photo, "--at", "80,60", "--f-px", "150").stdout
         assert out.splitlines() == [
             f"{photo}: 160x120 px, focal length 150 px (given)",
-            "model oracle, protocol joint",
+            "model oracle, protocol joint, numbers: as written",
             "       x        y    distance     depth z",
             "    80.0     60.0      2.75 m      2.75 m",
         ]
@@ -162,6 +163,11 @@ class TestLines:
             "rotation       yaw +89.6, pitch +2.6, roll +0.0 degrees",
             "direction      left, forward (-0.69, +0.02, +0.72)",
             "distance       1.98 m",
+            # Asked back it says the same, which is another motion; its matches are one point.
+            "confidence     0.00 of 1 (do not trust this motion): 0% of what should be seen again "
+            "is found there; asked back: 179 degrees of rotation apart, 90 degrees of direction",
+            "               the matches agree as well with a camera that did not move (4%): the "
+            "direction means little",
         ]
 
     def test_match_and_ask(self, run: Callable[..., Result], photo: str, second: str) -> None:
@@ -170,6 +176,25 @@ class TestLines:
             *("80.0", "60.0", "160.0", "60.0")
         ]
         assert run(*lines["ask"]).stdout.splitlines()[-2:] == ["01.25 m", "= 1.25 m"]
+
+    def test_an_assumed_lens_is_cautioned_against(
+        self, run: Callable[..., Result], photo: str
+    ) -> None:
+        *_, last = run("depth", photo, "--at", "80,60").stdout.splitlines()
+        assert last.startswith("note: nothing says what camera") and "--fov-deg" in last
+
+    @pytest.mark.parametrize("command", ["depth", "match", "pose"])
+    def test_a_readout_that_needs_probabilities_is_refused(
+        self, run: Callable[..., Result], photo: str, second: str, command: str
+    ) -> None:
+        line = command_lines(photo, second)[command]
+        assert "readout='median' needs" in refused(run(*line, "--readout", "median"))
+        assert (
+            json.loads(run(*line, "--readout", "digits", "--json").stdout.splitlines()[0])[
+                "readout"
+            ]
+            == "digits"
+        )
 
     @pytest.mark.parametrize("command", ["depth", "match", "pose"])
     def test_unread(
@@ -414,7 +439,7 @@ def test_errors_never_span_lines(
         raise InputError("one\n  two")
 
     monkeypatch.setattr(predict, "load", load)
-    assert refused(run("depth", photo, "--at", "1,1", "--f-px", "9")) == "one two"
+    assert refused(run("depth", photo, "--at", "1,1", "--f-px", "90")) == "one two"
 
 
 class TestMaps:

@@ -45,6 +45,7 @@ def exif_of(orientation: int | None = None, **tags: Any) -> Image.Exif:
         "height": 0xA003,
         "x_resolution": 0xA20E,
         "unit": 0xA210,
+        "rendered": 0xA401,
     }
     exif[EXIF_IFD] = {names[name]: value for name, value in tags.items()}
     return exif
@@ -89,11 +90,119 @@ def test_exif_rotation(tmp_path: Path, orientation: int, as_file: bool) -> None:
     assert (view.camera.cx_px, view.camera.cy_px) == (width / 2, height / 2)
 
 
-def test_a_camera_describes_the_displayed_picture(tmp_path: Path) -> None:
-    path = save(tmp_path / "a.jpg", scene(), exif=exif_of(6))
-    stored, shown = Camera(50, 50, 32, 24, 64, 48), Camera(50, 50, 24, 32, 48, 64)
-    assert View.open(path, camera=shown).camera == shown
-    refused(path, "48x64", "64x48", "EXIF rotation", camera=stored)
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_a_camera_is_of_the_stored_pixels(tmp_path: Path, orientation: int) -> None:
+    stored = scene()
+    path = save(tmp_path / "a.png", stored, exif=exif_of(orientation))
+    camera = Camera(50, 50, 30, 25, 64, 48)
+    view = View.open(path, camera=camera)
+    np.testing.assert_array_equal(view.image, stored)
+    assert view.camera == camera
+    # Its size may say that it is of the picture as displayed.
+    if orientation >= 5:
+        shown = Camera(50, 50, 25, 30, 48, 64)
+        np.testing.assert_array_equal(
+            View.open(path, camera=shown).image, UPRIGHT[orientation](stored)
+        )
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_intrinsics_of_a_turned_picture_are_asked_about(tmp_path: Path, orientation: int) -> None:
+    path = save(tmp_path / "a.png", scene(), exif=exif_of(orientation))
+    K = (50.0, 50.0, 32.0, 24.0)
+    refused(path, "EXIF turns", "as stored or as shown", intrinsics_px=K)
+    view = View.open(path, intrinsics_px=K, as_stored=True)
+    np.testing.assert_array_equal(view.image, scene())
+
+
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description GPano:%s/></x:xmpmeta>'
+PANORAMAS = {
+    "attribute": {"xmp": XMP % b'ProjectionType="equirectangular"'},
+    "element": {"xmp": XMP % b"x><GPano:ProjectionType>cylindrical</GPano:ProjectionType"},
+    "fisheye": {"xmp": XMP % b"ProjectionType = 'fisheye'"},
+    "part": {"xmp": XMP % b'FullPanoWidthPixels="9000"'},
+}
+
+
+@pytest.mark.parametrize("name", PANORAMAS)
+@pytest.mark.parametrize("ending", ["jpg", "webp"])
+def test_panoramas_are_asked_about(tmp_path: Path, name: str, ending: str) -> None:
+    path = tmp_path / f"a.{ending}"
+    exif = exif_of(f_35mm=26)
+    Image.fromarray(scene(400, 100)).save(path, exif=exif, **PANORAMAS[name])
+    with pytest.raises(InputError, match=r"panorama.*XMP.*or give camera"):
+        View.open(path)
+    assert View.open(path, f_px=300).intrinsics == "given"
+
+
+def test_other_marks_of_panoramas(tmp_path: Path) -> None:
+    apple = exif_of(f_35mm=26, rendered=6)
+    with pytest.raises(InputError, match="EXIF calls it a panorama"):
+        View.open(save(tmp_path / "apple.jpg", scene(400, 120), exif=apple))
+    theta = exif_of(f_35mm=26)
+    theta[0x010F], theta[0x0110] = "RICOH", "RICOH THETA Z1"
+    with pytest.raises(InputError, match="360-degree camera"):
+        View.open(save(tmp_path / "theta.jpg", scene(400, 200), exif=theta))
+    flat = XMP % b'ProjectionType="perspective"'
+    path = tmp_path / "flat.jpg"
+    Image.fromarray(scene(400, 300)).save(path, exif=exif_of(f_35mm=26), xmp=flat)
+    assert View.open(path).intrinsics == "exif"
+    # Stitched or cropped: the focal length is not believed.
+    with pytest.warns(AssumedCameraWarning, match="no camera takes 400x100"):
+        View.open(save(tmp_path / "long.jpg", scene(400, 100), exif=exif_of(f_35mm=26)))
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (
+            {"intrinsics_px": (0.87, 1.3, 0.5, 0.5)},
+            ["units of the picture", "469.8, 468, 270, 180"],
+        ),
+        ({"camera": Camera(0.87, 1.3, 0.5, 0.5, 540, 360)}, ["units of the picture"]),
+        ({"f_px": 26}, ["millimetres", "35 mm equivalent it would be 390 px"]),
+        ({"f_px": 4.2}, ["millimetres", "sensor"]),
+        ({"intrinsics_px": (26, 26, 270, 180)}, ["169 degrees", "millimetres"]),
+        ({"fov_deg": 1.2}, ["radians", "68.8 degrees"]),
+        ({"fov_deg": 2.4}, ["radians"]),
+        ({"fov_deg": 146}, ["wider than any lens", "diagonal"]),
+        ({"f_px": 26000}, ["larger picture", "1.2 degrees"]),
+    ],
+)
+def test_what_no_camera_has_is_asked_about(given: dict[str, Any], says: list[str]) -> None:
+    refused(scene(540, 360), *says, **given)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"f_px": 400},
+        {"f_px": 14000},  # an 800 mm lens
+        {"fov_deg": 3.2},
+        {"fov_deg": 140},
+        {"intrinsics_px": (480, 480, 30, 300)},
+        {"camera": Camera(60, 60, 270, 180, 540, 360)},  # 155 degrees, said with a Camera
+    ],
+)
+def test_what_cameras_have_is_not(given: dict[str, Any]) -> None:
+    assert View.open(scene(540, 360), **given).intrinsics in ("given", "fov")
+
+
+def test_heic(tmp_path: Path) -> None:
+    heif = pytest.importorskip("pillow_heif", reason="pillow-heif is not installed")
+    path = tmp_path / "a.heic"
+    heif.from_pillow(Image.fromarray(scene(400, 300))).save(path, exif=exif_of(f_35mm=26).tobytes())
+    view = View.open(path)
+    assert (view.intrinsics, view.image.shape) == ("exif", (300, 400, 3))
+    assert np.abs(view.image.astype(int) - scene(400, 300)).mean() < 8
+
+
+def test_heic_without_its_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vlm3.pictures._FORMATS", ("PNG", "JPEG"))
+    path = tmp_path / "a.HEIC"
+    path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100))
+    refused(path, "HEIC", "pip install 'vlm3[heic]'", "JPEG")
+    refused(path.read_bytes(), "HEIC")
 
 
 def test_given(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from vlm3.app.commands import app, serve
 from vlm3.console import Group
 from vlm3.data.commands import add_to
 from vlm3.eval.commands import evaluate, report, score
-from vlm3.photos.asking import loading
+from vlm3.nano.commands import nano
+from vlm3.options import loading
 from vlm3.photos.commands import ask, cloud, depth, match, pose, scene
 from vlm3.photos.options import as_json_option, examples, model_options
 from vlm3.show.commands import figure
@@ -87,7 +88,7 @@ def doctor(context: click.Context, self_check: str | None, as_json: bool) -> Non
     for finding in examine(self_check):
         findings.append(finding)
         if as_json:
-            click.echo(json.dumps(finding.to_json()))
+            click.echo(json.dumps(finding.to_json(), allow_nan=False))
         else:
             click.echo(f"{finding.status:<8} {finding.subject}: {finding.found}")
             if finding.advice:
@@ -100,6 +101,7 @@ def _silent(line: str) -> None:
 
 
 add_to(data)
+train.add_command(nano)
 for command in (depth, cloud, match, pose, ask, scene, evaluate, score, report, figure):
     main.add_command(command)
 for command in (train, plan, data, study, worlds, app, serve):

@@ -29,8 +29,11 @@ class Group(click.Group):
         try:
             with one_line_warnings():
                 code = super().main(args, *rest, **options)
-        except click.Abort:
-            _complain("interrupted", code=130)
+        except click.Abort as stop:
+            # Nothing went wrong: what is kept is said where something is.
+            kept = str(stop.__cause__ or "")
+            click.echo(f"vlm3: interrupted{': ' if kept else ''}{kept}", err=True)
+            sys.exit(130)
         except click.UsageError as error:
             command = error.ctx.command_path if error.ctx else "vlm3"
             message = error.format_message().rstrip(".")

@@ -3,18 +3,31 @@
 Knows no options and no model.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from vlm3.infer.predict import Predictor
-from vlm3.tasks.base import Answer, DepthAnswer, MatchAnswer, ObjectAnswer, PoseAnswer
+from vlm3.show.outputs import notes, read_as
+from vlm3.tasks.base import (
+    Answer,
+    DepthAnswer,
+    MatchAnswer,
+    MotionCheck,
+    ObjectAnswer,
+    PoseAnswer,
+)
 from vlm3.tasks.pose import direction_words
 from vlm3.view import View
 
 # Of these fields a record holds the one value of its point.
 _PER_POINT = ("xy_px", "xy_a_px", "distance_m", "depth_z_m", "parsed", "raw_text", "prompt")
 _CAMERA = ("fx_px", "fy_px", "cx_px", "cy_px", "width_px", "height_px")
-_ORIGINS = {"exif": "from EXIF", "fov": "from the field of view"}
+_ORIGINS = {
+    "exif": "from EXIF",
+    "fov": "from the field of view",
+    "calibrator": "from the calibrator",
+}
 _LONGEST_RAW = 60
 
 
@@ -49,7 +62,8 @@ def lines(answer: Answer, predictor: Predictor, views: Sequence[View]) -> Iterat
             f"{view.path}: {camera.width_px}x{camera.height_px} px, focal length "
             f"{camera.fx_px:.0f} px ({_ORIGINS.get(view.intrinsics, view.intrinsics)})"
         )
-    yield f"model {predictor.engine.name}, protocol {answer.protocol}"
+    read = "" if isinstance(answer, ObjectAnswer) else f", numbers: {read_as(answer.readout)}"
+    yield f"model {predictor.engine.name}, protocol {answer.protocol}{read}"
     match answer:
         case DepthAnswer():
             yield from _depth_lines(answer)
@@ -59,20 +73,38 @@ def lines(answer: Answer, predictor: Predictor, views: Sequence[View]) -> Iterat
             yield from _pose_lines(answer)
         case ObjectAnswer():
             yield from _object_lines(answer)
+    for note in notes(predictor.engine.name, views):
+        yield f"note: {note}"
 
 
 def _depth_lines(answer: DepthAnswer) -> Iterator[str]:
-    yield f"{'x':>8} {'y':>8} {'distance':>11} {'depth z':>11}"
+    spread = answer.spread
+    sure = "" if spread is None else f" {'p10 to p90':>19}"
+    yield f"{'x':>8} {'y':>8} {'distance':>11}{sure} {'depth z':>11}"
     for i, (x, y) in enumerate(answer.xy_px):
-        found = f"{answer.distance_m[i]:9.2f} m {answer.depth_z_m[i]:9.2f} m"
+        if spread is not None:
+            sure = f" {_interval(spread.p10[i], spread.p90[i], 'm'):>19}"
+        found = f"{answer.distance_m[i]:9.2f} m{sure} {answer.depth_z_m[i]:9.2f} m"
         yield f"{x:8.1f} {y:8.1f} {found if answer.parsed[i] else _unread(answer.raw_text[i])}"
 
 
 def _match_lines(answer: MatchAnswer) -> Iterator[str]:
-    yield f"{'x in A':>8} {'y in A':>8} {'x in B':>11} {'y in B':>8}"
+    spread = answer.spread
+    sure = "" if spread is None else f" {'x: p10 to p90':>14} {'y: p10 to p90':>14}"
+    yield f"{'x in A':>8} {'y in A':>8} {'x in B':>11} {'y in B':>8}{sure}"
     for i, (x, y) in enumerate(answer.xy_a_px):
-        found = f"{answer.xy_px[i, 0]:11.1f} {answer.xy_px[i, 1]:8.1f}"
+        if spread is not None:
+            both = zip(spread.p10[i], spread.p90[i], strict=True)
+            sure = "".join(f" {_interval(low, high, '', 0):>14}" for low, high in both)
+        found = f"{answer.xy_px[i, 0]:11.1f} {answer.xy_px[i, 1]:8.1f}{sure}"
         yield f"{x:8.1f} {y:8.1f} {found if answer.parsed[i] else _unread(answer.raw_text[i])}"
+
+
+def _interval(low: float, high: float, unit: str, decimals: int = 2) -> str:
+    """The 80 % between p10 and p90; nothing where they are not known."""
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return ""
+    return f"{low:.{decimals}f} to {high:.{decimals}f} {unit}".rstrip()
 
 
 def _pose_lines(answer: PoseAnswer) -> Iterator[str]:
@@ -88,7 +120,41 @@ def _pose_lines(answer: PoseAnswer) -> Iterator[str]:
         found["distance"] = f"{answer.distance_m:.2f} m"
     for part, raw_text in answer.raw_text.items():
         value = found.get(part, raw_text) if answer.parsed[part] else _unread(raw_text)
-        yield f"{part.replace('_', ' '):<14} {value.strip()}"
+        sure = _pose_interval(answer, part) if answer.parsed[part] else ""
+        yield f"{part.replace('_', ' '):<14} {value.strip()}{sure}"
+    if answer.check is not None:
+        yield from _check_lines(answer.check)
+
+
+def _pose_interval(answer: PoseAnswer, part: str) -> str:
+    """Where a part's probability lies: p10 to p90 of each number, or a cone about a direction."""
+    if part == "direction":
+        cone_deg = answer.direction_cone_deg
+        return "" if cone_deg is None else f"; 80 % of its digits within {cone_deg:.0f} degrees"
+    spread = answer.spread.get(part)
+    if spread is None:
+        return ""
+    unit, decimals = ("m", 2) if part == "distance" else ("", 1)
+    both = zip(spread.p10, spread.p90, strict=True)
+    said = [_interval(low, high, unit, decimals) for low, high in both]
+    return f"; p10 to p90 {', '.join(said)}" if all(said) else ""
+
+
+def _check_lines(check: MotionCheck) -> Iterator[str]:
+    back = "asked back: not read"
+    if check.back_rotation_deg is not None:
+        back = f"asked back: {check.back_rotation_deg:.0f} degrees of rotation apart"
+        if check.back_direction_deg is not None:
+            back += f", {check.back_direction_deg:.0f} degrees of direction"
+    yield (
+        f"{'confidence':<14} {check.confidence:.2f} of 1 ({check.verdict}): {check.agree:.0%} of "
+        f"what should be seen again is found there; {back}"
+    )
+    if check.agree_still >= check.agree:
+        yield (
+            f"{'':<14} the matches agree as well with a camera that did not move "
+            f"({check.agree_still:.0%}): the direction means little"
+        )
 
 
 def _object_lines(answer: ObjectAnswer) -> Iterator[str]:

@@ -1,7 +1,10 @@
-"""From a file, a Pillow image or an array to 8-bit RGB as displayed, and the focal length in EXIF.
+"""From a file, a Pillow image or an array to 8-bit RGB, and what EXIF and XMP say of its camera.
 
 The only place that decodes picture files. Formats are limited to those whose decoders need no other
 program, sizes are checked before decoding, and every failure is one line. Knows no camera.
+
+EXIF may say that a picture is shown turned. Whoever asks for a picture says whether its camera
+turns with it: then the picture comes upright; a camera of the stored pixels needs them as stored.
 
 What becomes of other pictures:
     grey, 1-bit, palette, YCbCr, HSV   converted to RGB
@@ -9,6 +12,7 @@ What becomes of other pictures:
     alpha, transparency   laid over white
     16 bits a channel     the high byte (value >> 8)
     MPO (phone cameras)   its first picture
+    HEIC, HEIF            its primary picture, with the package pillow-heif
     animated, several pages, 32-bit or float values, Lab   refused
 
 Pillow itself warns from 89 megapixels on; vlm3 refuses from 150, before decoding.
@@ -17,8 +21,10 @@ Pillow itself warns from 89 megapixels on; vlm3 refuses from 150, before decodin
 import io
 import math
 import os
+import re
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -31,21 +37,34 @@ LARGEST_PX = 150_000_000
 SMALLEST_SIDE_PX = 16
 
 # MPO needs no name of its own: Pillow's JPEG reader finds it.
-_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM", "GIF", "AVIF")
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM", "GIF", "AVIF", "HEIF")
 _UPLOAD = "the picture"
 _NAMES = "PNG, JPEG, WebP, AVIF, TIFF, BMP, PPM or a still GIF"
 
 # EXIF tags (EXIF 2.32, section 4.6).
 _EXIF_IFD = 0x8769
+_ORIENTATION = 0x0112
 _FOCAL_LENGTH_MM = 0x920A
 _FOCAL_LENGTH_35MM = 0xA405
 _WIDTH_PX, _HEIGHT_PX = 0xA002, 0xA003
+_CUSTOM_RENDERED = 0xA401
+# What Apple writes there for a panorama.
+_PANORAMA = 6
 _FOCAL_PLANE_X_RESOLUTION = 0xA20E
 _FOCAL_PLANE_UNIT = 0xA210
 _UNIT_MM = {1: 25.4, 2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}
 _FILM_DIAGONAL_MM = math.hypot(36.0, 24.0)
 # From a 10x telephoto to an action camera; anything else is a wrong tag.
-_SANE_LONG_SIDE_FOV_DEG = (3.0, 150.0)
+_SANE_LONG_SIDE_FOV_DEG = (3.0, 140.0)
+# No sensor is so long: such a picture was stitched, or cropped with its EXIF left as it was.
+_LONGEST_ASPECT = 2.9
+# XMP of the GPano and GImage kinds, as an attribute or as an element.
+_PROJECTION = re.compile(rb"ProjectionType\s*(?:=\s*[\"']|>)\s*([A-Za-z-]+)")
+_FLAT = (b"perspective", b"rectilinear", b"flat")
+_FULL_PANORAMA = b"FullPanoWidthPixels"
+_CAMERAS_360 = ("theta", "insta360", "gear 360", "gopro max", "qoocam", "vuze", "pano")
+# Brands of an ISO media file that holds HEIF pictures, in its bytes 8 to 12.
+_HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,11 +72,13 @@ class Picture:
     """A decoded picture.
 
     Attributes:
-        image: (height, width, 3) uint8, upright.
+        image: (height, width, 3) uint8, upright or as stored.
         name: what messages call it.
         path: where it came from, if a file.
         exif_f_px: focal length in pixels from EXIF, if there is a believable one.
         exif_problem: why EXIF gave none, for the warning.
+        orientation: EXIF's, 1 to 8: how the stored picture is to be shown; 1 for as it is.
+        panorama: what says that no pinhole camera took it, if something does.
     """
 
     image: NDArray[np.uint8]
@@ -65,10 +86,17 @@ class Picture:
     path: str | None
     exif_f_px: float | None = None
     exif_problem: str = "no focal length in EXIF"
+    orientation: int = 1
+    panorama: str | None = None
 
 
-def read_picture(source: object) -> Picture:
+def read_picture(source: object, *, upright: bool = True) -> Picture:
     """Decode `source`: a path, bytes of a file, a Pillow image, or (height, width, 3) uint8.
+
+    Args:
+        source: what to decode.
+        upright: turn it as EXIF says it is shown. False leaves it as stored, for a camera that
+            describes the stored pixels.
 
     Raises:
         InputError: anything that is not one still picture of a sane size; one line.
@@ -78,21 +106,21 @@ def read_picture(source: object) -> Picture:
             _checked_array(source), "the array", None, exif_problem="arrays have no EXIF"
         )
     if isinstance(source, Image.Image):
-        return _from_pillow(source, "the Pillow image", None)
+        return _from_pillow(source, "the Pillow image", None, upright)
     if isinstance(source, bytes):
         with closing(_opened(io.BytesIO(source), _UPLOAD)) as image:
-            return _from_pillow(image, _UPLOAD, None)
+            return _from_pillow(image, _UPLOAD, None, upright)
     if isinstance(source, (str, os.PathLike)):
         path = os.fspath(source)
         if isinstance(path, str):
-            return _from_file(path)
+            return _from_file(path, upright)
     raise InputError(
         f"a picture cannot be a {type(source).__name__}; give a path, a file's bytes, "
         "a Pillow image, or a (height, width, 3) uint8 array"
     )
 
 
-def _from_file(path: str) -> Picture:
+def _from_file(path: str, upright: bool) -> Picture:
     name = repr(path)
     if "://" in path:
         raise InputError(f"{name} is an address, not a file; download the picture first")
@@ -110,7 +138,7 @@ def _from_file(path: str) -> Picture:
     except (OSError, ValueError) as error:
         raise InputError(f"{name} cannot be opened ({_line(error)}); check the file") from error
     with closing(_opened(file, name)) as opened:
-        return _from_pillow(opened, name, path)
+        return _from_pillow(opened, name, path, upright)
 
 
 def picture_size(data: bytes) -> tuple[int, int]:
@@ -127,11 +155,17 @@ def picture_size(data: bytes) -> tuple[int, int]:
 def _opened(file: Path | io.BytesIO, name: str) -> Image.Image:
     """The picture with its header read."""
     Image.init()  # registers what this build of Pillow can read; AVIF may be absent
+    _register_heif()
     try:
         return Image.open(file, formats=[name for name in _FORMATS if name in Image.OPEN])
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large(name) from error
     except UnidentifiedImageError as error:
+        if _is_heif(file):
+            raise InputError(
+                f"{name} is a HEIC picture, as iPhones take them: pip install 'vlm3[heic]' to read "
+                "it, or save it as JPEG"
+            ) from error
         raise InputError(
             f"{name} is not a picture that can be read; allowed are {_NAMES}: convert it first"
         ) from error
@@ -140,7 +174,26 @@ def _opened(file: Path | io.BytesIO, name: str) -> Image.Image:
         raise InputError(f"{name} cannot be opened ({_line(error)}); check the file") from error
 
 
-def _from_pillow(source: Image.Image, name: str, path: str | None) -> Picture:
+@cache
+def _register_heif() -> None:
+    """Makes Pillow read HEIF where pillow-heif is installed."""
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return
+    register_heif_opener()
+
+
+def _is_heif(file: Path | io.BytesIO) -> bool:
+    if isinstance(file, io.BytesIO):
+        head = file.getvalue()[:12]
+    else:
+        with file.open("rb") as opened:
+            head = opened.read(12)
+    return head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS
+
+
+def _from_pillow(source: Image.Image, name: str, path: str | None, upright: bool) -> Picture:
     width, height = source.size
     # Sizes stand in the header, so this comes before any pixel is decoded.
     if width * height > LARGEST_PX:
@@ -148,7 +201,9 @@ def _from_pillow(source: Image.Image, name: str, path: str | None) -> Picture:
     if min(width, height) < SMALLEST_SIDE_PX:
         raise _too_small(name, width, height)
     try:
-        frames = 1 if source.format == "MPO" else getattr(source, "n_frames", 1)
+        # Both show their first or primary picture.
+        whole = source.format in ("MPO", "HEIF")
+        frames = 1 if whole else getattr(source, "n_frames", 1)
         if frames > 1:
             raise InputError(
                 f"{name} holds {frames} pictures (animated, or several pages); "
@@ -156,7 +211,8 @@ def _from_pillow(source: Image.Image, name: str, path: str | None) -> Picture:
             )
         source.load()
         f_px, problem = _exif_focal_px(source)
-        image = _upright_rgb(source, name)
+        orientation, panorama = _orientation(source), _panorama(source)
+        image = _rgb(_upright(source) if upright else source, name)
     except InputError:
         raise
     # As above: truncated and damaged files fail here, in many ways.
@@ -164,15 +220,51 @@ def _from_pillow(source: Image.Image, name: str, path: str | None) -> Picture:
         raise InputError(
             f"{name} is truncated or damaged ({_line(error)}); get a complete copy of the file"
         ) from error
-    return Picture(image, name, path, f_px, problem)
+    return Picture(image, name, path, f_px, problem, orientation, panorama)
 
 
-def _upright_rgb(source: Image.Image, name: str) -> NDArray[np.uint8]:
+def _upright(source: Image.Image) -> Image.Image:
     try:
-        upright = ImageOps.exif_transpose(source)
+        return ImageOps.exif_transpose(source)
     except Exception:
         # Unreadable EXIF says nothing about orientation: the picture stays as stored.
-        upright = source
+        return source
+
+
+def _orientation(source: Image.Image) -> int:
+    try:
+        found = source.getexif().get(_ORIENTATION, 1)
+    except Exception:  # as above
+        return 1
+    return found if found in range(1, 9) else 1
+
+
+def _panorama(source: Image.Image) -> str | None:
+    """What says that the picture is stitched or of another projection; None if nothing does."""
+    info = source.info
+    xmp = info.get("xmp") or info.get("XML:com.adobe.xmp") or b""
+    xmp = xmp if isinstance(xmp, bytes) else str(xmp).encode()
+    kinds = [kind.lower() for kind in _PROJECTION.findall(xmp)]
+    curved = [kind for kind in kinds if kind not in _FLAT]
+    if curved:
+        return f"XMP calls it {curved[0].decode()}"
+    if _FULL_PANORAMA in xmp and not kinds:
+        return "XMP calls it part of a panorama"
+    try:
+        exif = source.getexif()
+        rendered = exif.get_ifd(_EXIF_IFD).get(_CUSTOM_RENDERED)
+        maker = f"{exif.get(0x010F, '')} {exif.get(0x0110, '')}".lower()
+    except Exception:  # a damaged EXIF block must not cost the picture
+        return None
+    if rendered == _PANORAMA:
+        return "EXIF calls it a panorama"
+    short_px, long_px = sorted(source.size)
+    if long_px == 2 * short_px and any(name in maker for name in _CAMERAS_360):
+        return f"it is twice as wide as high and by a 360-degree camera ({maker.strip()})"
+    return None
+
+
+def _rgb(upright: Image.Image, name: str) -> NDArray[np.uint8]:
     if upright.mode.startswith("I"):
         return _high_byte(upright, name)
     # Pillow would clip float values without a word, and cannot convert Lab or premultiplied grey.
@@ -234,6 +326,8 @@ def _exif_focal_px(source: Image.Image) -> tuple[float | None, str]:
         return None, "EXIF cannot be read"
     width, height = source.size
     short_px, long_px = sorted((width, height))
+    if long_px > _LONGEST_ASPECT * short_px:
+        return None, f"no camera takes {width}x{height} in one picture (a panorama, or a crop?)"
     was_short, was_long = sorted((_number(exif.get(_WIDTH_PX)), _number(exif.get(_HEIGHT_PX))))
     scale = long_px / was_long if was_long > 0 else 1.0
     if was_short > 0 and abs(was_short * scale - short_px) > 0.01 * short_px + 1:

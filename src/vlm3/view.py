@@ -6,6 +6,7 @@ where the intrinsics come from. What decodes files is `pictures`. Knows no text,
 
 import os
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Self
 
@@ -16,12 +17,15 @@ from PIL import Image
 from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.focal import ResizePlan
+from vlm3.geometry.plausible import check_f_px, check_fov_deg, check_intrinsics
 from vlm3.geometry.undistort import undistort_image
 from vlm3.pictures import Picture, read_picture
 
-Intrinsics = Literal["given", "exif", "fov", "assumed"]
+Intrinsics = Literal["given", "exif", "fov", "assumed", "calibrator"]
 
 ASSUMED_FOV_DEG = 60.0
+# From 5 on, EXIF's orientations exchange width and height.
+_FIRST_SIDEWAYS = 5
 
 
 class AssumedCameraWarning(UserWarning):
@@ -72,24 +76,34 @@ class View:
         f_px: float | None = None,
         fov_deg: float | None = None,
         intrinsics_px: tuple[float, float, float, float] | None = None,
+        calibrate: Callable[[NDArray[np.uint8]], Camera] | None = None,
+        as_stored: bool = False,
     ) -> Self:
         """Open a picture; at most one of the four that follow it says what took it.
 
         Without any, the focal length is read from EXIF, else a horizontal field of view of 60
         degrees is assumed, with a warning: every distance then carries that guess's error.
 
+        EXIF may say that a picture is shown turned. With a focal length alone it is turned, and
+        its camera is made for the picture as displayed. A `camera` describes the stored pixels, so
+        nothing is turned, but where its size is only that of the picture as displayed.
+
         Args:
             source: a path, bytes of a file, a Pillow image, or an RGB array (height, width, 3)
                 uint8. Conversions to 8-bit RGB are listed in `vlm3.pictures`.
-            camera: the camera of the picture AS DISPLAYED, after its EXIF orientation is applied,
-                as viewers and this class do. With distortion, the picture is undistorted here, and
-                every pixel from then on is one of the undistorted picture.
+            camera: the camera of the picture. With distortion, the picture is undistorted here,
+                and every pixel from then on is one of the undistorted picture.
             f_px: focal length in pixels, principal point at the centre.
             fov_deg: horizontal field of view in degrees, principal point at the centre.
             intrinsics_px: fx, fy, cx, cy in pixels, for the picture at the size it has.
+            calibrate: tells the camera from the pixels (height, width, 3) of a picture that
+                neither the caller nor EXIF says anything about, in place of the 60 degrees.
+            as_stored: never turn the picture; pixels and camera are of the file's own rows.
 
         Raises:
-            InputError: a picture that cannot be used, or a camera that does not fit it.
+            InputError: a picture that cannot be used, a camera that does not fit it, or numbers
+                that no camera has (`vlm3.geometry.plausible`); a panorama without a camera; and
+                intrinsics of a picture that EXIF turns, as they do not say which way they are.
 
         Warns:
             AssumedCameraWarning: the field of view was assumed.
@@ -108,15 +122,30 @@ class View:
                 f"camera is a {type(camera).__name__}; give a vlm3.Camera, "
                 "as from Camera.from_K(K, width_px=..., height_px=...)"
             )
-        picture = read_picture(source)
+        picture = _read(source, camera, as_stored=as_stored)
+        if not names and picture.panorama is not None:
+            raise InputError(
+                f"{picture.name} is a panorama ({picture.panorama}): no single focal length "
+                "describes it; cut an ordinary view out of it first, or give camera, f_px or "
+                "fov_deg if it really is one"
+            )
         height_px, width_px = picture.image.shape[:2]
         intrinsics: Intrinsics = "given"
         if fov_deg is not None:
+            check_fov_deg(fov_deg)
             camera = Camera.from_fov(fov_deg, width_px=width_px, height_px=height_px)
             intrinsics = "fov"
         elif f_px is not None:
+            check_f_px(f_px, width_px, height_px)
             camera = _centred(f_px, width_px, height_px)
         elif intrinsics_px is not None:
+            if picture.orientation != 1 and not as_stored:
+                raise InputError(
+                    f"EXIF turns {picture.name} when it is shown, and intrinsics do not say "
+                    "whether they are of the picture as stored or as shown; save it upright "
+                    "without that mark, or give f_px or fov_deg"
+                )
+            check_intrinsics(*intrinsics_px, width_px, height_px, fisheye=False)
             camera = Camera(*intrinsics_px, width_px, height_px)
             cx_px, cy_px = intrinsics_px[2:]
             if not camera.contains((cx_px, cy_px)):
@@ -127,11 +156,18 @@ class View:
         elif camera is None and picture.exif_f_px is not None:
             camera = _centred(picture.exif_f_px, width_px, height_px)
             intrinsics = "exif"
+        elif camera is None and calibrate is not None:
+            camera = calibrate(picture.image)
+            intrinsics = "calibrator"
         elif camera is None:
             camera = Camera.from_fov(ASSUMED_FOV_DEG, width_px=width_px, height_px=height_px)
             intrinsics = "assumed"
             warnings.warn(_assumed(picture, camera), AssumedCameraWarning, stacklevel=2)
         _check_size(camera, picture.image, picture.name)
+        check_intrinsics(
+            camera.fx_px, camera.fy_px, camera.cx_px, camera.cy_px, width_px, height_px,
+            fisheye=True,
+        )  # fmt: skip
         image, camera = undistort_image(picture.image, camera)
         image.setflags(write=False)
         return cls(image, camera, intrinsics, picture.path)
@@ -169,6 +205,20 @@ def resize_image(image: NDArray[np.uint8], plan: ResizePlan) -> NDArray[np.uint8
     return np.array(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
 
 
+def _read(source: object, camera: Camera | None, *, as_stored: bool) -> Picture:
+    """The picture, turned as EXIF says unless its camera describes the stored pixels."""
+    if camera is None and not as_stored:
+        return read_picture(source)
+    picture = read_picture(source, upright=False)
+    if as_stored or camera is None or picture.orientation < _FIRST_SIDEWAYS:
+        return picture
+    height_px, width_px = picture.image.shape[:2]
+    size = (camera.width_px, camera.height_px)
+    if size == (height_px, width_px) != (width_px, height_px):
+        return read_picture(source)
+    return picture
+
+
 def _centred(f_px: float, width_px: int, height_px: int) -> Camera:
     return Camera(f_px, f_px, width_px / 2, height_px / 2, width_px, height_px)
 
@@ -180,7 +230,7 @@ def _check_size(camera: Camera, image: NDArray[np.uint8], name: str) -> None:
         return
     hint = "if K was measured at that size, pass camera.resized(width_px, height_px)"
     if size == (height_px, width_px):
-        hint = "the camera must describe the picture as displayed, after its EXIF rotation"
+        hint = "the camera is of the picture turned by a quarter; give that of the stored pixels"
     raise InputError(
         f"{name} is {width_px}x{height_px}, its camera {size[0]}x{size[1]}; "
         f"sizes must agree: {hint}"

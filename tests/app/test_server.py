@@ -6,6 +6,7 @@ import json
 import struct
 import threading
 import time
+import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -23,8 +24,10 @@ from app_serving import Client, Serve, Slow, data_url, noise, serving
 from vlm3.app.guard import Access
 from vlm3.app.limits import Limits
 from vlm3.assets import EXAMPLES_DIR, load_example
-from vlm3.infer.http import HttpEngine
-from vlm3.infer.predict import Predictor
+from vlm3.infer.http import HttpEngine, ServerWarning
+from vlm3.infer.predict import Predictor, load
+from vlm3.infer.wording import ProtocolWarning
+from vlm3.tasks.reading import CUT_OFF
 from vlm3.view import View
 
 ONE = {"image": {"url": data_url(noise(0)), "fov_deg": 60}, "points_px": [[10, 20]]}
@@ -163,7 +166,7 @@ def test_the_official_client(openai_client: Any, nano: Predictor) -> None:
     alone = create(model="nano", messages=[{"role": "user", "content": "How far?"}], max_tokens=8)
     assert nano.naive is not None
     (expected,) = nano.naive.ask(nano.naive.open([]), ["How far?"], max_new_tokens=8)
-    assert alone.choices[0].message.content == expected
+    assert alone.choices[0].message.content == expected.removesuffix(CUT_OFF)
     for wrong, kind, says in (
         ({"model": "gpt"}, openai.NotFoundError, "only 'nano'"),
         ({"temperature": 0.7}, openai.BadRequestError, "temperature"),
@@ -508,3 +511,29 @@ def test_view_of_bytes_is_what_the_server_reads() -> None:
     same = View.open(EXAMPLES_DIR / "lounge_1.jpg", fov_deg=70)
     assert view.camera == same.camera
     np.testing.assert_array_equal(view.image, same.image)
+
+
+def test_our_client_of_our_server_asks_as_the_server_does(
+    nano: Predictor, nano_server: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same distances, from the settings that the server tells; kept answers are exact."""
+    pytest.importorskip("openai", reason="the extra openai is not installed")
+    monkeypatch.setenv("VLM3_CACHE", str(tmp_path))
+    (entry,) = nano_server("/v1/models")[1]["data"]
+    assert entry["vlm3"] == {
+        "protocol": "joint", "f_px": 125.0, "max_tokens": 400, "multiple_px": 16,
+        "weights": nano.engine.weights,  # type: ignore[attr-defined]
+    }  # fmt: skip
+    view = View.open(noise(5, 540, 360), fov_deg=60)
+    points = [[100, 100], [270, 180], [500, 20]]
+    direct = nano.depth(view, points)
+    for protocol in (None, "joint"):
+        with warnings.catch_warnings():
+            for category in (ProtocolWarning, ServerWarning):
+                warnings.simplefilter("error", category)
+            served = load("openai:nano", base_url=f"{nano_server.url}/v1", protocol=protocol)
+            found = served.depth(view, points)
+        assert found.distance_m.tolist() == direct.distance_m.tolist()
+        assert found.prompt == direct.prompt and found.raw_text == direct.raw_text
+    # The second time from the answers that were kept.
+    assert served.engine.account.requests == 0  # type: ignore[attr-defined]

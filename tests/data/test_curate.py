@@ -27,6 +27,8 @@ from vlm3.data.shards import Shards, build_index
 from vlm3.data.units import Job, frame_key, make_unit, unit_name
 from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
+from vlm3.lock import NAME as LOCK
+from vlm3.lock import writing
 
 
 def scene(root: Path, name: str, pictures: int = 3, seed: int = 0) -> Path:
@@ -143,6 +145,18 @@ def test_slurm_tells_rank_and_world(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_ARRAY_TASK_COUNT", "3")
     with pytest.raises(InputError, match="gaps"):
         Share.of_slurm()
+
+
+def test_one_curation_a_folder_but_for_the_ranks_of_one(tmp_path: Path) -> None:
+    raw, out = sets(tmp_path / "raw"), tmp_path / "out"
+    with writing(out), pytest.raises(InputError, match="being written by process"):
+        curate(job(raw, out))
+    with writing(out, shared=True):
+        with pytest.raises(InputError, match="being written"):
+            curate(job(raw, out))
+        curate(job(raw, out), share=Share(0, 2))
+    assert curate(job(raw, out), share=Share(1, 2)).joined is not None
+    assert not (out / LOCK).exists()
 
 
 @given(st.integers(0, 40), st.integers(1, 9))

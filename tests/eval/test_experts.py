@@ -15,7 +15,9 @@ import torch
 from PIL import Image
 
 from vlm3.errors import InputError, MissingDependencyError
+from vlm3.eval.benchmarks import BENCHMARKS
 from vlm3.eval.experts import ADAPTERS
+from vlm3.eval.models import choose
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import relative_pose, rotation_from_ypr_deg
 from vlm3.view import View
@@ -237,6 +239,38 @@ def test_posers(install: Callable[..., None]) -> None:
         pose = ADAPTERS[name].load().pose(view(), view())
         assert pose is not None
         np.testing.assert_allclose(pose.cam1_from_cam2, true, atol=1e-5, err_msg=name)
+
+
+# Which checkpoint runs.
+
+
+def test_roads_get_the_outdoor_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Depth Anything V2 has a metric model for rooms and one for roads; the row says which."""
+
+    def made(name: str, checkpoint: str, size_argument: str) -> SimpleNamespace:
+        return SimpleNamespace(name=name, checkpoint=checkpoint, depth_z_m=None)
+
+    monkeypatch.setattr("vlm3.eval.depth_experts._from_transformers", made)
+    for name, benchmark in BENCHMARKS.items():
+        if benchmark.tasks == ("depth",):
+            who = choose("depth-anything-v2", benchmark, None)
+            rooms = ("eth3d", "scannetpp", "sunrgbd", "ibims1", "nyuv2")
+            kind = "indoor" if name in rooms else "outdoor"
+            assert who.name == f"DepthAnythingV2 (metric, {kind})", name
+            checkpoint = who.answerer.expert.checkpoint  # type: ignore[attr-defined]
+            assert f"Metric-{kind.title()}-Large" in checkpoint
+
+
+def test_da3_is_the_retrained_one(install: Callable[..., None]) -> None:
+    asked: list[str] = []
+
+    def fetched(name: str) -> DepthAnything3:
+        asked.append(name)
+        return DepthAnything3()
+
+    install("depth_anything_3.api", DepthAnything3=SimpleNamespace(from_pretrained=fetched))
+    assert ADAPTERS["da3"].load().name == "DA3-Giant-1.1"
+    assert asked == ["depth-anything/DA3-GIANT-1.1"]
 
 
 # What is said when one cannot be had.

@@ -14,6 +14,7 @@ from PIL import Image
 from vlm3.data.labels import distance_from_label, label_from_distance
 from vlm3.data.prepare import surface
 from vlm3.data.sources.base import LaserPoints
+from vlm3.data.sources.depthlm import DEPTHLM
 from vlm3.errors import InputError
 from vlm3.eval.benchmarks import BENCHMARKS, get_benchmark
 from vlm3.eval.readers import Wanted, read_items
@@ -69,6 +70,51 @@ def test_depthlm_items(depthlm: Path) -> None:
     (depthlm / "val.jsonl").write_text('{"image": "a.png"}')
     with pytest.raises(InputError, match="line 1 is no row of DepthLM's"):
         list(read_items(wanted("ibims1", depthlm)))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("image", "../../elsewhere/0.png", "not below its folder"),
+        ("image", "/../0.png", "not below its folder"),
+        ("image", "rgb/../../0.png", "not below its folder"),
+        ("image", "..", "not below its folder"),
+        ("image", "", "not below its folder"),
+        ("image", "a\0b", "not below its folder"),
+        ("depth", [1, 2, 3, 4, float("nan")], "depth holds a number that is not finite"),
+        ("depth", [1, 2, 3, 4, float("inf")], "depth holds a number that is not finite"),
+        ("depth", [[1], [2], [3], [4], [5]], "5 pixels but"),
+        ("depth", [1, 2, 3, 4, 10**400], "is no row of DepthLM's"),
+        ("pixel_coords", [[0, float("inf")]] * 5, "pixel_coords holds a number"),
+        ("intrinsics", [60, 60, 32, 24, float("inf"), 48], "intrinsics holds a number"),
+        ("intrinsics", [float("nan"), 60, 32, 24, 64, 48], "intrinsics holds a number"),
+    ],
+)
+def test_a_depthlm_line_that_cannot_be_is_named(
+    depthlm: Path, key: str, value: object, said: str
+) -> None:
+    """Refused in evaluation; in curation left out under its name, and the rest is read."""
+    path = depthlm / "val.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows[2][key] = value
+    path.write_text("\n".join(map(json.dumps, rows)))
+    with pytest.raises(InputError, match=rf"line 3.*{said}") as caught:
+        list(read_items(wanted("ibims1", depthlm)))
+    assert "\n" not in str(caught.value)
+    found = list(DEPTHLM.frames(depthlm, "val.jsonl:0"))
+    assert [type(one).__name__ for one in found] == ["RawFrame"] * 2 + ["Skipped", "RawFrame"]
+
+
+def test_a_picture_may_begin_with_a_slash(depthlm: Path) -> None:
+    """DepthLM's loader strips it, as here; a name may come back into its folder."""
+    plain = [(i.key, i.queries) for i in read_items(wanted("ibims1", depthlm))]
+    path = depthlm / "val.jsonl"
+    text = path.read_text()
+    for start in ("/rgb/", "//rgb/", "rgb/../rgb/", "./rgb/"):
+        path.write_text(text.replace('"rgb/', f'"{start}'))
+        items = list(read_items(wanted("ibims1", depthlm)))
+        assert [(i.key, i.queries) for i in items] == plain
+        assert items[0].pictures[0]().image.shape == (48, 64, 3)
 
 
 def test_the_nearest_laser_point_of_a_pixel_wins() -> None:

@@ -93,6 +93,8 @@ def test_the_same_numbers_through_lmms_eval(depthlm: Path, tmp_path: Path) -> No
     oracle = OracleAnswerer(protocol).answer(items[0], items[0].queries)
     assert docs[0]["prompt"] == oracle[0].prompt
     assert {p.name for p in (tmp_path / "lmms").iterdir()} >= {"vlm3_ibims1.yaml", "utils.py"}
+    # The room for an answer is the protocol's, as the notebook has it.
+    assert "max_new_tokens: 256" in (tmp_path / "lmms" / "vlm3_ibims1.yaml").read_text()
 
 
 def test_commands(depthlm: Path, tmp_path: Path) -> None:

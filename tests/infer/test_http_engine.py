@@ -4,6 +4,7 @@ import json
 import os
 import threading
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,9 +26,11 @@ from vlm3.infer.asking import sized
 from vlm3.infer.engine import Reply
 from vlm3.infer.fast import LocalEngine
 from vlm3.infer.forms import answer_form
-from vlm3.infer.http import HttpEngine, ServerError
+from vlm3.infer.http import HttpEngine, ServerError, ServerWarning
 from vlm3.infer.predict import Predictor, load
+from vlm3.infer.request import ROOM_TO_THINK
 from vlm3.model import Checkpoint
+from vlm3.tasks.reading import CUT_OFF, answer_part
 
 IMAGE = np.zeros((32, 32, 3), np.uint8)
 QUESTIONS = [f"question {i}" for i in range(12)]
@@ -231,6 +234,148 @@ def test_another_picture_or_model_is_another_question(server: Server, tmp_path: 
     other = HttpEngine("other", base_url=server.url, api_key="k", cache=tmp_path)
     asked(other, QUESTIONS[:1])
     assert server.seen["question 0"] == 3
+
+
+THOUGHT = {"role": "assistant", "content": None, "reasoning_content": "hm"}
+
+
+def spoken(handler: Handler, message: dict[str, Any], reason: str = "stop", **more: Any) -> bool:
+    choice = {"index": 0, "finish_reason": reason, "message": message}
+    head = {"id": "1", "object": "chat.completion", "created": 0, "model": "m"}
+    return handler.send(200, head | {"choices": [choice], "usage": USAGE} | more)
+
+
+@pytest.mark.parametrize(
+    ("message", "reason", "limit", "requests", "text"),
+    [
+        # Thinking takes all: asked once more with room, then unread.
+        (THOUGHT, "length", ROOM_TO_THINK, 2, CUT_OFF),
+        (THOUGHT | {"content": ""}, "length", ROOM_TO_THINK, 2, CUT_OFF),
+        (THOUGHT | {"content": "It is 1"}, "length", ROOM_TO_THINK, 2, "It is 1" + CUT_OFF),
+        ({"content": "<think>It is 1"}, "length", ROOM_TO_THINK, 2, "<think>It is 1" + CUT_OFF),
+        ({"content": None, "reasoning": "hm"}, "length", ROOM_TO_THINK, 2, CUT_OFF),
+        # Thinking and no answer: more room would not help.
+        (THOUGHT, "stop", 8, 1, ""),
+        # Nothing at all: perhaps the next time.
+        ({"content": None}, "stop", 8, 2, ""),
+        # Half a number.
+        ({"content": "The point is around 12"}, "length", 8, 1, "The point is around 12" + CUT_OFF),
+        ({"content": None, "refusal": "I cannot"}, "stop", 8, 1, "I cannot"),
+        (THOUGHT | {"content": "2.75"}, "stop", 8, 1, "2.75"),
+        ({"content": [{"type": "text", "text": "2.75"}]}, "stop", 8, 1, "2.75"),
+    ],
+)
+def test_answers_without_text_and_cut_ones(
+    server: Server,
+    tmp_path: Path,
+    message: dict[str, Any],
+    reason: str,
+    limit: int,
+    requests: int,
+    text: str,
+) -> None:
+    server.fault = lambda h, question: spoken(h, {"role": "assistant"} | message, reason)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        one = engine(server, cache=tmp_path, concurrency=1)
+        assert asked(one, QUESTIONS[:2]) == [text, text]
+    assert server.seen["question 0"] == requests
+    assert server.bodies[-1]["max_tokens"] == limit
+    # What was learnt is kept to: the second question is not asked both ways.
+    second = requests if limit == 8 else 1
+    assert server.seen["question 1"] == second
+    if text.endswith(CUT_OFF):
+        assert not answer_part(text)
+    kept = [line for file in tmp_path.iterdir() for line in file.read_text().splitlines()]
+    # No answer at all is asked for again by the next run.
+    assert len(kept) == (0 if message.get("content") in (None, "") and text in ("", CUT_OFF) else 2)
+
+
+REFUSALS = {
+    "temperature": "Unsupported value: 'temperature' does not support 0 with this model",
+    "logprobs": "logprobs is not supported by this model",
+    "top_logprobs": [{"loc": ["body", "top_logprobs"], "msg": "Extra inputs are not permitted"}],
+    "max_tokens": "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.",
+}
+
+
+@pytest.mark.parametrize("names", [*([name] for name in REFUSALS), list(REFUSALS)], ids=str)
+@pytest.mark.parametrize("status", [400, 422])
+def test_what_a_server_refuses_is_left_out_once_and_for_all(
+    server: Server, names: list[str], status: int
+) -> None:
+    def fault(handler: Handler, text: str) -> bool:
+        body = handler.server.bodies[-1]
+        refused = next((name for name in names if name in body), None)
+        return refused is not None and handler.send(status, {"error": REFUSALS[refused]})
+
+    server.fault = fault
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        one = engine(server, concurrency=4, attempts=1)
+        assert asked(one) == EXPECTED and asked(one, ["again"]) == ["answer to again"]
+    assert sum(server.seen.values()) <= len(QUESTIONS) + 1 + len(names)
+    assert not set(names) & server.bodies[-1].keys()
+    said = [str(w.message) for w in caught if isinstance(w.message, ServerWarning)]
+    assert (
+        len(said)
+        == len(set(said))
+        == ("temperature" in names) + any("logprobs" in name for name in names)
+    )
+
+
+def test_a_server_without_room_for_thinking(server: Server) -> None:
+    """More room is refused until there is none: the answer stays unread, and the run goes on."""
+
+    def fault(handler: Handler, text: str) -> bool:
+        if handler.server.bodies[-1]["max_tokens"] > 512:
+            return handler.send(400, {"error": {"message": "exceeds the context length"}})
+        return spoken(handler, THOUGHT, "length")
+
+    server.fault = fault
+    with pytest.warns(ServerWarning, match="no room"):
+        assert asked(engine(server, concurrency=1), QUESTIONS[:3]) == [CUT_OFF] * 3
+    assert server.seen["question 1"] == server.seen["question 2"] == 1
+
+
+def test_kept_answers_are_told_and_left_out_when_not_wanted(server: Server, tmp_path: Path) -> None:
+    server.fault = lambda h, q: spoken(h, {"content": "2.75"}, system_fingerprint="fp_1")
+    assert asked(engine(server, cache=tmp_path), QUESTIONS[:2]) == ["2.75"] * 2
+    server.fault = lambda h, q: spoken(h, {"content": "5.00"}, system_fingerprint="fp_2")
+    with pytest.warns(ServerWarning) as caught:
+        one = engine(server, cache=tmp_path)
+        assert asked(one, QUESTIONS[:3]) == ["2.75", "2.75", "5.00"]
+        asked(one, QUESTIONS[:3])
+    said = [str(w.message) for w in caught]
+    assert len(said) == 2 and "2 answers kept from an earlier run" in said[0]
+    assert "'fp_2'" in said[1] and "'fp_1'" in said[1]
+    assert asked(engine(server, cache=None), QUESTIONS[:1]) == ["5.00"]
+
+
+@pytest.mark.parametrize("what", ["identity", "weights"])
+def test_another_model_under_the_same_name_has_its_own_answers(
+    server: Server, tmp_path: Path, what: str
+) -> None:
+    for weights, expected in (("aa", "one"), ("bb", "two"), ("aa", "one")):
+        server.say = lambda text, said=expected: said  # type: ignore[misc]
+        with warnings.catch_warnings():
+            # Where weights are told, kept answers are exactly this model's: nothing to say.
+            warnings.simplefilter("error" if what == "weights" else "ignore")
+            assert asked(engine(server, cache=tmp_path, **{what: weights}), ["q"]) == [expected]
+    assert server.seen["q"] == 2
+
+
+def test_the_environment_names_the_server(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kept answers belong to the server that was asked, however it was named."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+    asked(HttpEngine("m", cache=tmp_path), QUESTIONS[:1])
+    assert server.seen["question 0"] == 1
+    with pytest.warns(ServerWarning, match="1 answers kept"):
+        asked(engine(server, cache=tmp_path), QUESTIONS[:1])
+    assert server.seen["question 0"] == 1
 
 
 def test_packed_questions(server: Server) -> None:

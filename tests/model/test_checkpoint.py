@@ -159,7 +159,7 @@ def _break_settings(folder: Path) -> None:
         (_drop("model.safetensors"), "weights are missing"),
         (_drop("preprocessor_config.json"), "preprocessor_config.json"),
         (_pickle, "pickled weights"),
-        (_truncate, "cannot be loaded"),
+        (_truncate, "damaged or cut short"),
         (_other_type, "'llama'"),
         (_lose_a_tensor, "lacks 1 of the model's weights"),
         (_lose_a_shard, "lacks 1 of 1 weight files"),

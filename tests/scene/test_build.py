@@ -60,7 +60,12 @@ def test_true_answers_give_the_true_scene(room: Made) -> None:
     assert rotation_error_deg(found[:, :3, :3], truth[:, :3, :3]).max() < 0.15
     assert np.abs(found[:, :3, 3] - truth[:, :3, 3]).max() < 0.03
     assert made.cameras.kept.all() and len(made.motions) == COUNT * (COUNT - 1)
-    assert sum(told) == len(made.motions) * 3 + COUNT * 16 * 12
+    # Each pair: three questions each way, and 48 distances and matches.
+    assert sum(told) == len(made.pairs) * (2 * 3 + 2 * 48) + COUNT * 16 * 12
+    # Neighbours round the ring see the same things; pictures across it do not.
+    assert {p for p, ok in made.trust.holds.items() if ok} >= {(k, k + 1) for k in range(5)}
+    assert made.trust.joined.all() and made.trust.agree.all()
+    assert made.trust.loop_deg is not None and made.trust.loop_deg < 0.5
     fused = fuse(made.maps, found)
     assert fused.seen_through == 0
     # Every fused point lies on a wall of the box, in camera 1's frame turned back to the room's.
@@ -113,6 +118,50 @@ def test_too_few_and_unread(room: Made) -> None:
         build_scene(silent, views[:3])
 
 
+def test_pictures_that_share_nothing_give_no_cloud(room: Made) -> None:
+    """Motions without a truth between them: one line instead of maps, whatever averaging keeps."""
+    views, _, _ = room
+    rng = np.random.default_rng(1)
+
+    def disturb(a: int, b: int, T: np.ndarray) -> np.ndarray:
+        out = np.eye(4)
+        out[:3, :3] = rotation_from_ypr_deg(rng.normal(0, 25, 3))
+        out[:3, 3] = rng.normal(0, 1, 3)
+        return out
+
+    told: list[int] = []
+    with pytest.raises(InputError, match="contradict each other: do not trust") as refused:
+        build_scene(predictor(room, disturb), views[:3], grid=(16, 12), progress=told.append)
+    assert "picture" in str(refused.value) and sum(told) == 3 * (6 + 96), "no map was asked for"
+
+
+def test_one_strange_picture_is_named(room: Made) -> None:
+    views, _, _ = room
+    rng = np.random.default_rng(3)
+
+    def disturb(a: int, b: int, T: np.ndarray) -> np.ndarray:
+        out = T.copy()
+        if 4 in (a, b):
+            out[:3, :3], out[:3, 3] = Rotation.random(rng=rng).as_matrix(), rng.normal(0, 2, 3)
+        return out
+
+    with pytest.raises(InputError, match="none joins picture 5 to picture 1"):
+        build_scene(predictor(room, disturb), views[:5], grid=(4, 3))
+
+
+def test_motions_that_agree_with_each_other_and_not_with_the_matches(room: Made) -> None:
+    """Two pictures, both answers alike and wrong: only what is seen can tell."""
+    views = room[0]
+    wrong = np.eye(4)
+    wrong[:3, 3] = 3, 0, 0
+
+    def disturb(a: int, b: int, T: np.ndarray) -> np.ndarray:
+        return wrong if a < b else invert(wrong)
+
+    with pytest.raises(InputError, match="0 of 1 pairs hold"):
+        build_scene(predictor(room, disturb), views[:2], grid=(4, 3))
+
+
 def test_every_form_of_a_scene(room: Made, tmp_path: Path) -> None:
     from vlm3.show.scene_files import check, summary, write_scene
 
@@ -135,7 +184,8 @@ def test_every_form_of_a_scene(room: Made, tmp_path: Path) -> None:
         pose = made.cameras.world_from_cam[image_id - 1]
         np.testing.assert_allclose(image.projection_center(), pose[:3, 3], atol=1e-9)
     assert "picture 6" in Path(names[3]).read_text()
-    assert summary(made, fused)["motions kept"] == "30 of 30"
+    said = summary(made, fused)
+    assert said["motions kept"] == "30 of 30" and said["pairs that hold"].endswith(" of 15")
     for wrong, said in (
         ([], "where should"),
         (["a.jpg"], "cannot write"),

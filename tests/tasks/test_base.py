@@ -32,6 +32,7 @@ def test_depth_answer_as_json() -> None:
         "raw_text": ["02.00", "?"],
         "prompt": ["a", "b"],
         "spread": None,
+        "readout": "digits",
     }
 
 

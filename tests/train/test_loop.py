@@ -18,7 +18,9 @@ from vlm3.data.record import Record
 from vlm3.data.shards import write_shards
 from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
-from vlm3.train import checkpoint, loop, sources
+from vlm3.lock import NAME as LOCK
+from vlm3.lock import writing
+from vlm3.train import checkpoint, loop, resume, sources
 from vlm3.train.config import Part, Run
 from vlm3.train.loop import TrainingError, train
 
@@ -194,6 +196,80 @@ def test_sigterm_saves_and_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert [p.name for p in (run.out / "checkpoints").glob("step-*")] == ["step-00000001"]
 
 
+def test_ctrl_c_saves_and_says_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tiny(tmp_path, save_every=100)
+    step = loop._step
+
+    def asked(*given: Any, **options: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        return step(*given, **options)
+
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(loop, "_step", asked)
+    with pytest.raises(KeyboardInterrupt, match=r"saved at step 1 of 6 in .*same command goes on"):
+        train(run)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert [p.name for p in (run.out / "checkpoints").glob("step-*")] == ["step-00000001"]
+    monkeypatch.setattr(loop, "_step", step)
+    assert train(run) == 6 and not (run.out / LOCK).exists()
+
+
+def test_a_run_that_goes_on_is_announced_and_stays_itself(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tiny(tmp_path)
+    train(run, stop_at=2)
+    note = (run.out / "run.json").read_bytes()
+    capsys.readouterr()
+    monkeypatch.chdir(tmp_path)
+    # Another spelling of the same place, and what decides nothing.
+    spelled = replace(run, out=Path("out"), data="data", workers=1, save_every=3, tensorboard=False)
+    assert train(spelled, stop_at=4) == 4
+    assert "at step 2 of 6: going on from there" in capsys.readouterr().err
+    train(run)
+    train(run)
+    assert "at step 6 of 6: there is nothing left to do" in capsys.readouterr().err
+    monkeypatch.setattr(loop, "begin", lambda *_, **__: pytest.fail("the model was loaded"))
+    part = replace(run.parts[0], colors=3)
+    for changes, named in (
+        ({"batch": 4, "seed": 7}, "batch: 8 there, 4 now; seed: 0 there, 7 now"),
+        ({"f_px": 60.0}, "f_px: 50.0 there, 60.0 now"),
+        ({"samples": 96}, "samples: 48 there, 96 now"),
+        ({"parts": (part,)}, "parts.0.colors: 0 there, 3 now"),
+        ({"parts": (*run.parts, part)}, "parts.1.colors"),
+    ):
+        with pytest.raises(InputError, match="other settings") as caught:
+            train(replace(run, **changes))  # type: ignore[arg-type]
+        assert named in str(caught.value) and "--out" in str(caught.value)
+        assert (run.out / "run.json").read_bytes() == note, "never another run's"
+    with writing(run.out), pytest.raises(InputError, match=f"process {os.getpid()} "):
+        train(run)
+
+
+@pytest.mark.parametrize("note", [b"", b"[]", b"[" * 5000, b"\xff"])
+def test_whose_folder_it_is_cannot_be_told(tmp_path: Path, note: bytes) -> None:
+    run = tiny(tmp_path)
+    (run.out / "checkpoints" / "step-00000001").mkdir(parents=True)
+    (run.out / "run.json").write_bytes(note)
+    with pytest.raises(InputError, match=r"run\.json cannot be read"):
+        resume.check(run)
+
+
+def test_a_folder_of_an_older_version_or_of_a_run_that_left_nothing(tmp_path: Path) -> None:
+    run = tiny(tmp_path)
+    resume.keep(run)
+    resume.check(replace(run, batch=4))  # Nothing to go on from: it holds nobody up.
+    (run.out / "checkpoints" / "step-00000001").mkdir(parents=True)
+    note = json.loads((run.out / "run.json").read_text())
+    del note["schedule"], note["parts"][0]["views"]
+    (run.out / "run.json").write_text(json.dumps(note))
+    resume.check(run)
+    with pytest.raises(InputError, match="schedule: 'cosine' there, 'flat' now"):
+        resume.check(replace(run, schedule="flat"))
+
+
 def test_sigterm_to_the_whole_group_saves(tmp_path: Path) -> None:
     tiny(tmp_path)
     script = Path(__file__).parent / "mesh_run.py"
@@ -230,19 +306,17 @@ def test_wrong_runs_fail_before_the_model(
         train(tiny(tmp_path, **changes))
 
 
-def test_worlds_and_school_are_sources(tmp_path: Path) -> None:
+def test_worlds_and_mosaics_are_sources(tmp_path: Path) -> None:
     pytest.importorskip("warp")
-    run = tiny(tmp_path, parts=(Part("worlds", ("depth",)), Part("school", ("depth",))))
+    run = tiny(tmp_path, parts=(Part("worlds", ("depth",)), Part("pointing", ())))
     found = sources.curriculum(replace(run, size_px=(64, 48)), 16)
     for source in found.sources:
         first, again = (source.lesson(5, (0, 9)) for _ in range(2))
         assert first.qas == again.qas and np.array_equal(first.images[0], again.images[0])
         assert source.lesson(len(source) + 1, (0, 9)).qas
-    # The school's first lessons are its own, and render nothing.
     first = sources.curriculum(replace(run, size_px=(64, 48), pointing=9), 16).sources[-1]
     asked = [qa.question for k in range(12) for qa in first.lesson(k, (0, 9)).qas]
-    assert any("Color of" in text for text in asked) and any("region 1" in text for text in asked)
-    assert not any(text.startswith("Distance") for text in asked)
+    assert all(text.startswith("Color of") for text in asked)
 
 
 def test_views_that_are_kept_look_another_way_each_time(tmp_path: Path) -> None:

@@ -37,6 +37,23 @@ def test_a_matrix_without_gradient_stays() -> None:
     assert torch.equal(other, before)
 
 
+def test_stacked_matrices_are_steps_of_each() -> None:
+    """Query, key and value in one parameter; and decay takes its share of the weights."""
+    torch.manual_seed(0)
+    whole = torch.nn.Parameter(torch.randn(36, 12))
+    parts = [torch.nn.Parameter(piece.clone()) for piece in whole.detach().split(12)]
+    whole.grad = torch.randn(36, 12)
+    for part, gradient in zip(parts, whole.grad.split(12), strict=True):
+        part.grad = gradient.clone()
+    for weights, blocks in (([whole], 3), (parts, 1)):
+        Muon([{"params": weights, "blocks": blocks}], lr=0.1, decay=0.5).step()
+    assert torch.cat([part.detach() for part in parts]) == pytest.approx(whole.detach(), abs=1e-5)
+    still = torch.nn.Parameter(torch.ones(4, 4))
+    still.grad = torch.zeros(4, 4)
+    Muon([still], lr=0.1, decay=0.5).step()
+    assert still.detach() == pytest.approx(torch.full((4, 4), 0.95))
+
+
 @pytest.mark.parametrize("shape", [(3, 8, 8), (2, 20, 6), (2, 6, 20)])
 def test_singular_values_come_near_one(shape: tuple[int, ...]) -> None:
     torch.manual_seed(0)

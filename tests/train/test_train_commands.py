@@ -1,7 +1,9 @@
 """`vlm3 train`, `plan` and `data`: what is refused, and what is shown without training."""
 
 import json
+import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,9 @@ def test_overrides_and_refusals() -> None:
             overridden("depth_4b", changes)
     with pytest.raises(InputError, match="choose one of debug_cpu"):
         overridden("depth_5b", [])
+    refused = CliRunner().invoke(train, ["depth_5b"])
+    assert isinstance(refused.exception, InputError) and "depth_5b" in str(refused.exception)
+    assert "Recipes: debug_cpu" in CliRunner().invoke(train, []).output
 
 
 def test_dry_run_says_what_would_be_done() -> None:
@@ -78,7 +83,7 @@ def test_plan_counts_the_model_that_is_named(tmp_path: Path) -> None:
     as_in_paper = hours(BASE)
     assert hours(str(tmp_path / "same")) == as_in_paper
     assert 1.5 < hours(str(tmp_path / "deeper")) / as_in_paper < 2
-    for model, why in (("tiny", "toy"), ("nano", "toy"), (str(tmp_path), "no Qwen3-VL config")):
+    for model, why in (("tiny", "toy"), ("nano", "toy"), (str(tmp_path), "no Qwen3-VL or")):
         refused = CliRunner().invoke(plan, ["depth_4b", "--model", model])
         assert isinstance(refused.exception, InputError) and why in str(refused.exception)
 
@@ -100,3 +105,35 @@ def test_index_of_foreign_tars(tmp_path: Path) -> None:
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
     assert "1 samples" in CliRunner().invoke(data, ["index", str(tmp_path)]).output
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (["depth_4b", "--model", "nano"], "protocol 'joint'.*--protocol joint keeps"),
+        (["joint_4b", "--model", "nano"], "focal length of 125 px.*--f-px 125 keeps"),
+        (["joint_4b", "--model", "nano", "--f-px", "125"], None),
+        (["debug_cpu"], None),
+    ],
+)
+def test_a_models_own_words_are_not_left_without_a_word(
+    changes: list[str], told: str | None
+) -> None:
+    said = CliRunner().invoke(train, [*changes, "--dry-run"]).output
+    assert re.search(told, said) if told else "warning" not in said
+
+
+@pytest.mark.parametrize("steps", [1, 7, 40, 3125, 23_810])
+@pytest.mark.parametrize("share", [0.0, 0.0125, 0.05, 0.1])
+def test_the_rate_is_that_of_transformers(steps: int, share: float) -> None:
+    """Rise and cosine, step by step; the number of steps that rise is rounded up."""
+    import torch
+    from transformers import get_cosine_schedule_with_warmup
+
+    run = replace(recipe("depth_4b"), samples=1344 * steps, warmup=share)
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    rise = math.ceil(steps * share)  # TrainingArguments.get_warmup_steps
+    stock = get_cosine_schedule_with_warmup(optimizer, rise, steps).lr_lambdas[0]
+    assert (run.steps, run.warmup_steps) == (steps, rise)
+    for step in {0, 1, rise - 1, rise, rise + 1, steps // 2, steps - 1} & set(range(steps)):
+        assert run.rate_at(step) == pytest.approx(stock(step), abs=1e-12)

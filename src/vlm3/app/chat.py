@@ -4,7 +4,6 @@ Knows no task: the words are the client's, and so is the size of the picture as 
 model's grid.
 """
 
-import json
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
+from vlm3 import strict_json
 from vlm3.app.limits import RefusedError
 from vlm3.app.schema import ChatRequest, ImagePart, Picture, TextPart
 from vlm3.app.service import Service
@@ -21,6 +21,7 @@ from vlm3.app.uploads import fitted
 from vlm3.errors import InputError
 from vlm3.infer.engine import RecordingEngine, Reply, Scene
 from vlm3.infer.predict import Predictor
+from vlm3.tasks.reading import CUT_OFF
 from vlm3.view import View
 
 _MAX_NEW_TOKENS = 256
@@ -55,7 +56,13 @@ def chat_routes(service: Service, count: CountTokens | None, **common: Any) -> A
     """
     router = APIRouter(tags=["OpenAI"])
     began = int(time.time())
-    card = {"id": service.broker.name, "object": "model", "created": began, "owned_by": "vlm3"}
+    card = {
+        "id": service.broker.name,
+        "object": "model",
+        "created": began,
+        "owned_by": "vlm3",
+        "vlm3": how_to_ask(service.predictor),
+    }
 
     @router.get("/v1/models", **common)
     async def models() -> dict[str, Any]:
@@ -90,16 +97,30 @@ def chat_routes(service: Service, count: CountTokens | None, **common: Any) -> A
             return reply, tokens
 
         reply, tokens = await service.answer(request, pictures, work)
-        cut = len(reply.pieces) >= limit and reply.pieces[-1] != ""
-        answer = _Answer(
-            service.broker.name, reply.text, "length" if cut else "stop", tokens, len(reply.pieces)
-        )
+        # In OpenAI's form the reason stands beside the text.
+        text = reply.text.removesuffix(CUT_OFF)
+        reason = "stop" if text == reply.text else "length"
+        answer = _Answer(service.broker.name, text, reason, tokens, len(reply.pieces))
         if body.stream:
             usage = body.stream_options is not None and body.stream_options.include_usage
             return StreamingResponse(answer.events(usage), media_type="text/event-stream")
         return JSONResponse(answer.whole())
 
     return router
+
+
+def how_to_ask(predictor: Predictor) -> dict[str, Any]:
+    """What a client needs in order to ask as this server does; see `vlm3.infer.served`."""
+    prep = predictor.protocol.prep
+    return {
+        "protocol": predictor.protocol.name,
+        "f_px": None if prep.kind == "long_side" else prep.target_px,
+        "max_tokens": predictor.max_tokens,
+        "multiple_px": predictor.multiple_px,
+        "fewest_px2": prep.limits.fewest_px2 if prep.limits else None,
+        "most_px2": prep.limits.most_px2 if prep.limits else None,
+        "weights": getattr(predictor.engine, "weights", None),
+    }
 
 
 class _Answer:
@@ -138,7 +159,7 @@ class _Answer:
 
     def _event(self, choices: list[dict[str, Any]], **more: Any) -> str:
         chunk = {**self._head, "object": "chat.completion.chunk", "choices": choices, **more}
-        return f"data: {json.dumps(chunk)}\n\n"
+        return f"data: {strict_json.dumps(chunk)}\n\n"
 
 
 def _require(name: str, service: Service) -> None:

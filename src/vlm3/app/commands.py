@@ -5,36 +5,21 @@ Loads nothing but click until a command runs.
 
 import socket
 import warnings
-from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
 
 import click
 
 from vlm3.errors import InputError, MissingDependencyError
+from vlm3.options import Command, asking_options, loading
 
-Command = Callable[..., None]
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _PACKAGES = ("fastapi", "uvicorn", "prometheus_client")
 
 
 def _server_options(command: Command) -> Command:
     options = (
-        click.option(
-            "--model", default="nano", show_default=True, metavar="M",
-            help="nano, a checkpoint folder, a hub id such as facebook/VLM3-depth, or openai:NAME.",
-        ),
-        click.option(
-            "--base-url", metavar="URL",
-            help="Of an OpenAI-compatible server, with --model openai:NAME.",
-        ),
-        click.option(
-            "--protocol", metavar="P",
-            help="How to ask. Default: what the model was trained with.",
-        ),
-        click.option(
-            "--device", metavar="D", help="cpu or cuda. Default: the GPU if there is one."
-        ),
+        asking_options(),
         click.option(
             "--host", default="127.0.0.1", show_default=True,
             help="Address to listen on; 0.0.0.0 lets the network in: set a key then.",
@@ -116,10 +101,7 @@ def _run(settings: dict[str, Any], *, page: bool, browser: bool) -> None:
             err=True,
         )
     click.echo(f"loading {settings['model']} ...", err=True)
-    given = {"base_url": settings["base_url"]} if settings["base_url"] else {}
-    predictor = load(
-        settings["model"], protocol=settings["protocol"], device=settings["device"], **given
-    )
+    predictor = load(**loading(settings))
     # Said in the answers, where whoever asked can read it.
     for category in (AssumedCameraWarning, TokenBudgetWarning):
         warnings.simplefilter("ignore", category)

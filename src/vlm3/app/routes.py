@@ -7,6 +7,7 @@ import asyncio
 import json
 import tempfile
 from collections.abc import AsyncIterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from vlm3.app.schema import (
     MatchPoint,
     MatchRequest,
     MatchResponse,
+    MotionChecked,
     ObjectsRequest,
     ObjectsResponse,
     PictureRequest,
@@ -161,6 +163,7 @@ def _depth(
             )
             for i in range(len(answer.parsed))
         ],
+        readout=answer.readout,
         **service.about(views),
     )
 
@@ -186,6 +189,7 @@ def _match(
             )
             for i in range(len(answer.parsed))
         ],
+        readout=answer.readout,
         **service.about(views),
     )
 
@@ -193,8 +197,10 @@ def _match(
 def _pose(
     service: Service, predictor: Predictor, views: list[View], body: PoseRequest
 ) -> PoseResponse:
-    answer = predictor.pose(views[0], views[1], readout=body.readout, grammar=body.grammar)
-    direction = answer.direction
+    answer = predictor.pose(
+        views[0], views[1], readout=body.readout, grammar=body.grammar, check=body.check
+    )
+    direction, check = answer.direction, answer.check
     return PoseResponse(
         yaw_pitch_roll_deg=_triple(answer.yaw_pitch_roll_deg),
         direction=_triple(direction),
@@ -211,6 +217,9 @@ def _pose(
             )
             for part in answer.raw_text
         ],
+        readout=answer.readout,
+        direction_cone_deg=answer.direction_cone_deg,
+        check=None if check is None else MotionChecked(**asdict(check), verdict=check.verdict),
         **service.about(views),
     )
 
@@ -259,7 +268,7 @@ def _map_json(service: Service, views: list[View], found: DepthMap) -> DepthMapR
         p10_m=_table(found.p10_m),
         p90_m=_table(found.p90_m),
         asked=found.asked.tolist(),
-        readout=found.readout,  # type: ignore[arg-type]
+        readout=found.readout,
         **service.about(views),
     )
 

@@ -88,8 +88,11 @@ class Answered(BaseModel):
 
 Readout = Literal["digits", "mean", "median"]
 WhichNumber = Annotated[
-    Readout,
-    Field(description="the number written, or the mean or median of its digits' probabilities"),
+    Readout | None,
+    Field(
+        description="the number written (digits), or the mean or median of its digits' "
+        "probabilities; null: median where the model gives probabilities, else digits"
+    ),
 ]
 Held = Annotated[bool, Field(description="let the model write only what can be read")]
 
@@ -116,7 +119,7 @@ class DepthRequest(Asked):
 
     image: Picture
     points_px: list[XY] = Field(min_length=1, max_length=MOST_POINTS, examples=[[[12.5, 20.5]]])
-    readout: WhichNumber = "digits"
+    readout: WhichNumber = None
     grammar: Held = False
 
 
@@ -137,6 +140,7 @@ class DepthResponse(Answered):
     """Distances, in the request's order."""
 
     points: list[DepthPoint]
+    readout: Readout = Field(description="which number the distances are")
 
 
 MapFormat = Literal["json", "npz", "png", "ply", "glb"]
@@ -181,7 +185,7 @@ class MatchRequest(Asked):
     image_a: Picture
     image_b: Picture
     points_px: list[XY] = Field(min_length=1, max_length=MOST_POINTS, examples=[[[12.5, 20.5]]])
-    readout: WhichNumber = "digits"
+    readout: WhichNumber = None
     grammar: Held = False
 
 
@@ -201,6 +205,7 @@ class MatchResponse(Answered):
     """Matches, in the request's order."""
 
     matches: list[MatchPoint]
+    readout: Readout = Field(description="which number the matches are")
 
 
 class PoseRequest(Asked):
@@ -208,8 +213,13 @@ class PoseRequest(Asked):
 
     image_a: Picture
     image_b: Picture
-    readout: WhichNumber = "digits"
+    readout: WhichNumber = None
     grammar: Held = False
+    check: bool = Field(
+        False,
+        description="also ask the motion back, and matches and distances to hold it against: "
+        "about a hundred more questions",
+    )
 
 
 class PosePart(BaseModel):
@@ -220,6 +230,18 @@ class PosePart(BaseModel):
     parsed: bool
     raw_text: str
     prompt: str
+
+
+class MotionChecked(BaseModel):
+    """A motion held against other answers of the same model."""
+
+    confidence: float = Field(description="0 to 1, the higher the likelier right; a rank")
+    verdict: str = Field(description="the confidence in words")
+    matches: int
+    agree: float = Field(description="share of the matches found where the motion puts them")
+    agree_still: float = Field(description="share found where no motion would put them")
+    back_rotation_deg: float | None = Field(description="how far the motion asked back is off")
+    back_direction_deg: float | None
 
 
 class PoseResponse(Answered):
@@ -233,6 +255,12 @@ class PoseResponse(Answered):
     distance_m: float | None
     cam1_from_cam2: list[list[float]] | None = Field(description="4x4, where all three were read")
     parts: list[PosePart]
+    readout: Readout = Field(description="which numbers these are")
+    direction_cone_deg: float | None = Field(
+        description="half the opening of the cone about the direction that holds 80 % of its "
+        "probability; null without probabilities"
+    )
+    check: MotionChecked | None = Field(description="null unless asked for and possible")
 
 
 class ObjectsRequest(Asked):

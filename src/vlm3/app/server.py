@@ -164,7 +164,9 @@ def _problem(error: RequestValidationError) -> str:
     place = ".".join(str(part) for part in first["loc"] if part != "body") or "the body"
     came = first.get("input")
     shown = (
-        "" if came is None or isinstance(came, dict) else f" (came: {json.dumps(str(came)[:60])})"
+        ""
+        if came is None or isinstance(came, dict)
+        else f" (came: {json.dumps(str(came)[:60], allow_nan=False)})"
     )
     return f"{place}: {first['msg']}{shown}; the schema is at /openapi.json"
 

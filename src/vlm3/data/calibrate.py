@@ -24,7 +24,11 @@ from numpy.typing import NDArray
 from vlm3.data.record import Intrinsics
 from vlm3.errors import InputError, MissingDependencyError
 from vlm3.geometry.camera import Camera
+from vlm3.geometry.plausible import check_fov_deg
 from vlm3.pictures import Picture
+
+NONE = "none"
+"""As a name: no calibrator."""
 
 
 class Calibrator(Protocol):
@@ -43,11 +47,15 @@ class Calibration:
 
     Attributes:
         fov_deg: horizontal field of view of pictures without intrinsics; None where unknown.
-        calibrator: "anycalib", or package.module:factory; None for none.
+        calibrator: "anycalib", or package.module:factory; None or "none" for none.
     """
 
     fov_deg: float | None = None
     calibrator: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.fov_deg is not None:
+            check_fov_deg(self.fov_deg)
 
     def camera(self, picture: Picture, given: Camera | None) -> tuple[Camera, Intrinsics]:
         """The camera of a picture and where it came from.
@@ -65,16 +73,29 @@ class Calibration:
             return given, "given"
         if self.fov_deg is not None:
             return Camera.from_fov(self.fov_deg, width_px=width_px, height_px=height_px), "fov"
+        if picture.panorama is not None and self.calibrator is None:
+            raise InputError(
+                f"a panorama ({picture.panorama}): no single focal length describes it"
+            )
         if picture.exif_f_px is not None:
             f_px = picture.exif_f_px
             centre = width_px / 2, height_px / 2
             return Camera(f_px, f_px, *centre, width_px, height_px), "exif"
-        if self.calibrator is not None:
-            found = load_calibrator(self.calibrator).camera(picture.image)
+        if self.calibrator not in (None, NONE):
+            found = load_calibrator(str(self.calibrator)).camera(picture.image)
             if (found.width_px, found.height_px) != (width_px, height_px):
                 raise InputError(f"{self.calibrator} gave a camera of another size")
             return found, "calibrator"
         raise InputError(f"no intrinsics ({picture.exif_problem}); give --fov-deg or --calibrator")
+
+
+def calibrate_by(name: str | None) -> Callable[[NDArray[np.uint8]], Camera] | None:
+    """What `View.open` takes: the calibrator of that name; None for "none" or no name.
+
+    Raises:
+        InputError: as `load_calibrator`.
+    """
+    return None if name in (None, NONE) else load_calibrator(str(name)).camera
 
 
 @lru_cache(1)
@@ -92,9 +113,9 @@ def load_calibrator(name: str) -> Calibrator:
         raise InputError(f"calibrator is {name!r}; give anycalib or package.module:factory")
     try:
         factory: Callable[[], Any] = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+        made = factory()
+    except (ImportError, AttributeError, TypeError) as error:
         raise InputError(f"no calibrator {name!r} ({error})") from error
-    made = factory()
     if not (callable(getattr(made, "camera", None)) and callable(getattr(made, "name", None))):
         raise InputError(f"{name} makes no calibrator: it needs name() and camera(image)")
     found: Calibrator = made

@@ -4,6 +4,7 @@ A leak is a picture of an evaluation set among those that are trained on: the sa
 source, a picture that its own set calls test or validation, or one that looks the same.
 """
 
+import io
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -14,13 +15,16 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from vlm3.data.join import read_joined
+from vlm3.data.label_faults import label_faults
 from vlm3.data.prepare import fingerprint_of
 from vlm3.data.questions import decode
 from vlm3.data.shards import Shards
 from vlm3.data.units import read_unit, sha256_of
 from vlm3.errors import InputError
+from vlm3.geometry.plausible import check_intrinsics
 from vlm3.pictures import read_picture
 
 NEAR_BITS = 10
@@ -41,6 +45,7 @@ def check(folder: Path, *, workers: int = 1) -> Iterator[str | int]:
     shards = Shards(folder)
     yield from _hashes(folder)
     yield from _pairs(shards)
+    yield from label_faults(shards)
     step = 256
     spans = [(a, min(a + step, len(shards))) for a in range(0, len(shards), step)]
     if workers == 1:
@@ -84,6 +89,11 @@ def _span(folder: Path, span: tuple[int, int]) -> list[str]:
             record = shards.record(place)
             height, width = decode(shards.picture(place)).shape[:2]
             camera = record.camera
+            check_intrinsics(
+                camera.fx_px, camera.fy_px, camera.cx_px, camera.cy_px, width, height, fisheye=False
+            )
+            if (turn := _orientation(shards.picture(place))) != 1:
+                raise InputError(f"EXIF (orientation {turn}) has viewers turn the stored picture")
             if (camera.width_px, camera.height_px) != (width, height):
                 raise InputError(
                     f"the picture is {width}x{height}, its camera "
@@ -92,6 +102,11 @@ def _span(folder: Path, span: tuple[int, int]) -> list[str]:
         except InputError as error:
             problems.append(f"{shards.name(place)}: {error}")
     return problems
+
+
+def _orientation(data: bytes) -> int:
+    with Image.open(io.BytesIO(data)) as opened:
+        return int(opened.getexif().get(0x0112, 1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,5 +237,6 @@ def as_json(found: Leaks) -> str:
             "near": [list(pair) for pair in found.near],
             "splits": dict(found.splits),
             "compared": found.compared,
-        }
+        },
+        allow_nan=False,
     )

@@ -1,7 +1,6 @@
 """`vlm3 data`: curate, list, inspect, check, leaks. Parse, call, print."""
 
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -105,9 +104,13 @@ def curate(source: str, root: Path, out: Path, **given: Any) -> None:
     if outcome.joined is None:
         click.echo(f"{len(outcome.units)} scenes done; other ranks are still at work")
         return
+    from vlm3.data.summary import summary
+
     found = outcome.joined
     with_pairs = f" and {found.pairs} pairs" if found.pairs else ""
     click.echo(f"{found.samples} pictures{with_pairs} in {found.shards} shards in {out}")
+    for line in summary(out, outcome.units):
+        click.echo(line)
 
 
 @contextmanager
@@ -137,21 +140,21 @@ def _scenes_bar(
 
 
 def _left_out(units: "Iterable[Unit]", most: int = 10) -> list[str]:
-    """A line for each kind of failure: what, how often, and the first that had it."""
-    failed = [f"scene {unit.scene}: {unit.failed}" for unit in units if unit.failed]
-    firsts: dict[str, str] = {}
-    counts: Counter[str] = Counter()
-    for unit in units:
-        for key, reason in unit.skipped:
-            # Numbers and names differ from frame to frame; the kind does not.
-            kind = " ".join(w for w in reason.split() if w.isalpha())[:60]
-            counts[kind] += 1
-            firsts.setdefault(kind, f"{unit.scene}/{key}: {reason}")
-    skipped = [
-        f"{firsts[kind]}" + (f" (and {count - 1} more like it)" if count > 1 else "")
-        for kind, count in counts.most_common()
+    """A line for each kind of failure and remark: what, how often, and the first that had it."""
+    from vlm3.data.summary import kinds
+
+    units = list(units)
+    lines = [f"scene {unit.scene}: {unit.failed}" for unit in units if unit.failed]
+    told = [(unit.scene, remark) for unit in units for remark in unit.remarks]
+    lines += [
+        f"scene {scene}: {text}" + (f" (and {count - 1} scenes more like it)" if count > 1 else "")
+        for scene, text, count in kinds(told)
     ]
-    lines = failed + skipped
+    frames = [(f"{u.scene}/{key}", reason) for u in units for key, reason in u.skipped]
+    lines += [
+        f"{frame}: {text}" + (f" (and {count - 1} more like it)" if count > 1 else "")
+        for frame, text, count in kinds(frames)
+    ]
     more = [f"{len(lines) - most} other kinds of failure are in units/*.json"]
     return lines[:most] + (more if len(lines) > most else [])
 
@@ -169,7 +172,7 @@ def list_sources(as_json: bool, source: str | None) -> None:
     if as_json:
         fields = ("name", "title", "licence", "url", "layout", "tasks", "verified", "needs")
         for one in found:
-            click.echo(json.dumps({name: getattr(one, name) for name in fields}))
+            click.echo(json.dumps({name: getattr(one, name) for name in fields}, allow_nan=False))
     elif source:
         one = found[0]
         click.echo(f"{one.title} ({one.name})\nlicence   {one.licence}\nfrom      {one.url}")

@@ -22,6 +22,8 @@ from vlm3.data.join import Joined, join, joining, read_joined
 from vlm3.data.sources import get_source
 from vlm3.data.units import Job, Unit, make_unit, read_unit, unit_name
 from vlm3.errors import InputError, MissingDependencyError
+from vlm3.lock import NAME as LOCK
+from vlm3.lock import writing
 
 Launcher = Literal["local", "ray", "slurm"]
 Tell = Callable[[Unit], None]
@@ -84,7 +86,7 @@ def scenes_of(job: Job, most: int | None = None) -> list[str]:
     """
     if not job.root.is_dir():
         raise InputError(f"no folder {str(job.root)!r}; --root is the data set as downloaded")
-    source = get_source(job.source)
+    source = get_source(job.source, job.root)
     source.check_needs()
     found = source.scenes(job.root)[:most]
     if not found:
@@ -121,22 +123,24 @@ def curate(
     if workers < 1:
         raise InputError(f"workers is {workers}; give 1 or more")
     scenes = scenes_of(job, most_scenes)
-    _claim(job)
     if launcher == "slurm" and share is None:
         share = Share.of_slurm()
     own = scenes[share.rank :: share.world] if share else scenes
-    joined = {scene for shard in read_joined(job.out) for scene in shard["scenes"]}
-    done = {scene: unit for scene in own if (unit := _done(job.out, scene, joined)) is not None}
-    start(len(own))
-    for unit in done.values():
-        tell(unit)
-    left = [scene for scene in own if scene not in done]
-    run = {"local": _local, "slurm": _local, "ray": _ray}[launcher]
-    for unit in run(job, left, workers):
-        done[unit.scene] = unit
-        tell(unit)
-    units = tuple(done[scene] for scene in own)
-    return Outcome(units, _joined(job, scenes))
+    # The ranks of an array job write beside each other, each its own scenes.
+    with writing(job.out, shared=share is not None):
+        _claim(job)
+        joined = {scene for shard in read_joined(job.out) for scene in shard["scenes"]}
+        done = {scene: unit for scene in own if (unit := _done(job.out, scene, joined)) is not None}
+        start(len(own))
+        for unit in done.values():
+            tell(unit)
+        left = [scene for scene in own if scene not in done]
+        run = {"local": _local, "slurm": _local, "ray": _ray}[launcher]
+        for unit in run(job, left, workers):
+            done[unit.scene] = unit
+            tell(unit)
+        units = tuple(done[scene] for scene in own)
+        return Outcome(units, _joined(job, scenes))
 
 
 def _done(out: Path, scene: str, joined: set[str]) -> Unit | None:
@@ -155,7 +159,7 @@ def _claim(job: Job) -> None:
         InputError: it holds shards, or a curation with other settings.
     """
     note = job.out / "curation.json"
-    settings = json.loads(json.dumps(job.settings()))
+    settings = json.loads(json.dumps(job.settings(), allow_nan=False))
     if note.is_file():
         found = json.loads(note.read_text("utf-8"))
         other = sorted(k for k in settings.keys() | found.keys() if settings.get(k) != found.get(k))
@@ -165,12 +169,12 @@ def _claim(job: Job) -> None:
                 "give the same, or another folder"
             )
         return
-    if job.out.is_dir() and any(job.out.iterdir()):
+    if job.out.is_dir() and any(path.name != LOCK for path in job.out.iterdir()):
         raise InputError(f"{job.out} is not empty and no curation; give a new folder")
     try:
         job.out.mkdir(parents=True, exist_ok=True)
         partial = note.with_suffix(f".{os.getpid()}.partial")
-        partial.write_text(json.dumps(settings, indent=1), "utf-8")
+        partial.write_text(json.dumps(settings, indent=1, allow_nan=False), "utf-8")
         partial.replace(note)
     except OSError as error:
         raise InputError(f"cannot write to {str(job.out)!r} ({error.strerror})") from error

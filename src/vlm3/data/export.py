@@ -46,7 +46,7 @@ def to_depthlm(folder: Path, out: Path) -> Iterator[int]:
                 "pixel_coords": np.floor(record.xy_px).astype(int).tolist(),
                 "depth": label.round(4).tolist(),
             }
-            lines.write(json.dumps(row) + "\n")
+            lines.write(json.dumps(row, allow_nan=False) + "\n")
             yield place + 1
     (out / "label.txt").write_text(source.depthlm, encoding="utf-8")
     partial.replace(out / f"{source.name}.jsonl")

@@ -65,13 +65,35 @@ def matrix(path: Path, rows: int, columns: int) -> Floats:
         raise InputError(f"{str(path)!r} does not hold {rows} x {columns} numbers") from error
 
 
-def depth_png_m(path: Path, *, unit_m: float = 0.001, highest: int = 65535) -> Floats:
-    """A 16-bit depth picture in metres, NaN where it holds 0, or `highest` and more."""
+def integer_picture(path: Path) -> NDArray[Any]:
+    """A depth picture of one channel with more than 8 bits (height, width), as it lies.
+
+    Raises:
+        InputError: it cannot be read, has 8 bits or several channels.
+    """
     try:
         with Image.open(path) as picture:
-            raw = np.asarray(picture).astype(np.float64)
+            mode, raw = picture.mode, np.asarray(picture)
     except OSError as error:
         raise InputError(f"cannot read the depth picture {str(path)!r} ({error})") from error
+    if mode in ("1", "L", "P", "LA"):
+        raise InputError(
+            f"{path.name} has 8 bits: 256 shades of a drawing, not distances; write depth with "
+            "16 bits, in millimetres"
+        )
+    if raw.ndim != 2:
+        raise InputError(
+            f"{path.name} has {raw.shape[-1]} channels ({mode}): colours that stand for depth are "
+            "not read; write depth with one channel of 16 bits, in millimetres"
+        )
+    if mode.startswith("I;16"):
+        return raw.astype(np.uint16)
+    return raw
+
+
+def depth_png_m(path: Path, *, unit_m: float = 0.001, highest: int = 65535) -> Floats:
+    """A 16-bit depth picture in metres, NaN where it holds 0, or `highest` and more."""
+    raw = integer_picture(path).astype(np.float64)
     return np.where((raw > 0) & (raw < highest), raw * unit_m, np.nan)
 
 

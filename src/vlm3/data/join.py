@@ -67,7 +67,7 @@ def join(out: Path, scenes: Sequence[str]) -> Joined:
         name = f"{len(shards):05d}.tar"
         _write_shard(out, name, group)
         shards.append({"name": name, "scenes": [unit.scene for unit in group]})
-        _replace(out / "joined.json", json.dumps(shards, indent=1).encode())
+        _replace(out / "joined.json", json.dumps(shards, indent=1, allow_nan=False).encode())
         for unit in group:
             (out / "units" / f"{unit_name(unit.scene)}.tar").unlink(missing_ok=True)
     # What kills left behind: files that were never whole, and tars whose shard was named already.

@@ -30,6 +30,7 @@ from vlm3.geometry.camera import Camera
 from vlm3.geometry.depth import distance_from_z, z_from_distance
 from vlm3.geometry.focal import plan_focal
 from vlm3.geometry.pixels import pixel_centres
+from vlm3.geometry.pose import pose_fault
 from vlm3.geometry.undistort import undistort_image, undistort_points
 from vlm3.pictures import Picture, read_picture
 from vlm3.view import resize_image
@@ -223,19 +224,25 @@ def encode(image: NDArray[np.uint8]) -> bytes:
 
 
 def _opened(data: PictureData, name: str, *, exif: bool) -> tuple[bytes | None, Picture]:
-    """The picture, and its bytes where they are a JPEG that can be stored as it is."""
+    """The picture as stored, and its bytes where they are a JPEG that can be kept as it is.
+
+    Never turned: depth, boxes and cameras of a set are of the stored pixels. Bytes that ask viewers
+    to turn them are written anew without that mark.
+    """
     if isinstance(data, np.ndarray):
         return None, read_picture(data)
     raw = data if isinstance(data, bytes) else data.read_bytes()
     is_jpeg = raw[:2] == b"\xff\xd8"
-    try:
-        opened = Image.open(io.BytesIO(raw))
-        upright = opened.getexif().get(_ORIENTATION, 1) == 1
-    except Exception as error:
-        raise InputError(f"the picture is damaged ({error})") from error
-    if is_jpeg and upright and not exif:
-        return raw, Picture(decode(raw), name, None)
-    return raw if is_jpeg and upright else None, read_picture(opened)
+    if is_jpeg and not exif:
+        try:
+            with Image.open(io.BytesIO(raw)) as opened:
+                orientation = opened.getexif().get(_ORIENTATION, 1)
+        except Exception as error:
+            raise InputError(f"the picture is damaged ({error})") from error
+        same = raw if orientation == 1 else None
+        return same, Picture(decode(raw), name, None)
+    picture = read_picture(raw, upright=False)
+    return raw if is_jpeg and picture.orientation == 1 else None, picture
 
 
 def _check_pose(pose: Floats | None) -> None:
@@ -243,8 +250,8 @@ def _check_pose(pose: Floats | None) -> None:
         return
     if pose.shape != (4, 4) or not np.isfinite(pose).all():
         raise InputError("the pose has values that are not finite")
-    if not np.allclose(pose[:3, :3] @ pose[:3, :3].T, np.eye(3), atol=2e-2):
-        raise InputError("the pose is no rotation and translation")
+    if (fault := pose_fault(pose)) is not None:
+        raise InputError(fault)
 
 
 def _depth(raw: RawFrame) -> Depth:

@@ -1,6 +1,6 @@
 """Records to conversations: the one resize, then questions about what is labelled.
 
-Knows protocols and records, no model and no files.
+Knows records, no model and no files; `vlm3.tasks.prompting` writes the text.
 """
 
 import io
@@ -15,11 +15,12 @@ from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.focal import ResizePlan
 from vlm3.geometry.pose import RelativePose
-from vlm3.tasks import correspondence, depth, objects, pose
+from vlm3.tasks import correspondence
 from vlm3.tasks.base import QA, Task
 from vlm3.tasks.conversation import Conversation
+from vlm3.tasks.prompting import depth_qa, match_qa, object_qa, pose_qas
 from vlm3.tasks.protocol import Protocol
-from vlm3.view import View, resize_image
+from vlm3.view import View
 
 Rng = np.random.Generator
 
@@ -49,10 +50,7 @@ class Asker:
 
     def plan(self, camera: Camera) -> ResizePlan:
         """The picture's one resize."""
-        multiple = self.multiple_px
-        return self.protocol.plan(
-            camera, multiple_px=multiple, max_tokens=self.max_tokens, token_px=multiple
-        )
+        return self.protocol.plan(camera, multiple_px=self.multiple_px, max_tokens=self.max_tokens)
 
     def single(self, picture: bytes, record: Record, rng: Rng) -> Conversation:
         """Questions about one picture.
@@ -60,28 +58,29 @@ class Asker:
         Raises:
             InputError: a damaged picture, or nothing to ask.
         """
-        plan = self.plan(record.camera)
         qas: list[QA] = []
         if "depth" in self.tasks and record.metric:
-            qas += self._depth(record, plan, rng)
+            chosen = rng.permutation(len(record.xy_px))[: self.per_picture]
+            qas += [self._depth(record, int(k)) for k in chosen]
         if "objects" in self.tasks:
             chosen = rng.permutation(len(record.questions))[: self.per_picture]
-            qas += [self._object(record.questions[k], plan, record.metric) for k in chosen]
-        return self._conversation((_view(picture, plan),), qas)
+            qas += [self._object(record.questions[k], record.camera) for k in chosen]
+        return self._conversation((self._view(picture, record.camera),), qas)
 
     def pair(self, pictures: tuple[bytes, bytes], pair: PairRecord, rng: Rng) -> Conversation:
         """Questions about two pictures; as `single`."""
-        plans = self.plan(pair.first.camera), self.plan(pair.second.camera)
+        cameras = pair.first.camera, pair.second.camera
         qas: list[QA] = []
         if "correspondence" in self.tasks:
-            qas += self._matches(pair, plans, rng)
+            wordings = correspondence.template_count(self.protocol)
+            for k in rng.permutation(len(pair.xy1_px))[: self.per_picture]:
+                template = int(rng.integers(wordings))
+                xy1, xy2 = pair.xy1_px[k], pair.xy2_px[k]
+                qas.append(match_qa(self.protocol, cameras, xy1, xy2, template=template))
         if "pose" in self.tasks:
             motion = RelativePose.from_matrix(pair.cam1_from_cam2)
-            for part in pose.components(self.protocol, metric=pair.metric):
-                if part in ("rotation", "rotation_angle") or motion.direction is not None:
-                    answer = pose.answer(self.protocol, part, motion)
-                    qas.append(QA("pose", pose.ask(self.protocol, part), answer))
-        views = tuple(_view(p, plan) for p, plan in zip(pictures, plans, strict=True))
+            qas += pose_qas(self.protocol, motion, metric=pair.metric)
+        views = tuple(self._view(p, c) for p, c in zip(pictures, cameras, strict=True))
         return self._conversation(views, qas)
 
     def _conversation(self, views: tuple[View, ...], qas: list[QA]) -> Conversation:
@@ -91,58 +90,27 @@ class Asker:
             raise InputError(f"no label for {', '.join(self.tasks)}")
         return Conversation(views, unique)
 
-    def _depth(self, record: Record, plan: ResizePlan, rng: Rng) -> list[QA]:
-        size = _size(plan.camera)
-        return [
-            QA(
-                "depth",
-                depth.ask(self.protocol, plan.xy_to_resized(record.xy_px[k]), **size),
-                depth.answer(self.protocol, float(record.distance_m[k])),
-            )
-            for k in rng.permutation(len(record.xy_px))[: self.per_picture]
-        ]
+    def _depth(self, record: Record, k: int) -> QA:
+        """The question about labelled pixel `k`."""
+        return depth_qa(self.protocol, record.camera, record.xy_px[k], float(record.distance_m[k]))
 
-    def _object(self, q: ObjectQuestion, plan: ResizePlan, metric: bool) -> QA:
-        protocol, size = self.protocol, _size(plan.camera)
-        corners = np.array(q.boxes_xyxy_px, np.float64).reshape(-1, 2, 2)
-        boxes = plan.xy_to_resized(corners).reshape(-1, 4)
-        text = objects.ask(protocol, q.question, boxes, **size)
-        # The short forms exist only where the protocol writes them.
-        short = (q.value_m, q.clock_hour, q.yes, q.region) != (None,) * 4
-        if short and "objects.length" in protocol.templates:
-            answer = objects.answer(
-                protocol,
-                boxes,
-                width_px=plan.camera.width_px,
-                height_px=plan.camera.height_px,
-                value_m=q.value_m,
-                clock_hour=q.clock_hour,
-                yes=q.yes,
-                region=q.region,
-            )
-        elif q.answer is None:
-            raise InputError(f"{q.question!r} has no answer in words")
-        else:
-            answer = objects.answer_text(protocol, q.answer, boxes, **size)
-        return QA("objects", text, answer)
+    def _object(self, q: ObjectQuestion, camera: Camera) -> QA:
+        return object_qa(
+            self.protocol,
+            camera,
+            q.question,
+            q.boxes_xyxy_px,
+            value_m=q.value_m,
+            clock_hour=q.clock_hour,
+            yes=q.yes,
+            region=q.region,
+            sentence=q.answer,
+        )
 
-    def _matches(
-        self, pair: PairRecord, plans: tuple[ResizePlan, ResizePlan], rng: Rng
-    ) -> list[QA]:
-        one, two = plans
-        wordings = correspondence.template_count(self.protocol)
-        qas = []
-        for k in rng.permutation(len(pair.xy1_px))[: self.per_picture]:
-            question = correspondence.ask(
-                self.protocol,
-                one.xy_to_resized(pair.xy1_px[k]),
-                template=int(rng.integers(wordings)),
-                **_size(one.camera),
-            )
-            xy2_px = two.xy_to_resized(pair.xy2_px[k])
-            answer = correspondence.answer(self.protocol, xy2_px, **_size(two.camera))
-            qas.append(QA("correspondence", question, answer))
-        return qas
+    def _view(self, picture: bytes, camera: Camera) -> View:
+        image = decode(picture)
+        image.setflags(write=False)
+        return View(image, camera).resized(self.plan(camera))
 
 
 def decode(picture: bytes) -> NDArray[np.uint8]:
@@ -159,13 +127,3 @@ def decode(picture: bytes) -> NDArray[np.uint8]:
     # Decoders raise nearly anything on damaged bytes.
     except Exception as error:
         raise InputError(f"the picture is damaged ({error})") from error
-
-
-def _view(picture: bytes, plan: ResizePlan) -> View:
-    image = resize_image(decode(picture), plan)
-    image.setflags(write=False)
-    return View(image, plan.camera)
-
-
-def _size(camera: Camera) -> dict[str, int]:
-    return {"width_px": camera.width_px, "height_px": camera.height_px}

@@ -131,7 +131,7 @@ def build_index(folder: Path) -> int:
 
 def save_index(folder: Path, names: Sequence[str], table: NDArray[np.int64]) -> None:
     """Writes `shards.json` and `index.npy`."""
-    _replace(folder / "shards.json", json.dumps(names).encode())
+    _replace(folder / "shards.json", json.dumps(names, allow_nan=False).encode())
     _save(folder / "index.npy", table)
 
 

@@ -28,7 +28,15 @@ from vlm3.data.prepare import Kept, Size, prepare, questions
 from vlm3.data.record import PAIR_DTYPE, Record
 from vlm3.data.shards import add_sample, check_key
 from vlm3.data.sources import get_source
-from vlm3.data.sources.base import READ_ERRORS, Frames, RawFrame, Skipped, Source, reason
+from vlm3.data.sources.base import (
+    READ_ERRORS,
+    Frames,
+    RawFrame,
+    Remark,
+    Skipped,
+    Source,
+    reason,
+)
 from vlm3.errors import InputError
 
 # Reasons kept in a manifest; more say nothing new.
@@ -83,6 +91,7 @@ class Unit:
         questions: about objects.
         skipped: frames left out, with reasons.
         failed: why the whole scene could not be read; None if it could.
+        remarks: what its owner should know.
     """
 
     scene: str
@@ -96,6 +105,7 @@ class Unit:
     questions: int = 0
     skipped: tuple[tuple[str, str], ...] = ()
     failed: str | None = None
+    remarks: tuple[str, ...] = ()
 
 
 def unit_name(scene: str) -> str:
@@ -110,7 +120,9 @@ def read_unit(out: Path, scene: str) -> Unit | None:
     path = out / "units" / f"{unit_name(scene)}.json"
     try:
         fields = json.loads(path.read_text("utf-8"))
-        return Unit(**fields | {"skipped": tuple((k, r) for k, r in fields["skipped"])})
+        fields["skipped"] = tuple((k, r) for k, r in fields["skipped"])
+        fields["remarks"] = tuple(fields.get("remarks", ()))
+        return Unit(**fields)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError) as error:
@@ -133,7 +145,9 @@ def make_unit(job: Job, scene: str) -> Unit:
         unit = _written(job, scene, partial)
         if unit.samples:
             partial.replace(folder / f"{name}.tar")
-        _replace(folder / f"{name}.json", json.dumps(asdict(unit), indent=1).encode())
+        _replace(
+            folder / f"{name}.json", json.dumps(asdict(unit), indent=1, allow_nan=False).encode()
+        )
     except OSError as error:
         raise InputError(f"{scene}: cannot write to {str(folder)!r} ({error.strerror})") from error
     finally:
@@ -142,12 +156,13 @@ def make_unit(job: Job, scene: str) -> Unit:
 
 
 def _written(job: Job, scene: str, partial: Path) -> Unit:
-    source = get_source(job.source)
+    source = get_source(job.source, job.root)
     seed = _seed(job, scene)
     keys: set[str] = set()
     kept: list[Kept] = []
     rows: list[tuple[int, ...]] = []
     skipped: list[tuple[str, str]] = []
+    remarks: list[str] = []
     failed = None
     counts: dict[str, Counter[str]] = {"splits": Counter(), "intrinsics": Counter()}
     points = asked = 0
@@ -164,6 +179,9 @@ def _written(job: Job, scene: str, partial: Path) -> Unit:
                 break
             if isinstance(raw, Skipped):
                 skipped.append((raw.key, raw.reason))
+                continue
+            if isinstance(raw, Remark):
+                remarks.append(raw.text)
                 continue
             try:
                 key = frame_key(scene, raw.key)
@@ -201,6 +219,7 @@ def _written(job: Job, scene: str, partial: Path) -> Unit:
         asked,
         tuple(skipped[:_MOST_REASONS]),
         failed,
+        tuple(remarks),
     )
 
 

@@ -6,7 +6,7 @@ Whoever it is, it is given an item and says something to each query. Experts and
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from vlm3.eval.items import Item, Json, Query
@@ -33,6 +33,8 @@ class Said:
         prediction: the values in it; None where there are none.
         seconds: how long it took, where that is known better than by dividing the item's time.
         cost_usd: what it cost, where it cost something.
+        intrinsics: where the camera of each picture came from, as in `View`, where it was asked
+            with one.
     """
 
     prompt: Words | None = None
@@ -40,6 +42,7 @@ class Said:
     prediction: Json | None = None
     seconds: float | None = None
     cost_usd: float | None = None
+    intrinsics: tuple[str, ...] | None = None
 
 
 class Answerer(Protocol):
@@ -74,7 +77,8 @@ class ModelAnswerer:
             told = self._ask(task, views, asked)
             each = round((time.perf_counter() - start) / len(asked), 6)
             for query, (prompt, text) in zip(asked, told, strict=True):
-                said[query.id] = self._read(query, prompt, text, each)
+                read = self._read(query, prompt, text, each)
+                said[query.id] = replace(read, intrinsics=tuple(v.intrinsics for v in views))
         return [said[query.id] for query in queries]
 
     def _ask(

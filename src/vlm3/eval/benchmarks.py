@@ -43,6 +43,7 @@ class Benchmark:
         label: what the published depth label is.
         column: its column in the published table of its task, if it has one.
         published_samples: whether the samples are those of that column.
+        roads: whether the pictures were taken from cars; some experts have a model for those.
     """
 
     name: str
@@ -59,6 +60,12 @@ class Benchmark:
     label: Label = "distance"
     column: str | None = None
     published_samples: bool = True
+    roads: bool = False
+
+
+_ROADS = frozenset(
+    {"argoverse2", "ddad", "nuscenes", "kitti-object", "ddad-dgp", "nuscenes-mmdet3d"}
+)
 
 
 def _depth_set(name: str, column: str, split: str, label: Label) -> Benchmark:
@@ -73,6 +80,7 @@ def _depth_set(name: str, column: str, split: str, label: Label) -> Benchmark:
         count=8192,
         label=label,
         column=column,
+        roads=name in _ROADS,
     )
 
 
@@ -89,6 +97,7 @@ def _lidar_set(name: str, title: str, data_format: str, column: str | None) -> B
         label="z" if column else "distance",
         column=column,
         published_samples=False,
+        roads=name in _ROADS,
     )
 
 

@@ -5,12 +5,17 @@ Loads nothing but click until a command runs.
 
 import json
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from vlm3.options import asking_options, loading
+
 if TYPE_CHECKING:
+    from vlm3.eval.records import Run
     from vlm3.eval.run import Progress
 
 NAMES = (
@@ -36,18 +41,19 @@ NAMES = (
 )
 @click.argument("benchmark")
 @click.option("--data", metavar="DIR", help="The benchmark's data; worlds needs none.")
-@click.option(
-    "--model",
-    default="nano",
-    show_default=True,
-    metavar="M",
-    help="nano, a checkpoint folder or hub id; oracle; a floor (constant, median, identity, "
-    "majority); says:TEXT; or an expert (sift, disk-lightglue, moge-2, roma, vggt, ...).",
+@asking_options(
+    "nano, a checkpoint folder or hub id; openai:NAME or vllm:FOLDER; oracle; a floor (constant, "
+    "median, identity, majority); says:TEXT; or an expert (sift, disk-lightglue, moge-2, roma, "
+    "vggt, ...)."
 )
-@click.option("--protocol", metavar="P", help="How to ask; default: as the model was trained.")
-@click.option("--device", metavar="D", help="cpu or cuda. Default: the GPU if there is one.")
 @click.option("--count", metavar="N|all", help="Fewer or more samples than the benchmark's own.")
 @click.option("--seed", type=int, metavar="S", help="Of the sampling. Default: the benchmark's.")
+@click.option(
+    "--calibrator",
+    metavar="C",
+    help="For spatialrgpt, whose pictures have no intrinsics: none, anycalib, or "
+    "package.module:factory.",
+)
 @click.option("--task", "tasks", multiple=True, metavar="T", help="Only this task; repeatable.")
 @click.option("--predictions", metavar="FILE", help="Join answers made elsewhere; with --name.")
 @click.option("--name", metavar="TEXT", help="What tables call this run.")
@@ -57,33 +63,36 @@ NAMES = (
 def evaluate(
     benchmark: str,
     data: str | None,
-    model: str,
-    protocol: str | None,
-    device: str | None,
     count: str | None,
     seed: int | None,
+    calibrator: str | None,
     tasks: tuple[str, ...],
     predictions: str | None,
     name: str | None,
     queries: str | None,
     lmms: str | None,
     output: str | None,
+    **settings: Any,
 ) -> None:
     """Answers a benchmark; see the help text."""
     from vlm3.errors import InputError
     from vlm3.eval.benchmarks import get_benchmark
     from vlm3.eval.join import write_queries
     from vlm3.eval.models import FLOORS, choose, from_file
-    from vlm3.eval.readers import Wanted, read_items
+    from vlm3.eval.readers import Wanted, how_many, read_items
     from vlm3.eval.run import predict
 
+    model, protocol = settings["model"], settings["protocol"]
     chosen = get_benchmark(benchmark)
     wanted = Wanted(
         chosen,
         None if data is None else Path(data),
         _count(count, chosen.count),
         chosen.seed if seed is None else seed,
+        None if calibrator == "none" else calibrator,
     )
+    if wanted.calibrator is not None and chosen.reader != "spatialrgpt":
+        raise InputError(f"the pictures of {benchmark} have their cameras; leave --calibrator out")
     if queries is not None:
         written = write_queries(read_items(wanted), Path(queries))
         click.echo(f"{written} queries written to {queries}")
@@ -108,9 +117,16 @@ def evaluate(
         who = from_file(Path(predictions), name or Path(predictions).stem, chosen, items)
         for line, why in who.damaged:
             click.echo(f"vlm3: warning: {predictions}, line {line} not used: {why}", err=True)
+        if who.unanswered:
+            click.echo(
+                f"vlm3: warning: {predictions} has no usable answer to {len(who.unanswered)} of "
+                f"{sum(len(item.queries) for item in items)} queries, the first "
+                f"{who.unanswered[0]!r}: they count as failures",
+                err=True,
+            )
     else:
         items = list(read_items(wanted)) if model in FLOORS else []
-        who = choose(model, chosen, items, protocol=protocol, device=device)
+        who = choose(benchmark=chosen, items=items, **loading(settings))
     able = [t for t in chosen.tasks if t in who.answerer.tasks and (not tasks or t in tasks)]
     if not able:
         raise InputError(
@@ -126,19 +142,30 @@ def evaluate(
         "tasks": able,
         "count": "all" if count == "all" else wanted.count,
         "seed": wanted.seed,
-        "device": device,
+        "device": settings["device"],
+        # Said where it can matter; other runs keep the configuration they had.
+        **({"calibrator": wanted.calibrator or "none"} if chosen.reader == "spatialrgpt" else {}),
     }
-    progress = predict(
-        items or read_items(wanted),
-        who.answerer,
-        Path(output),
-        config,
-        show=_show,
-        joined_damaged=who.damaged,
-    )
+    shown = _Shown(output, len(items) or how_many(wanted), who.doubt)
+    try:
+        progress = predict(
+            items or read_items(wanted),
+            who.answerer,
+            Path(output),
+            config,
+            show=shown,
+            joined_damaged=who.damaged,
+        )
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt(
+            f"{shown.kept} answers are kept in {output}; the same command goes on from there"
+        ) from stop
     there = f", {progress.resumed} of them there already" if progress.resumed else ""
+    if kept := who.kept():
+        there += f", {kept} kept from an earlier run with this server"
+    shown.clear()
     click.echo(
-        f"\r{progress.queries} answers from {progress.items} pictures or pairs{there}", err=True
+        f"{progress.queries} answers from {progress.items} pictures or pairs{there}", err=True
     )
     _report([output], None)
 
@@ -189,6 +216,8 @@ def _report(runs: list[str], output: str | None) -> None:
     scored = [score_run(folder) for folder in runs]
     for one in scored:
         write(one)
+        for line in _gaps(one.run):
+            click.echo(f"vlm3: warning: {line}", err=True)
     made = build(scored)
     if output is None:
         click.echo(as_text(made))
@@ -197,10 +226,62 @@ def _report(runs: list[str], output: str | None) -> None:
     click.echo(f"written to {output}", err=True)
 
 
-def _show(progress: "Progress") -> None:
-    line = f"{progress.items} pictures, {progress.queries} queries, {progress.failures} not read"
-    if sys.stderr.isatty():
-        click.echo(f"\r{line}", nl=False, err=True)
+def _gaps(run: "Run") -> Iterator[str]:
+    """What of a run is not in its table."""
+    there = sum(map(len, run.rows.values()))
+    if not run.complete:
+        yield f"{run.path} is unfinished: the table is of the {there} answers there so far"
+    if run.missing:
+        yield (
+            f"{run.path} has no usable answer to {run.missing} of the {there + run.missing} "
+            "queries that were asked: the table is of the others"
+        )
+
+
+class _Shown:
+    """The progress of a run on stderr: where it goes on from, and on a terminal what is left.
+
+    Args:
+        folder: of the run.
+        total: pictures or pairs; None where that is not known.
+        doubt: what to tell where a run goes on; None for nothing.
+    """
+
+    def __init__(self, folder: str, total: int | None, doubt: str | None) -> None:
+        self._folder, self._total, self._doubt = folder, total, doubt
+        self._live = sys.stderr.isatty()
+        self._began: float | None = None
+        self._before = self._width = self.kept = 0
+
+    def __call__(self, at: "Progress") -> None:
+        if not at.items and at.resumed:
+            click.echo(f"going on: {self._folder} holds {at.resumed} answers already", err=True)
+            if self._doubt:
+                click.echo(f"vlm3: warning: {self._doubt}", err=True)
+        self.kept = at.resumed + at.fresh
+        if not at.fresh:
+            # What was there before passes at no cost, and says nothing about the rest.
+            self._before, self._began = at.items, time.monotonic()
+        if not self._live:
+            return
+        of = f" of {self._total}" if self._total else ""
+        line = f"{at.items}{of} pictures, {at.queries} queries, {at.failures} not read"
+        if self._total and at.fresh and self._began is not None:
+            each = (time.monotonic() - self._began) / (at.items - self._before)
+            line += f", {_duration(each * max(0, self._total - at.items))} left"
+        click.echo(f"\r{line:<{self._width}}", nl=False, err=True)
+        self._width = len(line)
+
+    def clear(self) -> None:
+        """Takes the progress line away."""
+        if self._live and self._width:
+            click.echo(f"\r{'':<{self._width}}\r", nl=False, err=True)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _count(text: str | None, default: int) -> int:

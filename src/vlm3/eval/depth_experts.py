@@ -136,6 +136,12 @@ def zoedepth() -> DepthExpert:
 
 
 def depth_anything_v2() -> DepthExpert:
-    """Depth Anything V2, the metric indoor model."""
+    """Depth Anything V2, the metric indoor model (Hypersim, 20 m at most)."""
     checkpoint = "depth-anything/Depth-Anything-V2-Metric-Indoor-Large-hf"
     return _from_transformers("DepthAnythingV2 (metric, indoor)", checkpoint, "target_sizes")
+
+
+def depth_anything_v2_outdoor() -> DepthExpert:
+    """Depth Anything V2, the metric outdoor model (Virtual KITTI, 80 m at most)."""
+    checkpoint = "depth-anything/Depth-Anything-V2-Metric-Outdoor-Large-hf"
+    return _from_transformers("DepthAnythingV2 (metric, outdoor)", checkpoint, "target_sizes")

@@ -102,21 +102,23 @@ class Adapter:
         package: what it runs, as a message names it.
         install: how it gets installed.
         build: module and function of vlm3 that makes the expert.
+        roads: the same for pictures taken from cars, where the package has another model for them.
     """
 
     package: str
     install: str
     build: tuple[str, str]
+    roads: tuple[str, str] | None = None
 
-    def load(self) -> Expert:
-        """The expert.
+    def load(self, *, roads: bool = False) -> Expert:
+        """The expert; `roads` for a benchmark of pictures taken from cars.
 
         Raises:
             MissingDependencyError: the package, or one that it needs, is not installed; or another
                 package of that name is.
             InputError: its weights cannot be had.
         """
-        module, function = self.build
+        module, function = (roads and self.roads) or self.build
         make: Callable[[], Expert] = getattr(import_module(f"vlm3.eval.{module}"), function)
         # Asking for the very names it uses also tells a package from its namesake.
         try:
@@ -167,7 +169,10 @@ ADAPTERS: dict[str, Adapter] = {
     "depth-pro": Adapter("torchvision", _TORCHVISION, ("depth_experts", "depth_pro")),
     "zoedepth": Adapter("torchvision", _TORCHVISION, ("depth_experts", "zoedepth")),
     "depth-anything-v2": Adapter(
-        "torchvision", _TORCHVISION, ("depth_experts", "depth_anything_v2")
+        "torchvision",
+        _TORCHVISION,
+        ("depth_experts", "depth_anything_v2"),
+        roads=("depth_experts", "depth_anything_v2_outdoor"),
     ),
     "dkm": Adapter("DKM", _git("Parskatt/DKM"), ("pair_experts", "dkm")),
     "roma": Adapter("RoMa", "pip install romatch", ("pair_experts", "roma")),

@@ -7,8 +7,9 @@ A line a query: {"id": ...} and
     pose             "cam1_from_cam2": 4 x 4, or "rotation": 3 x 3 and "direction": [x, y, z]
     objects          "value_m", "clock_hour", "yes" or "region" (from 0)
 
-`seconds` and `cost_usd` may be added. A damaged line is named by its number and the rest is used;
-a query without a usable line counts as a failure.
+`seconds` and `cost_usd` may be added. A damaged line, or one with a number that is none (NaN,
+1e308), is named and the rest is used; a query without a usable line counts as a failure. A query
+that is answered twice is an error.
 """
 
 from collections.abc import Iterable
@@ -18,7 +19,15 @@ from vlm3.data.labels import label_from_distance
 from vlm3.errors import InputError
 from vlm3.eval.answer import Said
 from vlm3.eval.items import Item, Json, Query
-from vlm3.eval.records import dumps, lines, numbers_of
+from vlm3.eval.records import OBJECT_VALUES, UNUSABLE, Ids, dumps, lines, numbers_of
+from vlm3.strict_json import finite
+
+_FARTHEST_M = 1e9
+_FIELDS = {
+    "correspondence": ("xy_px",),
+    "pose": ("cam1_from_cam2", "rotation", "direction", "distance_m"),
+    "objects": OBJECT_VALUES,
+}
 
 
 def write_queries(items: Iterable[Item], path: Path) -> int:
@@ -44,21 +53,24 @@ def joined(
         label: what the benchmark's depth label is; depths are converted to it.
 
     Raises:
-        InputError: the file cannot be read, or holds no answer to any query.
+        InputError: the file cannot be read, holds no answer to any query, or two to one.
     """
     found: dict[str, Said] = {}
     damaged: list[tuple[int, str]] = []
+    ids = Ids(path)
     try:
         for number, record in lines(path, damaged, header=False):
             query = queries.get(str(record.get("id")))
             try:
                 if query is None:
-                    raise ValueError(f"no query has the id {record.get('id')!r}")
+                    raise ValueError(f"no query has the id {str(record.get('id'))[:80]!r}")
+                ids.add(query.id)
                 found[query.id] = _said(query, record, label)
-            except (TypeError, ValueError, KeyError) as error:
-                damaged.append((number, str(error)))
+            except (RecursionError, *UNUSABLE) as error:
+                damaged.append((number, str(error)[:160] or type(error).__name__))
     except OSError as error:
         raise InputError(f"cannot read the predictions {str(path)!r} ({error})") from error
+    ids.refuse_doubled()
     if not found:
         raise InputError(
             f"{str(path)!r} answers none of the {len(queries)} queries; "
@@ -74,15 +86,35 @@ def depth_prediction(query: Query, *, distance_m: float, label: str) -> Json:
 
 
 def _said(query: Query, record: Json, label: str) -> Said:
+    if finite(record) != record:
+        raise ValueError("NaN or Infinity, which is no answer")
     if query.task == "depth":
         z = record.get("depth_z_m")
-        distance = record["distance_m"] if z is None else float(z) / query.ask["cosine"]
-        prediction = depth_prediction(query, distance_m=float(distance), label=label)
+        name, value = ("distance_m", record["distance_m"]) if z is None else ("depth_z_m", z)
+        number = float(value)
+        if not 0 < number <= _FARTHEST_M:
+            raise ValueError(f"{name} is {number:g}, which is no distance in metres")
+        distance = number if z is None else number / query.ask["cosine"]
+        prediction = depth_prediction(query, distance_m=distance, label=label)
     else:
-        prediction = {k: v for k, v in record.items() if k not in ("id", "seconds", "cost_usd")}
+        prediction = {k: record[k] for k in _FIELDS[query.task] if k in record}
         numbers = numbers_of(query.task, prediction)
         if not any(n == n for n in numbers):
             raise ValueError(f"no answer to a {query.task} query in it")
+        # NaN beside numbers: refused here, where the line can be named.
+        dumps(prediction)
     return Said(
-        prediction=prediction, seconds=record.get("seconds"), cost_usd=record.get("cost_usd")
+        prediction=prediction,
+        seconds=_spent(record, "seconds"),
+        cost_usd=_spent(record, "cost_usd"),
     )
+
+
+def _spent(record: Json, name: str) -> float | None:
+    value = record.get(name)
+    if value is None:
+        return None
+    number = float(value)
+    if not 0 <= number < _FARTHEST_M:
+        raise ValueError(f"{name} is {number:g}")
+    return number

@@ -22,6 +22,7 @@ from vlm3.eval.benchmarks import Benchmark
 from vlm3.eval.items import Item, Json
 from vlm3.eval.records import FILE, dumps, header_line
 from vlm3.eval.score import score
+from vlm3.infer.asking import max_new_tokens
 from vlm3.infer.engine import Scene, UInt8
 from vlm3.infer.predict import Predictor
 from vlm3.tasks.protocol import Protocol
@@ -42,7 +43,7 @@ doc_to_text: !function utils.doc_to_text
 doc_to_target: ""
 process_results: !function utils.process_results
 generation_kwargs:
-  max_new_tokens: 256
+  max_new_tokens: {tokens}
   do_sample: false
 metric_list:
   - metric: vlm3
@@ -109,7 +110,10 @@ def export(items: Iterable[Item], benchmark: Benchmark, protocol: Protocol, fold
     first = next(task for task in benchmark.tasks if task in protocol.tasks)
     higher = str(first != "correspondence").lower()
     task = _TASK.format(
-        name=benchmark.name, data=json.dumps(str((folder / DATA).resolve())), higher=higher
+        name=benchmark.name,
+        data=json.dumps(str((folder / DATA).resolve()), allow_nan=False),
+        tokens=max_new_tokens(protocol),
+        higher=higher,
     )
     (folder / f"vlm3_{benchmark.name}.yaml").write_text(task, encoding="utf-8")
     (folder / "utils.py").write_text(_UTILS, encoding="utf-8")

@@ -6,6 +6,7 @@ file and no report.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -33,6 +34,7 @@ class Measure:
         better: which direction is better.
         groups: (n,) for a macro mean; None for a plain one.
         root: whether the metric is the root of the mean.
+        answered: whether only what was read counts, as the published script of the column counts.
         table: the published table it belongs beside, if any.
         column: its column there, or None for the benchmark's own column.
     """
@@ -46,8 +48,13 @@ class Measure:
     better: Literal["higher", "lower"]
     groups: tuple[str, ...] | None = None
     root: bool = False
+    answered: bool = False
     table: str | None = None
     column: str | None = None
+
+    def counted(self) -> NDArray[np.intp]:
+        """Places of the samples that count."""
+        return np.flatnonzero(self.parsed) if self.answered else np.arange(len(self.values))
 
 
 def measures(rows: Rows, *, label: str = "distance") -> list[Measure]:
@@ -91,12 +98,14 @@ def _pose(rows: Rows) -> list[Measure]:
     t, true_t = (a[:, 9:12] for a in (rows.predicted, rows.truth))
     free = metrics.pose_errors_deg(R, t, true_R, true_t)
     signed = metrics.pose_errors_deg(R, t, true_R, true_t, signs="signed")
+    da3 = metrics.pose_errors_deg(R, t, true_R, true_t, frame="camera 2")
     still = ~metrics.read(true_t)
     make = _Maker(rows, metrics.read(R) & (still | metrics.read(t)))
     return [
         make("AUC@30", metrics.auc_values(free), unit="percent", table="pose"),
         make("AUC@30 signed", metrics.auc_values(signed), unit="percent"),
         make("AUC@30 exact", metrics.auc_values(free, form="exact"), unit="percent"),
+        make("AUC@30 DA3", metrics.auc_values(da3), unit="percent"),
         make("AUC@5", metrics.auc_values(free, max_deg=5), unit="percent"),
     ]
 
@@ -115,31 +124,25 @@ def _objects(rows: Rows) -> list[Measure]:
             macro = make(title, marks.right, some, unit="percent", macro=True, table=table)
             found.append(macro)
             found.append(make(f"{title}, micro", marks.right, some, unit="percent"))
+    # SpatialRGPT's script averages what was answered; beside it a failure costs 1, or 180 degrees.
     lengths = np.isfinite(marks.relative_error)
     if lengths.any():
-        found.append(
-            make(
-                "relative error",
-                marks.relative_error,
-                lengths,
-                better="lower",
-                macro=True,
-                table="relative_error",
-            )
-        )
+        errors = partial(make, values=marks.relative_error, some=lengths, better="lower")
+        found.append(errors("relative error", macro=True, answered=True, table="relative_error"))
+        found.append(errors("relative error, failures as 1", macro=True))
     hours = np.isfinite(marks.clock_error_deg)
     if hours.any():
+        errors = partial(make, values=marks.clock_error_deg, some=hours, better="lower")
         found.append(
-            make(
+            errors(
                 "clock error",
-                marks.clock_error_deg,
-                hours,
                 unit="degrees",
-                better="lower",
+                answered=True,
                 table="clock_error",
                 column="Direction",
             )
         )
+        found.append(errors("clock error, failures as 180", unit="degrees"))
     for kinds, table in ((QUALITATIVE, "qualitative"), (QUANTITATIVE, "quantitative")):
         for kind, column in kinds.items():
             some = groups == kind
@@ -167,6 +170,7 @@ class _Maker:
         better: Literal["higher", "lower"] = "higher",
         macro: bool = False,
         root: bool = False,
+        answered: bool = False,
         table: str | None = None,
         column: str | None = None,
     ) -> Measure:
@@ -181,6 +185,7 @@ class _Maker:
             better=better,
             groups=_pick(self.rows.groups, index) if macro else None,
             root=root,
+            answered=answered,
             table=table,
             column=column,
         )

@@ -27,6 +27,7 @@ EPE_LONG_PX, EPE_SHORT_PX = 560.0, 420.0
 AUC_MAX_DEG = 30
 POSE_FAILURE_DEG = 180.0
 DIRECTION_SIGNS = Literal["free", "signed"]
+DIRECTION_FRAME = Literal["camera 1", "camera 2"]
 
 
 def delta(
@@ -138,6 +139,7 @@ def pose_errors_deg(
     truth_direction: ArrayLike,
     *,
     signs: DIRECTION_SIGNS = "free",
+    frame: DIRECTION_FRAME = "camera 1",
 ) -> Floats:
     """(n,) larger one of rotation and direction error; 180 where either was not read.
 
@@ -147,6 +149,10 @@ def pose_errors_deg(
         truth_rotation: (n, 3, 3).
         truth_direction: (n, 3); NaN where the camera did not move: the rotation alone counts.
         signs: "free" takes v and -v for the same, as the benchmarks do; "signed" does not.
+        frame: in whose axes directions are compared, each pose's by its own rotation. "camera 1" is
+            where camera 2 stands, as VGGT and MapAnything measure; "camera 2" is where camera 1
+            stands seen from camera 2, the translation of the extrinsics, as Depth Anything 3 does
+            (bench/utils.py): there an error of the rotation is one of the direction too.
     """
     R, true_R = (np.asarray(a, dtype=np.float64) for a in (rotation, truth_rotation))
     if R.shape != true_R.shape or R.shape[1:] != (3, 3):
@@ -154,6 +160,8 @@ def pose_errors_deg(
     t, true_t = _rows(direction, truth_direction, 3)
     if len(t) != len(R):
         raise InputError(f"{len(R)} rotations but {len(t)} directions")
+    if frame == "camera 2":
+        t, true_t = (-np.einsum("nji,nj->ni", a, b) for a, b in ((R, t), (true_R, true_t)))
     turned = rotation_error_deg(R, true_R)
     moved = direction_error_deg(t, true_t, sign_free=signs == "free")
     moved = np.where(np.isnan(true_t).any(axis=1), 0.0, moved)
@@ -172,8 +180,9 @@ def pose_auc(
     Args:
         errors_deg: (n,) from `pose_errors_deg`; all stay in the denominator.
         max_deg: whole degrees.
-        form: "histogram" sums whole-degree bins from above, as VGGT, DA3 and MapAnything do;
-            "exact" is the integral, up to half a bin lower.
+        form: "histogram" sums whole-degree bins from above, as VGGT, DA3 and MapAnything do
+            (which direction they compare differs: `pose_errors_deg`); "exact" is the integral, up
+            to half a bin lower.
     """
     return mean(auc_values(errors_deg, max_deg=max_deg, form=form))
 

@@ -1,7 +1,9 @@
 """From `--model M` to someone who answers: oracle, floors, experts, and every checkpoint."""
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from vlm3.errors import InputError
 from vlm3.eval.answer import Answerer, FixedAnswerer, ModelAnswerer, OracleAnswerer, Said
@@ -13,6 +15,7 @@ from vlm3.eval.join import joined
 from vlm3.eval.records import pack, values_of
 from vlm3.infer.fakes import ConstantEngine
 from vlm3.infer.predict import Predictor, load
+from vlm3.infer.wording import wording_digest
 from vlm3.tasks.protocol import get_protocol
 
 FLOORS = ("constant", "median", "identity", "majority")
@@ -31,6 +34,8 @@ class Chosen:
         answerer: does it.
         protocol: the words it is asked in; None for those without words.
         damaged: lines of a joined file that could not be used, with their numbers.
+        unanswered: ids of queries that a joined file has no usable line for.
+        identity: what else decides the answers: weights, wording, sizes, server.
     """
 
     name: str
@@ -38,10 +43,28 @@ class Chosen:
     protocol: str | None = None
     f_px: float | None = None
     damaged: tuple[tuple[int, str], ...] = ()
+    unanswered: tuple[str, ...] = ()
+    identity: Json = field(default_factory=dict)
 
     def config(self) -> Json:
         """What of it belongs to a run's configuration."""
-        return {"name": self.name, "protocol": self.protocol, "f_px": self.f_px}
+        known = {"name": self.name, "protocol": self.protocol, "f_px": self.f_px}
+        return known | self.identity
+
+    @property
+    def doubt(self) -> str | None:
+        """What a run that goes on cannot know of who answers; None where it knows all."""
+        if "server" not in self.identity or self.identity["weights"] is not None:
+            return None
+        return (
+            f"{self.identity['server']} does not tell its weights: nobody can know here whether "
+            "they are those of the answers that are there"
+        )
+
+    def kept(self) -> int:
+        """Answers that came from what an earlier run kept of a server."""
+        predictor = getattr(self.answerer, "predictor", None)
+        return int(getattr(getattr(predictor, "engine", None), "kept", 0))
 
 
 def choose(
@@ -50,7 +73,7 @@ def choose(
     items: list[Item] | None,
     *,
     protocol: str | None = None,
-    device: str | None = None,
+    **where: Any,
 ) -> Chosen:
     """Who `--model` means.
 
@@ -59,34 +82,54 @@ def choose(
         benchmark: for whom.
         items: all of its items, for the floors; None is enough for the others.
         protocol: as `load` takes it.
-        device: as `load` takes it.
+        where: `device`, `base_url`, `int8`, `cache`, as `load` takes them.
 
     Raises:
         InputError: as `load`; or the model has no words and a protocol was given.
     """
     if model == "oracle":
         words = get_protocol(protocol or _ANY)
-        return Chosen("oracle", OracleAnswerer(words, _MULTIPLE_PX), words.name)
+        identity = {"wording": wording_digest(words)}
+        return Chosen("oracle", OracleAnswerer(words, _MULTIPLE_PX), words.name, identity=identity)
     if model.startswith("says:"):
         words = get_protocol(protocol or _ANY)
         text = model.removeprefix("says:")
         predictor = Predictor(ConstantEngine(text), words, multiple_px=_MULTIPLE_PX)
-        return Chosen(f"says {text!r}", ModelAnswerer(predictor), words.name)
+        identity = {"wording": wording_digest(words)}
+        return Chosen(f"says {text!r}", ModelAnswerer(predictor), words.name, identity=identity)
     if model in FLOORS or model in ADAPTERS:
         if protocol is not None:
             raise InputError(f"{model} is asked without words; leave --protocol out")
         if model in FLOORS:
             return _floor(model, items or [])
-        expert = ADAPTERS[model].load()
+        expert = ADAPTERS[model].load(roads=benchmark.roads)
         return Chosen(expert.name, ExpertAnswerer(expert, benchmark.label))
-    predictor = load(model, protocol=protocol, device=device)
+    predictor = load(model, protocol=protocol, **where)
     prep = predictor.protocol.prep
     return Chosen(
         model,
         ModelAnswerer(predictor),
         predictor.protocol.name,
         prep.target_px if prep.kind != "long_side" else None,
+        identity=identity_of(predictor) | ({"int8": True} if where.get("int8") else {}),
     )
+
+
+def identity_of(predictor: Predictor) -> Json:
+    """What decides a predictor's answers beside names: two that differ in it are two models."""
+    engine = predictor.engine
+    weights = getattr(engine, "weights", None)
+    found: Json = {
+        "weights": weights,
+        "wording": wording_digest(predictor.protocol),
+        "multiple_px": predictor.multiple_px,
+        "max_tokens": predictor.max_tokens,
+    }
+    server: Json | None = getattr(engine, "server", None)
+    if server is not None:
+        # Exact weights say all that the server tells, and more.
+        found |= server if weights is None else {"server": server["server"]}
+    return found
 
 
 def from_file(path: Path, name: str, benchmark: Benchmark, items: list[Item]) -> Chosen:
@@ -94,7 +137,13 @@ def from_file(path: Path, name: str, benchmark: Benchmark, items: list[Item]) ->
     queries = {query.id: query for item in items for query in item.queries}
     said, damaged = joined(path, queries, benchmark.label)
     tasks = frozenset(queries[ident].task for ident in said)
-    return Chosen(name, FixedAnswerer(said.get, tasks), damaged=tuple(damaged))
+    return Chosen(
+        name,
+        FixedAnswerer(said.get, tasks),
+        damaged=tuple(damaged),
+        unanswered=tuple(i for i, q in queries.items() if q.task in tasks and i not in said),
+        identity={"predictions_sha256": hashlib.sha256(path.read_bytes()).hexdigest()[:16]},
+    )
 
 
 def _floor(model: str, items: list[Item]) -> Chosen:

@@ -194,15 +194,18 @@ def mapanything() -> Poser:
 
 
 def depth_anything_3() -> Poser:
-    """Depth Anything 3, giant (ByteDance-Seed/Depth-Anything-3), two views."""
+    """Depth Anything 3, giant (ByteDance-Seed/Depth-Anything-3), two views.
+
+    1.1, which its README prefers: the first DA3-GIANT had a training bug and is deprecated.
+    """
     from depth_anything_3.api import DepthAnything3  # type: ignore[import-not-found]
 
-    model = DepthAnything3.from_pretrained("depth-anything/DA3-GIANT").to(_device())
+    model = DepthAnything3.from_pretrained("depth-anything/DA3-GIANT-1.1").to(_device())
 
     def cameras(paths: list[str]) -> tuple[Floats, Floats]:
         return _inverted(model.inference(paths).extrinsics)
 
-    return Poser("DA3-Giant", _with_files(cameras))
+    return Poser("DA3-Giant-1.1", _with_files(cameras))
 
 
 def _inverted(cam_from_world: Any) -> tuple[Floats, Floats]:

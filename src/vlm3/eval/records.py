@@ -6,8 +6,9 @@
     {"end": {"queries": 5000}}
 
 Everything a score needs is in it. Reading packs numbers into arrays, so that a million answers
-fit; a line that is damaged is named by its number and the rest is read. Text is parsed again on
-reading: a better parser scores old runs anew.
+fit; a line that is damaged is named by its number and the rest is read; an id that stands there
+twice is an error, because nobody can tell which of the two counts. Text is parsed again on reading:
+a better parser scores old runs anew.
 """
 
 import json
@@ -21,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vlm3 import strict_json
 from vlm3.errors import InputError
 from vlm3.eval.items import Item, Json
 from vlm3.geometry.pose import rotation_from_ypr_deg
@@ -31,6 +33,10 @@ from vlm3.tasks.protocol import Protocol, get_protocol
 FORMAT = 1
 FILE = "predictions.jsonl"
 OBJECT_VALUES = ("value_m", "clock_hour", "yes", "region")
+# Numbers beyond are nobody's distances, pixels or seconds, and their squares overflow.
+_LARGEST = 1e9
+# What a record that is not what it should be makes Python raise.
+UNUSABLE = (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError)
 _WIDTH: dict[str, tuple[int, int]] = {
     # numbers of prediction and truth, and of ask
     "depth": (2, 2),
@@ -83,6 +89,7 @@ class Run:
         rows: task -> its answers.
         damaged: (line number, what is wrong) of lines that could not be used.
         complete: whether the run came to its end.
+        missing: queries that a complete run asked and that no usable line answers.
     """
 
     path: Path
@@ -91,6 +98,7 @@ class Run:
     rows: dict[Task, Rows]
     damaged: tuple[tuple[int, str], ...] = ()
     complete: bool = True
+    missing: int = 0
 
     @property
     def name(self) -> str:
@@ -115,22 +123,45 @@ def read_header(path: Path) -> tuple[Json, Json]:
         InputError: it is none.
     """
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open("rb") as file:
             first = json.loads(file.readline())
-        if first["vlm3_eval"] != FORMAT:
-            raise InputError(f"{str(path)!r} has format {first['vlm3_eval']}, not {FORMAT}")
-        return first["config"], first["environment"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        found = first["vlm3_eval"]
+        if found == FORMAT:
+            return _checked(first["config"], first["environment"])
+    except (OSError, RecursionError, *UNUSABLE) as error:
         raise InputError(
-            f"{str(path)!r} is no predictions file ({error!r}); give a folder that vlm3 eval wrote"
+            f"{str(path)!r} is no predictions file ({str(error)[:120] or type(error).__name__}); "
+            "give a folder that vlm3 eval wrote"
         ) from error
+    raise InputError(f"{str(path)!r} has format {str(found)[:40]}, not {FORMAT}")
+
+
+def _checked(config: Json, environment: Json) -> tuple[Json, Json]:
+    """A header that reports can be made from.
+
+    Raises:
+        ValueError: it is none.
+    """
+    for name, part in (("config", config), ("environment", environment)):
+        if not isinstance(part, dict):
+            raise ValueError(f"its {name} is no object")
+        # NaN, infinities and half characters cannot be written again.
+        dumps(part).encode()
+    for name in ("protocol", "name", "benchmark"):
+        if not isinstance(config.get(name), str | None):
+            raise ValueError(f"{name} in its config is no text")
+    joined = environment.get("joined_damaged", [])
+    pairs = isinstance(joined, list) and all(isinstance(p, list) and len(p) == 2 for p in joined)
+    if not pairs or not isinstance(environment.get("packages", {}), dict):
+        raise ValueError("its environment is not of the known form")
+    return config, environment
 
 
 def read_run(folder: str | Path) -> Run:
     """A run's folder, or its predictions file.
 
     Raises:
-        InputError: there is none, or no line of it can be used.
+        InputError: there is none, no line of it can be used, or queries are answered twice.
     """
     given = Path(folder)
     path = given / FILE if given.is_dir() else given
@@ -138,22 +169,68 @@ def read_run(folder: str | Path) -> Run:
     protocol = get_protocol(config["protocol"]) if config.get("protocol") else None
     packers: dict[Task, _Packer] = {}
     damaged: list[tuple[int, str]] = []
-    complete = False
+    asked: int | None = None
+    ids = Ids(path)
     for number, record in lines(path, damaged):
         if "end" in record:
-            complete = True
+            asked = _asked_in_all(record)
         elif "id" in record:
             try:
                 task = record["task"]
+                if task not in _WIDTH:
+                    raise ValueError(f"no task {str(task)[:40]!r}")
+                ids.add(str(record["id"]))
                 if task not in packers:
                     packers[task] = _Packer(task, protocol)
                 packers[task].add(record)
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
-                damaged.append((number, f"not a usable record ({error!r})"))
+            except (RecursionError, *UNUSABLE) as error:
+                damaged.append((number, f"not a usable record ({repr(error)[:160]})"))
+    ids.refuse_doubled()
     rows = {task: packer.rows() for task, packer in packers.items() if packer.ids}
     if not rows:
         raise InputError(f"no answer could be read from {str(path)!r}")
-    return Run(path, config, environment, rows, tuple(damaged), complete)
+    missing = max(0, (asked or 0) - sum(map(len, rows.values())))
+    return Run(path, config, environment, rows, tuple(damaged), asked is not None, missing)
+
+
+def _asked_in_all(record: Json) -> int:
+    """How many queries a finished run asked, from its last line; 0 where that is damaged."""
+    end = record["end"]
+    count = end.get("queries") if isinstance(end, dict) else None
+    return count if isinstance(count, int) and 0 <= count < _LARGEST else 0
+
+
+class Ids:
+    """Watches for queries that a file answers twice.
+
+    Args:
+        path: the file, for the error.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen: set[str] = set()
+        self._doubled: dict[str, int] = {}
+
+    def add(self, ident: str) -> None:
+        """Notes one."""
+        if ident in self._seen:
+            self._doubled[ident] = self._doubled.get(ident, 1) + 1
+        self._seen.add(ident)
+
+    def refuse_doubled(self) -> None:
+        """Refuses the file if any stands there more than once.
+
+        Raises:
+            InputError: names the first ones.
+        """
+        if self._doubled:
+            first = ", ".join(f"{k[:40]!r} {n} times" for k, n in list(self._doubled.items())[:3])
+            raise InputError(
+                f"{str(self._path)!r} answers {len(self._doubled)} of {len(self._seen)} queries "
+                f"more than once ({first}): two runs wrote there, or lines were copied; keep one "
+                "line of each, or give another folder"
+            )
 
 
 def lines(
@@ -166,13 +243,24 @@ def lines(
                 continue
             try:
                 record = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 damaged.append((number, "not JSON: cut off or overwritten"))
                 continue
-            if isinstance(record, dict):
-                yield number, record
-            else:
+            if not isinstance(record, dict):
                 damaged.append((number, "not a JSON object"))
+            elif b"\\ud" in line.lower() and not _is_text(record):
+                damaged.append((number, "half a character, which cannot be written again"))
+            else:
+                yield number, record
+
+
+def _is_text(record: Json) -> bool:
+    """Whether its strings are whole; a lone surrogate is not."""
+    try:
+        strict_json.dumps(record, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 @dataclass(eq=False)
@@ -195,14 +283,18 @@ class _Packer:
         said = numbers_of(self.task, prediction)
         row = [*said, *truth, *_asked(self.task, ask)]
         row += [_number(record.get("seconds")), _number(record.get("cost_usd"))]
+        ident, cluster = str(record["id"]), str(record["cluster"])
+        # One string for each kind, not one for each answer.
+        group = str(ask.get("category", ""))
+        if self.task == "depth" and not all(v > 0 for v in truth):
+            raise ValueError("the truth is no distance")
         if not all(map(math.isfinite, truth[:9] if self.task == "pose" else truth[:1])):
             known = [v for v in truth if math.isfinite(v)]
             if self.task != "objects" or len(known) != 1:
                 raise ValueError("the truth is not complete")
-        self.ids.append(str(record["id"]))
-        self.clusters.append(self.pictures.setdefault(str(record["cluster"]), len(self.pictures)))
-        # One string for each kind, not one for each answer.
-        group = str(ask.get("category", ""))
+        # Nothing of a record is kept before all of it is known to be good.
+        self.ids.append(ident)
+        self.clusters.append(self.pictures.setdefault(cluster, len(self.pictures)))
         self.groups.append(self.kinds.setdefault(group, group))
         self.numbers.extend(row)
 
@@ -233,7 +325,9 @@ def read_again(task: Task, record: Json, protocol: Protocol | None) -> Json | No
         return None if isinstance(value, ParseFailure) else {"distance_m": value}
     if task == "correspondence":
         width, height = record["ask"]["size_b_px"]
-        xy = correspondence.parse(protocol, raw, width_px=width, height_px=height)
+        xy = correspondence.parse(
+            protocol, raw, width_px=width, height_px=height, question=record.get("prompt")
+        )
         return None if isinstance(xy, ParseFailure) else {"xy_px": xy.tolist()}
     if task == "pose":
         return _read_pose(raw, protocol)
@@ -268,6 +362,8 @@ def numbers_of(task: Task, values: Json | None) -> list[float]:
         return [_number(values.get(name)) for name in OBJECT_VALUES]
     if values.get("cam1_from_cam2") is not None:
         T = np.asarray(values["cam1_from_cam2"], dtype=np.float64).reshape(4, 4)
+        if not (np.abs(T) <= _LARGEST).all():
+            return [math.nan] * 13
         distance = float(np.linalg.norm(T[:3, 3]))
         moved = T[:3, 3] / distance if distance > 1e-9 else np.full(3, np.nan)
         return [*T[:3, :3].ravel().tolist(), *moved.tolist(), distance]
@@ -297,7 +393,14 @@ def _numbers(values: Sequence[float] | None, count: int) -> list[float]:
 
 
 def _number(value: Any) -> float:
-    return math.nan if value is None else float(value)
+    """A number somebody could mean; NaN for any other, and for none."""
+    if value is None:
+        return math.nan
+    try:
+        number = float(value)
+    except OverflowError:
+        return math.nan
+    return number if abs(number) <= _LARGEST else math.nan
 
 
 def values_of(task: Task, numbers: Sequence[float]) -> Json:

@@ -22,10 +22,13 @@ _FAILURES = {
     "correspondence": "An answer that could not be read counts as the centre of the picture. "
     "EPE is in pixels of a 560x420 picture.",
     "pose": "An answer that could not be read counts as an error of 180 degrees. AUC@30 is the "
-    "benchmarks' histogram form with v and -v the same; signed and exact stand beside it.",
+    "histogram form with v and -v the same, the direction that of camera 2 seen from camera 1 "
+    "(VGGT, MapAnything); signed and exact stand beside it. AUC@30 DA3 is Depth Anything 3's: its "
+    "direction is that of camera 1 seen from camera 2.",
     "objects": "Judged by rule, without a language model. An answer that could not be read counts "
-    "as wrong, and as an error of 1 or 180 degrees. Accuracy, success and relative error are macro "
-    "means of the categories.",
+    "as wrong. Relative and clock error are of the answers alone, as in SpatialRGPT's script; "
+    "with failures as 1 or 180 degrees they stand beside. Accuracy, success and relative error are "
+    "macro means of the categories.",
 }
 _LABELS = {
     "z": "The published label is depth along the axis (z): the first column compares with it, "

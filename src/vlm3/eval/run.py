@@ -1,17 +1,19 @@
 """Predict into a folder: one line a query, so that a run can be killed, resumed and scored again.
 
-A folder belongs to one configuration. Asked again with the same, a run goes on where it stopped;
-with another one it is refused, and the difference named. Samples are checked on the way: data that
-changed under a half-finished run is refused too.
+A folder belongs to one configuration, and while it is written to one process. Asked again with the
+same, a run goes on where it stopped; with another one (other weights under the same name are
+another) it is refused, and the difference named. Samples are checked on the way: data that changed
+under a half-finished run is refused too.
 """
 
+import hashlib
 import json
 import os
 import platform
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -21,19 +23,42 @@ from vlm3 import __version__
 from vlm3.errors import InputError
 from vlm3.eval.answer import Answerer, Said
 from vlm3.eval.items import Item, Json, Query
-from vlm3.eval.records import FILE, dumps, header_line, lines, read_header
+from vlm3.eval.records import FILE, Ids, dumps, header_line, lines, read_header
+from vlm3.lock import writing
 
 _PACKAGES = ("torch", "transformers", "numpy", "pillow", "vllm", "opencv-python-headless")
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run is, for whoever shows it."""
+    """Where a run is, for whoever shows it.
+
+    Attributes:
+        items: pictures or pairs done.
+        queries: about them.
+        failures: of those answered now, how many could not be read.
+        resumed: answers that were there before.
+        fresh: answers given now.
+    """
 
     items: int
     queries: int
     failures: int
     resumed: int
+    fresh: int = 0
+
+
+@dataclass(frozen=True)
+class _Done:
+    """What a folder holds already.
+
+    Attributes:
+        digests: query id -> digest of what was asked and is true.
+        finished: whether the run came to its end.
+    """
+
+    digests: dict[str, bytes]
+    finished: bool = False
 
 
 def predict(
@@ -59,37 +84,54 @@ def predict(
         How it went.
 
     Raises:
-        InputError: the folder is a file or belongs to another configuration, the data changed, or
-            the answerer has none of the tasks.
+        InputError: the folder is a file, belongs to another configuration or is being written by
+            another process, the data changed, or the answerer has none of the tasks.
     """
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{str(folder)!r} is a file; give a folder for the run")
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / FILE
+    with writing(folder):
+        return _predict(items, answerer, folder / FILE, config, show, joined_damaged)
+
+
+def _predict(
+    items: Iterable[Item],
+    answerer: Answerer,
+    path: Path,
+    config: Json,
+    show: Callable[[Progress], None],
+    joined_damaged: Sequence[tuple[int, str]],
+) -> Progress:
     done = _resume(path, config)
-    resumed, queries, failures, count = len(done), 0, 0, 0
+    at = Progress(0, 0, 0, len(done.digests))
     with path.open("a", encoding="utf-8") as file:
         if path.stat().st_size == 0:
             origin = environment() | ({"joined_damaged": joined_damaged} if joined_damaged else {})
             file.write(header_line(config, origin) + "\n")
-        elif "end" not in done:
+        elif not done.finished:
             file.write(dumps({"resumed": environment()}) + "\n")
+        show(at)
         for item in items:
             wanted = [q for q in item.queries if q.task in config["tasks"]]
             left = [q for q in wanted if not _is_done(q, done, path)]
-            if left and "end" in done:
+            if left and done.finished:
                 raise InputError(f"{str(path)!r} is finished, but {left[0].id!r} is not in it")
-            queries += len(wanted)
+            failures = 0
             if left:
-                failures += _ask(item, left, answerer, file.write)
+                failures = _ask(item, left, answerer, file.write)
                 file.flush()
-            count += 1
-            show(Progress(count, queries, failures, resumed))
-        if not queries:
+            at = replace(
+                at,
+                items=at.items + 1,
+                queries=at.queries + len(wanted),
+                failures=at.failures + failures,
+                fresh=at.fresh + len(left),
+            )
+            show(at)
+        if not at.queries:
             raise InputError(f"the benchmark asks none of {', '.join(config['tasks'])}")
-        if "end" not in done:
-            file.write(dumps({"end": {"queries": queries}}) + "\n")
-    return Progress(count, queries, failures, resumed)
+        if not done.finished:
+            file.write(dumps({"end": {"queries": at.queries}}) + "\n")
+    return at
 
 
 def _ask(item: Item, queries: list[Query], answerer: Answerer, write: Callable[[str], Any]) -> int:
@@ -115,22 +157,24 @@ def _line(item: Item, query: Query, said: Said, seconds: float) -> str:
         "parsed": bool(said.prediction),
         "seconds": round(seconds, 6) if said.seconds is None else said.seconds,
     }
+    if said.intrinsics is not None:
+        record["intrinsics"] = list(said.intrinsics)
     if said.cost_usd is not None:
         record["cost_usd"] = said.cost_usd
     return dumps(record) + "\n"
 
 
-def _resume(path: Path, config: Json) -> dict[str, Json]:
-    """Query id -> its truth, of what the file holds; the broken line of a kill is cut off."""
+def _resume(path: Path, config: Json) -> _Done:
+    """What the file holds; the broken line of a kill is cut off."""
     if not path.exists() or path.stat().st_size == 0:
-        return {}
+        return _Done({})
     _drop_broken_end(path)
     if path.stat().st_size == 0:
-        return {}
+        return _Done({})
     before, _ = read_header(path)
     now = json.loads(dumps(config))
     changed = [
-        f"{key}: {before.get(key)!r} there, {now.get(key)!r} now"
+        f"{key}: {_told(before, key)} there, {_told(now, key)} now"
         for key in sorted(before.keys() | now.keys())
         if before.get(key) != now.get(key)
     ]
@@ -140,13 +184,28 @@ def _resume(path: Path, config: Json) -> dict[str, Json]:
             f"({'; '.join(changed)}); give another folder with -o"
         )
     damaged: list[tuple[int, str]] = []
-    done: dict[str, Json] = {}
+    digests: dict[str, bytes] = {}
+    finished = False
+    ids = Ids(path)
     for _, record in lines(path, damaged):
         if "end" in record:
-            done["end"] = {}
+            finished = True
         elif "id" in record:
-            done[str(record["id"])] = record.get("truth", {})
-    return done
+            ids.add(str(record["id"]))
+            digests[str(record["id"])] = _digest(record.get("ask"), record.get("truth"))
+    ids.refuse_doubled()
+    return _Done(digests, finished)
+
+
+def _told(config: Json, key: str) -> str:
+    text = repr(config[key]) if key in config else "nothing"
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _digest(ask: object, truth: object) -> bytes:
+    """Of a query and its truth, small enough to hold a million."""
+    text = json.dumps([ask, truth], sort_keys=True, allow_nan=False)
+    return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
 
 def _drop_broken_end(path: Path) -> None:
@@ -156,13 +215,13 @@ def _drop_broken_end(path: Path) -> None:
             file.truncate(data.rfind(b"\n") + 1)
 
 
-def _is_done(query: Query, done: dict[str, Json], path: Path) -> bool:
-    if query.id not in done:
+def _is_done(query: Query, done: _Done, path: Path) -> bool:
+    if query.id not in done.digests:
         return False
-    if done[query.id] != json.loads(dumps(query.truth)):
+    if done.digests[query.id] != _digest(query.ask, query.truth):
         raise InputError(
-            f"{str(path)!r} holds another truth for {query.id!r}: the data changed since; "
-            "give another folder with -o"
+            f"{str(path)!r} holds another question or truth for {query.id!r}: the data changed "
+            "since; give another folder with -o"
         )
     return True
 

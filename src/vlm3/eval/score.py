@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vlm3.errors import InputError
 from vlm3.eval.baselines import floors
@@ -25,10 +26,12 @@ class Score:
 
     Attributes:
         name: the metric.
-        value: failures counted against.
+        value: failures counted against, but as the published script counts in columns that are
+            compared with its own.
         low: lower end of the 95 % interval over pictures; None from one picture.
         high: upper end.
-        valid_only: the value over what could be read; None where nothing could.
+        valid_only: the value over what could be read; None where nothing could, and where `value`
+            is that already.
         samples: how many.
         failures: how many of them could not be read.
         clusters: of how many pictures or pairs.
@@ -117,25 +120,27 @@ def _score_task(run: Run, rows: Rows) -> TaskScores:
     label = label_of(run)
     return TaskScores(
         task=rows.task,
-        scores=tuple(map(_score, measures(rows, label=label))),
-        floors={
-            floor.name: tuple(map(_score, measures(floor.rows, label=label)))
-            for floor in floors(rows)
-        },
+        scores=_scores(measures(rows, label=label)),
+        floors={floor.name: _scores(measures(floor.rows, label=label)) for floor in floors(rows)},
         seconds=_known_mean(rows.seconds),
         cost_usd=None if np.isnan(rows.cost_usd).all() else float(np.nansum(rows.cost_usd)),
     )
 
 
+def _scores(found: Sequence[Measure]) -> tuple[Score, ...]:
+    """Of those that have a value: what only answers count for has none where there is no answer."""
+    return tuple(_score(measure) for measure in found if len(measure.counted()))
+
+
 def _score(measure: Measure) -> Score:
-    sums = Sums.of(measure.values, measure.clusters, measure.groups)
+    sums = _sums(measure, measure.counted())
     between = interval(sums, root=measure.root)
     return Score(
         name=measure.name,
         value=_value(sums, measure.root),
         low=between.low if between else None,
         high=between.high if between else None,
-        valid_only=_valid_only(measure),
+        valid_only=None if measure.answered else _valid_only(measure),
         samples=len(measure.values),
         failures=int((~measure.parsed).sum()),
         clusters=sums.counts.shape[1],
@@ -150,8 +155,13 @@ def _valid_only(measure: Measure) -> float | None:
     keep = np.flatnonzero(measure.parsed)
     if not len(keep):
         return None
+    return _value(_sums(measure, keep), measure.root)
+
+
+def _sums(measure: Measure, keep: NDArray[np.intp]) -> Sums:
+    """Of the samples at these places."""
     groups = None if measure.groups is None else [measure.groups[i] for i in keep.tolist()]
-    return _value(Sums.of(measure.values[keep], np.zeros(len(keep)), groups), measure.root)
+    return Sums.of(measure.values[keep], measure.clusters[keep], groups)
 
 
 def _value(sums: Sums, root: bool) -> float:
@@ -184,6 +194,8 @@ def compare(a: Run, b: Run) -> dict[Task, dict[str, Difference]]:
                 root=one.root,
             )
             for one, two in pairs
+            # Two runs did not answer the same questions.
+            if not one.answered
         }
     if not found:
         raise InputError(

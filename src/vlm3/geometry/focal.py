@@ -24,6 +24,14 @@ LARGEST_PX = 200_000_000
 
 
 @dataclass(frozen=True)
+class PixelLimits:
+    """Fewest and most pixels (width times height) of a picture, as a processor keeps them."""
+
+    fewest_px2: int
+    most_px2: int
+
+
+@dataclass(frozen=True)
 class ResizePlan:
     """One resize, from `source` to `camera`, and why it is so.
 
@@ -71,6 +79,7 @@ def plan_focal(
     multiple_px: int,
     max_tokens: int | None = None,
     token_px: int | None = None,
+    limits: PixelLimits | None = None,
     axes: Literal["both", "x"] = "both",
     rounding: Rounding = "nearest",
 ) -> ResizePlan:
@@ -83,6 +92,8 @@ def plan_focal(
         max_tokens: most picture tokens allowed; a bigger picture is made smaller, in proportion,
             and the plan's note says so. None: no limit.
         token_px: side of the square one token covers; `multiple_px` when not given.
+        limits: fewest and most pixels of a picture, kept in the way of the stock processor of
+            Qwen-VL models: it enlarges what is smaller. None: no such limits.
         axes: "both" scales each axis by its own f_px / focal length; "x" scales both by f_px / fx,
             and fy falls as it falls (what the released depth and object checkpoints saw).
         rounding: how a side becomes whole pixels before it is fitted to the multiple: to nearest
@@ -96,7 +107,9 @@ def plan_focal(
     scale_x = f_px / camera.fx_px
     scale_y = scale_x if axes == "x" else f_px / camera.fy_px
     requested = (float(f_px), camera.fy_px * scale_y)
-    return _plan(camera, scale_x, scale_y, requested, multiple_px, max_tokens, token_px, rounding)
+    return _plan(
+        camera, scale_x, scale_y, requested, multiple_px, max_tokens, token_px, limits, rounding
+    )
 
 
 def plan_long_side(
@@ -106,13 +119,14 @@ def plan_long_side(
     multiple_px: int,
     max_tokens: int | None = None,
     token_px: int | None = None,
+    limits: PixelLimits | None = None,
     rounding: Rounding = "nearest",
 ) -> ResizePlan:
     """The resize that brings the longer side to `long_side_px`, aspect kept; see `plan_focal`."""
     if not (math.isfinite(long_side_px) and long_side_px > 0):
         raise InputError(f"long_side_px is {long_side_px}; give a positive number of pixels")
     scale = long_side_px / max(camera.width_px, camera.height_px)
-    return _plan(camera, scale, scale, None, multiple_px, max_tokens, token_px, rounding)
+    return _plan(camera, scale, scale, None, multiple_px, max_tokens, token_px, limits, rounding)
 
 
 def _plan(
@@ -123,6 +137,7 @@ def _plan(
     multiple_px: int,
     max_tokens: int | None,
     token_px: int | None,
+    limits: PixelLimits | None,
     rounding: Rounding,
 ) -> ResizePlan:
     token_px = multiple_px if token_px is None else token_px
@@ -134,11 +149,15 @@ def _plan(
         if value is not None and value < 1:
             raise InputError(f"{name} is {value}; it must be 1 or more")
     whole: Callable[[float], int] = round if rounding == "nearest" else math.floor
-    width, height = (
-        max(multiple_px, round(whole(side * scale) / multiple_px) * multiple_px)
-        for side, scale in ((camera.width_px, scale_x), (camera.height_px, scale_y))
-    )
+    wanted = whole(camera.width_px * scale_x), whole(camera.height_px * scale_y)
+    width, height = (max(multiple_px, round(side / multiple_px) * multiple_px) for side in wanted)
     note = None
+    if limits is not None:
+        asked = width, height
+        width, height = _within(wanted, multiple_px, limits)
+        if width * height < asked[0] * asked[1]:
+            most = limits.most_px2 // token_px**2
+            note = _note(camera, asked, (width, height), most, token_px, requested_f_px)
     if max_tokens is not None and _tokens(width, height, token_px) > max_tokens:
         small = _fit(width, height, multiple_px, max_tokens, token_px)
         note = _note(camera, (width, height), small, max_tokens, token_px, requested_f_px)
@@ -151,6 +170,28 @@ def _plan(
             "check the focal length or set max_tokens"
         )
     return ResizePlan(camera, camera.resized(width, height), requested_f_px, note)
+
+
+def _within(wanted: tuple[int, int], multiple_px: int, limits: PixelLimits) -> tuple[int, int]:
+    """Sides in multiples, as `smart_resize` of transformers' Qwen2-VL processor makes them.
+
+    It rounds to the nearest multiple, and where that has too few or too many pixels scales the
+    sides that were wanted, up or down, and rounds them up or down.
+    """
+    width, height = (round(side / multiple_px) * multiple_px for side in wanted)
+    area = max(1, wanted[0]) * max(1, wanted[1])
+    if width * height > limits.most_px2:
+        shrink = math.sqrt(area / limits.most_px2)
+        width, height = (
+            max(multiple_px, math.floor(side / shrink / multiple_px) * multiple_px)
+            for side in wanted
+        )
+    elif width * height < limits.fewest_px2:
+        grow = math.sqrt(limits.fewest_px2 / area)
+        width, height = (
+            math.ceil(max(1, side) * grow / multiple_px) * multiple_px for side in wanted
+        )
+    return width, height
 
 
 def _tokens(width_px: int, height_px: int, token_px: int) -> int:

@@ -4,11 +4,13 @@ A run may be killed at any moment: a line that was cut short is left out. Knows 
 """
 
 import json
+import math
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from vlm3 import strict_json
 from vlm3.infer.engine import Reply
 from vlm3.infer.toplist import Step, recorded
 
@@ -28,14 +30,24 @@ class AnswerCache:
         self._path = path
         self._replies: dict[str, Reply] = {}
         self._lock = threading.Lock()
+        self._earlier: frozenset[str] = frozenset()
+        self.fingerprints: set[str] = set()
+        """What those who gave the answers of earlier runs call themselves, where they do."""
         if path is None or not path.is_file():
             return
         for line in path.read_bytes().splitlines():
             try:
                 record = json.loads(line)
                 self._replies[str(record["key"])] = _reply(record)
-            except (ValueError, KeyError, TypeError, AttributeError):
+                if isinstance(record.get("fingerprint"), str):
+                    self.fingerprints.add(record["fingerprint"])
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 continue
+        self._earlier = frozenset(self._replies)
+
+    def is_earlier(self, key: str) -> bool:
+        """Whether an earlier run left this answer."""
+        return key in self._earlier
 
     def __contains__(self, key: str) -> bool:
         return key in self._replies
@@ -43,9 +55,20 @@ class AnswerCache:
     def __getitem__(self, key: str) -> Reply:
         return self._replies[key]
 
-    def put(self, key: str, *, prompt: str, text: str, steps: Sequence[Step] = ()) -> None:
-        """Keeps an answer; it is with the system's file when this returns."""
+    def put(
+        self,
+        key: str,
+        *,
+        prompt: str,
+        text: str,
+        steps: Sequence[Step] = (),
+        fingerprint: str | None = None,
+        on_disk: bool = True,
+    ) -> None:
+        """Keeps an answer; it is with the system's file when this returns, unless not wanted."""
         record: dict[str, Any] = {"key": key, "prompt": prompt, "text": text}
+        if fingerprint is not None:
+            record["fingerprint"] = fingerprint
         if steps:
             record["steps"] = [
                 [step.piece, [[symbol, round(logp, _DECIMALS)] for symbol, logp in step.top]]
@@ -53,7 +76,7 @@ class AnswerCache:
             ]
         with self._lock:
             self._replies[key] = _reply(record)
-            if self._path is None:
+            if self._path is None or not on_disk:
                 return
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._path.open("ab+") as file:
@@ -62,13 +85,18 @@ class AnswerCache:
                     # Behind a line that was cut short, on a line of its own.
                     if file.read(1) != b"\n":
                         file.write(b"\n")
-                file.write(json.dumps(record).encode() + b"\n")
+                file.write(strict_json.dumps(record).encode() + b"\n")
 
 
 def _reply(record: dict[str, Any]) -> Reply:
     steps = [
-        Step(piece, tuple((str(symbol), float(logp)) for symbol, logp in top))
+        Step(piece, tuple((str(symbol), _logp(logp)) for symbol, logp in top))
         for piece, top in record.get("steps", ())
     ]
     text = str(record["text"])
     return recorded(text, steps) if steps else Reply(text)
+
+
+def _logp(kept: float | None) -> float:
+    """A log probability; that of what cannot be, which JSON has no number for, is kept as null."""
+    return -math.inf if kept is None else float(kept)

@@ -13,7 +13,6 @@ from numpy.typing import ArrayLike
 from vlm3.errors import InputError
 from vlm3.geometry.depth import z_from_distance
 from vlm3.geometry.pose import RelativePose
-from vlm3.infer.asking import Readout
 from vlm3.infer.engine import Reply
 from vlm3.infer.readout import read_numbers
 from vlm3.tasks import correspondence, depth, objects, pose
@@ -24,11 +23,21 @@ from vlm3.tasks.base import (
     ObjectAnswer,
     ParseFailure,
     PoseAnswer,
+    Readout,
     Spread,
 )
 from vlm3.tasks.protocol import Protocol
 from vlm3.tasks.reading import answer_part
 from vlm3.view import View
+
+DEFAULT_READOUT: Readout = "median"
+"""Which number an answer gives where its digits' probabilities came: chosen by measurement, on
+rendered worlds and photographs (docs/engine.md)."""
+
+P10_TO_P90 = 2.563
+"""Standard deviations from the p10 to the p90 of a normal distribution."""
+# The radius, in standard deviations, that holds 80 % of a normal distribution in two dimensions.
+_RADIUS_80 = 1.794
 
 
 def depth_answer(
@@ -37,7 +46,7 @@ def depth_answer(
     xy_px: Floats,
     prompts: Sequence[str],
     replies: Sequence[Reply],
-    readout: Readout,
+    readout: Readout | None,
 ) -> DepthAnswer:
     """Distances at pixels (n, 2) of a view."""
     texts = [reply.text for reply in replies]
@@ -49,7 +58,8 @@ def depth_answer(
     spread = read_numbers(replies, 1, [partial(_same, value) for value in distance_m[:, None]])
     if spread is not None:
         spread = spread.column(0)
-    distance_m = chosen(distance_m, spread, readout)
+    used = used_readout(spread, readout)
+    distance_m = chosen(distance_m, spread, used)
     return DepthAnswer(
         xy_px=xy_px,
         distance_m=distance_m,
@@ -60,6 +70,7 @@ def depth_answer(
         protocol=protocol.name,
         intrinsics=(view.intrinsics,),
         spread=spread,
+        readout=used,
     )
 
 
@@ -69,17 +80,16 @@ def match_answer(
     xy_a_px: Floats,
     prompts: Sequence[str],
     replies: Sequence[Reply],
-    readout: Readout,
+    readout: Readout | None,
 ) -> MatchAnswer:
     """Places in the second view of pixels (n, 2) of the first."""
     texts = [reply.text for reply in replies]
     camera = views[1].camera
     xy_px = np.full((len(texts), 2), np.nan)
-    for row, text in zip(xy_px, texts, strict=True):
+    size_px = {"width_px": camera.width_px, "height_px": camera.height_px}
+    for row, text, prompt in zip(xy_px, texts, prompts, strict=True):
         # The text holds fractions of the picture, so any size reads it: the given one here.
-        found = correspondence.parse(
-            protocol, text, width_px=camera.width_px, height_px=camera.height_px
-        )
+        found = correspondence.parse(protocol, text, **size_px, question=prompt)
         if not isinstance(found, ParseFailure):
             row[:] = found
     parsed = np.isfinite(xy_px).all(axis=1)
@@ -89,15 +99,17 @@ def match_answer(
     )
     if spread is not None:
         spread = spread.scaled(size)
+    used = used_readout(spread, readout)
     return MatchAnswer(
         xy_a_px=xy_a_px,
-        xy_px=chosen(xy_px, spread, readout),
+        xy_px=chosen(xy_px, spread, used),
         parsed=parsed,
         raw_text=tuple(texts),
         prompt=tuple(prompts),
         protocol=protocol.name,
         intrinsics=(views[0].intrinsics, views[1].intrinsics),
         spread=spread,
+        readout=used,
     )
 
 
@@ -106,7 +118,7 @@ def pose_answer(
     views: tuple[View, View],
     prompts: dict[str, str],
     replies: Sequence[Reply],
-    readout: Readout,
+    readout: Readout | None,
 ) -> PoseAnswer:
     """The components of a pose, in the order of `prompts`: component -> what was asked."""
     read: dict[str, float | Floats | ParseFailure] = {}
@@ -133,6 +145,8 @@ def pose_answer(
         protocol=protocol.name,
         intrinsics=(views[0].intrinsics, views[1].intrinsics),
         spread=spread,
+        readout=used_readout(next(iter(spread.values()), None), readout),
+        direction_cone_deg=cone_deg(direction, spread.get("direction")),
     )
 
 
@@ -160,15 +174,40 @@ def object_answer(
     )
 
 
-def chosen(written: Floats, spread: Spread | None, readout: Readout | None) -> Floats:
+def cone_deg(direction: Floats | None, spread: Spread | None) -> float | None:
+    """Half the opening of the cone about a direction that holds 80 % of its probability.
+
+    The parts' distributions are taken as independent and normal, and what of them lies across the
+    direction as alike in both ways.
+
+    Args:
+        direction: (3,) of length 1.
+        spread: of its parts.
+    """
+    if direction is None or spread is None or not np.isfinite(spread.p90 - spread.p10).all():
+        return None
+    variance = ((spread.p90 - spread.p10) / P10_TO_P90) ** 2
+    # The trace of the covariance across the direction, P diag(variance) P with P = I - d d^T.
+    across = float((variance * (1 - direction**2)).sum())
+    return float(np.degrees(np.arctan(_RADIUS_80 * np.sqrt(across / 2))))
+
+
+def used_readout(spread: Spread | None, readout: Readout | None) -> Readout:
+    """Which number an answer gives: the one asked for, else the default for what came."""
+    if readout is not None:
+        return readout
+    return "digits" if spread is None else DEFAULT_READOUT
+
+
+def chosen(written: Floats, spread: Spread | None, readout: Readout) -> Floats:
     """The numbers asked for; where nothing was read stays NaN.
 
-    Without a wish, the median where there are probabilities and what was written elsewhere.
+    Where one answer of several came without probabilities, its number is the written one.
 
     Raises:
         InputError: another than the written ones, where no probabilities came.
     """
-    if readout == "digits" or not len(written) or (readout is None and spread is None):
+    if readout == "digits" or not len(written):
         return written
     if spread is None:
         raise InputError(
@@ -180,7 +219,7 @@ def chosen(written: Floats, spread: Spread | None, readout: Readout | None) -> F
 
 
 def _pose_part(
-    value: float | Floats | ParseFailure, reply: Reply, readout: Readout
+    value: float | Floats | ParseFailure, reply: Reply, readout: Readout | None
 ) -> tuple[float | Floats | ParseFailure, Spread | None]:
     """One component as asked for, and the spread of its numbers."""
     if isinstance(value, ParseFailure):
@@ -192,10 +231,11 @@ def _pose_part(
     spread = read_numbers([reply], len(numbers), [partial(same, numbers)], bounds=bounds)
     if spread is not None:
         spread = spread.row(0)
-    number = chosen(numbers, spread, readout)
+    used = used_readout(spread, readout)
+    number = chosen(numbers, spread, used)
     if isinstance(value, float):
         return float(number[0]), spread
-    if direction and readout != "digits":
+    if direction and used != "digits":
         length = float(np.linalg.norm(number))
         # Where the parts cancel there is no direction to speak of: what was written stands.
         number = number / length if length > 1e-3 else numbers

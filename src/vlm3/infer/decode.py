@@ -15,6 +15,7 @@ from vlm3.infer.grammar import Automaton, Grammar
 from vlm3.infer.planner import Batch, Ids, Wave
 from vlm3.infer.shared import Chain, Segment
 from vlm3.model import Checkpoint
+from vlm3.tasks.reading import CUT_OFF
 
 # Beyond these, larger batches were not faster (CPU) or only cost memory (GPU).
 _MOST_ROWS = {"cpu": 64, "cuda": 512}
@@ -145,13 +146,15 @@ class Decoder:
             chain.step()
             at = start + chain.lengths - 1
             hidden = self._forward(token[:, None], chain, at[:, None], torch.zeros_like(at))
+        # What has neither an end nor its whole form when the limit comes is cut off.
+        cut = {row for row, whole in zip(alive.tolist(), ended.tolist(), strict=True) if not whole}
         return [
             Reply(
-                self._text(tuple(tokens)),
+                self._text(tuple(tokens)) + (CUT_OFF if row in cut else ""),
                 tuple(self._piece(token) for token in tokens),
                 *((self.symbols, np.stack(logp)) if record else ()),
             )
-            for tokens, logp in zip(written, logps, strict=True)
+            for row, (tokens, logp) in enumerate(zip(written, logps, strict=True))
         ]
 
     def _forward(

@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.depth import points_from_distance, z_from_distance
-from vlm3.infer.answers import chosen
-from vlm3.infer.asking import Progress, Readout
+from vlm3.infer.asking import Progress
 from vlm3.infer.engine import UInt8
-from vlm3.tasks.base import Bools, Floats
+from vlm3.tasks.base import Bools, Floats, Readout
 from vlm3.view import View
 
 if TYPE_CHECKING:
@@ -38,11 +37,13 @@ class PointCloud:
         points_m: (n, 3) metres.
         rgb: (n, 3) their colours.
         asked: (n,) False where the distance was filled in from its neighbours.
+        readout: which number of the model's answers the distances are.
     """
 
     points_m: Floats
     rgb: UInt8
     asked: Bools
+    readout: Readout
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -71,7 +72,7 @@ class DepthMap:
     image: UInt8
     camera: Camera
     protocol: str
-    readout: str
+    readout: Readout
     prompt: Texts
     raw_text: Texts
 
@@ -92,7 +93,9 @@ class DepthMap:
         """The points of all cells with a distance."""
         known = np.isfinite(self.distance_m)
         points = points_from_distance(self.xy_px[known], self.distance_m[known], self.camera)
-        return PointCloud(points_m=points, rgb=self.rgb[known], asked=self.asked[known])
+        return PointCloud(
+            points_m=points, rgb=self.rgb[known], asked=self.asked[known], readout=self.readout
+        )
 
     def upsampled(self, columns: int, rows: int) -> "DepthMap":
         """A finer grid, filled in along the picture's edges; nothing in it counts as asked.
@@ -149,6 +152,7 @@ class MatchMap:
         image_a: (H, W, 3) the first picture.
         image_b: the second.
         protocol: how the model was asked.
+        readout: which number of its answers the matches are.
     """
 
     xy_a_px: Floats
@@ -158,6 +162,7 @@ class MatchMap:
     image_a: UInt8
     image_b: UInt8
     protocol: str
+    readout: Readout
 
 
 def grid_px(camera: Camera, columns: int, rows: int) -> Floats:
@@ -192,12 +197,14 @@ def depth_map(
     values = np.full((3, rows, columns), np.nan)
     asked = np.zeros((rows, columns), bool)
     prompt, raw_text = _no_texts(rows, columns), _no_texts(rows, columns)
+    readouts: list[Readout] = []
 
     def ask(cells: Bools) -> None:
         answer = predictor.depth(
-            view, xy_px[cells], readout=readout or "digits", grammar=grammar, progress=progress
+            view, xy_px[cells], readout=readout, grammar=grammar, progress=progress
         )
-        values[0][cells] = chosen(answer.distance_m, answer.spread, readout)
+        values[0][cells] = answer.distance_m
+        readouts.append(answer.readout)
         if answer.spread is not None:
             values[1][cells], values[2][cells] = answer.spread.p10, answer.spread.p90
         asked[cells] = True
@@ -223,7 +230,7 @@ def depth_map(
         image=view.image,
         camera=view.camera,
         protocol=predictor.protocol.name,
-        readout=readout or ("median" if np.isfinite(values[1]).any() else "digits"),
+        readout=readouts[0],
         prompt=prompt,
         raw_text=raw_text,
     )
@@ -272,21 +279,21 @@ def match_map(
         view_a,
         view_b,
         xy_a_px.reshape(-1, 2),
-        readout=readout or "digits",
+        readout=readout,
         grammar=grammar,
         progress=progress,
     )
-    xy_px = chosen(answer.xy_px, answer.spread, readout)
     nothing = np.full_like(answer.xy_px, np.nan)
     low, high = (
         (nothing, nothing) if answer.spread is None else (answer.spread.p10, answer.spread.p90)
     )
     return MatchMap(
         xy_a_px=xy_a_px,
-        xy_px=xy_px.reshape(xy_a_px.shape),
+        xy_px=answer.xy_px.reshape(xy_a_px.shape),
         p10_px=low.reshape(xy_a_px.shape),
         p90_px=high.reshape(xy_a_px.shape),
         image_a=view_a.image,
         image_b=view_b.image,
         protocol=answer.protocol,
+        readout=answer.readout,
     )

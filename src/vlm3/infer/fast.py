@@ -9,6 +9,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from vlm3.infer.grammar import Grammar
 from vlm3.infer.planner import Ids, common_length, plan_batches
 from vlm3.infer.shared import ATTENTION, Segment
 from vlm3.model import Checkpoint
+from vlm3.model.digest import model_digest
 
 _HELD_BYTES = 2**30
 # A shared beginning shorter than this costs more as a pass of its own than it saves.
@@ -80,6 +82,11 @@ class LocalEngine:
     def name(self) -> str:
         """The checkpoint's name."""
         return self._checkpoint.name
+
+    @cached_property
+    def weights(self) -> str:
+        """The digest of the checkpoint's content."""
+        return model_digest(self._checkpoint.path)
 
     def open(self, images: Sequence[UInt8]) -> Scene:
         """Takes the pictures; they are encoded with the first question and held for the next."""

@@ -6,6 +6,7 @@ Writers only, of the plainest form of each format. Knows no model.
 import json
 import os
 import struct
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,19 +20,29 @@ from vlm3.infer.dense import DepthMap, MatchMap, PointCloud
 MM = 1000
 """Units of a 16-bit picture in a metre."""
 
-_FAR_MM = 2**16 - 1
+# Units of a 16-bit picture in a metre, the finest first. Many programs read 65535 as unknown.
+_PER_M = (MM, 256, 100, 10, 1)
+_UNKNOWN_FAR = 2**16 - 1
+
+
+class DepthUnitWarning(UserWarning):
+    """A depth picture was written in another unit than millimetres."""
 
 
 def save(thing: DepthMap | MatchMap | PointCloud, path: str | os.PathLike[str]) -> Path:
     """Writes a map or a cloud; the ending of the name chooses the format.
 
     .npz holds every array under its own name. .png, of a depth map, is depth along the axis in
-    whole millimetres, 0 where unknown, 65535 for 65.5 m and beyond. .ply and .glb are coloured
+    whole millimetres, 0 where unknown; beyond 65.5 m in a larger unit that fits, which is warned
+    about and stands in the file's text "unit_m". .ply and .glb are coloured
     points in metres: .ply in the camera's frame (X right, Y down, Z forward), .glb in glTF's own
     (Y up, -Z forward).
 
     Raises:
         InputError: an ending that this thing has no format for, or a place that cannot be written.
+
+    Warns:
+        DepthUnitWarning: a .png whose unit is not the millimetre.
     """
     target = Path(path)
     writers = _writers(thing)
@@ -95,18 +106,43 @@ def _matches_npz(matches: MatchMap, path: Path) -> None:
         p10_px=matches.p10_px,
         p90_px=matches.p90_px,
         protocol=np.array(matches.protocol),
+        readout=np.array(matches.readout),
     )
 
 
 def _cloud_npz(cloud: PointCloud, path: Path) -> None:
-    np.savez_compressed(path, points_m=cloud.points_m, rgb=cloud.rgb, asked=cloud.asked)
+    np.savez_compressed(
+        path,
+        points_m=cloud.points_m,
+        rgb=cloud.rgb,
+        asked=cloud.asked,
+        readout=np.array(cloud.readout),
+    )
 
 
 def _png(depth: DepthMap, path: Path) -> None:
-    whole = np.round(np.nan_to_num(depth.depth_z_m) * MM)
+    z = np.nan_to_num(depth.depth_z_m, nan=0.0, posinf=0.0, neginf=0.0)
+    far_m = float(z.max(initial=0.0))
+    per_m = next((unit for unit in _PER_M if round(far_m * unit) < _UNKNOWN_FAR), None)
+    if per_m is None:
+        raise InputError(
+            f"a depth of {far_m:.4g} m does not fit into 16 bits even in metres; write .npz"
+        )
+    if per_m != MM:
+        warnings.warn(
+            f"depth up to {far_m:.4g} m does not fit into 16 bits of millimetres: {path.name} is "
+            f"in units of 1/{per_m} m (its text unit_m says so); .npz keeps metres",
+            DepthUnitWarning,
+            stacklevel=2,
+        )
     notes = PngInfo()
-    notes.add_text("Comment", "depth along the optical axis in millimetres; 0 is unknown")
-    Image.fromarray(np.clip(whole, 0, _FAR_MM).astype(np.uint16)).save(path, pnginfo=notes)
+    unit = "millimetres" if per_m == MM else f"1/{per_m} metre"
+    comment = f"depth along the optical axis in {unit}; 0 is unknown; read as {depth.readout}"
+    notes.add_text("Comment", comment)
+    notes.add_text("unit_m", repr(1 / per_m))
+    # 0 means unknown: what is nearer than half a unit is written as one.
+    whole = np.where(z > 0, np.maximum(np.round(z * per_m), 1), 0)
+    Image.fromarray(whole.astype(np.uint16)).save(path, pnginfo=notes)
 
 
 def _ply(cloud: PointCloud, path: Path) -> None:
@@ -121,6 +157,7 @@ def _ply(cloud: PointCloud, path: Path) -> None:
         "ply",
         "format binary_little_endian 1.0",
         "comment metres, camera frame: x right, y down, z forward",
+        f"comment distances read as {cloud.readout}",
         f"element vertex {len(rows)}",
         *(f"property {kinds[kind]} {name}" for name, kind in layout),
         "end_header",
@@ -136,7 +173,11 @@ def _glb(cloud: PointCloud, path: Path) -> None:
     colors = np.column_stack([cloud.rgb, np.full(len(points), 255)]).astype(np.uint8)
     body = points.tobytes() + colors.tobytes()
     scene = {
-        "asset": {"version": "2.0", "generator": "vlm3"},
+        "asset": {
+            "version": "2.0",
+            "generator": "vlm3",
+            "extras": {"distances_read_as": cloud.readout},
+        },
         "scene": 0,
         "scenes": [{"nodes": [0]}],
         "nodes": [{"mesh": 0}],
@@ -164,7 +205,7 @@ def _glb(cloud: PointCloud, path: Path) -> None:
         ],
         "buffers": [{"byteLength": len(body)}],
     }
-    text = json.dumps(scene).encode()
+    text = json.dumps(scene, allow_nan=False).encode()
     text += b" " * (-len(text) % 4)
     chunks = struct.pack("<I4s", len(text), b"JSON") + text
     chunks += struct.pack("<I4s", len(body), b"BIN\0") + body

@@ -1,9 +1,11 @@
 """Asks any OpenAI-compatible server: vLLM, llama.cpp, SGLang, or a commercial one.
 
 Every answer goes to disk when it arrives, so that a run that was cut short goes on where it
-stopped and nothing is paid for twice. Pictures go first and in the same bytes every time: a server
-that caches prefixes can. Where the server lists its likeliest tokens, answers come with their
-probabilities. Knows no task. Needs the extra `openai`.
+stopped and nothing is paid for twice. Answers are kept for a server, a model and what the server
+tells of it; where it tells nothing that names the weights, a run that uses kept answers says so.
+Pictures go first and in the same bytes every time: a server that caches prefixes can. Where the
+server lists its likeliest tokens, answers come with their probabilities. Knows no task. Needs the
+extra `openai`.
 """
 
 import base64
@@ -13,6 +15,7 @@ import os
 import random
 import threading
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -28,16 +31,51 @@ from vlm3.infer.answer_cache import AnswerCache
 from vlm3.infer.engine import Reply, Scene, UInt8
 from vlm3.infer.grammar import Grammar
 from vlm3.infer.packing import numbered, split
+from vlm3.infer.request import Manner
 from vlm3.infer.toplist import Step, step
+from vlm3.tasks.reading import CUT_OFF
 
 _LONGEST_PAUSE_S = 60.0
 _REFUSED = (400, 401, 403, 404, 405, 413, 422)
-# Likeliest tokens asked for at each step: what OpenAI and vLLM allow, what some others do, none.
-_TOP = (20, 5, 0)
+# Part of every key: what was kept before answers told that they were cut off is asked again.
+_FORMAT = "2"
 
 
 class ServerError(Vlm3Error):
     """A server that could not be reached, or went on answering with faults."""
+
+
+class ServerWarning(UserWarning):
+    """A server that cannot be asked as others are, or whose kept answers may be another model's."""
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """One answer as it came.
+
+    Attributes:
+        text: what was written; None where the message has none.
+        steps: likeliest tokens, where they were listed.
+        cut: whether the limit ended it.
+        thought: whether thinking is in the message.
+        fingerprint: of what answered, where the server gives one.
+    """
+
+    text: str | None
+    steps: tuple[Step, ...] = ()
+    cut: bool = False
+    thought: bool = False
+    fingerprint: str | None = None
+
+    @property
+    def wants_room(self) -> bool:
+        """Whether thinking took all tokens that were allowed."""
+        return self.cut and (self.text is None or self.thought)
+
+    @property
+    def words(self) -> str:
+        """The text for whoever reads it; one that was cut off says so, and cannot be read."""
+        return (self.text or "") + (CUT_OFF if self.cut else "")
 
 
 @dataclass(frozen=True)
@@ -56,6 +94,10 @@ class HttpEngine:
         base_url: of the API, such as "http://localhost:8000/v1"; OpenAI's own when None.
         api_key: from the environment (OPENAI_API_KEY) when None; local servers need none.
         cache: folder for answers; None keeps them for this object's life only.
+        identity: what the server tells of the model, as text; answers kept for another are not
+            used.
+        weights: digest of the model's weights, where the server tells it: then kept answers are
+            exactly this model's, and nothing is said about them.
         concurrency: requests at once.
         attempts: how often a request is sent before the run stops.
         timeout_s: of one request.
@@ -64,6 +106,10 @@ class HttpEngine:
             another number of lines is asked again one by one. One is what models are trained for.
         logprobs: ask for the likeliest tokens of every step; a server that refuses is asked for
             fewer, then for none. Not with packed questions.
+
+    Warns:
+        ServerWarning: once each: the server takes no temperature or lists no tokens, or answers of
+            an earlier run are used and nothing tells that the model is the same.
 
     Raises:
         InputError: OpenAI's own server without a key.
@@ -83,6 +129,8 @@ class HttpEngine:
         pause_s: float = 1.0,
         packed: int = 1,
         logprobs: bool = True,
+        identity: str = "",
+        weights: str | None = None,
     ) -> None:
         try:
             import openai
@@ -92,6 +140,7 @@ class HttpEngine:
             ) from error
         self._openai = openai
         key = api_key or os.environ.get("OPENAI_API_KEY")
+        base_url = base_url or os.environ.get("OPENAI_BASE_URL") or None
         if key is None and base_url is None:
             raise InputError("OpenAI needs a key: set OPENAI_API_KEY, or give --base-url")
         # Attempts are counted here, where answers are also kept.
@@ -104,12 +153,17 @@ class HttpEngine:
         self._concurrency, self._attempts, self._pause_s = concurrency, attempts, pause_s
         self._packed = packed
         self._logprobs = logprobs and packed == 1
-        self._top = _TOP[0] if self._logprobs else 0
-        self._limit_name = "max_tokens"
+        self._manner = Manner() if self._logprobs else Manner(top=0)
         self._lock = threading.Lock()
         self._warm: set[str] = set()
+        self._said: set[str] = set()
+        self.weights = weights
+        self.server = {"server": self._where, "told": identity or None}
         self.account = Account()
-        name = hashlib.sha256(f"{self._where}\n{model}".encode()).hexdigest()[:16]
+        self.kept = 0
+        """Answers of earlier runs that were used."""
+        told = f"\n{identity}\n{weights or ''}" if identity or weights else ""
+        name = hashlib.sha256(f"{self._where}\n{model}{told}".encode()).hexdigest()[:16]
         self._cache = AnswerCache(None if cache is None else Path(cache) / f"{name}.jsonl")
 
     def open(self, images: Sequence[UInt8]) -> Scene:
@@ -168,6 +222,14 @@ class HttpEngine:
         asked = Counter(questions)
         missing = [q for q, key in keys.items() if key not in self._cache]
         self._count(from_cache=len(keys) - len(missing))
+        earlier = sum(self._cache.is_earlier(key) for key in keys.values())
+        self.kept += earlier
+        if earlier and self.weights is None:
+            self._say(
+                "kept",
+                f"{earlier} answers kept from an earlier run with this server; --no-cache asks "
+                "again",
+            )
         groups = [missing[i : i + self._packed] for i in range(0, len(missing), self._packed)]
 
         def tell(done: Sequence[str]) -> None:
@@ -184,7 +246,7 @@ class HttpEngine:
         return [self._cache[keys[question]] for question in questions]
 
     def _key(self, scene: _HttpScene, question: str, max_new_tokens: int) -> str:
-        parts = [scene.digest, question, str(max_new_tokens), str(self._packed)]
+        parts = [_FORMAT, scene.digest, question, str(max_new_tokens), str(self._packed)]
         if self._logprobs:
             # An answer that was kept without them does not have them.
             parts.append("logprobs")
@@ -217,50 +279,68 @@ class HttpEngine:
     ) -> Sequence[str]:
         """Asks these and keeps the answers; returns the questions."""
         if len(questions) > 1:
-            together, _ = self._request(scene, numbered(questions), max_new_tokens * len(questions))
-            texts = split(together, len(questions))
+            together = self._request(scene, numbered(questions), max_new_tokens * len(questions))
+            texts = None if together.cut else split(together.words, len(questions))
             if texts is not None:
                 for question, text in zip(questions, texts, strict=True):
                     self._cache.put(keys[question], prompt=question, text=text)
                 return questions
         for question in questions:
-            text, steps = self._request(scene, question, max_new_tokens)
-            self._cache.put(keys[question], prompt=question, text=text, steps=steps)
+            answer = self._request(scene, question, max_new_tokens)
+            self._compare(answer.fingerprint)
+            self._cache.put(
+                keys[question],
+                prompt=question,
+                text=answer.words,
+                steps=answer.steps,
+                fingerprint=answer.fingerprint,
+                # No answer at all may be the server's bad day: the next run asks again.
+                on_disk=answer.text is not None,
+            )
         return questions
 
-    def _request(
-        self, scene: _HttpScene, text: str, max_new_tokens: int
-    ) -> tuple[str, tuple[Step, ...]]:
-        reason = ""
-        for pause_s in (*self._pauses(), None):
-            top = self._top
+    def _request(self, scene: _HttpScene, text: str, max_new_tokens: int) -> _Answer:
+        """Asks until there is an answer; one without text is asked for twice at most."""
+        reason, first, pauses = "", None, self._pauses()
+        while True:
+            manner, pause_s = self._manner, None
             try:
-                return self._once(scene, text, max_new_tokens, top)
+                answer = self._once(scene, text, max_new_tokens, manner)
             except self._openai.APIStatusError as error:
                 if error.status_code in _REFUSED:
-                    if self._other_limit(error) or self._fewer_logprobs(error, top):
+                    if self._adapted(manner, error):
                         continue
+                    if first is not None:
+                        return first
                     raise InputError(
                         f"{self._where} refuses to ask {self._model!r} ({error.status_code}: "
                         f"{_short(error)}); check the model's name, the key and the prompt's length"
                     ) from error
                 reason, after = _short(error), error.response.headers.get("retry-after")
-                if pause_s is not None and after is not None and after.strip().isdecimal():
+                if after is not None and after.strip().isdecimal():
                     pause_s = min(float(after), _LONGEST_PAUSE_S)
             except (self._openai.OpenAIError, ValueError, TypeError) as error:
                 # Time-outs, connections that break, and answers that are no answers.
                 reason = _short(error)
-            if pause_s is not None:
+            else:
+                if first is not None or not self._again(manner, answer):
+                    return answer
+                first = answer
                 self._count(retries=1)
-                time.sleep(pause_s)
+                continue
+            usual_s = next(pauses, None)
+            if usual_s is None:
+                if first is not None:
+                    return first
+                break
+            self._count(retries=1)
+            time.sleep(usual_s if pause_s is None else pause_s)
         raise ServerError(
             f"{self._where} did not answer in {self._attempts} attempts ({reason}); answers so far "
             "are kept: mend the server and run the same again"
         )
 
-    def _once(
-        self, scene: _HttpScene, text: str, max_new_tokens: int, top: int
-    ) -> tuple[str, tuple[Step, ...]]:
+    def _once(self, scene: _HttpScene, text: str, max_new_tokens: int, manner: Manner) -> _Answer:
         content: list[dict[str, Any]] = [
             {"type": "image_url", "image_url": {"url": url}} for url in scene.urls
         ]
@@ -268,15 +348,12 @@ class HttpEngine:
         # Servers without eyes take plain text only.
         messages: Any = [{"role": "user", "content": content if scene.urls else text}]
         answer: Any = self._client.chat.completions.create(
-            model=self._model,
-            messages=messages,
-            temperature=0,
-            extra_body={self._limit_name: max_new_tokens},
-            **({"logprobs": True, "top_logprobs": top} if top else {}),
+            model=self._model, messages=messages, **manner.arguments(max_new_tokens)
         )
         choices = getattr(answer, "choices", None)
-        if not choices or not isinstance(choices[0].message.content, str):
+        if not choices:
             raise ValueError(f"an answer without text: {str(answer)[:80]!r}")
+        found = _read(choices[0], getattr(answer, "system_fingerprint", None))
         used = answer.usage
         details = getattr(used, "prompt_tokens_details", None)
         self._count(
@@ -285,23 +362,56 @@ class HttpEngine:
             cached_tokens=getattr(details, "cached_tokens", 0) or 0,
             completion_tokens=getattr(used, "completion_tokens", 0) or 0,
         )
-        return str(choices[0].message.content).strip(), _steps(choices[0])
+        return found
 
-    def _fewer_logprobs(self, error: Exception, top: int) -> bool:
-        """Not every server lists so many tokens, and not every model any; they say so."""
-        if not top or "logprobs" not in str(error):
-            return False
+    def _again(self, manner: Manner, answer: _Answer) -> bool:
+        """Whether to ask once more: with room to think, or because nothing came and no reason."""
+        if not answer.wants_room:
+            return answer.text is None and not answer.thought
+        with self._lock:
+            if self._manner == manner and manner.may_widen and not manner.room:
+                self._manner = manner.widened()
+            widened = self._manner.room > manner.room
+        if widened:
+            self._say(
+                "room",
+                f"{self._model} thinks before it answers: up to {self._manner.room} tokens are "
+                "allowed",
+            )
+        return widened
+
+    def _adapted(self, manner: Manner, error: Exception) -> bool:
+        """Whether the next try is asked otherwise than this one was; told once."""
         with self._lock:
             # Another request may have been told already.
-            self._top = min(self._top, _TOP[_TOP.index(top) + 1])
+            if self._manner != manner:
+                return True
+            changed = manner.after(_refusal(error))
+            if changed is None:
+                return False
+            self._manner, note = changed
+        if note:
+            self._say(note, f"{self._where}: {note}")
         return True
 
-    def _other_limit(self, error: Exception) -> bool:
-        """Newer models of OpenAI's want the limit under another name, and say so."""
-        if self._limit_name == "max_tokens" and "max_completion_tokens" in str(error):
-            self._limit_name = "max_completion_tokens"
-            return True
-        return False
+    def _compare(self, fingerprint: str | None) -> None:
+        """Tells when kept answers were given by what calls itself something else."""
+        others = self._cache.fingerprints
+        used = "kept" in self._said
+        if used and fingerprint is not None and others and fingerprint not in others:
+            self._say(
+                "fingerprint",
+                f"{self._where} now calls itself {fingerprint[:60]!r}, and kept answers are of "
+                f"{sorted(others)[0][:60]!r}; --no-cache asks all of them again",
+            )
+
+    def _say(self, what: str, text: str) -> None:
+        """A warning, once for this engine."""
+        with self._lock:
+            if what in self._said:
+                return
+            self._said.add(what)
+        warnings.warn(text, ServerWarning, stacklevel=4)
 
     def _pauses(self) -> Iterator[float]:
         for attempt in range(self._attempts - 1):
@@ -318,8 +428,52 @@ def default_cache() -> Path:
     return Path(os.environ.get("VLM3_CACHE") or "~/.cache/vlm3").expanduser() / "answers"
 
 
+def _refusal(error: Exception) -> str:
+    """All that a refusal says: the package leaves out bodies that have not OpenAI's shape."""
+    body = getattr(getattr(error, "response", None), "text", "")
+    return f"{error} {body}"[:4000]
+
+
 def _short(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:160]
+    said = str(error) if "{" in str(error) else _refusal(error)
+    return " ".join(f"{type(error).__name__}: {said}".split())[:160]
+
+
+def _read(choice: Any, fingerprint: Any) -> _Answer:
+    """An answer out of the shapes that servers give it.
+
+    Raises:
+        ValueError: it is none.
+    """
+    message = choice.message
+    text: Any = message.content
+    if isinstance(text, list):
+        # Parts, of which some may be thoughts.
+        text = "".join(
+            part["text"]
+            for part in text
+            if isinstance(part, dict) and isinstance(part.get("text"), str)
+        )
+    if text is None:
+        text = getattr(message, "refusal", None)
+    if text is not None and not isinstance(text, str):
+        raise ValueError(f"an answer without text: {str(text)[:80]!r}")
+    thought = any(getattr(message, name, None) for name in ("reasoning_content", "reasoning"))
+    open_thought = text is not None and "<think>" in text and "</think>" not in text
+    cut = choice.finish_reason == "length"
+    return _Answer(
+        # An empty text beside thoughts is no answer; by itself it is one, though nothing is in it.
+        text=None if text is None or (not text.strip() and (thought or cut)) else _whole(text),
+        steps=_steps(choice),
+        cut=cut,
+        thought=thought or open_thought,
+        fingerprint=fingerprint if isinstance(fingerprint, str) else None,
+    )
+
+
+def _whole(text: str) -> str:
+    """Without half characters, which JSON can carry and no file can."""
+    return text.strip().encode("utf-8", "replace").decode()
 
 
 def _steps(choice: Any) -> tuple[Step, ...]:

@@ -6,12 +6,15 @@ no task.
 
 import importlib.util
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from vlm3.errors import MissingDependencyError
 from vlm3.infer.engine import Scene, UInt8
 from vlm3.model import Checkpoint
+from vlm3.model.digest import model_digest
+from vlm3.tasks.reading import CUT_OFF
 
 
 class NaiveEngine:
@@ -31,6 +34,11 @@ class NaiveEngine:
     def name(self) -> str:
         """The checkpoint's name."""
         return self._checkpoint.name
+
+    @cached_property
+    def weights(self) -> str:
+        """The digest of the checkpoint's content."""
+        return model_digest(self._checkpoint.path)
 
     def open(self, images: Sequence[UInt8]) -> Scene:
         """Keeps the pictures; they are encoded again with every question."""
@@ -62,7 +70,11 @@ class NaiveEngine:
                 max_new_tokens=max_new_tokens,
             )
         answer = ids[0, inputs["input_ids"].shape[1] :]
-        return str(checkpoint.tokenizer.decode(answer, skip_special_tokens=True)).strip()
+        text = str(checkpoint.tokenizer.decode(answer, skip_special_tokens=True)).strip()
+        ends = checkpoint.model.generation_config.eos_token_id
+        known = [ends] if isinstance(ends, int) else ends or []
+        cut = len(answer) >= max_new_tokens and int(answer[-1]) not in known
+        return text + (CUT_OFF if cut else "")
 
 
 def _messages(images: int, question: str) -> list[dict[str, Any]]:

@@ -7,20 +7,26 @@ Knows no file format.
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from numpy.typing import ArrayLike
 
 from vlm3.errors import InputError
 from vlm3.infer.answers import depth_answer, match_answer, object_answer, pose_answer
-from vlm3.infer.asking import Progress, Readout, replies, require, require_able, sized
+from vlm3.infer.asking import Progress, replies, require, require_able, sized
 from vlm3.infer.dense import DepthMap, MatchMap, PointCloud, depth_map, match_map
 from vlm3.infer.engine import Engine, Reply
 from vlm3.infer.inputs import number_rows, points_in
+from vlm3.infer.motion import ask_landmarks, check_motion
 from vlm3.infer.wording import resolve_protocol
-from vlm3.tasks import correspondence, depth, objects, pose
-from vlm3.tasks.base import DepthAnswer, MatchAnswer, ObjectAnswer, PoseAnswer
+from vlm3.tasks.base import DepthAnswer, MatchAnswer, ObjectAnswer, PoseAnswer, Readout
+from vlm3.tasks.prompting import (
+    depth_question,
+    match_question,
+    object_question,
+    pose_questions,
+)
 from vlm3.tasks.protocol import Protocol, get_protocol
 from vlm3.view import View
 
@@ -43,10 +49,11 @@ class Predictor:
 
     Every method raises InputError when the protocol does not have its task, and warns with
     `TokenBudgetWarning` where a picture had to be made smaller. Where a method takes them:
-    `engine="naive"` asks the slow engine; `readout` chooses between the number written and the
-    mean or median of what might have been written; `grammar=True` lets the model write only
-    answers of the protocol's form, which can all be read; published results are without it. Both
-    need an engine that gives probabilities, as local models do.
+    `engine="naive"` asks the slow engine; `readout` chooses between the number written ("digits")
+    and the "median" or "mean" of what might have been written: without it, the median where the
+    engine gives probabilities, as local models do, and the digits where it does not; an answer's
+    `readout` says which it was. `grammar=True` lets the model write only answers of the protocol's
+    form, which can all be read. Published results are of digits, without a grammar.
     """
 
     engine: Engine
@@ -61,7 +68,7 @@ class Predictor:
         xy_px: ArrayLike,
         *,
         engine: Literal["naive"] | None = None,
-        readout: Readout = "digits",
+        readout: Readout | None = None,
         grammar: bool = False,
         progress: Progress | None = None,
     ) -> DepthAnswer:
@@ -83,8 +90,7 @@ class Predictor:
         """
         require(self.protocol, "depth", view)
         xy = points_in(view, xy_px)
-        size = {"width_px": view.camera.width_px, "height_px": view.camera.height_px}
-        prompts = [depth.ask(self.protocol, point, **size) for point in xy]
+        prompts = [depth_question(self.protocol, view.camera, point) for point in xy]
         said = self._reply(
             [view], prompts, ["depth"] * len(prompts), engine, readout, grammar, progress
         )
@@ -97,7 +103,7 @@ class Predictor:
         xy_px: ArrayLike,
         *,
         engine: Literal["naive"] | None = None,
-        readout: Readout = "digits",
+        readout: Readout | None = None,
         grammar: bool = False,
         progress: Progress | None = None,
     ) -> MatchAnswer:
@@ -121,8 +127,7 @@ class Predictor:
         require(self.protocol, "correspondence", view_a, view_b)
         views = (view_a, view_b)
         xy = points_in(view_a, xy_px)
-        size = {"width_px": view_a.camera.width_px, "height_px": view_a.camera.height_px}
-        prompts = [correspondence.ask(self.protocol, point, **size) for point in xy]
+        prompts = [match_question(self.protocol, view_a.camera, point) for point in xy]
         components = ["correspondence"] * len(prompts)
         said = self._reply(views, prompts, components, engine, readout, grammar, progress)
         return match_answer(self.protocol, views, xy, prompts, said, readout)
@@ -133,8 +138,9 @@ class Predictor:
         view_b: View,
         *,
         engine: Literal["naive"] | None = None,
-        readout: Readout = "digits",
+        readout: Readout | None = None,
         grammar: bool = False,
+        check: bool = False,
     ) -> PoseAnswer:
         """How the camera turned and moved from one picture to the other.
 
@@ -144,6 +150,8 @@ class Predictor:
             engine: see the class.
             readout: see the class.
             grammar: see the class.
+            check: also ask for the motion back, and for matches and distances of a small grid, to
+                fill `PoseAnswer.check`; about a hundred more questions.
 
         Returns:
             Rotation, direction and distance of camera b in camera a's frame, each None where
@@ -151,11 +159,18 @@ class Predictor:
         """
         require(self.protocol, "pose", view_a, view_b)
         views = (view_a, view_b)
-        asked = pose.components(self.protocol)
-        prompts: dict[str, str] = {part: pose.ask(self.protocol, part) for part in asked}
-        components = [f"pose.{part}" for part in asked]
+        prompts = dict[str, str](pose_questions(self.protocol).items())
+        components = [f"pose.{part}" for part in prompts]
         said = self._reply(views, list(prompts.values()), components, engine, readout, grammar)
-        return pose_answer(self.protocol, views, prompts, said, readout)
+        answer = pose_answer(self.protocol, views, prompts, said, readout)
+        if not check or answer.cam1_from_cam2 is None:
+            return answer
+        landmarks = ask_landmarks(self, view_a, view_b)
+        if landmarks is None:
+            return answer
+        back = self.pose(view_b, view_a, readout=readout, grammar=grammar)
+        checked = check_motion(answer.cam1_from_cam2, back.cam1_from_cam2, landmarks)
+        return replace(answer, check=checked)
 
     def ask(
         self,
@@ -184,8 +199,7 @@ class Predictor:
         if not question.strip():
             raise InputError('the question is empty; ask such as "How wide is {0}?"')
         boxes = number_rows("boxes_xyxy_px", boxes_xyxy_px, 4)
-        size = {"width_px": view.camera.width_px, "height_px": view.camera.height_px}
-        prompt = objects.ask(self.protocol, question, boxes, **size)
+        prompt = object_question(self.protocol, view.camera, question, boxes)
         (said,) = self._reply([view], [prompt], [], engine)
         return object_answer(self.protocol, view, boxes, prompt, said.text)
 
@@ -204,8 +218,7 @@ class Predictor:
         Args:
             view: the picture.
             grid: columns and rows.
-            readout: see the class; the median where there are probabilities, which also has the
-                values between the printed ones.
+            readout: see the class.
             grammar: see the class.
             refine: ask every second cell, and the others only where those around them disagree;
                 what is filled in is marked in `DepthMap.asked`.
@@ -269,12 +282,12 @@ class Predictor:
         prompts: Sequence[str],
         components: Sequence[str],
         engine: Literal["naive"] | None,
-        readout: Readout = "digits",
+        readout: Readout | None = None,
         grammar: bool = False,
         progress: Progress | None = None,
     ) -> list[Reply]:
         asked = self._engine(engine)
-        require_able(asked, readout, grammar)
+        require_able(asked, readout or "digits", grammar)
         if not prompts:
             return []
         images = sized(
@@ -305,9 +318,11 @@ def load(
     *,
     protocol: str | None = None,
     device: str | None = None,
+    dtype: str | None = None,
     engine: Literal["fast", "naive"] = "fast",
     base_url: str | None = None,
     int8: bool = False,
+    cache: bool = True,
 ) -> Predictor:
     """A predictor that runs a checkpoint in this process, or asks a server.
 
@@ -318,12 +333,15 @@ def load(
         protocol: how to ask it, a name from `vlm3.tasks.protocol.PROTOCOLS`. Without one: what the
             checkpoint's `vlm3.json` says, else what its name says, else `paper`, with a warning.
         device: such as "cpu" or "cuda"; the GPU if there is one.
+        dtype: of a local model's weights: "float32", "bfloat16" or "float16". Without it float32
+            for models like nano, and for those below 2 GB on a CPU; else bfloat16.
         engine: "fast" encodes pictures once and asks in batches; "naive" reads them again for every
             question, gives the same texts, and is there to compare with.
         base_url: of the server's API, such as "http://localhost:8000/v1"; OpenAI's own when None.
             Its answers are kept on disk (VLM3_CACHE, ~/.cache/vlm3) and not asked for again.
         int8: on a CPU, compute in whole numbers, which is faster and not the same; the model is
             asked a hundred questions or so both ways first, and refused when its answers change.
+        cache: keep a server's answers on disk, and use those of earlier runs.
 
     Raises:
         InputError: an unknown protocol, device or engine; or int8 where it cannot be, or where it
@@ -345,10 +363,16 @@ def load(
     if kind in ("openai", "vllm") and name:
         if int8:
             raise InputError(f"int8 is for models in this process, not for {model}: leave it out")
-        return _served(kind, name, protocol, base_url)
+        from vlm3.infer.served import behind_server, in_vllm
+
+        if kind == "openai":
+            return behind_server(name, protocol, base_url, cache=cache)
+        if base_url is None:
+            return in_vllm(name, protocol)
     if base_url is not None:
         raise InputError(
-            f"base_url goes with a model behind a server: give openai:{model} instead of {model}"
+            f"base_url goes with a model behind a server: give openai:{name or model} instead of "
+            f"{model}"
         )
     from vlm3.infer.local import NaiveEngine, check_torchvision
 
@@ -356,14 +380,14 @@ def load(
     from vlm3.infer.fast import LocalEngine
     from vlm3.model import load_checkpoint
 
-    checkpoint = load_checkpoint(os.fspath(model), device=device)
+    checkpoint = load_checkpoint(os.fspath(model), device=device, dtype=dtype)
     settings = checkpoint.settings
     naive = NaiveEngine(checkpoint)
     predictor = Predictor(
         engine=naive if engine == "naive" else LocalEngine(checkpoint),
         protocol=resolve_protocol(
             protocol, name=checkpoint.name, trained=settings.protocol, f_px=settings.f_px
-        ),
+        ).within(checkpoint.picture_input.limits),
         multiple_px=checkpoint.token_px,
         max_tokens=settings.max_tokens or MAX_TOKENS,
         naive=naive,
@@ -373,21 +397,3 @@ def load(
     from vlm3.infer.int8 import in_int8
 
     return in_int8(predictor, checkpoint)
-
-
-def _served(kind: str, name: str, protocol: str | None, base_url: str | None) -> Predictor:
-    served: Engine
-    if kind == "openai":
-        from vlm3.infer.http import HttpEngine, default_cache
-
-        served = HttpEngine(name, base_url=base_url, cache=default_cache())
-    else:
-        from vlm3.infer.vllm import VllmEngine
-
-        served = VllmEngine(name)
-    return Predictor(
-        engine=served,
-        protocol=resolve_protocol(protocol, name=name),
-        # Qwen3-VL's; a server whose model has another grid fits the picture to it itself.
-        multiple_px=32,
-    )

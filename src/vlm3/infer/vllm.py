@@ -8,6 +8,8 @@ extra `vllm`.
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
@@ -16,6 +18,7 @@ from vlm3.errors import InputError, MissingDependencyError
 from vlm3.infer.engine import Reply, Scene, UInt8
 from vlm3.infer.grammar import Grammar
 from vlm3.infer.toplist import recorded, step
+from vlm3.tasks.reading import CUT_OFF
 
 # vLLM's own limit unless `max_logprobs` is raised; digits and what ends them are fewer.
 _TOP = 20
@@ -31,13 +34,14 @@ class VllmEngine:
 
     Args:
         model: a folder or hub id.
+        folder: where its files lie, for the digest of its weights; None does without.
         options: more arguments of `vllm.LLM`, such as `gpu_memory_utilization`.
 
     Raises:
         MissingDependencyError: without vLLM.
     """
 
-    def __init__(self, model: str, **options: Any) -> None:
+    def __init__(self, model: str, *, folder: Path | None = None, **options: Any) -> None:
         try:
             from vllm import LLM, SamplingParams
         except ImportError as error:
@@ -54,6 +58,14 @@ class VllmEngine:
         self._llm = LLM(model=model, **(settings | options))
         self._tokenizer = self._llm.get_tokenizer()
         self.name = f"vllm:{model}"
+        self._folder = folder
+
+    @cached_property
+    def weights(self) -> str | None:
+        """The digest of the model's content; None where its folder is not known."""
+        from vlm3.model.digest import model_digest
+
+        return None if self._folder is None else model_digest(self._folder)
 
     def open(self, images: Sequence[UInt8]) -> Scene:
         """Names the pictures, so that vLLM need not hash them with every question."""
@@ -131,4 +143,5 @@ def _reply(output: Any) -> Reply:
         )
         for token, listed in zip(output.token_ids, output.logprobs, strict=True)
     ]
-    return recorded(str(output.text).strip(), steps)
+    cut = getattr(output, "finish_reason", None) == "length"
+    return recorded(str(output.text).strip() + (CUT_OFF if cut else ""), steps)

@@ -1,5 +1,6 @@
 """Under which protocol a checkpoint is asked: as the caller says, as its files or its name say."""
 
+import hashlib
 import warnings
 
 from vlm3.tasks.protocol import PROTOCOLS, Protocol, get_protocol, protocol_for_checkpoint
@@ -42,3 +43,13 @@ def resolve_protocol(
         )
         named = get_protocol("paper")
     return named if f_px is None else named.with_focal(f_px)
+
+
+def wording_digest(protocol: Protocol) -> str:
+    """Twelve hexadecimal digits of all that a protocol writes into a question.
+
+    The words and the range of coordinates, not how answers are read: that may improve.
+    """
+    words = sorted(protocol.templates.items())
+    text = repr((words, protocol.norm_size, protocol.half_open, protocol.prep.rounding))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,17 +1,18 @@
-"""Checkpoint folders: load any Qwen-VL one, save small ones so that stock libraries read them.
+"""Checkpoint folders: load any dense Qwen-VL one, or an adapter on its base.
 
 There is no modelling file: the model is the one transformers ships. Local folders and the package
 come first, a hub is asked only for a name that is neither. Weights are safetensors or nothing.
 """
 
-import json
 import logging
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -19,17 +20,32 @@ import numpy.typing as npt
 import torch
 
 from vlm3.errors import CheckpointError, InputError
+from vlm3.model.adapter import base_name, with_adapter
+from vlm3.model.folder import (
+    ADAPTER_CONFIG,
+    FAMILIES,
+    CheckpointWarning,
+    check_folder,
+    check_size,
+    is_adapter,
+    positive,
+)
 from vlm3.model.picture import PictureInput, mrope_positions, patchify
+from vlm3.model.side_files import kind_of, read_object
+from vlm3.model.template import render
 
 NANO_PATH = Path(__file__).parents[1] / "assets" / "nano"
 """The small model that lives in the package."""
 
-_FAMILIES = {"qwen3_vl": "Qwen3-VL", "qwen2_5_vl": "Qwen2.5-VL"}
 _HUB_FILES = ["*.json", "*.jinja", "*.txt", "*.safetensors"]
-_SETTINGS_FILE = "vlm3.json"
+SETTINGS_FILE = "vlm3.json"
+_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 # Weights that take more than this on disk are computed in bfloat16 on a CPU too: float32 would
 # double them.
 _FLOAT32_LIMIT_BYTES = 2 * 10**9
+# On a GPU too models like nano are computed in float32: that costs nothing there, and bfloat16
+# moves their answers.
+_SMALL_BYTES = 200 * 10**6
 
 
 @dataclass(frozen=True)
@@ -53,15 +69,32 @@ class Settings:
         Raises:
             CheckpointError: the file is damaged or has unknown keys.
         """
-        path = folder / _SETTINGS_FILE
+        path = folder / SETTINGS_FILE
         if not path.is_file():
             return cls()
+        found = {k: v for k, v in read_object(path).items() if v is not None}
         try:
-            return cls(**json.loads(path.read_text()))
-        except (TypeError, ValueError) as error:
+            settings = cls(**found)
+        except TypeError as error:
             raise CheckpointError(
-                f"{path} cannot be read ({error}); it may hold protocol, f_px and max_tokens"
+                f"{path} cannot be read ({str(error)[:120]}); it may hold protocol, f_px and "
+                "max_tokens"
             ) from error
+        allowed = {
+            "protocol": ("a text", isinstance(settings.protocol, (str, type(None)))),
+            "f_px": ("a number above 0", settings.f_px is None or positive(settings.f_px)),
+            "max_tokens": (
+                "a whole number above 0",
+                settings.max_tokens is None
+                or (isinstance(settings.max_tokens, int) and positive(settings.max_tokens)),
+            ),
+        }
+        for name, (what, right) in allowed.items():
+            if not right:
+                raise CheckpointError(
+                    f"{path}: {name} is {kind_of(found[name])}; {what} is allowed"
+                )
+        return settings
 
 
 @dataclass(frozen=True)
@@ -101,12 +134,12 @@ class Checkpoint:
         return int(self.model.config.image_token_id)
 
     def prompt_text(self, messages: Sequence[Mapping[str, Any]]) -> str:
-        """The text of a conversation up to where the model is to answer, by its own template."""
-        return str(
-            self.tokenizer.apply_chat_template(
-                list(messages), tokenize=False, add_generation_prompt=True
-            )
-        )
+        """The text of a conversation up to where the model is to answer, by its own template.
+
+        Raises:
+            CheckpointError: the template fails, or does not come to an end.
+        """
+        return render(self.tokenizer, messages, self.path)
 
     def encode(
         self,
@@ -176,36 +209,74 @@ def pixel_values(patches: torch.Tensor, spec: PictureInput) -> torch.Tensor:
 
 
 def load_checkpoint(
-    name_or_path: str | Path, *, device: str | None = None, dtype: torch.dtype | None = None
+    name_or_path: str | Path,
+    *,
+    device: str | None = None,
+    dtype: torch.dtype | str | None = None,
 ) -> Checkpoint:
     """Loads "nano", a local folder or, when it is neither, a hub id.
+
+    A folder that holds an adapter only, as peft writes it, is put on the base that it names.
 
     Args:
         name_or_path: "nano", a folder in Hugging Face layout, or an id such as
             "facebook/VLM3-depth" (looked for in the local cache first).
         device: such as "cpu" or "cuda"; the GPU if there is one.
-        dtype: of the weights; float32 for small models on a CPU, else bfloat16.
+        dtype: of the weights, such as "bfloat16"; without it float32 for a model like nano, and for
+            those below 2 GB on a CPU, else bfloat16.
 
     Raises:
         CheckpointError: missing, incomplete, pickled, damaged, or not a Qwen-VL model.
-        InputError: a device this machine does not have.
+        InputError: a device this machine does not have, or a dtype that no weights have.
+
+    Warns:
+        CheckpointWarning: tensors or an adapter in the folder were left aside.
     """
-    folder = _find(str(name_or_path))
-    _check(folder)
+    folder = find_folder(str(name_or_path))
+    adapter = None
+    if is_adapter(folder):
+        adapter, folder = folder, _base_of(folder)
+    template = check_folder(folder)
     place = _device(device)
-    from transformers import AutoModelForImageTextToText, AutoTokenizer
+    kind = _dtype(dtype) or _default_dtype(folder, place)
+    settings = Settings.read(adapter if adapter and _has_settings(adapter) else folder)
+    model, tokenizer = _stock(folder, kind)
+    tokenizer.chat_template = template
+    if adapter is not None:
+        model = with_adapter(model, adapter)
+    checkpoint = Checkpoint(
+        model=model.to(place).eval(),
+        tokenizer=tokenizer,
+        picture_input=PictureInput.read(folder),
+        settings=settings,
+        name=str(name_or_path),
+        path=adapter or folder,
+    )
+    _check_parts(checkpoint)
+    return checkpoint
+
+
+def _stock(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
+    """Model and tokenizer, by the library's own loading."""
+    from transformers import AutoConfig, AutoModelForImageTextToText, AutoTokenizer
 
     try:
-        with _quiet():
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        with _quiet(), _without_adapter(folder) as plain:
+            config = AutoConfig.from_pretrained(plain, local_files_only=True)
+            check_size(folder, config)
+            tokenizer = AutoTokenizer.from_pretrained(plain, local_files_only=True)
             model, info = AutoModelForImageTextToText.from_pretrained(
-                folder,
+                plain,
+                config=config,
                 local_files_only=True,
                 use_safetensors=True,
-                dtype=dtype or _default_dtype(folder, place),
+                dtype=dtype,
                 attn_implementation="sdpa",
                 output_loading_info=True,
+                ignore_mismatched_sizes=True,
             )
+    except CheckpointError:
+        raise
     except Exception as error:
         # transformers raises whatever its parts raise: each means that the folder is not whole.
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
@@ -219,17 +290,100 @@ def load_checkpoint(
             f"{folder} lacks {len(missing)} of the model's weights, {missing[0]} first: "
             "copy the whole checkpoint folder again"
         )
-    return Checkpoint(
-        model=model.to(place).eval(),
-        tokenizer=tokenizer,
-        picture_input=PictureInput.read(folder),
-        settings=Settings.read(folder),
-        name=str(name_or_path),
-        path=folder,
+    odd = sorted(info["mismatched_keys"])
+    if odd:
+        name, held, wanted = odd[0]
+        raise CheckpointError(
+            f"{folder}: {len(odd)} tensors have another shape than config.json says, {name} first "
+            f"({list(held)}, not {list(wanted)}): weights and config are of different models"
+        )
+    extra = sorted(info["unexpected_keys"])
+    if extra:
+        warnings.warn(
+            f"{folder} holds {len(extra)} tensors that the model does not have, {extra[0]} first; "
+            "they were left out",
+            CheckpointWarning,
+            stacklevel=4,
+        )
+    _for_plain_answers(model, folder)
+    return model, tokenizer
+
+
+def _for_plain_answers(model: Any, folder: Path) -> None:
+    """Leaves of a checkpoint's settings for generation what ends an answer, and nothing else.
+
+    Its own sampling and penalties must not leak into greedy search, nor what it would return
+    beside tokens.
+    """
+    from transformers import GenerationConfig
+
+    own = model.generation_config
+    for name in ("eos_token_id", "pad_token_id", "bos_token_id"):
+        value = getattr(own, name)
+        for one in value if isinstance(value, list) else [value]:
+            if one is not None and not (type(one) is int and 0 <= one < 2**31):
+                raise CheckpointError(
+                    f"{folder / 'generation_config.json'}: {name} is {kind_of(one)}; the number of "
+                    "a token is allowed"
+                )
+    model.generation_config = GenerationConfig(
+        eos_token_id=own.eos_token_id, pad_token_id=own.pad_token_id, bos_token_id=own.bos_token_id
     )
+    for config in (model.config, model.config.text_config, model.config.vision_config):
+        config.output_hidden_states = config.output_attentions = False
 
 
-def _find(name: str) -> Path:
+@contextmanager
+def _without_adapter(folder: Path) -> Iterator[Path]:
+    """The folder, or one of links to its files where the library would add an adapter unasked."""
+    if not (folder / ADAPTER_CONFIG).is_file():
+        yield folder
+        return
+    with TemporaryDirectory() as made:
+        for path in folder.iterdir():
+            if not path.name.startswith("adapter_"):
+                (Path(made) / path.name).symlink_to(path.resolve())
+        yield Path(made)
+
+
+def _check_parts(checkpoint: Checkpoint) -> None:
+    """Asks once, in text: whether template, tokenizer and model speak of the same tokens."""
+    tokenizer, config, folder = checkpoint.tokenizer, checkpoint.model.config, checkpoint.path
+    words = checkpoint.model.get_input_embeddings().weight.shape[0]
+    try:
+        mark = tokenizer.convert_ids_to_tokens(checkpoint.image_token_id)
+        known = isinstance(mark, str) and tokenizer(mark, add_special_tokens=False)["input_ids"]
+    except Exception as error:
+        # A tokenizer whose files do not fit one another raises whatever its parts raise.
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise CheckpointError(
+            f"{folder}: the tokenizer does not work ({reason}): copy the whole checkpoint folder "
+            "again"
+        ) from error
+    if known != [config.image_token_id] or not 0 <= config.image_token_id < words:
+        raise CheckpointError(
+            f"{folder}: image_token_id {config.image_token_id!r:.40} of config.json is no token of "
+            "the tokenizer: they are of different models"
+        )
+    vision, spec = config.vision_config, checkpoint.picture_input
+    cut = (spec.patch_px, spec.merge, spec.temporal)
+    made = (vision.patch_size, vision.spatial_merge_size, vision.temporal_patch_size)
+    if cut != made:
+        raise CheckpointError(
+            f"{folder}: preprocessor_config.json has patch, merge and temporal size {cut}, "
+            f"config.json {made}: they are of different models"
+        )
+    asked = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "0880"}]}]
+    text = checkpoint.prompt_text(asked)
+    if text.count(mark) != 1 or "0880" not in text:
+        raise CheckpointError(
+            f"the chat template of {folder} does not write a picture and a question as "
+            f"{FAMILIES[config.model_type]} reads them: it gives {text[:120]!r}"
+        )
+
+
+def find_folder(name: str) -> Path:
+    """The folder of "nano", a local path, or a hub id, which is fetched if need be."""
     if name == "nano":
         return NANO_PATH
     folder = Path(name).expanduser()
@@ -258,46 +412,44 @@ def _find(name: str) -> Path:
         ) from error
 
 
-def _check(folder: Path) -> None:
-    """Refuses what cannot work, in a sentence, before anything heavy is loaded."""
-    config_path = folder / "config.json"
-    if not config_path.is_file():
-        raise CheckpointError(f"{folder} has no config.json: it is not a checkpoint folder")
+def _base_of(adapter: Path) -> Path:
+    """The folder of the model that an adapter was trained on."""
+    named = base_name(adapter)
+    # As peft wrote it: a path from where training ran, or beside the adapter.
+    beside = adapter / named
+    if not Path(named).expanduser().is_dir() and beside.is_dir():
+        return beside
     try:
-        config = json.loads(config_path.read_text())
-        kind = config.get("model_type")
-    except (ValueError, AttributeError) as error:
-        raise CheckpointError(f"{config_path} is not valid JSON ({error})") from error
-    if kind not in _FAMILIES:
+        base = find_folder(named)
+    except CheckpointError as error:
         raise CheckpointError(
-            f"{folder} holds a model of type {kind!r}; vlm3 asks vision language models of type "
-            + " or ".join(_FAMILIES)
+            f"{adapter} is an adapter for {named!r}, which is not here ({error}); correct "
+            f"base_model_name_or_path in {ADAPTER_CONFIG}"
+        ) from error
+    if is_adapter(base):
+        raise CheckpointError(
+            f"{adapter} is an adapter for {named!r}, which is an adapter itself: merge that first"
         )
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        shards = sorted(set(json.loads(index.read_text())["weight_map"].values()))
-        absent = [shard for shard in shards if not (folder / shard).is_file()]
-        if absent:
-            raise CheckpointError(
-                f"{folder} lacks {len(absent)} of {len(shards)} weight files, {absent[0]} first"
-            )
-    elif not (folder / "model.safetensors").is_file():
-        pickled = next((p for s in ("*.bin", "*.pt", "*.pth") for p in folder.glob(s)), None)
-        if pickled:
-            raise CheckpointError(
-                f"{folder} holds pickled weights ({pickled.name}), which can run code when opened; "
-                "convert them to safetensors"
-            )
-        raise CheckpointError(f"{folder} has no model.safetensors: the weights are missing")
-    if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json")):
-        raise CheckpointError(f"{folder} has no tokenizer.json: copy the whole checkpoint folder")
-    PictureInput.read(folder)
+    return base
+
+
+def _has_settings(folder: Path) -> bool:
+    return (folder / SETTINGS_FILE).is_file()
+
+
+def _dtype(asked: torch.dtype | str | None) -> torch.dtype | None:
+    known = {str(kind).removeprefix("torch."): kind for kind in _DTYPES}
+    if asked is None or asked in _DTYPES:
+        return asked
+    if not isinstance(asked, str) or asked not in known:
+        raise InputError(f"dtype is {asked!r}; give {', '.join(known)}")
+    return known[asked]
 
 
 def _default_dtype(folder: Path, place: torch.device) -> torch.dtype:
     weights = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
-    small = place.type == "cpu" and weights < _FLOAT32_LIMIT_BYTES
-    return torch.float32 if small else torch.bfloat16
+    limit = _FLOAT32_LIMIT_BYTES if place.type == "cpu" else _SMALL_BYTES
+    return torch.float32 if weights < limit else torch.bfloat16
 
 
 def _device(name: str | None) -> torch.device:
@@ -327,101 +479,3 @@ def _quiet() -> Iterator[None]:
         hf_logging.set_verbosity(level)
         if bars:
             hf_logging.enable_progress_bar()
-
-
-def save_checkpoint(
-    model: Any,
-    tokenizer: Any,
-    spec: PictureInput,
-    folder: Path,
-    *,
-    settings: Settings,
-    dtype: torch.dtype = torch.bfloat16,
-) -> None:
-    """Writes a Qwen3-VL checkpoint in the layout of the official ones.
-
-    transformers 5 and 4.57 and vLLM read it. What 5 alone would write, 4.57 cannot read, and
-    without `tie_word_embeddings` inside the text config 4.57 would load a random output layer
-    without a word.
-
-    Args:
-        model: a `Qwen3VLForConditionalGeneration` with tied embeddings.
-        tokenizer: its tokenizer, with a chat template.
-        spec: its picture input.
-        folder: made if missing.
-        settings: written as `vlm3.json`.
-        dtype: of the weights on disk.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    weights = {
-        name: value.to(dtype).contiguous()
-        for name, value in model.state_dict().items()
-        if name != "lm_head.weight"
-    }
-    model.save_pretrained(folder, state_dict=weights)
-    tokenizer.save_pretrained(folder)
-    _write_config(folder, dtype)
-    _write_tokenizer(folder, tokenizer)
-    shared = {
-        # A side of two tokens at least, a thousand at most: the stock processor resizes to this.
-        "size": {
-            "shortest_edge": (2 * spec.token_px) ** 2,
-            "longest_edge": (1000 * spec.token_px) ** 2,
-        },
-        "patch_size": spec.patch_px,
-        "merge_size": spec.merge,
-        "temporal_patch_size": spec.temporal,
-        "image_mean": list(spec.mean),
-        "image_std": list(spec.std),
-        "processor_class": "Qwen3VLProcessor",
-    }
-    _dump(
-        folder / "preprocessor_config.json",
-        shared | {"image_processor_type": "Qwen2VLImageProcessorFast"},
-    )
-    _dump(
-        folder / "video_preprocessor_config.json",
-        shared | {"video_processor_type": "Qwen3VLVideoProcessor"},
-    )
-    _dump(folder / _SETTINGS_FILE, {k: v for k, v in asdict(settings).items() if v is not None})
-
-
-def _write_config(folder: Path, dtype: torch.dtype) -> None:
-    path = folder / "config.json"
-    config = json.loads(path.read_text())
-    text = config["text_config"]
-    rope = text.pop("rope_parameters")
-    text["rope_theta"] = rope["rope_theta"]
-    text["rope_scaling"] = {
-        "rope_type": "default",
-        "mrope_section": rope["mrope_section"],
-        "mrope_interleaved": True,
-    }
-    text["tie_word_embeddings"] = config["tie_word_embeddings"] = True
-    for section in (config, text, config["vision_config"]):
-        section["dtype"] = str(dtype).removeprefix("torch.")
-    _dump(path, config)
-
-
-def _write_tokenizer(folder: Path, tokenizer: Any) -> None:
-    whole = json.loads((folder / "tokenizer.json").read_text())
-    words = whole["model"]
-    _dump(folder / "vocab.json", words["vocab"])
-    pairs = [pair if isinstance(pair, str) else " ".join(pair) for pair in words["merges"]]
-    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(pairs) + "\n")
-    path = folder / "tokenizer_config.json"
-    config = json.loads(path.read_text())
-    for key in ("extra_special_tokens", "backend", "add_prefix_space", "is_local"):
-        config.pop(key, None)
-    fields = ("content", "lstrip", "normalized", "rstrip", "single_word", "special")
-    added = whole["added_tokens"]
-    config["additional_special_tokens"] = [token["content"] for token in added]
-    config["added_tokens_decoder"] = {
-        str(token["id"]): {field: token[field] for field in fields} for token in added
-    }
-    config["chat_template"] = tokenizer.chat_template
-    _dump(path, config)
-
-
-def _dump(path: Path, content: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")

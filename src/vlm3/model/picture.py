@@ -5,7 +5,7 @@ Stands in for the AutoProcessor, which needs torchvision. The patches equal thos
 the size of a picture carries its focal length (paper, section 3.1). Knows no text and no torch.
 """
 
-import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from vlm3.errors import CheckpointError, InputError
+from vlm3.geometry.focal import PixelLimits
+from vlm3.model.side_files import read_object
 
 UInt8 = npt.NDArray[np.uint8]
 Grid = tuple[int, int, int]
@@ -31,6 +33,9 @@ class PictureInput:
         temporal: frames a patch holds; a picture is repeated so often.
         mean: subtracted from values in [0, 1], per channel.
         std: divides after that, per channel.
+        min_pixels: pixels of the smallest picture that the checkpoint's own processor gives the
+            model: smaller ones are enlarged. None: no such limit.
+        max_pixels: the same of the largest.
     """
 
     patch_px: int
@@ -38,18 +43,27 @@ class PictureInput:
     temporal: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    min_pixels: int | None = None
+    max_pixels: int | None = None
 
     @property
     def token_px(self) -> int:
         """Side in pixels of the square one token stands for; picture sides are multiples of it."""
         return self.patch_px * self.merge
 
+    @property
+    def limits(self) -> PixelLimits | None:
+        """Fewest and most pixels; None where the checkpoint does not say both."""
+        if self.min_pixels is None or self.max_pixels is None:
+            return None
+        return PixelLimits(self.min_pixels, self.max_pixels)
+
     @classmethod
     def read(cls, folder: Path) -> "PictureInput":
         """Reads `preprocessor_config.json`, or the picture part of `processor_config.json`.
 
         Raises:
-            CheckpointError: neither file is there, or a key is missing.
+            CheckpointError: neither file is there, or a key is missing or cannot be.
         """
         candidates = (folder / "preprocessor_config.json", folder / "processor_config.json")
         found = next((path for path in candidates if path.is_file()), None)
@@ -58,25 +72,43 @@ class PictureInput:
                 f"{folder} has no preprocessor_config.json or processor_config.json: "
                 "copy the whole checkpoint folder, not only its weights"
             )
-        config: dict[str, Any] = json.loads(found.read_text())
+        config = read_object(found)
         config = config.get("image_processor", config)
         try:
-            return cls(
-                patch_px=int(config["patch_size"]),
-                merge=int(config["merge_size"]),
-                temporal=int(config["temporal_patch_size"]),
+            size = config.get("size") or {}
+            least = config.get("min_pixels") or size.get("shortest_edge")
+            most = config.get("max_pixels") or size.get("longest_edge")
+            spec = cls(
+                patch_px=_count(config["patch_size"], 256),
+                merge=_count(config["merge_size"], 16),
+                temporal=_count(config["temporal_patch_size"], 16),
                 mean=_triple(config["image_mean"]),
                 std=_triple(config["image_std"]),
+                min_pixels=None if least is None else _count(least, 10**9),
+                max_pixels=None if most is None else _count(most, 10**12),
             )
-        except (KeyError, TypeError, ValueError) as error:
+            if min(spec.std) <= 0:
+                raise ValueError(f"image_std is {spec.std}")
+            if spec.min_pixels and spec.max_pixels and spec.min_pixels > spec.max_pixels:
+                raise ValueError(f"at least {spec.min_pixels} pixels, at most {spec.max_pixels}")
+            return spec
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise CheckpointError(
-                f"{found} does not describe a Qwen-VL picture input ({error!r}); "
+                f"{found} does not describe a Qwen-VL picture input ({error!r:.200}); "
                 "vlm3 reads Qwen3-VL and Qwen2.5-VL checkpoints"
             ) from error
 
 
+def _count(value: Any, most: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+        raise ValueError(f"{value!r:.40} where a whole number from 1 to {most} is allowed")
+    return value
+
+
 def _triple(values: Sequence[float]) -> tuple[float, float, float]:
     red, green, blue = (float(value) for value in values)
+    if not all(map(math.isfinite, (red, green, blue))):
+        raise ValueError(f"{values!r:.80} where three finite numbers are allowed")
     return red, green, blue
 
 

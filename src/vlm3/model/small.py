@@ -11,7 +11,7 @@ from vlm3.model.picture import PictureInput
 
 @dataclass(frozen=True)
 class SmallSize:
-    """The dimensions of a small model. The names are those of the stock config.
+    """The dimensions of a small model, of nano unless given. The names are those of the config.
 
     The vision tower's positions are a square table of `position_table` entries a side, which the
     stock code interpolates to each picture.
@@ -19,18 +19,18 @@ class SmallSize:
 
     patch_px: int = 8
     merge: int = 2
-    vision_hidden: int = 160
-    vision_layers: int = 5
-    vision_heads: int = 5
-    vision_mlp: int = 480
-    deepstack: tuple[int, ...] = (1, 3)
+    vision_hidden: int = 256
+    vision_layers: int = 8
+    vision_heads: int = 4
+    vision_mlp: int = 1024
+    deepstack: tuple[int, ...] = (4,)
     position_table: int = 32
-    text_hidden: int = 192
-    text_layers: int = 5
-    text_heads: int = 6
-    text_kv_heads: int = 3
-    text_mlp: int = 512
-    rope_theta: float = 10_000.0
+    text_hidden: int = 320
+    text_layers: int = 6
+    text_heads: int = 5
+    text_kv_heads: int = 5
+    text_mlp: int = 960
+    rope_theta: float = 1000.0
 
     @property
     def picture_input(self) -> PictureInput:

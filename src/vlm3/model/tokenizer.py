@@ -9,6 +9,8 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from vlm3.model.checkpoint import NANO_PATH
+
 SPECIAL_TOKENS = (
     "<|endoftext|>",
     "<|im_start|>",
@@ -90,3 +92,10 @@ def train_tokenizer(sentences: Iterable[str], *, words: int) -> Any:
     )
     tokenizer.chat_template = CHAT_TEMPLATE
     return tokenizer
+
+
+def nano_tokenizer() -> Any:
+    """The tokenizer of the packaged weights: small models from scratch have its vocabulary."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(NANO_PATH, local_files_only=True)

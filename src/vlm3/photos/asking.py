@@ -12,22 +12,19 @@ import click
 
 from vlm3.console import held_warnings, progress_line
 from vlm3.errors import InputError
+from vlm3.options import loading
 
 if TYPE_CHECKING:
+    from vlm3.infer.asking import Progress
     from vlm3.infer.predict import Predictor
     from vlm3.show.outputs import Kind
-    from vlm3.tasks.base import Answer
+    from vlm3.tasks.base import Answer, Readout
     from vlm3.view import View
-
-
-def loading(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a command's options `vlm3.load` takes."""
-    chosen = {name: settings[name] for name in ("model", "protocol", "device")}
-    return chosen | {name: settings[name] for name in ("base_url", "int8") if settings[name]}
 
 
 def opened(paths: Sequence[str], settings: Mapping[str, Any]) -> list["View"]:
     """The pictures with their cameras: one value of an option is for all, several are in order."""
+    from vlm3.data.calibrate import calibrate_by
     from vlm3.view import View
 
     given = {name: settings[name] for name in ("f_px", "fov_deg", "intrinsics") if settings[name]}
@@ -44,14 +41,18 @@ def opened(paths: Sequence[str], settings: Mapping[str, Any]) -> list["View"]:
             raise InputError(f"--{option} was given {len(values)} times; give it {allowed}")
         field = "intrinsics_px" if name == "intrinsics" else name
         cameras = [{field: values[i % len(values)]} for i in range(len(paths))]
-    return [View.open(path, **camera) for path, camera in zip(paths, cameras, strict=True)]
+    calibrate = calibrate_by(settings["calibrator"])
+    return [
+        View.open(path, **camera, calibrate=calibrate)
+        for path, camera in zip(paths, cameras, strict=True)
+    ]
 
 
 def ask_and_print(
     kind: "Kind",
     paths: Sequence[str],
     settings: Mapping[str, Any],
-    question: "Callable[[Predictor, Sequence[View]], Answer]",
+    question: "Callable[[Predictor, Sequence[View], Readout | None], Answer]",
     words: str = "",
 ) -> None:
     """Opens the pictures, loads the model, asks, writes what is wanted, and prints.
@@ -65,9 +66,10 @@ def ask_and_print(
         from vlm3.show.outputs import check
 
         check(kind, outputs, figures)
-    views = _rehearsed(paths, settings, "", question)
+    # The rehearsal's engine has no probabilities, so it is asked without a wish.
+    views = _rehearsed(paths, settings, "", lambda asked, views: question(asked, views, None))
     predictor = load(**loading(settings))
-    answer = question(predictor, views)
+    answer = question(predictor, views, settings.get("readout"))
     from vlm3.lines import lines, records
 
     if settings["as_json"]:
@@ -85,7 +87,7 @@ def ask_grid(
     kind: "Kind",
     paths: Sequence[str],
     settings: Mapping[str, Any],
-    question: "Callable[[Predictor, Sequence[View], Callable[[int], None]], Any]",
+    question: "Callable[[Predictor, Sequence[View], Readout | None, Progress], Any]",
 ) -> None:
     """Opens the pictures, loads the model, asks for a whole grid, and writes it.
 
@@ -97,15 +99,16 @@ def ask_grid(
     check(kind, settings["outputs"], settings["figures"])
     said = "02.75" if len(paths) == 1 else "1000 1000"
     views = _rehearsed(
-        paths, settings, said, lambda asked, views: question(asked, views, lambda count: None)
+        paths, settings, said, lambda asked, views: question(asked, views, None, lambda count: None)
     )
     predictor = load(**loading(settings))
     with progress_line() as progress:
-        found = question(predictor, views, progress)
+        found = question(predictor, views, settings["readout"], progress)
     written = _written(kind, found, views, settings)
     values = found.distance_m if len(paths) == 1 else found.xy_px[..., 0]
     record: dict[str, Any] = {"output": written[0] if len(written) == 1 else written}
     record |= {"model": predictor.engine.name, "protocol": predictor.protocol.name}
+    record |= {"readout": found.readout}
     record |= {"intrinsics": [v.intrinsics for v in views]}
     unread = int((values != values).sum())
     if kind == "cloud":
@@ -113,7 +116,7 @@ def ask_grid(
     else:
         record |= {"questions": values.size, "unread": unread}
     if settings["as_json"]:
-        click.echo(json.dumps(record))
+        click.echo(json.dumps(record, allow_nan=False))
     else:
         click.echo(", ".join(f"{key} {value}" for key, value in record.items()))
 

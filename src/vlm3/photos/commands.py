@@ -1,13 +1,14 @@
 """Commands about photographs: depth, cloud, match, pose, ask, scene."""
 
-import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from vlm3 import strict_json
 from vlm3.console import held_warnings, numbers, progress_line
 from vlm3.errors import InputError
-from vlm3.photos.asking import ask_and_print, ask_grid, loading, opened, wanted_grid
+from vlm3.options import loading
+from vlm3.photos.asking import ask_and_print, ask_grid, opened, wanted_grid
 from vlm3.photos.options import (
     camera_options,
     examples,
@@ -15,8 +16,12 @@ from vlm3.photos.options import (
     model_options,
     output_options,
     points_option,
+    readout_option,
     refine_option,
 )
+
+if TYPE_CHECKING:
+    from vlm3.tasks.base import Readout
 
 
 @click.command(
@@ -34,6 +39,7 @@ from vlm3.photos.options import (
     "(a page to turn and measure); of points .html"
 )
 @refine_option
+@readout_option
 @camera_options(1)
 @model_options
 def depth(
@@ -54,13 +60,16 @@ def depth(
             "depth map",
             [image],
             settings,
-            lambda asked, views, progress: asked.depth_map(
-                views[0], grid=wanted, refine=refine, progress=progress
+            lambda asked, views, readout, progress: asked.depth_map(
+                views[0], grid=wanted, readout=readout, refine=refine, progress=progress
             ),
         )
     else:
         ask_and_print(
-            "points", [image], settings, lambda asked, views: asked.depth(views[0], points)
+            "points",
+            [image],
+            settings,
+            lambda asked, views, readout: asked.depth(views[0], points, readout=readout),
         )
 
 
@@ -75,6 +84,7 @@ def depth(
 @grid_option("64x48")
 @output_options(".ply, .glb, .npz, .rrd (rerun) or .html (a page to turn and measure)")
 @refine_option
+@readout_option
 @camera_options(1)
 @model_options
 def cloud(image: str, grid: tuple[int, int], refine: bool, **settings: Any) -> None:
@@ -87,8 +97,8 @@ def cloud(image: str, grid: tuple[int, int], refine: bool, **settings: Any) -> N
         "cloud",
         [image],
         settings,
-        lambda asked, views, progress: asked.depth_map(
-            views[0], grid=grid, refine=refine, progress=progress
+        lambda asked, views, readout, progress: asked.depth_map(
+            views[0], grid=grid, readout=readout, refine=refine, progress=progress
         ),
     )
 
@@ -105,6 +115,7 @@ def cloud(image: str, grid: tuple[int, int], refine: bool, **settings: Any) -> N
 @points_option
 @grid_option()
 @output_options("of a grid .npz, of points .html")
+@readout_option
 @camera_options(2)
 @model_options
 def match(
@@ -121,8 +132,8 @@ def match(
             "match map",
             [image_a, image_b],
             settings,
-            lambda asked, views, progress: asked.match_map(
-                views[0], views[1], grid=wanted, progress=progress
+            lambda asked, views, readout, progress: asked.match_map(
+                views[0], views[1], grid=wanted, readout=readout, progress=progress
             ),
         )
         return
@@ -130,7 +141,7 @@ def match(
         "points",
         [image_a, image_b],
         settings,
-        lambda asked, views: asked.match(views[0], views[1], points),
+        lambda asked, views, readout: asked.match(views[0], views[1], points, readout=readout),
     )
 
 
@@ -143,15 +154,22 @@ def match(
 @click.argument("image_a", metavar="A")
 @click.argument("image_b", metavar="B")
 @output_options(".html, .rrd (rerun), or a folder for a COLMAP model")
+@readout_option
 @camera_options(2)
 @model_options
 def pose(image_a: str, image_b: str, **settings: Any) -> None:
     """Tell how the camera moved from A to B.
 
     Rotation, direction and distance in the frame of A's camera: X right, Y down, Z forward. Yaw
-    turns right, pitch looks up, roll banks to the right.
+    turns right, pitch looks up, roll banks to the right. The motion is asked back, too, and held
+    against the model's own matches, which gives a confidence from 0 to 1.
     """
-    ask_and_print("pose", [image_a, image_b], settings, lambda asked, views: asked.pose(*views))
+    ask_and_print(
+        "pose",
+        [image_a, image_b],
+        settings,
+        lambda asked, views, readout: asked.pose(*views, readout=readout, check=True),
+    )
 
 
 @click.command(
@@ -187,7 +205,7 @@ def ask(
         "points",
         [image],
         settings,
-        lambda asked, views: asked.ask(views[0], question, boxes),
+        lambda asked, views, readout: asked.ask(views[0], question, boxes),
         question,
     )
 
@@ -201,6 +219,7 @@ def ask(
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
 @grid_option("48x36")
 @refine_option
+@readout_option
 @click.option(
     "-o",
     "--output",
@@ -216,16 +235,20 @@ def scene(
     grid: tuple[int, int],
     refine: bool,
     outputs: tuple[str, ...],
+    readout: "Readout | None",
     **settings: Any,
 ) -> None:
     """Put several IMAGEs of one place into one world.
 
     Asks how the camera moved between pairs, both ways; averages the answers against outliers; fuses
     the depth maps. Give pictures in the order they were taken. The world is the first one's camera.
+    Where the motions contradict each other, or the model's own matches, nothing is written: one
+    line says which pictures do not fit, and the exit code is 2.
     """
     from vlm3.infer.dense import grid_px
     from vlm3.infer.predict import load
     from vlm3.scene.build import build_scene
+    from vlm3.show.outputs import notes
     from vlm3.show.scene_files import check, summary, write_scene
     from vlm3.tasks.protocol import get_protocol
 
@@ -241,15 +264,24 @@ def scene(
             grid_px(view.camera, *grid)
     predictor = load(**loading(settings))
     with progress_line() as progress:
-        made = build_scene(predictor, views, grid=grid, refine=refine, progress=progress)
+        made = build_scene(
+            predictor, views, grid=grid, readout=readout, refine=refine, progress=progress
+        )
     fused, written = write_scene(made, outputs, model=settings["model"])
-    said = {"output": [str(path) for path in written], **summary(made, fused)}
+    said = {
+        "output": [str(path) for path in written],
+        "readout": made.maps[0].readout,
+        **summary(made, fused),
+    }
+    said |= {"intrinsics": [view.intrinsics for view in views]}
     if settings["as_json"]:
         poses = made.cameras.world_from_cam.tolist()
-        click.echo(json.dumps({**said, "images": images, "world_from_cam": poses}))
+        click.echo(strict_json.dumps({**said, "images": images, "world_from_cam": poses}))
         return
     for k, pose in enumerate(made.cameras.world_from_cam):
         x, y, z = pose[:3, 3]
         click.echo(f"camera {k + 1}: ({x:+.2f}, {y:+.2f}, {z:+.2f}) m  {images[k]}")
     for name, text in said.items():
         click.echo(f"{name}: {', '.join(text) if isinstance(text, list) else text}")
+    for note in notes(settings["model"], views):
+        click.echo(f"note: {note}")

@@ -5,22 +5,7 @@ from collections.abc import Callable
 import click
 
 from vlm3.console import numbers
-
-Command = Callable[..., None]
-
-# Spelled out, because reading them from vlm3.tasks.protocol would make --help load numpy.
-PROTOCOL_NAMES = "paper, release-depth, release-object, release-corr, release-pose or joint"
-
-
-def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
-    """Several options as one decorator, in the order the help shows them."""
-
-    def decorate(command: Command) -> Command:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
+from vlm3.options import Command, asking_options, together
 
 
 def examples(*lines: str) -> str:
@@ -32,31 +17,14 @@ as_json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object a line."
 )
 
-model_options = together(
-    click.option(
-        "--model",
-        default="nano",
-        show_default=True,
-        metavar="M",
-        help="nano, a checkpoint folder, a hub id such as facebook/VLM3-depth, or openai:NAME.",
-    ),
-    click.option(
-        "--base-url",
-        metavar="URL",
-        help="Of an OpenAI-compatible server, with --model openai:NAME.",
-    ),
-    click.option(
-        "--protocol",
-        metavar="P",
-        help=f"How to ask: {PROTOCOL_NAMES}. Default: what the model was trained with.",
-    ),
-    click.option("--device", metavar="D", help="cpu or cuda. Default: the GPU if there is one."),
-    click.option(
-        "--int8",
-        is_flag=True,
-        help="On a CPU: compute in whole numbers, faster, if the answers stay what they were.",
-    ),
-    as_json_option,
+model_options = together(asking_options(), as_json_option)
+
+
+calibrator_option = click.option(
+    "--calibrator",
+    metavar="C",
+    help="For pictures without a focal length, in place of 60 degrees: anycalib, or "
+    "package.module:factory. Default: none.",
 )
 
 
@@ -88,6 +56,7 @@ def camera_options(pictures: int) -> Callable[[Command], Command]:
             multiple=True,
             help="Focal lengths and principal point in pixels." + twice,
         ),
+        calibrator_option,
     )
 
 
@@ -144,6 +113,13 @@ def output_options(endings: str) -> Callable[[Command], Command]:
         ),
     )
 
+
+readout_option = click.option(
+    "--readout",
+    type=click.Choice(["digits", "median", "mean"]),
+    help="Which number of an answer: the digits written, or the median or mean of their "
+    "probabilities. Default: median, and digits from a server that gives no probabilities.",
+)
 
 refine_option = click.option(
     "--refine",

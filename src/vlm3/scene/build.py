@@ -12,10 +12,13 @@ import numpy as np
 
 from vlm3.errors import InputError
 from vlm3.geometry.pose import invert, rotation_error_deg
+from vlm3.infer.answers import P10_TO_P90
 from vlm3.infer.dense import DepthMap
+from vlm3.infer.motion import Landmarks, ask_landmarks, check_motion
 from vlm3.infer.predict import Predictor
 from vlm3.scene.averaging import Cameras, Motion, average
-from vlm3.tasks.base import PoseAnswer, Spread
+from vlm3.scene.trust import Trust, judge
+from vlm3.tasks.base import MotionCheck, PoseAnswer, Readout, Spread
 from vlm3.view import View
 
 Progress = Callable[[int], None]
@@ -23,8 +26,6 @@ Progress = Callable[[int], None]
 # Up to this many pictures every pair is asked; beyond, each picture's next few.
 _ALL_PAIRS = 8
 _NEIGHBOURS = 4
-# A normal distribution's p10 to p90.
-_P10_TO_P90 = 2.563
 # No stated motion is surer than this, whatever its probabilities say.
 _SUREST_DEG = 1.0
 # Two answers that contradict each other more do not make the better of them worse.
@@ -41,6 +42,8 @@ class Pair:
         there: the answer about (a, b).
         back: the answer about (b, a).
         motions: those of the two that could be read.
+        landmarks: what the model sees in the first picture and finds in the second; None where the
+            protocol has no matches.
     """
 
     a: int
@@ -48,6 +51,12 @@ class Pair:
     there: PoseAnswer
     back: PoseAnswer
     motions: tuple[Motion, ...]
+    landmarks: Landmarks | None
+
+    @property
+    def check(self) -> MotionCheck | None:
+        """The first motion held against the other answers."""
+        return check_motion(self.there.cam1_from_cam2, self.back.cam1_from_cam2, self.landmarks)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,12 +67,14 @@ class SceneModel:
         views: the pictures.
         pairs: what was asked between them.
         cameras: where they stand; its arrays speak of `motions`.
+        trust: how they agree with everything that was answered.
         maps: their depth maps.
     """
 
     views: tuple[View, ...]
     pairs: tuple[Pair, ...]
     cameras: Cameras
+    trust: Trust
     maps: tuple[DepthMap, ...]
 
     @property
@@ -93,6 +104,7 @@ def build_scene(
     views: Sequence[View],
     *,
     grid: tuple[int, int] = (48, 36),
+    readout: Readout | None = None,
     refine: bool = False,
     progress: Progress | None = None,
 ) -> SceneModel:
@@ -102,31 +114,48 @@ def build_scene(
         predictor: who is asked; its protocol must have pose, with distances, and depth.
         views: two or more pictures, in the order they were taken if there is one.
         grid: columns and rows of every depth map.
+        readout: see `Predictor`.
         refine: see `Predictor.depth_map`.
         progress: told, now and then, how many more questions are answered.
 
     Raises:
-        InputError: fewer than two pictures, or one that no readable motion joins to the others.
+        InputError: fewer than two pictures, one that no readable motion joins to the others, or
+            motions that contradict each other: then no map is asked for.
     """
     if len(views) < 2:
         raise InputError(f"a scene needs two pictures or more, {len(views)} came")
-    pairs = [ask_pair(predictor, views, a, b, progress) for a, b in choose_pairs(len(views))]
+    pairs = [
+        ask_pair(predictor, views, a, b, readout=readout, progress=progress)
+        for a, b in choose_pairs(len(views))
+    ]
     motions = [motion for pair in pairs for motion in pair.motions]
     cameras = average(len(views), motions)
+    trust = judge(cameras, motions, {(pair.a, pair.b): pair.landmarks for pair in pairs})
+    if trust.contradiction is not None:
+        raise InputError(trust.contradiction)
     maps = tuple(
-        predictor.depth_map(view, grid=grid, refine=refine, progress=progress) for view in views
+        predictor.depth_map(view, grid=grid, readout=readout, refine=refine, progress=progress)
+        for view in views
     )
-    return SceneModel(tuple(views), tuple(pairs), cameras, maps)
+    return SceneModel(tuple(views), tuple(pairs), cameras, trust, maps)
 
 
 def ask_pair(
-    predictor: Predictor, views: Sequence[View], a: int, b: int, progress: Progress | None = None
+    predictor: Predictor,
+    views: Sequence[View],
+    a: int,
+    b: int,
+    *,
+    readout: Readout | None = None,
+    progress: Progress | None = None,
 ) -> Pair:
     """Both answers about two pictures, as motions from the first to the second."""
-    there = predictor.pose(views[a], views[b])
-    back = predictor.pose(views[b], views[a])
+    there = predictor.pose(views[a], views[b], readout=readout)
+    back = predictor.pose(views[b], views[a], readout=readout)
+    landmarks = ask_landmarks(predictor, views[a], views[b])
     if progress is not None:
-        progress(len(there.prompt) + len(back.prompt))
+        seen = 0 if landmarks is None else 2 * len(landmarks.points_m)
+        progress(len(there.prompt) + len(back.prompt) + seen)
     found = []
     if there.cam1_from_cam2 is not None:
         found.append((there.cam1_from_cam2, _stated_sigma_deg(there)))
@@ -140,7 +169,7 @@ def ask_pair(
         Motion(a, b, a_from_b, 1 / (_SUREST_DEG**2 + stated_deg**2 + doubt_deg**2))
         for a_from_b, stated_deg in found
     )
-    return Pair(a, b, there, back, motions)
+    return Pair(a, b, there, back, motions, landmarks)
 
 
 def _stated_sigma_deg(answer: PoseAnswer) -> float:
@@ -150,6 +179,6 @@ def _stated_sigma_deg(answer: PoseAnswer) -> float:
 
 
 def _sigma(spread: Spread) -> float:
-    wide = (spread.p90 - spread.p10) / _P10_TO_P90
+    wide = (spread.p90 - spread.p10) / P10_TO_P90
     known = wide[np.isfinite(wide)]
     return float(np.linalg.norm(known)) if known.size else 0.0

@@ -12,14 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlm3.geometry.pose import invert, transform_points
+from vlm3.infer.answers import P10_TO_P90
 from vlm3.infer.dense import DepthMap, PointCloud
 from vlm3.scene.averaging import Array
+from vlm3.tasks.base import Readout
 
 # Distances within this part of each other are one surface: what VLMs state is no finer.
 _SAME = 0.2
 # Without probabilities a distance is believed to this part.
 _USUAL_SIGMA = 0.1
-_P10_TO_P90 = 2.563
 # Cubes of this part of the median distance.
 _CUBE = 0.01
 
@@ -65,7 +66,9 @@ def fuse(maps: Sequence[DepthMap], world_from_cams: Sequence[Array]) -> Fused:
     xy_px = np.concatenate([one.xy_px[k] for one, k in zip(maps, known, strict=True)])
     asked = np.concatenate([one.asked[k] for one, k in zip(maps, known, strict=True)])
     side = _CUBE * float(np.median(distance)) if distance.size else 1.0
-    cloud = _averaged(points[keep], rgb[keep], asked[keep], sigma[keep] ** -2, side)
+    cloud = _averaged(
+        points[keep], rgb[keep], asked[keep], sigma[keep] ** -2, side, maps[0].readout
+    )
     return Fused(
         cloud, points[keep], rgb[keep], view[keep], xy_px[keep], int(len(points) - keep.sum())
     )
@@ -73,7 +76,7 @@ def fuse(maps: Sequence[DepthMap], world_from_cams: Sequence[Array]) -> Fused:
 
 def _sigma(one: DepthMap) -> Array:
     """(rows, columns) metres along the ray."""
-    stated = (one.p90_m - one.p10_m) / _P10_TO_P90
+    stated = (one.p90_m - one.p10_m) / P10_TO_P90
     usual = _USUAL_SIGMA * one.distance_m
     return np.asarray(np.maximum(np.where(np.isfinite(stated), stated, usual), 0.1 * usual))
 
@@ -100,10 +103,11 @@ def _averaged(
     asked: NDArray[np.bool_],
     weight: Array,
     side_m: float,
+    readout: Readout,
 ) -> PointCloud:
     """One point a cube: means by weight."""
     if not len(points_m):
-        return PointCloud(points_m=points_m, rgb=rgb, asked=asked)
+        return PointCloud(points_m=points_m, rgb=rgb, asked=asked, readout=readout)
     cubes = np.floor(points_m / side_m).astype(np.int64)
     _, place = np.unique(cubes, axis=0, return_inverse=True)
     place = place.ravel()
@@ -119,4 +123,5 @@ def _averaged(
         points_m=mean(points_m),
         rgb=np.round(mean(rgb.astype(np.float64))).astype(np.uint8),
         asked=np.bincount(place, asked) > 0,
+        readout=readout,
     )

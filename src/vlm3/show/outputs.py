@@ -14,7 +14,7 @@ from vlm3.errors import InputError
 from vlm3.infer.dense import DepthMap, MatchMap, PointCloud
 from vlm3.infer.files import endings, save
 from vlm3.tasks.base import Answer, DepthAnswer, Floats, MatchAnswer, ObjectAnswer, PoseAnswer
-from vlm3.view import View
+from vlm3.view import ASSUMED_FOV_DEG, View
 from vlm3.viz import evidence, style
 from vlm3.viz.report import Report, Section, write_report
 from vlm3.viz.viewer import ShownMap, write_viewer
@@ -34,7 +34,8 @@ FORMS: Mapping[Kind, tuple[str, ...]] = {
     "pose": (".html", ".rrd", COLMAP),
 }
 NANO_NOTE = (
-    "nano is a demonstration, a model of a few million parameters: its answers are often wrong."
+    "nano is a small model for demonstration: in rooms about half of its distances are within a "
+    "factor 1.25, on roads few; for real work give --model a released checkpoint or your own."
 )
 
 
@@ -120,6 +121,8 @@ def draw(result: Result, views: Sequence[View], *, model: str, question: str = "
     from vlm3.viz import figures
 
     source = f"model {model}  ·  protocol {result.protocol}"
+    if not isinstance(result, ObjectAnswer):
+        source += f"  ·  {read_as(result.readout)}"
     match result:
         case DepthMap():
             return figures.map_figure(shown_map(result, views[0]), source=source)
@@ -192,16 +195,27 @@ def facts(views: Sequence[View], model: str, protocol: str) -> dict[str, str]:
     return said
 
 
-def notes(model: str) -> tuple[str, ...]:
-    """What a reader must know about a model first."""
-    return (NANO_NOTE,) if model == "nano" else ()
+def read_as(readout: str) -> str:
+    """Which number of an answer is shown, in words."""
+    return "as written" if readout == "digits" else f"{readout} of the digits' probabilities"
+
+
+def notes(model: str, views: Sequence[View] = ()) -> tuple[str, ...]:
+    """What a reader must know about a model, and about cameras that were assumed, first."""
+    said: tuple[str, ...] = (NANO_NOTE,) if model == "nano" else ()
+    if any(view.intrinsics == "assumed" for view in views):
+        said += (
+            f"nothing says what camera took this; a field of view of {ASSUMED_FOV_DEG:g} degrees "
+            "is assumed, so lengths may be off by a common factor: give --f-px or --fov-deg.",
+        )
+    return said
 
 
 def _map_page(result: DepthMap, view: View, target: Path, model: str) -> Path:
     known = np.isfinite(result.distance_m)
     said = facts([view], model, result.protocol) | {
         "questions": f"{int(result.asked.sum())} of {result.asked.size} cells",
-        "read as": result.readout,
+        "numbers": read_as(result.readout),
     }
     missing = int((~known).sum())
     if missing:
@@ -213,7 +227,7 @@ def _map_page(result: DepthMap, view: View, target: Path, model: str) -> Path:
         title=f"Distances in {name}",
         facts=said,
         readout=result.readout,
-        notes=notes(model),
+        notes=notes(model, [view]),
     )
 
 
@@ -229,6 +243,9 @@ def _answer_page(
     answer: Answer, views: Sequence[View], target: Path, model: str, question: str
 ) -> Path:
     title = _TITLES[type(answer)]
+    said = facts(views, model, answer.protocol)
+    if not isinstance(answer, ObjectAnswer):
+        said["numbers"] = read_as(answer.readout)
     with tempfile.TemporaryDirectory() as folder:
         drawn = style.save_figure(
             draw(answer, views, model=model, question=question), Path(folder) / "figure.png"
@@ -243,8 +260,8 @@ def _answer_page(
         return write_report(
             Report(
                 title=f"{title}: {names}" if names else title,
-                notes=notes(model),
-                facts=facts(views, model, answer.protocol),
+                notes=notes(model, views),
+                facts=said,
                 sections=(section,),
                 credit="",
             ),

@@ -10,7 +10,7 @@ from vlm3.infer.files import save
 from vlm3.scene.build import SceneModel
 from vlm3.scene.colmap import Tracked, write_colmap
 from vlm3.scene.fuse import Fused, fuse
-from vlm3.show.outputs import COLMAP, facts, notes, shown_map
+from vlm3.show.outputs import COLMAP, facts, notes, read_as, shown_map
 from vlm3.tasks.base import Floats
 from vlm3.viz.viewer import ShownMap, write_viewer
 
@@ -78,12 +78,14 @@ def _save_arrays(scene: SceneModel, fused: Fused, target: Path) -> None:
         target,
         points_m=fused.cloud.points_m,
         rgb=fused.cloud.rgb,
+        readout=np.array(fused.cloud.readout),
         world_from_cam=scene.cameras.world_from_cam,
         K=np.stack([view.camera.K for view in scene.views]),
         pair=np.array([(m.a, m.b) for m in motions]),
         a_from_b=np.stack([m.a_from_b for m in motions]),
         weight=np.array([m.weight for m in motions]),
         kept=scene.cameras.kept,
+        agree=scene.trust.agree,
         rotation_error_deg=scene.cameras.rotation_error_deg,
         translation_error_m=scene.cameras.translation_error_m,
     )
@@ -92,6 +94,7 @@ def _save_arrays(scene: SceneModel, fused: Fused, target: Path) -> None:
 def _page(scene: SceneModel, fused: Fused, maps: list[ShownMap], target: Path, model: str) -> Path:
     said = facts(scene.views[:1], model, scene.maps[0].protocol)
     said["pictures"] = str(len(scene.views))
+    said["numbers"] = read_as(scene.maps[0].readout)
     said |= {name: text for name, text in summary(scene, fused).items() if name != "points"}
     return write_viewer(
         maps,
@@ -99,14 +102,27 @@ def _page(scene: SceneModel, fused: Fused, maps: list[ShownMap], target: Path, m
         title=f"A scene of {len(scene.views)} pictures",
         facts=said,
         readout=scene.maps[0].readout,
-        notes=notes(model),
+        notes=notes(model, scene.views),
     )
 
 
 def summary(scene: SceneModel, fused: Fused) -> dict[str, str]:
     """What came of the pairs and the points, in words."""
     kept, used = int(scene.cameras.kept.sum()), len(scene.motions)
-    said = {"motions kept": f"{kept} of {used}"}
+    trust = scene.trust
+    said = {
+        "motions kept": f"{kept} of {used}",
+        "pairs that hold": f"{sum(trust.holds.values())} of {len(trust.holds)}",
+    }
+    checks = [check for pair in scene.pairs if (check := pair.check) is not None]
+    if checks:
+        said["confidence of the motions"] = (
+            f"{np.median([check.confidence for check in checks]):.2f} of 1 (median)"
+        )
+    if trust.loop_deg is not None:
+        said["round loops of three"] = (
+            f"{trust.loop_deg:.1f}° and {trust.loop_part:.0%} of the way left over (median)"
+        )
     unread = 2 * len(scene.pairs) - used
     if unread:
         said["motions not read"] = str(unread)

@@ -53,19 +53,21 @@ def study(
         return
     import torch
 
+    from vlm3.lock import writing
     from vlm3.study.arms import study as checked
     from vlm3.study.run import run_study, table
 
     checked(name)
     if not torch.cuda.is_available():
         torch.set_num_threads(1)
-    lines = run_study(
-        name,
-        out,
-        samples=samples,
-        mosaics=mosaics,
-        seeds=seeds,
-        say=lambda text: click.echo(text, err=True),
-    )
+    with writing(out):
+        lines = run_study(
+            name,
+            out,
+            samples=samples,
+            mosaics=mosaics,
+            seeds=seeds,
+            say=lambda text: click.echo(text, err=True),
+        )
     click.echo(table(name, lines))
     click.echo(f"{out / name}.md and .json")

@@ -85,4 +85,8 @@ def _samples(one: WorldSet, rows: list[NDArray[np.void]]) -> Iterator[tuple[str,
         for number, frame in enumerate((pair.frame1, pair.frame2)):
             record = frame_record(frame, number, index, split)
             files = sample_files(frame, record)
-            yield f"{split}-{index:06d}-{number}", files["jpg"], json.dumps(record).encode()
+            yield (
+                f"{split}-{index:06d}-{number}",
+                files["jpg"],
+                json.dumps(record, allow_nan=False).encode(),
+            )

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from vlm3 import strict_json
 from vlm3.errors import Vlm3Error
 from vlm3.eval.resample import Difference, Interval, Sums, difference, interval
 from vlm3.study.arms import ARMS, STARTS, Arm, Study, base, start_run, study
@@ -102,7 +103,7 @@ def run_study(
     }
     lines = _lines(chosen, found, samples, pointing)
     (folder / f"{name}.json").write_text(
-        json.dumps(
+        strict_json.dumps(
             {"study": name} | asdict(chosen) | {"lines": [asdict(x) for x in lines]}, indent=1
         )
     )

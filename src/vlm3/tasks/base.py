@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Task = Literal["depth", "objects", "correspondence", "pose"]
+Readout = Literal["digits", "mean", "median"]
+"""Which number an answer gives: the one written, or one from the probabilities of its digits."""
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
@@ -50,7 +52,7 @@ class Spread:
     Attributes:
         mean: the expected value.
         p10: a tenth of the probability lies below it.
-        p50: the median.
+        p50: the median; of a length, of what begins with the first digit that was written.
         p90: a tenth lies above.
         covered: probability of everything in the answer's form, which the others are about.
         off_grammar: probability of anything else.
@@ -86,7 +88,7 @@ class _Answer:
     Attributes:
         protocol: name of the protocol of prompt and answer.
         intrinsics: for each view where its focal length came from: "given", "exif", "fov",
-            "assumed".
+            "assumed", "calibrator".
     """
 
     protocol: str
@@ -114,6 +116,8 @@ class DepthAnswer(_Answer):
         raw_text: what the model wrote, one a pixel.
         prompt: what it was asked, one a pixel.
         spread: of the distances, (n,) metres; None from an engine that gives no probabilities.
+        readout: which number the distances are: the "digits" written, or the "median" or "mean"
+            of what might have been written.
     """
 
     xy_px: Floats
@@ -123,6 +127,7 @@ class DepthAnswer(_Answer):
     raw_text: tuple[str, ...]
     prompt: tuple[str, ...]
     spread: Spread | None = None
+    readout: Readout = "digits"
 
     def _task(self) -> Task:
         return "depth"
@@ -139,6 +144,7 @@ class MatchAnswer(_Answer):
         raw_text: what the model wrote, one a pixel.
         prompt: what it was asked, one a pixel.
         spread: of the matches, (n, 2) pixels of view b, y given x; None without probabilities.
+        readout: which number the matches are, as in `DepthAnswer`.
     """
 
     xy_a_px: Floats
@@ -147,9 +153,43 @@ class MatchAnswer(_Answer):
     raw_text: tuple[str, ...]
     prompt: tuple[str, ...]
     spread: Spread | None = None
+    readout: Readout = "digits"
 
     def _task(self) -> Task:
         return "correspondence"
+
+
+# Where the words for a confidence change; docs/engine.md says how often each was right.
+_DOUBTFUL, _PLAUSIBLE = 0.3, 0.5
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MotionCheck:
+    """A stated motion held against other answers of the same model about the same pictures.
+
+    Attributes:
+        confidence: 0 to 1, the higher the likelier right; a rank, not a probability.
+        matches: how many points of picture 1 were looked for in picture 2.
+        agree: of those that the stated motion puts into picture 2, the share found there.
+        agree_still: the same for a camera that did not move.
+        back_rotation_deg: how far the rotation asked the other way round is off; None where the
+            motion back was not read.
+        back_direction_deg: how far the direction is off; None likewise.
+    """
+
+    confidence: float
+    matches: int
+    agree: float
+    agree_still: float
+    back_rotation_deg: float | None
+    back_direction_deg: float | None
+
+    @property
+    def verdict(self) -> str:
+        """The confidence in words: "plausible", "uncertain", or "do not trust this motion"."""
+        if self.confidence < _DOUBTFUL:
+            return "do not trust this motion"
+        return "plausible" if self.confidence >= _PLAUSIBLE else "uncertain"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -165,6 +205,11 @@ class PoseAnswer(_Answer):
         raw_text: component -> what the model wrote.
         prompt: component -> what it was asked.
         spread: component -> of its numbers, in its unit; empty without probabilities.
+        readout: which numbers these are, as in `DepthAnswer`.
+        direction_cone_deg: half the opening of the cone about `direction` that holds 80 % of the
+            probability, from the spread; None without probabilities.
+        check: the motion held against other answers; None where that was not asked for, or nothing
+            was there to hold it against.
     """
 
     yaw_pitch_roll_deg: Floats | None
@@ -175,6 +220,9 @@ class PoseAnswer(_Answer):
     raw_text: dict[str, str]
     prompt: dict[str, str]
     spread: dict[str, Spread] = field(default_factory=dict)
+    readout: Readout = "digits"
+    direction_cone_deg: float | None = None
+    check: MotionCheck | None = None
 
     def _task(self) -> Task:
         return "pose"
@@ -215,7 +263,7 @@ Answer = DepthAnswer | MatchAnswer | PoseAnswer | ObjectAnswer
 
 def _plain(value: Any) -> Any:
     """Arrays, tuples, mappings and spreads as JSON has them; NaN as None."""
-    if isinstance(value, Spread):
+    if isinstance(value, Spread | MotionCheck):
         return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, np.ndarray | np.generic):
         return _plain(value.tolist())

@@ -16,6 +16,8 @@ The distance is the straight one from the camera's centre, not along the axis.
 from numpy.typing import ArrayLike
 
 from vlm3.tasks.base import ParseFailure
+from vlm3.tasks.framing import framed
+from vlm3.tasks.lengths import Wanted, read_length
 from vlm3.tasks.protocol import Protocol
 from vlm3.tasks.reading import answer_part, length_in_metres
 from vlm3.tasks.writing import written_metres, written_xy
@@ -41,12 +43,28 @@ def answer(protocol: Protocol, distance_m: float) -> str:
     return protocol.template("depth.answer").format(metres=written_metres(distance_m))
 
 
+_DISTANCE = Wanted("distance", camera=True, unit="m")
+
+
 def parse(protocol: Protocol, text: str) -> float | ParseFailure:
-    """The distance in metres that a model wrote; a failure where none stands."""
+    """The distance in metres that a model wrote; a failure where none stands.
+
+    Under a protocol that fixes the form of the answer only that form is read; under one that does
+    not (`paper`), what a person would read, a number without a unit as metres.
+    """
+    form = protocol.patterns.get("depth")
+    if form is None:
+        frame = framed(text)
+        if isinstance(frame, ParseFailure):
+            return frame
+        value = read_length(_DISTANCE, frame.answer, depth=True)
+        return (
+            ParseFailure(text, value) if isinstance(value, str) else length_in_metres(text, value)
+        )
     part = answer_part(text)
     if isinstance(part, ParseFailure):
         return part
-    found = protocol.patterns["depth"].search(part)
+    found = form.search(part)
     if found is None:
         return ParseFailure(text, "no distance in the form asked for")
     return length_in_metres(text, float(found["metres"]))

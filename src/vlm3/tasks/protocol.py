@@ -1,8 +1,9 @@
-"""The conventions in which a model is asked and answers, as data: six of them, by name.
+"""The conventions in which a model is asked and answers, as data: seven of them, by name.
 
-`paper` is the paper's section 3.2; the four `release-` ones are those of the released checkpoints
-(facebookresearch/VLM3: README, inference.ipynb, sample_data), word for word; `joint` is ours: one
-checkpoint for the four tasks, what is constant first and the numbers that vary last.
+`paper` is the paper's section 3.2; the `release-` ones are those of the four released checkpoints
+(facebookresearch/VLM3: README, inference.ipynb, sample_data), word for word, `release-corr-direct`
+being VLM3-corr with the notebook's USE_THINK off; `joint` is ours: one checkpoint for the four
+tasks, what is constant first and the numbers that vary last.
 
 The words themselves stand in `wordings`. Knows no model.
 """
@@ -16,7 +17,7 @@ from typing import Literal, Self
 
 from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
-from vlm3.geometry.focal import ResizePlan, plan_focal, plan_long_side
+from vlm3.geometry.focal import PixelLimits, ResizePlan, plan_focal, plan_long_side
 from vlm3.tasks import wordings
 from vlm3.tasks.base import Task
 
@@ -31,11 +32,13 @@ class ImagePrep:
             `target_px`.
         target_px: pixels.
         rounding: how a side becomes whole: to nearest, or down.
+        limits: fewest and most pixels, of the checkpoint that is asked; None: none are known.
     """
 
     kind: Literal["focal", "focal_x", "long_side"]
     target_px: float
     rounding: Literal["nearest", "floor"] = "nearest"
+    limits: PixelLimits | None = None
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,10 @@ class Protocol:
         half_open: whether written coordinates stay below `norm_size`.
         templates: name -> text with fields, e.g. "depth.ask" with {x} and {y}.
         patterns: name -> the form of an answer, with named groups, e.g. "depth".
+        whole_px: whether a distance is asked of whole pixels of the resized picture; see
+            `writing.named_pixel`.
+        match_wording: which wording of the question for a match is asked; training draws among
+            all of them.
     """
 
     name: str
@@ -61,6 +68,8 @@ class Protocol:
     half_open: bool
     templates: Mapping[str, str] = field(hash=False, repr=False)
     patterns: Mapping[str, re.Pattern[str]] = field(hash=False, repr=False)
+    whole_px: bool = False
+    match_wording: int = 0
 
     def template(self, name: str) -> str:
         """The template of that name, e.g. "depth.ask".
@@ -76,6 +85,14 @@ class Protocol:
                 f"choose one that has: {others or 'none does'}"
             )
         return found
+
+    def scales(self, camera: Camera) -> tuple[float, float]:
+        """What a picture is to be scaled by along x and y, before its sides are whole."""
+        if self.prep.kind == "long_side":
+            scale = round(self.prep.target_px) / max(camera.width_px, camera.height_px)
+            return scale, scale
+        scale = self.prep.target_px / camera.fx_px
+        return scale, scale if self.prep.kind == "focal_x" else self.prep.target_px / camera.fy_px
 
     def plan(
         self,
@@ -93,6 +110,7 @@ class Protocol:
                 multiple_px=multiple_px,
                 max_tokens=max_tokens,
                 token_px=token_px,
+                limits=self.prep.limits,
                 rounding=self.prep.rounding,
             )
         return plan_focal(
@@ -101,6 +119,7 @@ class Protocol:
             multiple_px=multiple_px,
             max_tokens=max_tokens,
             token_px=token_px,
+            limits=self.prep.limits,
             axes="both" if self.prep.kind == "focal" else "x",
             rounding=self.prep.rounding,
         )
@@ -116,6 +135,10 @@ class Protocol:
         if not 0 < f_px < float("inf"):
             raise InputError(f"f_px is {f_px}; a focal length is positive, in pixels")
         return replace(self, prep=replace(self.prep, target_px=f_px))
+
+    def within(self, limits: PixelLimits | None) -> Self:
+        """The same protocol for a checkpoint whose own processor keeps pictures within limits."""
+        return replace(self, prep=replace(self.prep, limits=limits))
 
 
 def get_protocol(name: str) -> Protocol:
@@ -162,7 +185,7 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
                 norm_size=2000,
                 half_open=True,
                 templates=wordings.PAPER_TEMPLATES,
-                patterns=wordings.PAPER_PATTERNS,
+                patterns={},
             ),
             Protocol(
                 name="release-depth",
@@ -173,6 +196,7 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
                 half_open=False,
                 templates=wordings.RELEASE_DEPTH_TEMPLATES,
                 patterns=wordings.RELEASE_DEPTH_PATTERNS,
+                whole_px=True,
             ),
             Protocol(
                 name="release-object",
@@ -186,7 +210,18 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
             ),
             Protocol(
                 name="release-corr",
-                description="facebook/VLM3-corr",
+                description="facebook/VLM3-corr, asked to think first as its notebook does",
+                tasks=frozenset({"correspondence"}),
+                prep=ImagePrep("long_side", 1024.0),
+                norm_size=1000,
+                half_open=False,
+                templates=wordings.RELEASE_CORR_TEMPLATES,
+                patterns=wordings.RELEASE_CORR_PATTERNS,
+                match_wording=1,
+            ),
+            Protocol(
+                name="release-corr-direct",
+                description="facebook/VLM3-corr without thinking: its notebook's USE_THINK off",
                 tasks=frozenset({"correspondence"}),
                 prep=ImagePrep("long_side", 1024.0),
                 norm_size=1000,

@@ -20,6 +20,9 @@ NUMBER = r"(?>[-+]?(?:[0-9]{1,15}(?:\.[0-9]{0,15})?|\.[0-9]{1,15})(?:[eE][-+]?[0
 # Lengths beyond these are slips: less than a hair, or past the horizon.
 SMALLEST_M, LARGEST_M = 1e-4, 1e6
 
+CUT_OFF = " [cut off]"
+"""Ends a text that a token limit ended: a number at its end may be half of one."""
+
 _TAG = re.compile(r"<(think|/think|answer)>", re.IGNORECASE)
 
 _REFUSAL = re.compile(
@@ -42,13 +45,26 @@ def answer_part(text: str) -> str | ParseFailure:
     """
     if len(text) > MAX_CHARS:
         return ParseFailure(text, f"longer than {MAX_CHARS} characters")
+    if text.endswith(CUT_OFF):
+        return ParseFailure(text, "cut off by the limit of tokens")
     spoken = _without_thinking(text) if "<" in text else text
     part = " ".join(spoken.replace("\u2212", "-").split())
     return part if part else ParseFailure(text, "empty")
 
 
 def _without_thinking(text: str) -> str:
-    tags = [(tag[1].lower(), tag.start(), tag.end()) for tag in _TAG.finditer(text)]
+    return spoken_between(
+        text, [(tag[1].lower(), tag.start(), tag.end()) for tag in _TAG.finditer(text)]
+    )
+
+
+def spoken_between(text: str, tags: list[tuple[str, int, int]]) -> str:
+    """The text outside its thinking.
+
+    Args:
+        text: the whole text.
+        tags: "think", "/think" or "answer", start and end of each tag in the text, in order.
+    """
     last_close = max((start for kind, start, _ in tags if kind == "/think"), default=-1)
     kept: list[str] = []
     at = 0

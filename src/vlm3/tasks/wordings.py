@@ -1,8 +1,9 @@
-"""The words of the six protocols, as data: templates to fill, and patterns to read answers by.
+"""The words of the protocols, as data: templates to fill, and patterns to read answers by.
 
 A template is filled by `str.format`, so that its number formats stand in it. An answer is matched
-after `reading.answer_part` by the pattern of the component's name; answers about objects are free
-text and are read by `object_reading`.
+after `reading.answer_part` by the pattern of the component's name; where a protocol has no pattern
+(answers about objects, everything under `paper`) the answer is free text, read as a person would:
+`object_reading`, `lengths`, `tuples`.
 
 Sources: the paper's section 3.2; for the released checkpoints facebookresearch/VLM3 (README,
 inference.ipynb, sample_data), word for word.
@@ -23,10 +24,8 @@ _DEGREES = r"(?: ?(?:°|deg(?:rees?)?))"
 # Nothing sticks to the number's start or end that would make it another number.
 _FRESH = r"(?<![\w.,+\-–—/])"
 _DONE = r"(?!\w|[.,][0-9])"
-_PAIR = rf"\( ?{_number('x')} ?, ?{_number('y')} ?\)"
 _TRIPLE = rf"\( ?{_number('x')} ?, ?{_number('y')} ?, ?{_number('z')} ?\)"
-_ECHO = rf"\( ?{NUMBER} ?, ?{NUMBER} ?\)"
-_IN_SECOND = r"(?: in (?:the second image|image 2))"
+_BARE_TRIPLE = rf"({NUMBER}) ?, ?({NUMBER}) ?, ?({NUMBER})"
 _ANGLES = ("yaw", "pitch", "roll")
 _YPR = ",? ?(?:and )?".join(
     rf"{angle} ?[=:]? ?{_number(angle)}{_DEGREES}?{_DONE}" for angle in _ANGLES
@@ -97,21 +96,6 @@ PAPER_TEMPLATES = {
     "pose.distance.answer": "Translation distance: {metres:.2f} meters.",
     **_REGION_WORDS,
 }
-PAPER_PATTERNS = {
-    "depth": _whole(
-        rf"(?:(?:the (?:point|pixel|distance)|it)(?: at {_ECHO})? is )?"
-        rf"(?:(?:about|around|approximately|roughly) )?"
-        rf"{_number('metres')} ?{_METRES}?(?: away)?(?: from the camera)? ?\.?"
-    ),
-    "correspondence": _whole(
-        rf"(?:(?:the (?:corresponding |matching )?(?:pixel|point)|it){_IN_SECOND}? "
-        rf"(?:is|lies)(?: at)? )?(?:\(x2?, y2?\) ?= ?)?{_PAIR}{_IN_SECOND}? ?\.?"
-    ),
-    "pose.rotation": _whole(rf"{_YPR} ?\.?"),
-    "pose.direction": _whole(rf"(?:the camera moves [a-z ,]{{0,60}}unit vector )?{_TRIPLE} ?\.?"),
-    "pose.distance": _whole(rf"(?:translation distance:? )?{_number('metres')} ?{_METRES} ?\.?"),
-}
-
 RELEASE_DEPTH_TEMPLATES = {
     "depth.ask": "Given this image, how far is the point at coordinates ({x}, {y}) from "
     "the camera? The coordinates are in normalised [0, 2000] format relative to image "
@@ -160,7 +144,10 @@ RELEASE_POSE_TEMPLATES = {
 RELEASE_POSE_PATTERNS = {
     "pose.rotation_angle": _only(rf"{_number('degrees')}{_DEGREES}(?!\w)"),
     "pose.rotation": _first(_YPR),
-    "pose.direction": _first(_TRIPLE),
+    # In brackets, or bare.
+    "pose.direction": _first(
+        rf"{_TRIPLE}|(?<![(\[])(?<![(\[] ){_FRESH}{_BARE_TRIPLE}(?!\w| ?[,.]? ?[0-9])"
+    ),
     "pose.distance": _only(rf"{_number('metres')} ?{_METRES}(?!\w)"),
 }
 

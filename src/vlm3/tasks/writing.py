@@ -3,9 +3,10 @@
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from vlm3.errors import InputError
+from vlm3.geometry.camera import Camera
 from vlm3.geometry.pixels import norm_from_px
 from vlm3.tasks.protocol import Protocol
 from vlm3.tasks.reading import LARGEST_M
@@ -22,19 +23,39 @@ def written_xy(
     Raises:
         InputError: the pixel lies outside the picture; its far edge counts as inside.
     """
-    xy = np.asarray(xy_px, dtype=np.float64)
-    if xy.shape != (2,):
-        raise InputError(f"a pixel is two numbers x, y; got shape {xy.shape}")
-    x_px, y_px = xy.tolist()
-    if not (0 <= x_px <= width_px and 0 <= y_px <= height_px):
-        raise InputError(
-            f"the point ({x_px:g}, {y_px:g}) lies outside the {width_px}x{height_px} picture; "
-            "give pixels counted from its top left corner"
-        )
+    xy = _inside(xy_px, width_px, height_px)
     x, y = norm_from_px(
         xy, width_px, height_px, size=protocol.norm_size, half_open=protocol.half_open
     ).tolist()
     return x, y
+
+
+def named_pixel(
+    protocol: Protocol, camera: Camera, xy_px: ArrayLike
+) -> tuple[NDArray[np.float64], int, int]:
+    """The pixel (2,) that a text names, and width and height of the picture it is counted in.
+
+    Most protocols name the point as it is, in the picture as it is. `release-depth` names a whole
+    pixel of the resized picture: the one in which DepthLM puts the whole pixel that holds the point
+    (facebookresearch/DepthLM_Official, utils/datasets.py). Its operations are repeated in their
+    order, because they cut to whole numbers, and a last bit decides.
+
+    Raises:
+        InputError: the pixel lies outside the camera's picture.
+    """
+    size = camera.width_px, camera.height_px
+    xy = _inside(xy_px, *size)
+    if not protocol.whole_px:
+        return xy, *size
+    scale = protocol.scales(camera)[0]
+    centre = camera.cx_px, camera.cy_px
+    focal = camera.fx_px, camera.fy_px
+    resized = [max(1, int(side * scale)) for side in size]
+    named = [
+        int((min(int(at), side - 1) - c) * (f * scale / f) + c * scale)
+        for at, side, c, f in zip(xy.tolist(), size, centre, focal, strict=True)
+    ]
+    return np.clip(np.array(named, dtype=np.float64), 0, resized), resized[0], resized[1]
 
 
 def written_metres(length_m: float) -> float:
@@ -49,3 +70,16 @@ def written_metres(length_m: float) -> float:
             f"give a positive number up to {LARGEST_M:.0f}"
         )
     return max(float(length_m), FINEST_M)
+
+
+def _inside(xy_px: ArrayLike, width_px: int, height_px: int) -> NDArray[np.float64]:
+    xy = np.asarray(xy_px, dtype=np.float64)
+    if xy.shape != (2,):
+        raise InputError(f"a pixel is two numbers x, y; got shape {xy.shape}")
+    x_px, y_px = xy.tolist()
+    if not (0 <= x_px <= width_px and 0 <= y_px <= height_px):
+        raise InputError(
+            f"the point ({x_px:g}, {y_px:g}) lies outside the {width_px}x{height_px} picture; "
+            "give pixels counted from its top left corner"
+        )
+    return xy

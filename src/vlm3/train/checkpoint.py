@@ -1,9 +1,11 @@
 """Checkpoints of a run: whole or not there, on any mesh, and never the last good one lost.
 
-    OUT/checkpoints/step-00000500/   weights, optimiser, step (torch.distributed.checkpoint)
-    OUT/checkpoints/best             the name of the best, if checks were made
+    OUT/checkpoints/step-00000500/index.json          where each tensor's parts lie
+    OUT/checkpoints/step-00000500/*.safetensors       weights and the optimiser's moments
+    OUT/checkpoints/best                              the name of the best, if checks were made
 
-A checkpoint is written under another name and renamed when complete; older ones go after that.
+Nothing in a checkpoint can run code when it is read: see `vlm3.train.tensor_store`. A checkpoint is
+written under another name and renamed when complete; older ones go after that.
 """
 
 import shutil
@@ -13,18 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
-from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
     get_model_state_dict,
     get_state_dict,
     set_state_dict,
 )
-from torch.distributed.checkpoint.state_dict_loader import load as load_state
-from torch.distributed.checkpoint.state_dict_saver import save as save_state
 
 from vlm3.errors import CheckpointError
+from vlm3.train import tensor_store
 from vlm3.train.parallel import Parallel
 
 
@@ -58,19 +57,22 @@ def save(
     partial = folder / f"step-{step:08d}.partial"
     if parallel.first:
         shutil.rmtree(partial, ignore_errors=True)
-        folder.mkdir(parents=True, exist_ok=True)
     parallel.wait()
-    weights, moments = get_state_dict(model, list(optimizers))
+    tensors = named_tensors(*get_state_dict(model, list(optimizers)))
     reason = ""
-    try:
-        save_state(
-            {"model": weights, "optimizer": moments},
-            checkpoint_id=partial,
-            no_dist=not dist.is_initialized(),
-        )
+    parts: list[tensor_store.Part] = []
     # A full disk, a lost mount: whatever it is, the run can go on and the last one is still there.
-    except (Exception, CheckpointException) as error:
-        reason = str(error).strip().splitlines()[-1][:200] if str(error).strip() else repr(error)
+    try:
+        partial.mkdir(parents=True, exist_ok=True)
+        parts = tensor_store.write_parts(partial, tensors, rank=parallel.rank)
+    except Exception as error:
+        reason = _last_line(error)
+    everywhere = parallel.gathered([part.to_json() for part in parts])
+    if parallel.first and not reason:
+        try:
+            tensor_store.write_index(partial, tensors, everywhere)
+        except OSError as error:
+            reason = _last_line(error)
     if parallel.sums([float(bool(reason))])[0]:
         if parallel.first:
             shutil.rmtree(partial, ignore_errors=True)
@@ -107,25 +109,44 @@ def _tidy(folder: Path, keep: int) -> None:
 def load(path: Path, model: torch.nn.Module, optimizers: Sequence[torch.optim.Optimizer]) -> int:
     """Reads a checkpoint, whatever mesh wrote it; returns its step.
 
+    Only tensors come from the file: rates and the like are the run's own.
+
     Raises:
-        CheckpointError: it does not fit the model or cannot be read.
+        CheckpointError: it does not fit the model, cannot be read, or is of the form that runs code
+            when it is read.
     """
-    weights, moments = get_state_dict(model, list(optimizers))
-    state: dict[str, Any] = {"model": weights, "optimizer": moments}
-    try:
-        load_state(state, checkpoint_id=path, no_dist=not dist.is_initialized())
-    except (Exception, CheckpointException) as error:
+    if (path / ".metadata").exists():
         raise CheckpointError(
-            f"{path} cannot be read ({str(error).strip().splitlines()[-1][:200]}); remove it to go "
-            "on from the one before, or give another out folder"
+            f"{path} is a checkpoint of an older vlm3, whose form can run code when it is opened; "
+            f"if you trust where it comes from: vlm3 train convert-run {path.parent.parent}"
+        )
+    weights, moments = get_state_dict(model, list(optimizers))
+    try:
+        tensor_store.read(path, named_tensors(weights, moments))
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{error}; remove {path.name} to go on from the one before, or give another out folder"
         ) from error
     set_state_dict(
         model,
         list(optimizers),
-        model_state_dict=state["model"],
-        optim_state_dict=state["optimizer"],
+        model_state_dict=weights,
+        optim_state_dict=moments,
     )
     return step_of(path)
+
+
+def named_tensors(weights: dict[str, Any], moments: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """All tensors of a state, by names such as model/lm_head.weight and optimizer/.../exp_avg."""
+    named = {f"model/{name}": value for name, value in weights.items()}
+    for parameter, state in moments["state"].items():
+        named |= {f"optimizer/{parameter}/{key}": value for key, value in state.items()}
+    return {k: v if isinstance(v, torch.Tensor) else torch.tensor(v) for k, v in named.items()}
+
+
+def _last_line(error: Exception) -> str:
+    text = str(error).strip()
+    return text.splitlines()[-1][:200] if text else repr(error)
 
 
 def whole_weights(model: torch.nn.Module) -> dict[str, Any]:

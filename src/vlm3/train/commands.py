@@ -49,37 +49,63 @@ def overridden(name: str, changes: Sequence[str]) -> "Run":
         ) from None
 
 
-_free = {"ignore_unknown_options": True, "help_option_names": []}
+class _Recipes(click.Group):
+    """Recipes as commands: those whose fields are changed by name, and those that were added."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
+        """The recipe of that name.
+
+        Raises:
+            InputError: there is none; the message lists the names.
+        """
+        added = super().get_command(ctx, cmd_name)
+        if added is not None:
+            return added
+        from vlm3.train.recipes import RECIPES
+
+        if cmd_name not in RECIPES:
+            names = ", ".join([*RECIPES, *self.commands])
+            raise InputError(f"no recipe {cmd_name!r}; choose one of {names}")
+        return click.Command(
+            cmd_name,
+            callback=lambda changes: _train(cmd_name, changes),
+            params=[click.Argument(["changes"], nargs=-1, type=click.UNPROCESSED)],
+            context_settings={"ignore_unknown_options": True, "help_option_names": []},
+        )
 
 
-@click.command(context_settings=_free)
-@click.argument("recipe", required=False)
-@click.argument("changes", nargs=-1, type=click.UNPROCESSED)
+@click.group(cls=_Recipes, invoke_without_command=True)
 @click.pass_context
-def train(context: click.Context, recipe: str | None, changes: tuple[str, ...]) -> None:
-    """Train by RECIPE; fields are changed as --field value, --dry-run shows what would be done.
+def train(context: click.Context) -> None:
+    """Train by a recipe: --field value changes a field, --dry-run shows what would be done.
 
-    Recipes: debug_cpu, nano, depth_4b, objects_4b, correspondence_4b, pose_4b, joint_4b. The same
-    command again goes on where it stopped. On several GPUs: torchrun --nproc-per-node 8 -m vlm3
-    train RECIPE ...
+    Recipes: debug_cpu, depth_4b, objects_4b, correspondence_4b, pose_4b, joint_4b, and nano, which
+    has a trainer of its own. The same command again goes on where it stopped. On several GPUs:
+    torchrun --nproc-per-node 8 -m vlm3 train RECIPE ...
+
+    vlm3 train convert-run DIR makes the checkpoints of an older vlm3 readable.
     """
-    if recipe in (None, "-h", "--help"):
+    if context.invoked_subcommand is None:
         click.echo(context.get_help())
-        return
+
+
+def _train(recipe: str, changes: tuple[str, ...]) -> None:
     from vlm3.train.config import RENDERED
 
     dry = "--dry-run" in changes
     given = ["--out" if c == "-o" else c for c in changes if c != "--dry-run"]
-    run = overridden(recipe or "", given)
+    run = overridden(recipe, given)
+    if left := _other_words(run):
+        click.echo(f"vlm3: warning: {left}", err=True)
     if dry:
-        click.echo(json.dumps(asdict(run), indent=1, default=str))
-        click.echo(f"steps: {run.steps}, warm-up: {round(run.warmup * run.steps)}")
+        click.echo(json.dumps(asdict(run), indent=1, default=str, allow_nan=False))
+        click.echo(f"steps: {run.steps}, warm-up: {run.warmup_steps}")
         if run.data or all(p.kind in RENDERED for p in run.parts):
             from vlm3.train.trainee import token_px_of
 
             click.echo(_books_of(run, token_px_of(run)))
         return
-    if find_spec("warp") is None and any(p.kind in ("worlds", "school") for p in run.parts):
+    if find_spec("warp") is None and any(p.kind == "worlds" for p in run.parts):
         raise MissingDependencyError('worlds need Warp; install it with: pip install "vlm3[train]"')
     import torch
 
@@ -88,6 +114,57 @@ def train(context: click.Context, recipe: str | None, changes: tuple[str, ...]) 
     if not torch.cuda.is_available():
         torch.set_num_threads(1)
     go(run)
+
+
+def _other_words(run: "Run") -> str | None:
+    """What to tell who trains a model in other words, or at another lens, than it knows."""
+    from vlm3.train.trainee import SIZES
+
+    if run.model in SIZES or not (run.model == "nano" or Path(run.model).is_dir()):
+        return None
+    from vlm3.model import NANO_PATH, Settings
+    from vlm3.tasks.protocol import get_protocol
+
+    own = Settings.read(NANO_PATH if run.model == "nano" else Path(run.model))
+    if own.protocol is not None and own.protocol != run.protocol:
+        return (
+            f"{run.model} was trained with protocol {own.protocol!r}, and is trained with "
+            f"{run.protocol!r} from now on; --protocol {own.protocol} keeps its own"
+        )
+    prep = get_protocol(run.protocol).prep
+    f_px = run.f_px or prep.target_px
+    if own.f_px is not None and prep.kind != "long_side" and own.f_px != f_px:
+        return (
+            f"{run.model} was trained at a focal length of {own.f_px:g} px, and is trained at "
+            f"{f_px:g} px from now on; --f-px {own.f_px:g} keeps its own"
+        )
+    return None
+
+
+@train.command("convert-run")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def convert_run(folder: Path, yes: bool) -> None:
+    """Rewrite the checkpoints of a run FOLDER that an older vlm3 wrote.
+
+    Reading them runs whatever code lies in them, so do this with folders of your own, or of
+    somebody you trust. The new ones hold tensors and JSON only.
+    """
+    from vlm3.train.convert import convert, unconverted
+
+    found = unconverted(folder)
+    if not found:
+        click.echo(f"{folder} has nothing to convert")
+        return
+    question = (
+        f"{len(found)} checkpoints in {folder} are read by unpickling, which runs whatever code "
+        "lies in them. Do you trust where they come from?"
+    )
+    if not yes and not click.confirm(question):
+        raise InputError(f"{folder} was left as it is")
+    for path in found:
+        convert(path)
+        click.echo(f"converted {path.name}")
 
 
 def _books_of(run: "Run", multiple_px: int) -> str:

@@ -9,9 +9,9 @@ from vlm3.errors import InputError
 from vlm3.tasks.base import Task
 from vlm3.train.batch import Packing
 
-Kind = Literal["depth", "pairs", "objects", "folders", "worlds", "school", "pointing"]
+Kind = Literal["depth", "pairs", "objects", "folders", "worlds", "pointing"]
 Reference = Literal["normalised", "relative", "pixels", "marker"]
-RENDERED = ("worlds", "school", "pointing")
+RENDERED = ("worlds", "pointing")
 """Kinds of parts that need no data: they are made while training."""
 ATTENTIONS = ("sdpa", "eager", "varlen", "flash_attention_2")
 
@@ -22,8 +22,8 @@ class Part:
 
     Attributes:
         kind: "depth" and "pairs" are the sets of Table 5, "objects" the folder `objects`, "folders"
-            those named, all below `Run.data`; "worlds", "school" and "pointing" (mosaics) are
-            rendered while training.
+            those named, all below `Run.data`; "worlds" and "pointing" (mosaics) are rendered while
+            training.
         tasks: what is asked.
         share: of all samples, beside the other parts.
         weights: within the part: table5, size or uniform.
@@ -70,10 +70,6 @@ class Run:
         packing: "independent" or "chat"; see `train.batch`.
         questions: a picture and task at most.
         pointing: samples at the start that are mosaics alone; see `train.pointing`.
-        tower_steps: steps at the start in which the vision tower learns alone, without text; see
-            `train.tower`.
-        gallery: of kind "school": folder of rendered pairs, kept; None for one in `out`.
-        worlds: pairs in it, shown in turn.
         reference: how a pixel is named: "normalised" as in the paper; "relative" in thousandths of
             each side; "pixels" in tenths of those of the picture; "marker" draws it, and asks one
             question a picture.
@@ -118,9 +114,6 @@ class Run:
     packing: Packing = "chat"
     questions: int = 10
     pointing: int = 0
-    tower_steps: int = 0
-    gallery: Path | None = None
-    worlds: int = 4000
     reference: Reference = "normalised"
     f_px: float | None = None
     long_side_px: int | None = None
@@ -153,7 +146,6 @@ class Run:
             for n in (
                 "samples",
                 "batch",
-                "worlds",
                 "rate",
                 "budget",
                 "clip",
@@ -184,6 +176,11 @@ class Run:
         """Optimiser steps: as many as come nearest to the samples asked for."""
         return max(1, int(self.samples / self.batch + 0.5))
 
+    @property
+    def warmup_steps(self) -> int:
+        """Steps over which the rate rises: rounded up, as transformers does."""
+        return math.ceil(self.warmup * self.steps)
+
     def mesh_shape(self) -> tuple[int, ...]:
         """Replicas and shards of a mesh such as "4x8"; empty if it is none."""
         parts = self.mesh.split("x")
@@ -193,7 +190,7 @@ class Run:
 
     def rate_at(self, step: int) -> float:
         """The share of the full rate at a step, from 0: up, then down."""
-        rise = round(self.warmup * self.steps)
+        rise = self.warmup_steps
         if step < rise:
             return step / rise
         if self.schedule == "cosine":

@@ -4,31 +4,28 @@ The loss of a step is the mean over the answer tokens of all its samples, wherev
 however many forward passes they take; what cannot be read is left out, counted and named.
 """
 
-import json
 import os
 import signal
-import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict
-from types import FrameType
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 
 from vlm3.errors import InputError, Vlm3Error
-from vlm3.train import checkpoint
+from vlm3.lock import writing
+from vlm3.train import checkpoint, resume
 from vlm3.train.batch import Collator, MicroBatch
 from vlm3.train.checks import delta1_of, held_out, measure, moved
 from vlm3.train.config import Run
-from vlm3.train.journal import Journal
+from vlm3.train.journal import Journal, say
 from vlm3.train.parallel import Parallel, last_of_several, precision, spread, start
 from vlm3.train.plan import batch_flops, peak_flops
 from vlm3.train.sources import curriculum
+from vlm3.train.stopping import until_asked_to_stop
 from vlm3.train.stream import RankStep, Stream
-from vlm3.train.tower import load_tower, train_tower
-from vlm3.train.trainee import Start, begin, export, optimizers, set_rates, token_px_of
+from vlm3.train.trainee import begin, export, optimizers, set_rates, token_px_of
 
 
 class TrainingError(Vlm3Error):
@@ -38,6 +35,8 @@ class TrainingError(Vlm3Error):
 def train(run: Run, *, stop_at: int | None = None) -> int:
     """Trains to the end, or until SIGTERM; with the same folder it goes on where it was saved.
 
+    Ctrl-C saves too; a second one ends at once.
+
     Args:
         run: what to do.
         stop_at: a step to save and stop at, for tests of resuming.
@@ -46,18 +45,41 @@ def train(run: Run, *, stop_at: int | None = None) -> int:
         The steps done.
 
     Raises:
-        InputError: data or mesh cannot be used; said before the model is loaded.
+        InputError: data or mesh cannot be used, or the folder is another run's or being written;
+            said before the model is loaded.
         TrainingError: the offending samples are in the message.
+        KeyboardInterrupt: after Ctrl-C, when all is saved; its text says where.
     """
     # What the model's pictures need is only known with the model; a first look costs little.
     curriculum(run, token_px_of(run))
     parallel = start(_mesh(run), run.mesh_shape())
+    with _alone(run, parallel):
+        return _train(run, parallel, stop_at)
+
+
+@contextmanager
+def _alone(run: Run, parallel: Parallel) -> Iterator[None]:
+    """Holds the run's folder; what the first process finds wrong there, all of them raise."""
+    with ExitStack() as held:
+        wrong = []
+        if parallel.first:
+            try:
+                held.enter_context(writing(run.out))
+                resume.check(run)
+            except InputError as error:
+                wrong.append(str(error))
+        for reason in parallel.gathered(wrong):
+            raise InputError(reason)
+        yield
+
+
+def _train(run: Run, parallel: Parallel, stop_at: int | None) -> int:
+    if parallel.first:
+        say(f"{run.out}: preparing {run.model} and the data")
     bf16 = run.precision == "bf16"
     made = begin(run, device=str(parallel.device))
     saved = checkpoint.latest(run.out)
-    if run.tower_steps and saved is None:
-        _tower_first(run, made, parallel)
-    found = curriculum(run, made.spec.token_px)
+    found = curriculum(run, made.spec.token_px, made.spec.limits)
     collator = Collator(made.tokenizer, made.spec, run.packing)
     module = spread(made.trainee, made.blocks, parallel, bf16=bf16)
     stepping = optimizers(made.trainee, run)
@@ -65,11 +87,14 @@ def train(run: Run, *, stop_at: int | None = None) -> int:
     journal = _journal(run, parallel, done)
     if journal and found.absent:
         for one in found.absent:
-            journal.say(f"absent: {one.name}: {one.absent}")
+            say(f"absent: {one.name}: {one.absent}")
+    if journal and done:
+        left = "there is nothing left to do" if done == run.steps else "going on from there"
+        say(f"{run.out} is at step {done} of {run.steps}: {left}")
     checks = held_out(run, found, collator, parallel)
     stream = Stream(run, found, collator, parallel.rank, parallel.world)
     best, last_saved, clock = float("inf"), done, time.monotonic()
-    with _until_asked_to_stop() as asked:
+    with until_asked_to_stop() as asked:
         for item in stream.steps(done):
             set_rates(stepping, run.rate * run.rate_at(done))
             entry = _step(run, module, stepping, item, parallel, collator, bf16=bf16)
@@ -78,7 +103,7 @@ def train(run: Run, *, stop_at: int | None = None) -> int:
             seconds, clock = now - clock, now
             entry = {"step": done, "rate": run.rate * run.rate_at(done - 1)} | entry
             entry |= _speed(entry.pop("flops"), entry["tokens"], seconds, parallel)
-            stopping = bool(parallel.sums([float(asked.is_set())])[0]) or done == stop_at
+            stopping = bool(parallel.sums([float(bool(asked))])[0]) or done == stop_at
             at_end = stopping or done == run.steps
             if done % run.check_every == 0 or done == run.steps:
                 results = measure(module, checks, parallel, bf16=bf16)
@@ -93,7 +118,7 @@ def train(run: Run, *, stop_at: int | None = None) -> int:
                 journal.write(entry)
                 journal.show(done, entry["loss"], 1 / seconds, entry["tokens_per_s"], entry["mfu"])
                 for name in entry["damaged"]:
-                    journal.say(f"left out: {name}")
+                    say(f"left out: {name}")
             if done % run.save_every == 0 or at_end or mean < best:
                 written = checkpoint.save(
                     run.out, done, made.trainee, stepping, parallel, keep=run.keep
@@ -110,8 +135,13 @@ def train(run: Run, *, stop_at: int | None = None) -> int:
         if parallel.first:
             export(run, weights, run.out / "export")
     if journal:
-        journal.say(f"step {done} of {run.steps}, saved at {last_saved}: {run.out}")
+        say(f"step {done} of {run.steps}, saved at {last_saved}: {run.out}")
     parallel.wait()
+    if signal.SIGINT in asked and done < run.steps:
+        raise KeyboardInterrupt(
+            f"saved at step {last_saved} of {run.steps} in {run.out}; the same command goes on "
+            "from there"
+        )
     return done
 
 
@@ -125,19 +155,10 @@ def _mesh(run: Run) -> str:
     return ("ddp" if several else "none") if run.mesh == "auto" else run.mesh
 
 
-def _tower_first(run: Run, made: Start, parallel: Parallel) -> None:
-    """The vision tower's own stage: in one process, whose result all others load."""
-    if parallel.first:
-        train_tower(run, made.trainee.model, made.spec, parallel.device)
-    parallel.wait()
-    load_tower(run, made.trainee.model)
-
-
 def _journal(run: Run, parallel: Parallel, done: int) -> Journal | None:
     if not parallel.first:
         return None
-    run.out.mkdir(parents=True, exist_ok=True)
-    (run.out / "run.json").write_text(json.dumps(asdict(run), indent=1, default=str))
+    resume.keep(run)
     return Journal(run.out, done, run.steps, tensorboard=run.tensorboard)
 
 
@@ -218,21 +239,3 @@ def _speed(flops: float, tokens: int, seconds: float, parallel: Parallel) -> dic
         "tokens_per_s": tokens / seconds,
         "mfu": flops / seconds / peak if peak else 0.0,
     }
-
-
-@contextmanager
-def _until_asked_to_stop() -> Iterator[threading.Event]:
-    """Turns SIGTERM into an event that the loop looks at once a step."""
-    asked = threading.Event()
-
-    def note(number: int, frame: FrameType | None) -> None:
-        asked.set()
-
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
-    before = signal.signal(signal.SIGTERM, note)
-    try:
-        yield asked
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -173,8 +173,8 @@ def size_of(run: Run) -> ModelSize:
         return ModelSize.of(AutoConfig.from_pretrained(run.model))
     except (OSError, ValueError, AttributeError) as error:
         raise InputError(
-            f"no Qwen3-VL config found for the model {run.model!r}; give a checkpoint folder or a "
-            "hub id that can be reached"
+            f"no Qwen3-VL or Qwen2.5-VL config found for the model {run.model!r}; give a "
+            "checkpoint folder or a hub id that can be reached"
         ) from error
 
 

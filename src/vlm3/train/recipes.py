@@ -1,4 +1,4 @@
-"""The recipes: Tables 4 and 5 of the paper, one checkpoint for four tasks, and two small ones.
+"""The recipes: Tables 4 and 5 of the paper, one checkpoint for four tasks, and a small one.
 
 Each is a function that returns a `Run`; the command line changes its fields.
 """
@@ -46,37 +46,6 @@ def debug_cpu() -> Run:
         check_every=100,
         most_epochs=6.0,
         held_out=64,
-    )
-
-
-def nano() -> Run:
-    """The small model of the package: its tower alone, mosaics, then worlds; hours of CPU."""
-    return Run(
-        name="nano",
-        out=Path("runs/nano"),
-        model="small",
-        protocol="joint",
-        parts=(Part("school", ("depth", "objects", "correspondence", "pose")),),
-        samples=24_000,
-        batch=8,
-        rate=1e-3,
-        packing="independent",
-        questions=24,
-        tower_steps=1_000,
-        pointing=3_000,
-        f_px=125.0,
-        max_tokens=400,
-        budget=2048,
-        recompute=False,
-        optimizer="muon",
-        schedule="level",
-        warmup=0.0125,
-        clip=1.0,
-        freeze_vision=True,
-        workers=1,
-        save_every=100,
-        check_every=100,
-        held_out=48,
     )
 
 
@@ -143,8 +112,7 @@ def joint_4b() -> Run:
 
 
 RECIPES: dict[str, Callable[[], Run]] = {
-    f.__name__: f
-    for f in (debug_cpu, nano, depth_4b, objects_4b, correspondence_4b, pose_4b, joint_4b)
+    f.__name__: f for f in (debug_cpu, depth_4b, objects_4b, correspondence_4b, pose_4b, joint_4b)
 }
 
 

@@ -17,7 +17,6 @@ from numpy.typing import ArrayLike
 from vlm3.data.questions import Asker
 from vlm3.data.record import Record
 from vlm3.errors import InputError
-from vlm3.geometry.focal import ResizePlan
 from vlm3.tasks import depth
 from vlm3.tasks.base import QA
 from vlm3.tasks.conversation import Conversation
@@ -91,25 +90,23 @@ class OtherAsker(Asker):
         """See `Asker`; the marked picture comes with the one question about it."""
         if self.reference != "marker":
             return super().single(picture, record, rng)
-        plan = self.plan(record.camera)
         k = int(rng.integers(len(record.xy_px)))
         answer = depth.answer(self.protocol, float(record.distance_m[k]))
-        whole = super().single(picture, record, rng).views[0]
-        image = marked(whole.image, plan.xy_to_resized(record.xy_px[k]).tolist())
+        (view,) = super().single(picture, record, rng).views
+        image = marked(view.image, self.plan(record.camera).xy_to_resized(record.xy_px[k]).tolist())
         image.setflags(write=False)
-        return Conversation((View(image, plan.camera),), (QA("depth", MARKED_DEPTH, answer),))
+        return Conversation((View(image, view.camera),), (QA("depth", MARKED_DEPTH, answer),))
 
-    def _depth(self, record: Record, plan: ResizePlan, rng: np.random.Generator) -> list[QA]:
-        camera = plan.camera
-        qas = []
-        for k in rng.permutation(len(record.xy_px))[: self.per_picture]:
-            at, size = question_place(
-                self.reference,
-                self.protocol,
-                plan.xy_to_resized(record.xy_px[k]),
-                camera.width_px,
-                camera.height_px,
-            )
-            answer = depth.answer(self.protocol, float(record.distance_m[k]))
-            qas.append(QA("depth", depth.ask(self.protocol, at, **size), answer))
-        return qas
+    def _depth(self, record: Record, k: int) -> QA:
+        if self.reference == "normalised":
+            return super()._depth(record, k)
+        plan = self.plan(record.camera)
+        at, size = question_place(
+            self.reference,
+            self.protocol,
+            plan.xy_to_resized(record.xy_px[k]),
+            plan.camera.width_px,
+            plan.camera.height_px,
+        )
+        answer = depth.answer(self.protocol, float(record.distance_m[k]))
+        return QA("depth", depth.ask(self.protocol, at, **size), answer)

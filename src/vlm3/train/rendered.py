@@ -1,4 +1,4 @@
-"""Sources that make what they are asked for: rendered worlds, mosaics, the school of nano."""
+"""Sources that make what they are asked for: rendered worlds, and mosaics."""
 
 import math
 from dataclasses import dataclass, replace
@@ -15,10 +15,8 @@ from vlm3.tasks.base import QA, Task
 from vlm3.tasks.protocol import Protocol
 from vlm3.train.batch import Lesson
 from vlm3.train.config import Reference
-from vlm3.train.gallery import Gallery, mirrored, repainted
 from vlm3.train.pointing import COLORS, QUESTION, color_lesson, color_qas
 from vlm3.train.references import MARKED_COLOR, marked, question_place
-from vlm3.train.school import School
 
 if TYPE_CHECKING:
     from vlm3.worlds.sample import Frame, World
@@ -110,6 +108,10 @@ class Worlds:
         frame = _KEPT.get(key)
         if frame is None:
             frame = _KEPT[key] = self._rendered(place)
+        # Loaded here: worlds need Warp, and shards do not.
+        from vlm3.worlds.looks import repainted
+        from vlm3.worlds.mirror import mirrored
+
         frame = mirrored(frame) if rng.random() < 0.5 else frame
         return replace(frame, image=repainted(frame.image, rng))
 
@@ -189,28 +191,3 @@ class Mosaics:
     def describe(self, place: int) -> str:
         """See `LessonSource`."""
         return f"mosaic {place} of seed {self.seed}"
-
-
-@dataclass(frozen=True)
-class SchoolSource:
-    """Nano's lessons; those of `pointing` need no worlds."""
-
-    protocol: Protocol
-    learnt: Gallery
-    held_out: Gallery
-    worlds: int
-    pointing: bool = False
-    name: str = "school"
-
-    def __len__(self) -> int:
-        return ENDLESS
-
-    def lesson(self, place: int, seed: tuple[int, int]) -> Lesson:
-        """See `LessonSource`."""
-        held = place >= ENDLESS
-        school = School(self.protocol, self.held_out if held else self.learnt, self.worlds)
-        return school.lesson(place - ENDLESS if held else place, pointing=self.pointing)
-
-    def describe(self, place: int) -> str:
-        """See `LessonSource`."""
-        return f"school lesson {place} of seed {self.learnt.seed}"

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from vlm3.model import PictureInput, train_tokenizer
+from vlm3.model import PictureInput, nano_tokenizer
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,7 @@ class ModelSize:
         vocabulary: rows of the output layer.
         deepstack: layers of the vision tower that also feed the text.
         patch_px: side of a patch; two by two become a token.
+        tied: whether the output layer is the embedding.
     """
 
     vision: tuple[int, int, int]
@@ -27,18 +28,25 @@ class ModelSize:
     vocabulary: int
     deepstack: tuple[int, ...]
     patch_px: int = 16
+    tied: bool = True
 
     @classmethod
     def of(cls, config: Any) -> "ModelSize":
-        """From the stock config of a Qwen3-VL."""
+        """From the stock config of a Qwen3-VL or Qwen2.5-VL."""
         text, vision = config.text_config, config.vision_config
+        # Qwen2.5-VL derives the width of a head, feeds no layer from inside its vision tower, and
+        # has three matrices in that tower's inner layers where Qwen3-VL has two.
+        older = config.model_type == "qwen2_5_vl"
+        head = text.hidden_size // text.num_attention_heads if older else text.head_dim
+        inner = vision.intermediate_size * 3 // 2 if older else vision.intermediate_size
         return cls(
-            (vision.depth, vision.hidden_size, vision.intermediate_size),
+            (vision.depth, vision.hidden_size, inner),
             (text.num_hidden_layers, text.hidden_size, text.intermediate_size),
-            (text.num_attention_heads, text.num_key_value_heads, text.head_dim),
+            (text.num_attention_heads, text.num_key_value_heads, head),
             text.vocab_size,
-            tuple(vision.deepstack_visual_indexes),
+            () if older else tuple(vision.deepstack_visual_indexes),
             vision.patch_size,
+            bool(config.tie_word_embeddings),
         )
 
     @property
@@ -53,9 +61,10 @@ class ModelSize:
 
     @property
     def weights(self) -> int:
-        """All weights: layers, tied embedding, mergers."""
+        """All weights: layers, embedding and output layer, mergers."""
         merge = (1 + len(self.deepstack)) * 4 * self.vision[1] * (4 * self.vision[1] + self.text[1])
-        return sum(self.block_weights) + self.vocabulary * self.text[1] + merge
+        words = (1 if self.tied else 2) * self.vocabulary * self.text[1]
+        return sum(self.block_weights) + words + merge
 
 
 # Qwen/Qwen3-VL-4B-Instruct, config.json.
@@ -110,13 +119,10 @@ def config_4b(tokenizer: Any) -> Any:
 
 
 def random_4b(seed: int, device: str = "cpu") -> tuple[Any, Any, PictureInput]:
-    """Model, tokenizer of our own sentences, picture input."""
+    """Model, the tokenizer of nano, picture input."""
     from transformers import Qwen3VLForConditionalGeneration
 
-    from vlm3.tasks.protocol import get_protocol
-    from vlm3.train.school import sentences
-
-    tokenizer = train_tokenizer(sentences(get_protocol("joint")), words=1024)
+    tokenizer = nano_tokenizer()
     config = config_4b(tokenizer)
     torch.manual_seed(seed)
     with torch.device(device):

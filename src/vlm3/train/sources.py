@@ -1,4 +1,4 @@
-"""A run's data: shards, worlds rendered while training, mosaics, and the school of nano.
+"""A run's data: shards, worlds rendered while training, and mosaics.
 
 Everything is found and checked here, before any model is loaded.
 """
@@ -12,14 +12,14 @@ from vlm3.data.shards import Shards
 from vlm3.data.source import ShardSource
 from vlm3.data.tables import SetPlan, table
 from vlm3.errors import InputError
+from vlm3.geometry.focal import PixelLimits
 from vlm3.tasks.base import Task
 from vlm3.tasks.conversation import Conversation
 from vlm3.tasks.protocol import ImagePrep, Protocol, get_protocol
 from vlm3.train.batch import Lesson
 from vlm3.train.config import RENDERED, Part, Run
-from vlm3.train.gallery import gallery_of
 from vlm3.train.references import OtherAsker
-from vlm3.train.rendered import LessonSource, Mosaics, SchoolSource, Worlds
+from vlm3.train.rendered import LessonSource, Mosaics, Worlds
 
 
 @dataclass(frozen=True)
@@ -69,17 +69,18 @@ class Curriculum:
         return self.mixture[count - self.pointing]
 
 
-def curriculum(run: Run, multiple_px: int) -> Curriculum:
+def curriculum(run: Run, multiple_px: int, limits: PixelLimits | None = None) -> Curriculum:
     """Finds a run's data.
 
     Args:
         run: what to find.
         multiple_px: pixels a token of the model spans.
+        limits: fewest and most pixels that the model's own processor gives it.
 
     Raises:
         InputError: a set is missing, or its shards cannot be used.
     """
-    protocol = protocol_of(run)
+    protocol = protocol_of(run).within(limits)
     sources: list[LessonSource] = []
     weights: list[float] = []
     absent: list[SetPlan] = []
@@ -113,11 +114,7 @@ def _rendered(run: Run, part: Part, protocol: Protocol, multiple_px: int) -> Les
     f_px = protocol.prep.target_px
     if any(side % multiple_px for side in run.size_px):
         raise InputError(f"size_px is {run.size_px}; give multiples of {multiple_px}")
-    pointing = part.kind == "pointing"
-    if part.kind == "school" or (pointing and any(p.kind == "school" for p in run.parts)):
-        learnt, held_out = gallery_of(run), gallery_of(run, "heldout")
-        return SchoolSource(protocol, learnt, held_out, run.worlds, pointing)
-    if pointing:
+    if part.kind == "pointing":
         return Mosaics(protocol, run.size_px, multiple_px, run.questions, run.seed, run.reference)
     return Worlds(
         protocol,

@@ -32,6 +32,7 @@ class RankStep:
 def _deaf(worker: int) -> None:
     """Lets the training process answer a SIGTERM that reaches its whole group, by saving."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class Stream(torch.utils.data.Dataset[RankStep]):

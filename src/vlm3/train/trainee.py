@@ -5,6 +5,7 @@ the output layer is to run at answers alone. Knows no data.
 """
 
 import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -21,15 +22,14 @@ from vlm3.model import (
     SmallSize,
     build_small,
     load_checkpoint,
+    nano_tokenizer,
     save_checkpoint,
-    train_tokenizer,
+    write_adapter,
 )
-from vlm3.tasks.protocol import get_protocol
 from vlm3.train import varlen
 from vlm3.train.batch import TensorBatch, answer_losses
 from vlm3.train.config import Run
 from vlm3.train.muon import Muon
-from vlm3.train.references import MARKED_COLOR, MARKED_DEPTH
 
 MUON_FACTOR = 20.0
 """The rate of matrices under Muon over the rate of the rest under AdamW."""
@@ -46,6 +46,7 @@ TINY = SmallSize(
     text_heads=3,
     text_kv_heads=1,
     text_mlp=192,
+    rope_theta=10_000.0,
 )
 SIZES = {
     "small": SmallSize(),
@@ -119,13 +120,7 @@ def begin(run: Run, *, device: str = "cpu") -> Start:
     """
     _check_attention(run.attention)
     if run.model in SIZES:
-        from vlm3.train.school import sentences
-
-        words = list(sentences(get_protocol("joint")))
-        if run.model != "small":  # nano's vocabulary is that of its weights.
-            words += [MARKED_DEPTH, MARKED_COLOR]
-        tokenizer = train_tokenizer(words, words=1024)
-        size = SIZES[run.model]
+        tokenizer, size = nano_tokenizer(), SIZES[run.model]
         model, spec = build_small(tokenizer, size, seed=run.seed), size.picture_input
     elif run.model == "4b-random":
         from vlm3.train.sizes import random_4b
@@ -239,12 +234,22 @@ def set_rates(optimizers: Sequence[torch.optim.Optimizer], rate: float) -> None:
 
 
 def export(run: Run, weights: dict[str, Any], folder: Path) -> Path:
-    """Writes trained weights in the layout stock libraries read."""
+    """Writes trained weights in the layout stock libraries read; whole or not there.
+
+    Low-rank additions are merged, and kept beside in `adapter`, as peft writes them.
+    """
     fresh = begin(run)
     fresh.trainee.load_state_dict(weights)
     model = fresh.trainee.model
-    if run.lora_rank:
-        model = model.merge_and_unload()
     settings = Settings(protocol=run.protocol, f_px=run.f_px, max_tokens=run.max_tokens)
-    save_checkpoint(model, fresh.tokenizer, fresh.spec, folder, settings=settings)
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    if run.lora_rank:
+        base = Path(run.model)
+        name = str(base.resolve()) if base.is_dir() else run.model
+        write_adapter(model, partial / "adapter", base=name, settings=settings)
+        model = model.merge_and_unload()
+    save_checkpoint(model, fresh.tokenizer, fresh.spec, partial, settings=settings)
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
     return folder

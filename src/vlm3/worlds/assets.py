@@ -170,7 +170,7 @@ def make_pack(source: Path, out: Path, *, triangles: int = 900, cc0_only: bool =
         vertices=np.concatenate(vertices).astype(np.float16),
         faces=np.concatenate(faces),
         colours=np.concatenate(colours),
-        meta=np.frombuffer(json.dumps(meta).encode(), np.uint8),
+        meta=np.frombuffer(json.dumps(meta, allow_nan=False).encode(), np.uint8),
     )
     size = buffer.getbuffer().nbytes
     if size > PACK_LIMIT_BYTES:

@@ -48,10 +48,11 @@ def render(
     pack: str | None,
 ) -> None:
     """Write pictures and truth as webdataset tars; the same command again goes on."""
+    from vlm3.lock import writing
     from vlm3.worlds.shards import render_shards
 
     width_px, height_px = _parsed(size)
-    with click.progressbar(length=count, label="worlds") as bar:
+    with writing(out), click.progressbar(length=count, label="worlds") as bar:
         done = 0
         for reached in render_shards(
             out,

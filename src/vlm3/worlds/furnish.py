@@ -129,6 +129,24 @@ def clutter(plan: Plan) -> None:
                 _on_desk(plan, piece, category, lx, ly, at, yaw, float(rng.normal(0, 0.4)))
 
 
+def fill(plan: Plan) -> None:
+    """A room as people live in it: more on the floor and the walls, more tables, more on these."""
+    rng = plan.rng
+    area_m2 = plan.width * plan.depth
+    if rng.random() < 0.6:
+        walls_and_floor(plan, "hall")
+    loose = ["bin", "box", "ball", "bag", "plant", "stool", "book", "chair", "box", "chair"]
+    for _ in range(int(rng.integers(0, 2 + min(8, round(area_m2 / 7))))):
+        kind = str(rng.choice(loose))
+        plan.anywhere(plan.model(kind), float(rng.uniform(0, 6.28)))
+    if area_m2 > 40 and rng.random() < 0.6:
+        for _ in range(int(rng.integers(1, 6))):
+            _table_group(plan, str(rng.choice(["table", "table", "counter"])))
+    clutter(plan)
+    if rng.random() < 0.5:
+        clutter(plan)
+
+
 def walls_and_floor(plan: Plan, use: str) -> None:
     """Pictures, mirrors, rugs, radiators, and things on the floor."""
     rng, b = plan.rng, plan.builder

@@ -122,8 +122,10 @@ class Plan:
     def anywhere(
         self, piece: Piece, yaw: float, *, tries: int = 14, margin: float = 0.3
     ) -> tuple[float, float] | None:
-        """Put a piece on free floor."""
+        """Put a piece on free floor; a room narrower than two margins has none."""
         w, d, _ = piece.size_wdh_m
+        if min(self.width, self.depth) <= 2 * margin:
+            return None
         for _ in range(tries):
             x = float(self.rng.uniform(margin, self.width - margin))
             y = float(self.rng.uniform(margin, self.depth - margin))

@@ -59,6 +59,20 @@ def photograph(
     return np.array(image.convert("RGB"), np.uint8)
 
 
+def repainted(image: NDArray[np.uint8], rng: Rng) -> NDArray[np.uint8]:
+    """A picture as another camera would have it: exposure, contrast, white, gamma, grain."""
+    values = image.astype(np.float32) / 255
+    values = values ** np.float32(np.exp(rng.normal(0, 0.25)))
+    values = values * np.exp(rng.normal(0, 0.2) + rng.normal(0, 0.08, 3)).astype(np.float32)
+    grey = values.mean(-1, keepdims=True)
+    values = grey + (values - grey) * np.float32(np.exp(rng.normal(0, 0.35)))
+    middle = values.mean()
+    values = middle + (values - middle) * np.float32(np.exp(rng.normal(0, 0.2)))
+    if rng.random() < 0.5:
+        values = values + rng.normal(0, rng.uniform(0, 0.03), values.shape).astype(np.float32)
+    return np.asarray(np.clip(values * 255, 0, 255), np.uint8)
+
+
 def _blurred(image: Image.Image, rng: Rng) -> Image.Image:
     from PIL import ImageFilter
 

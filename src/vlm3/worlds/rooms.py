@@ -7,7 +7,7 @@ offices and halls. Knows no cameras beyond where one can stand.
 import numpy as np
 
 from vlm3.worlds import shell
-from vlm3.worlds.furnish import FURNISH, clutter, walls_and_floor
+from vlm3.worlds.furnish import FURNISH, clutter, fill, walls_and_floor
 from vlm3.worlds.layout import Plan, make_palette
 from vlm3.worlds.materials import (
     MARBLE,
@@ -32,8 +32,10 @@ Rng = np.random.Generator
 Rect = tuple[float, float, float, float]
 
 
+Uses = dict[str, tuple[float, tuple[float, float], tuple[float, float], tuple[float, float]]]
+
 # use: (share, least and most width, least and most depth, ceiling)
-USES: dict[str, tuple[float, tuple[float, float], tuple[float, float], tuple[float, float]]] = {
+HELDOUT_USES: Uses = {
     "living": (0.24, (3.2, 6.5), (3.2, 8.5), (2.4, 2.9)),
     "bedroom": (0.16, (2.8, 4.8), (3.0, 5.2), (2.4, 2.8)),
     "kitchen": (0.15, (2.3, 4.2), (2.8, 5.5), (2.4, 2.8)),
@@ -43,14 +45,23 @@ USES: dict[str, tuple[float, tuple[float, float], tuple[float, float], tuple[flo
     "hall": (0.08, (6.0, 12.0), (8.0, 20.0), (2.9, 5.0)),
     "storage": (0.07, (2.2, 5.0), (2.6, 7.0), (2.4, 3.4)),
 }
+"""Rooms of the held-out split. They never change, so that figures stay comparable."""
+TRAIN_USES: Uses = HELDOUT_USES | {
+    "living": (0.22, (3.2, 7.5), (3.2, 9.0), (2.4, 3.2)),
+    "office": (0.20, (2.8, 10.0), (3.5, 14.0), (2.5, 3.6)),
+    "corridor": (0.09, (1.3, 3.0), (6.0, 24.0), (2.4, 3.6)),
+    "hall": (0.13, (6.0, 16.0), (8.0, 26.0), (2.9, 6.0)),
+}
+"""Rooms to learn from: more of them large, as photographs of offices and halls show them."""
 
 
 def make_room(rng: Rng, split: str, pack: Pack | None = None) -> Scene:
-    """One furnished room."""
-    names = list(USES)
-    shares = np.array([USES[n][0] for n in names])
+    """One furnished room; those of the train split are fuller and larger."""
+    uses = TRAIN_USES if split == "train" else HELDOUT_USES
+    names = list(uses)
+    shares = np.array([uses[n][0] for n in names])
     use = names[int(rng.choice(len(names), p=shares / shares.sum()))]
-    _, w_range, d_range, h_range = USES[use]
+    _, w_range, d_range, h_range = uses[use]
     width, depth, height = (float(rng.uniform(*r)) for r in (w_range, d_range, h_range))
     if rng.random() < 0.5:
         width, depth = depth, width
@@ -67,7 +78,10 @@ def make_room(rng: Rng, split: str, pack: Pack | None = None) -> Scene:
     lamps, sky = _draw_shell(plan, use)
     FURNISH[use](plan)
     walls_and_floor(plan, use)
-    clutter(plan)
+    if split == "train":
+        fill(plan)
+    else:
+        clutter(plan)
     mesh = builder.build(rng)
     return Scene(
         "room",

@@ -80,7 +80,11 @@ class Frame:
 
 
 class World:
-    """Scene `index` of `seed` on a device; pickles as its address, not as its triangles."""
+    """Scene `index` of `seed`; pickles as its address, not as its triangles.
+
+    Pictures are rendered on `device`. Poses are looked for by many small casts, which the CPU does
+    sooner than a GPU is asked.
+    """
 
     def __init__(
         self,
@@ -110,7 +114,8 @@ class World:
         chosen = kind or ("room" if rng.random() < 0.7 else "street")
         self.kind: str = chosen
         self.scene: Scene = _MAKERS[chosen](rng, split, load_pack(pack) if pack else None)
-        self.renderer = Renderer(self.scene, device)
+        self.renderer = Renderer(self.scene)
+        self._pictures = self.renderer if device == "cpu" else Renderer(self.scene, device)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_world, (self.seed, self.index, self.address))
@@ -137,7 +142,7 @@ class World:
         plain: bool = False,
     ) -> Frame:
         """Render one view; `rng` draws the look, `plain` leaves noise, blur and JPEG out."""
-        buffers = self.renderer.render(camera, world_from_cam)
+        buffers = self._pictures.render(camera, world_from_cam)
         rays = pixel_rays(camera)
         mesh = self.scene.mesh
         hit = buffers.face >= 0

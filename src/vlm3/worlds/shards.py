@@ -104,7 +104,7 @@ def sample_files(frame: Frame, record: dict[str, Any]) -> dict[str, bytes]:
     )
     return {
         "jpg": picture.getvalue(),
-        "json": json.dumps(record).encode(),
+        "json": json.dumps(record, allow_nan=False).encode(),
         "npz": truth.getvalue(),
     }
 
@@ -145,7 +145,7 @@ def render_shards(
         raise InputError(
             f"{folder} holds worlds of other settings; give the same or another folder"
         )
-    note.write_text(json.dumps(settings))
+    note.write_text(json.dumps(settings, allow_nan=False))
     for number, path in enumerate(shard_paths(folder, count)):
         first, last = number * SHARD_SIZE, min((number + 1) * SHARD_SIZE, count)
         if path.exists() and _members(path) == 3 * (last - first):

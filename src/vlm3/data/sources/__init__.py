@@ -4,7 +4,9 @@ A new one is a module with a `Source` in it and a line here.
 """
 
 import difflib
+from dataclasses import replace
 from importlib import import_module
+from pathlib import Path
 
 from vlm3.data.sources.base import Source
 from vlm3.errors import InputError
@@ -66,8 +68,13 @@ def names() -> tuple[str, ...]:
     return tuple(_HOMES)
 
 
-def get_source(name: str) -> Source:
+def get_source(name: str, root: Path | None = None) -> Source:
     """The source of that name.
+
+    Args:
+        name: of the source.
+        root: where it lies. A set that DepthLM curated may lie there as its jsonl, which is what
+            `vlm3 eval` reads: the same folder serves both.
 
     Raises:
         InputError: there is none.
@@ -78,4 +85,10 @@ def get_source(name: str) -> Source:
         raise InputError(f"no source {name!r}: {hint}There are {', '.join(_HOMES)}")
     module, attribute = _HOMES[name].split(":")
     found: Source = getattr(import_module(f"vlm3.data.sources.{module}"), attribute)
-    return found
+    if root is None or found.depthlm is None or len(list(root.glob("*.jsonl"))) != 1:
+        return found
+    rows = get_source("depthlm")
+    return replace(
+        found, tasks=rows.tasks, scenes=rows.scenes, frames=rows.frames, needs=(),
+        depthlm_frames=None,
+    )  # fmt: skip

@@ -99,8 +99,8 @@ class RawFrame:
     Attributes:
         key: its own within the scene.
         picture: where the picture is; a function where reading it takes more than a path.
-        camera: of the picture as it lies (as displayed, where EXIF turns it), with its distortion;
-            None where the set has no intrinsics.
+        camera: of the picture as it lies, whatever EXIF says about turning it, with its
+            distortion; None where the set has no intrinsics.
         depth: reads the depth, each time anew; None where there is none.
         world_from_cam: (4, 4); None where unknown.
         questions: about objects, boxes in pixels of the picture as it lies.
@@ -126,7 +126,14 @@ class Skipped:
     reason: str
 
 
-Frames = Iterator[RawFrame | Skipped]
+@dataclass(frozen=True)
+class Remark:
+    """Something about a scene that its owner should know, in one line; nothing is left out."""
+
+    text: str
+
+
+Frames = Iterator[RawFrame | Skipped | Remark]
 
 
 @dataclass(frozen=True)

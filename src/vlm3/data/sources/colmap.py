@@ -1,7 +1,8 @@
 """COLMAP models, in text or binary; and ETH3D, whose calibration is one.
 
     ROOT/[SCENE/][sparse/[0/]]{cameras,images,points3D}.{bin,txt}, ROOT/[SCENE/]images/NAME  colmap
-    ROOT/[SCENE/]depth/NAME.png or .npy     optional: dense depth, as in source `folder`
+    ROOT/[SCENE/]depth/NAME.png, .npy ...   optional: dense depth, in the formats of source `folder`
+    ROOT/[SCENE/]format.json                optional, of dense depth: {"unit_m": 1, "accept": []}
 
     ROOT/SCENE/images/dslr_images_undistorted/NAME.JPG, dslr_calibration_undistorted/        eth3d
     ROOT/SCENE/dslr_calibration_jpg/, ground_truth_depth/dslr_images/NAME.JPG
@@ -9,7 +10,8 @@
 A model's own depth is where its points are; it has the model's scale, so it is not metric. ETH3D's
 depth is raw float32 named .JPG, along the axis, infinite where unknown, on the grid of the
 DISTORTED picture: its pixels go through that lens (thin prism) into space, and from there into the
-undistorted picture. COLMAP's pixels count from the corner, as ours.
+undistorted picture. COLMAP's pixels count from the corner, as ours, and are those that are stored:
+COLMAP does not turn pictures as EXIF says, so neither does this.
 """
 
 from functools import lru_cache
@@ -18,18 +20,23 @@ from typing import Any
 
 import numpy as np
 
-from vlm3.data.files import depth_png_m
+from vlm3.data.files import picture_size
+from vlm3.data.own import check_camera, check_scale, covering
+from vlm3.data.own_depth import depth_files, matching, read_depth
 from vlm3.data.sources.base import (
+    READ_ERRORS,
     Depth,
     DepthMap,
     Floats,
     Frames,
     LaserPoints,
     RawFrame,
+    Remark,
     Source,
     each,
     folders,
 )
+from vlm3.data.sources.folder import read_format
 from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera, LensModel
 from vlm3.geometry.pose import invert, transform_points
@@ -41,6 +48,8 @@ _ETH3D_LAYOUT = (
 _MODEL_FOLDERS = ("", "sparse", "sparse/0", "colmap", "colmap/sparse/0")
 # Of a 24 megapixel scan; a picture needs a hundred labels.
 _MOST_POINTS = 500_000
+# Pictures whose dense depth is compared with the model's points.
+_LOOKED_AT = 8
 
 
 def scenes(root: Path) -> list[str]:
@@ -61,28 +70,44 @@ def frames(root: Path, scene: str) -> Frames:
     if where is None:
         raise InputError(f"{str(folder)!r} has no COLMAP model; expected {_LAYOUT}")
     model = load_model(where)
+    how = read_format(folder / "format.json")
+    images = _registered(model)
+    depths, remarks = depth_files(folder / "depth")
+    remarks += matching((_stem(image) for image in images), depths) if depths else []
+    remarks += _unregistered(folder / "images", images)
+    check_scale(_dense_ratios(model, images, depths, how.unit_m), "COLMAP")
 
     def make(image: Any) -> RawFrame:
         cam_from_world = _cam_from_world(image)
-        dense = _dense(folder / "depth", Path(image.name))
+        camera = camera_of(model.cameras[image.camera_id])
+        check_camera(camera, how.accept)
+        picture = folder / "images" / image.name
+        size = picture_size(picture)
+        if size != (camera.width_px, camera.height_px):
+            raise InputError(
+                f"the picture is {size[0]}x{size[1]}, its camera in the model {camera.width_px}x"
+                f"{camera.height_px}: give the pictures that COLMAP was run on"
+            )
+        dense = depths.get(_stem(image))
 
         def depth() -> Depth:
             if dense is not None:
-                return dense
+                return DepthMap(covering(read_depth(dense, how.unit_m), size, how.accept), "z")
             points = [model.points3D[p.point3D_id].xyz for p in image.points2D if p.has_point3D()]
             in_world = np.array(points, np.float64).reshape(-1, 3)
             return LaserPoints(transform_points(cam_from_world, in_world))
 
         return RawFrame(
-            str(Path(image.name).with_suffix("")),
-            folder / "images" / image.name,
-            camera_of(model.cameras[image.camera_id]),
+            _stem(image),
+            picture,
+            camera,
             depth,
             invert(cam_from_world),
             metric=False,
         )
 
-    return each(_registered(model), make)
+    yield from map(Remark, remarks)
+    yield from each(images, make)
 
 
 def camera_of(found: Any) -> Camera:
@@ -193,13 +218,44 @@ def _model_folder(folder: Path) -> Path | None:
     return None
 
 
-def _dense(folder: Path, name: Path) -> DepthMap | None:
-    if (png := folder / name.with_suffix(".png")).is_file():
-        return DepthMap(depth_png_m(png), "z")
-    if (npy := folder / name.with_suffix(".npy")).is_file():
-        values = np.load(npy, allow_pickle=False)
-        return DepthMap(np.where(np.isfinite(values) & (values > 0), values, np.nan), "z")
-    return None
+def _stem(image: Any) -> str:
+    return str(Path(image.name).with_suffix("").as_posix())
+
+
+def _unregistered(folder: Path, images: list[Any]) -> list[str]:
+    names = {image.name for image in images}
+    left = [
+        p
+        for p in folder.rglob("*")
+        if p.is_file() and p.name[0] != "." and p.relative_to(folder).as_posix() not in names
+    ]
+    return [f"{len(left)} files of images/ are not registered in the model"] if left else []
+
+
+def _dense_ratios(
+    model: Any, images: list[Any], depths: dict[str, Path], unit_m: float | None
+) -> list[float]:
+    """Dense depth over that of the model's points, where pictures show them."""
+    with_depth = [image for image in images if _stem(image) in depths]
+    ratios: list[float] = []
+    for image in with_depth[:: max(1, len(with_depth) // _LOOKED_AT)]:
+        camera = model.cameras[image.camera_id]
+        try:
+            dense = read_depth(depths[_stem(image)], unit_m).values_m
+        except READ_ERRORS:
+            continue  # That frame is left out by itself, with the reason.
+        height, width = dense.shape
+        points = [(p.xy, p.point3D_id) for p in image.points2D if p.has_point3D()]
+        if not points:
+            continue
+        xy = np.array([xy for xy, _ in points]) * [width / camera.width, height / camera.height]
+        in_world = np.array([model.points3D[number].xyz for _, number in points])
+        z = transform_points(_cam_from_world(image), in_world)[:, 2]
+        inside = (xy >= 0).all(axis=1) & (xy < [width, height]).all(axis=1) & (z > 0)
+        column, row = xy[inside].astype(np.intp).T
+        found = dense[row, column] / z[inside]
+        ratios += found[np.isfinite(found)].tolist()
+    return ratios
 
 
 COLMAP = Source(

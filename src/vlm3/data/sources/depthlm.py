@@ -9,6 +9,7 @@ integers there: their centres, half a pixel further, are meant. What "depth" is 
 where the name tells nothing, or what `ROOT/label.txt` says.
 """
 
+import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,24 +82,47 @@ def read_row(path: Path, number: int, raw: dict[str, Any]) -> Row:
     """A line of the file.
 
     Raises:
-        InputError: it lacks something, or its numbers do not belong together.
+        InputError: it lacks something, its numbers are not finite or do not belong together, or it
+            names a picture outside the folder.
     """
     try:
         # The Matterport script writes another key.
-        image = path.parent / str(raw["image"] if "image" in raw else raw["image_path"])
-        fx, fy, cx, cy, width, height = (float(v) for v in raw["intrinsics"])
+        name = str(raw["image"] if "image" in raw else raw["image_path"])
+        intrinsics = [float(v) for v in raw["intrinsics"]]
+        fx, fy, cx, cy, width, height = intrinsics
         xy = np.asarray(raw["pixel_coords"], dtype=np.float64).reshape(-1, 2) + 0.5
         label = np.asarray(raw["depth"], dtype=np.float64)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(
             f"{path}, line {number} is no row of DepthLM's ({error!r}): it needs image, "
             "intrinsics [fx, fy, cx, cy, W, H], pixel_coords and depth"
         ) from error
-    if len(xy) != len(label) or not len(label):
+    for key, numbers in (("intrinsics", intrinsics), ("pixel_coords", xy), ("depth", label)):
+        if not np.isfinite(numbers).all():
+            raise InputError(
+                f"{path}, line {number}: {key} holds a number that is not finite; leave the row, "
+                "or the pixels without a depth, out"
+            )
+    image = _picture_below(path, number, name)
+    if label.shape != (len(xy),) or not len(label):
         raise InputError(f"{path}, line {number}: {len(xy)} pixels but {len(label)} depths")
     # Their loader takes the other where one is missing.
     camera = Camera(fx or fy, fy or fx, cx, cy, int(width), int(height))
     return Row(image, camera, xy, label)
+
+
+def _picture_below(path: Path, number: int, name: str) -> Path:
+    """The picture that a line names, which lies in the folder of the file.
+
+    Their loader takes the slashes off its start, so that `/rgb/a.png` is `rgb/a.png`.
+    """
+    relative = posixpath.normpath(name.lstrip("/"))
+    if relative.split("/")[0] in ("..", ".") or "\0" in name or "\\" in name:
+        raise InputError(
+            f"{path}, line {number} names the picture {name!r}, which is not below its folder; "
+            "put the pictures beside the file and name them from there"
+        )
+    return path.parent / relative
 
 
 def label_of(path: Path) -> str:

@@ -34,12 +34,14 @@ class Wanted:
         data: the folder; None where the benchmark needs none.
         count: how many queries (depth, objects), pairs, or worlds; EVERY for all there are.
         seed: of the sampling.
+        calibrator: what tells the camera of pictures without intrinsics; None: EXIF, or 60 degrees.
     """
 
     benchmark: Benchmark
     data: Path | None
     count: int
     seed: int
+    calibrator: str | None = None
 
     @property
     def folder(self) -> Path:
@@ -57,6 +59,21 @@ class Wanted:
                 f"{str(self.data)!r} is not a folder; give one with {self.benchmark.data_format}"
             )
         return self.data
+
+
+def how_many(wanted: Wanted) -> int | None:
+    """How many items there will be, where that is known or cheap to find; for progress.
+
+    Raises:
+        InputError: as `read_items`.
+    """
+    reader = wanted.benchmark.reader
+    if reader == "worlds":
+        # A view of each world, and a pair of every second.
+        return wanted.count + (wanted.count + 1) // 2
+    if reader in ("depthlm", "spatialrgpt", "pairs"):
+        return sum(1 for _ in read_items(wanted))
+    return None
 
 
 def read_items(wanted: Wanted) -> Iterator[Item]:

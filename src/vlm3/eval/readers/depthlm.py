@@ -24,6 +24,13 @@ _LAST_ROWS = 0.02
 
 def read(wanted: Wanted) -> Iterator[Item]:
     """One item a picture, in the order of the file; the samples of `sample_list`."""
+    if not any(wanted.folder.glob("*.jsonl")):
+        name = wanted.benchmark.name
+        raise InputError(
+            f"{str(wanted.folder)!r} holds no .jsonl of DepthLM's; make it from the set as "
+            f"downloaded: vlm3 data curate {name} --root {wanted.folder} -o SHARDS --depthlm, then "
+            "vlm3 data depthlm SHARDS -o DIR"
+        )
     path = one_file(wanted.folder, "*.jsonl", "jsonl of DepthLM")
     rows = [read_row(path, number, raw) for number, raw in json_lines(path)]
     if not rows:

@@ -12,7 +12,7 @@ import numpy as np
 from vlm3.data.labels import cosines, label_from_distance
 from vlm3.data.prepare import Kept
 from vlm3.data.sources import get_source
-from vlm3.data.sources.base import RawFrame
+from vlm3.data.sources.base import RawFrame, Remark
 from vlm3.errors import InputError
 from vlm3.eval.items import Item, depth_query
 from vlm3.eval.readers import Wanted
@@ -57,6 +57,8 @@ def frames(source: str, folder: Path) -> Iterator[tuple[str, RawFrame]]:
     found = get_source(source)
     for scene in found.scenes(folder):
         for frame in found.frames(folder, scene):
+            if isinstance(frame, Remark):
+                continue
             key = f"{scene}/{frame.key}"
             if not isinstance(frame, RawFrame):
                 raise InputError(f"{key}: {frame.reason}")

@@ -3,8 +3,8 @@
 The file is SpatialRGPT-Bench_v1.json (Hugging Face, a8cheng/SpatialRGPT-Bench). Its truth is text;
 it is read by the same rules as a model's answer, and a truth that cannot be read is refused here,
 by its id, not counted against anyone. It holds no intrinsics: the paper estimates them with
-AnyCalib; here EXIF or the common field of view stands in, unless `intrinsics` [fx, fy, cx, cy] was
-added to `image_info`.
+AnyCalib (`--calibrator anycalib`); without it EXIF or the common field of view stands in, unless
+`intrinsics` [fx, fy, cx, cy] was added to `image_info`.
 """
 
 import re
@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from vlm3.data.calibrate import calibrate_by
 from vlm3.data.files import one_file, read_json
 from vlm3.errors import InputError
 from vlm3.eval.items import Item, Query, object_query
@@ -55,6 +56,7 @@ def read(wanted: Wanted) -> Iterator[Item]:
     rows = read_json(path)
     if not isinstance(rows, list):
         raise InputError(f"{str(path)!r} must be a JSON array")
+    calibrate = calibrate_by(wanted.calibrator)
     by_picture: dict[str, list[Any]] = {}
     for number, row in enumerate(rows[: wanted.count]):
         try:
@@ -68,7 +70,7 @@ def read(wanted: Wanted) -> Iterator[Item]:
             fx, fy, cx, cy = info["intrinsics"]
             camera = Camera(fx, fy, cx, cy, int(info["width"]), int(info["height"]))
         queries = tuple(query(row) for row in asked)
-        yield Item(name, (opener(_picture(path.parent, name), camera),), queries)
+        yield Item(name, (opener(_picture(path.parent, name), camera, calibrate),), queries)
 
 
 def column(category: str) -> str:

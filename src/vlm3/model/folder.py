@@ -1,0 +1,287 @@
+"""What lies in a checkpoint folder, looked at before anything heavy is loaded.
+
+Everything here says in one line what is wrong and what to do. Knows no torch.
+"""
+
+import math
+import re
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vlm3.errors import CheckpointError
+from vlm3.model.picture import PictureInput
+from vlm3.model.side_files import kind_of, read_object
+from vlm3.model.template import find_template
+
+FAMILIES = {"qwen3_vl": "Qwen3-VL", "qwen2_5_vl": "Qwen2.5-VL"}
+"""The model types that are read, and their names."""
+
+SINGLE = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+
+_COPY = "copy the whole checkpoint folder again"
+_SHARD = re.compile(r"model-\d+-of-(\d+)\.safetensors")
+
+
+class CheckpointWarning(UserWarning):
+    """Something in a checkpoint folder that was left aside."""
+
+
+def has_weights(folder: Path) -> bool:
+    """Whether a folder holds a model's own weights, whole or not."""
+    return (
+        (folder / SINGLE).is_file()
+        or (folder / INDEX).is_file()
+        or any(_SHARD.fullmatch(path.name) for path in folder.glob("model-*.safetensors"))
+    )
+
+
+def is_adapter(folder: Path) -> bool:
+    """Whether a folder holds an adapter, and no weights to put it on."""
+    return (folder / ADAPTER_CONFIG).is_file() and not has_weights(folder)
+
+
+def check_folder(folder: Path) -> str | None:
+    """Refuses what cannot work, in a sentence.
+
+    Returns:
+        The chat template.
+
+    Raises:
+        CheckpointError: missing, incomplete, pickled, quantised, damaged, or of another family.
+
+    Warns:
+        CheckpointWarning: an adapter lies beside whole weights.
+    """
+    _check_config(folder)
+    _check_weights(folder)
+    if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json")):
+        raise CheckpointError(f"{folder} has no tokenizer.json: copy the whole checkpoint folder")
+    for name in ("tokenizer_config.json", "generation_config.json", "special_tokens_map.json"):
+        if (folder / name).is_file():
+            read_object(folder / name)
+    PictureInput.read(folder)
+    template = find_template(folder)
+    if template is None:
+        raise CheckpointError(
+            f"{folder} has no chat template; it is chat_template.jinja, chat_template.json, or a "
+            f"key of tokenizer_config.json: {_COPY}"
+        )
+    if (folder / ADAPTER_CONFIG).is_file():
+        warnings.warn(
+            f"{folder} holds whole weights and an adapter ({ADAPTER_CONFIG}): the weights are "
+            "taken as they are, for an adapter that is merged must not be added again; if they "
+            "are the base's, move the adapter to a folder of its own and load that",
+            CheckpointWarning,
+            stacklevel=4,
+        )
+    return template
+
+
+def _check_config(folder: Path) -> None:
+    path = folder / "config.json"
+    if not path.is_file():
+        raise CheckpointError(f"{folder} has no config.json: it is not a checkpoint folder")
+    config = read_object(path)
+    kind = config.get("model_type")
+    if not isinstance(kind, str):
+        raise CheckpointError(f"{path}: model_type is {kind_of(kind)}; {_COPY}")
+    if kind.endswith("_moe") and kind.removesuffix("_moe") in FAMILIES:
+        raise CheckpointError(
+            f"{folder} is a mixture of experts ({kind}), which vlm3 runs in vLLM only: give "
+            f"vllm:{folder}"
+        )
+    if kind not in FAMILIES:
+        raise CheckpointError(
+            f"{folder} holds a model of type {kind!r}; vlm3 asks vision language models of type "
+            + " or ".join(FAMILIES)
+        )
+    for section in (config, config.get("text_config")):
+        quantised = section.get("quantization_config") if isinstance(section, dict) else None
+        if quantised is not None:
+            how = quantised.get("quant_method") if isinstance(quantised, dict) else None
+            raise CheckpointError(
+                f"{folder} holds quantised weights ({str(how)[:40]}), which vlm3 does not compute "
+                f"with: give the unquantised checkpoint, or vllm:{folder} to run these in vLLM"
+            )
+    for name in ("text_config", "vision_config"):
+        if name in config and not isinstance(config[name], dict):
+            raise CheckpointError(f"{path}: {name} is {kind_of(config[name])}; {_COPY}")
+
+
+def _check_weights(folder: Path) -> None:
+    single, index = folder / SINGLE, folder / INDEX
+    if index.is_file():
+        _check_shards(folder, _weight_map(index))
+    elif single.is_file():
+        _header(single)
+    else:
+        raise CheckpointError(_without_weights(folder))
+
+
+def _check_shards(folder: Path, weight_map: Mapping[str, str]) -> None:
+    shards = sorted(set(weight_map.values()))
+    absent = [shard for shard in shards if not (folder / shard).is_file()]
+    if absent:
+        raise CheckpointError(
+            f"{folder} lacks {len(absent)} of {len(shards)} weight files, {absent[0]} first"
+        )
+    if (folder / SINGLE).is_file() and SINGLE not in shards:
+        # transformers would take the single file without a word, vLLM the shards.
+        raise CheckpointError(
+            f"{folder} holds two sets of weights, {SINGLE} and the {len(shards)} files that "
+            f"{INDEX} names: remove the one that is out of date"
+        )
+    for shard in shards:
+        held = _header(folder / shard)
+        lost = sorted(
+            name for name, file in weight_map.items() if file == shard and name not in held
+        )
+        if lost:
+            raise CheckpointError(
+                f"{folder / shard} lacks {len(lost)} tensors that {INDEX} says are in it, "
+                f"{lost[0]} first: {_COPY}"
+            )
+
+
+def _weight_map(index: Path) -> dict[str, str]:
+    found = read_object(index).get("weight_map")
+    if not isinstance(found, dict) or not found:
+        raise CheckpointError(f"{index}: weight_map is {kind_of(found)}; {_COPY}")
+    for name, file in found.items():
+        plain = isinstance(file, str) and re.fullmatch(r"[\w.-]+\.safetensors", file)
+        if not plain:
+            raise CheckpointError(
+                f"{index}: {name[:80]} is said to be in {str(file)[:80]!r}; a .safetensors file in "
+                "this folder is allowed"
+            )
+    return found
+
+
+def _header(path: Path) -> dict[str, int]:
+    """How many values each tensor of a safetensors file has, if all their bytes are there."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as file:
+            names = list(file.keys())
+            return {name: math.prod(file.get_slice(name).get_shape()) for name in names}
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path} is damaged or cut short ({str(error)[:100]}): copy the file again"
+        ) from error
+
+
+_LARGEST = {
+    "text_config": {
+        "num_hidden_layers": 1000,
+        "hidden_size": 10**6,
+        "intermediate_size": 10**7,
+        "num_attention_heads": 10**5,
+        "num_key_value_heads": 10**5,
+        "vocab_size": 10**8,
+    },
+    "vision_config": {
+        "depth": 1000,
+        "hidden_size": 10**6,
+        "intermediate_size": 10**7,
+        "num_heads": 10**5,
+        "out_hidden_size": 10**6,
+        "patch_size": 256,
+        "temporal_patch_size": 16,
+        "spatial_merge_size": 16,
+        "in_channels": 16,
+    },
+}
+
+
+def check_size(folder: Path, config: Any) -> None:
+    """Refuses a config of a model that is larger than the weights in the folder.
+
+    The library makes up what is missing: with a key lost it would fill the memory with its own
+    usual size of 8 billion random weights.
+
+    Args:
+        folder: checked already.
+        config: the library's own, with what it puts in where the file says nothing.
+
+    Raises:
+        CheckpointError: a number that no model has, or more weights than are there.
+    """
+    path = folder / "config.json"
+    for section, largest in _LARGEST.items():
+        for name, most in largest.items():
+            value = getattr(getattr(config, section), name, None)
+            if value is not None and not (type(value) is int and 1 <= value <= most):
+                raise CheckpointError(
+                    f"{path}: {name} of {section} is {kind_of(value)}; a whole number from 1 to "
+                    f"{most:,} is allowed"
+                )
+    text, vision = config.text_config, config.vision_config
+    head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    table = getattr(vision, "num_position_embeddings", None) or 0
+    if not all(type(value) is int and 0 <= value <= 10**7 for value in (head, table)):
+        raise CheckpointError(f"{path}: head_dim or num_position_embeddings is no possible number")
+    merged = vision.hidden_size * vision.spatial_merge_size**2
+    patch = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
+    least = (
+        text.vocab_size * text.hidden_size
+        + text.num_hidden_layers * 3 * text.hidden_size * text.intermediate_size
+        + text.num_hidden_layers * 2 * text.hidden_size * head * text.num_attention_heads
+        + vision.depth
+        * vision.hidden_size
+        * (4 * vision.hidden_size + 2 * vision.intermediate_size)
+        + vision.hidden_size * (patch + table)
+        + merged * (merged + vision.out_hidden_size)
+    )
+    held = sum(sum(_header(file).values()) for file in _weight_files(folder))
+    if least > held:
+        raise CheckpointError(
+            f"{path} describes a model of {least:,} weights or more, and the folder holds "
+            f"{held:,}: they are of different models, or incomplete; {_COPY}"
+        )
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    if not (folder / INDEX).is_file():
+        return [folder / SINGLE]
+    return [folder / name for name in sorted(set(_weight_map(folder / INDEX).values()))]
+
+
+def _without_weights(folder: Path) -> str:
+    """Why there are no weights to be read."""
+    shards = sorted(p.name for p in folder.glob("*.safetensors") if _SHARD.fullmatch(p.name))
+    if shards:
+        found = _SHARD.fullmatch(shards[0])
+        whole = int(found[1]) if found else len(shards)
+        return (
+            f"{folder} holds weight files ({len(shards)} of {whole}) and no {INDEX}, the index "
+            f"that says what is in which: {_COPY}"
+        )
+    pickled = next((p for s in ("*.bin", "*.pt", "*.pth") for p in folder.glob(s)), None)
+    if pickled:
+        return (
+            f"{folder} holds pickled weights ({pickled.name}), which can run code when opened; "
+            "convert them to safetensors"
+        )
+    gguf = next(folder.glob("*.gguf"), None)
+    if gguf:
+        return f"{folder} holds weights in GGUF ({gguf.name}); vlm3 reads safetensors"
+    other = next(folder.glob("*.safetensors"), None)
+    if other:
+        return f"{folder} holds {other.name}, and no {SINGLE}: rename it if it is the whole model"
+    return f"{folder} has no {SINGLE}: the weights are missing"
+
+
+def positive(value: Any) -> bool:
+    """Whether a JSON value is a finite number above 0."""
+    return (
+        isinstance(value, (int, float))
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+        and value > 0
+    )
