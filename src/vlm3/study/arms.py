@@ -1,8 +1,8 @@
 """The studies: which runs they compare, and in what those differ.
 
-An arm is a base run with one change; several studies share arms, and all share pictures and
-starts. A start is a model that has learnt to point in mosaics: from random weights nothing would
-show in minutes. Knows no scores.
+An arm is a base run with one change; several studies share arms, and all share pictures. Every arm
+goes on from a start, a model that has answered questions about mosaics in the arm's own way of
+naming a pixel. Knows no scores.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,17 +11,44 @@ from pathlib import Path
 from types import MappingProxyType
 
 from vlm3.errors import InputError
+from vlm3.study.data import F_PX
 from vlm3.tasks.base import Task
-from vlm3.train.config import Part, Run
+from vlm3.train.config import Part, Reference, Run
 
-F_PX = 64.0
-LONG_SIDE_PX = 96
+LONG_SIDE_PX = 120
 """As long as pictures are on average at `F_PX`: about as many tokens either way."""
 
 _MOSAICS = Part("pointing", (), 1 / 3)
 """A quarter of every run: what a start has learnt is soon lost where nothing asks for it."""
 _BATCH = 8
-_RATE = 2e-3
+
+
+@dataclass(frozen=True)
+class Start:
+    """What an arm goes on from.
+
+    Attributes:
+        model: "nano", the weights in the package, or a toy from random weights.
+        reference: how the mosaics' questions name a pixel.
+        questions: about a mosaic.
+    """
+
+    model: str = "nano"
+    reference: Reference = "normalised"
+    questions: int = 24
+
+
+STARTS: Mapping[str, Start] = MappingProxyType(
+    {
+        "thousandths": Start(reference="relative"),
+        "pixels": Start(reference="pixels"),
+        "text": Start(reference="relative", questions=1),
+        "marker": Start(reference="marker", questions=1),
+        "tiny": Start("tiny"),
+        "tiny-wide": Start("tiny-wide"),
+    }
+)
+"""Name -> start."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +58,13 @@ class Arm:
     Attributes:
         says: what is particular about it, in a table.
         change: of the base run.
-        start: which start it goes on from.
-        times: its samples over those of the base run.
+        start: which start it goes on from, of `STARTS`.
+        times: its samples over those of the base run; 0 for nano as it is in the package.
     """
 
     says: str
     change: Callable[[Run], Run]
-    start: str = "shared"
+    start: str = "tiny"
     times: float = 1.0
 
 
@@ -49,8 +76,10 @@ class Study:
         asks: the question.
         paper: what the paper reports, if it does.
         arms: names.
-        task: what they are measured by; None for each arm's own.
         equal: what the arms have alike.
+        task: what they are measured by; None for each arm's own.
+        samples: pictures that the base run trains on, where the command does not say.
+        mosaics: those that a start trains on.
     """
 
     asks: str
@@ -58,11 +87,24 @@ class Study:
     arms: tuple[str, ...]
     equal: str
     task: Task | None = "depth"
+    samples: int = 3200
+    mosaics: int = 12_800
 
 
-def base(folder: Path, name: str, *, samples: int, seed: int, start: str) -> Run:
-    """Distances, in the paper's way, on the studies' pictures; `start` is a checkpoint."""
+def base(folder: Path, name: str, *, samples: int, seed: int, start: str, model: str) -> Run:
+    """Distances, in the paper's way, on the studies' pictures.
+
+    Args:
+        folder: of the run.
+        name: of the run.
+        samples: pictures and mosaics.
+        seed: of the order, the questions and a toy's weights.
+        start: a checkpoint.
+        model: what that was made of: a model that has learnt for an hour keeps what it knows under
+            AdamW at a low rate, where Muon at a toy's rate unlearns it in ten steps.
+    """
     steps = max(1, round(samples / _BATCH))
+    trained = model == "nano"
     return Run(
         name=name,
         out=folder,
@@ -71,15 +113,16 @@ def base(folder: Path, name: str, *, samples: int, seed: int, start: str) -> Run
         parts=(_sets(("depth",)), _MOSAICS),
         samples=steps * _BATCH,
         batch=_BATCH,
-        rate=_RATE,
+        rate=3e-4 if trained else 2e-3,
         packing="independent",
-        questions=32,
+        questions=16 if trained else 32,
         f_px=F_PX,
-        size_px=(96, 80),
+        size_px=(112, 96),
         budget=4096,
-        precision="fp32",
+        # Where the processor has it; float32 elsewhere.
+        precision="bf16",
         recompute=False,
-        optimizer="muon",
+        optimizer="adamw" if trained else "muon",
         schedule="level",
         warmup=0.1,
         clip=1.0,
@@ -99,25 +142,32 @@ def start_run(folder: Path, name: str, *, samples: int, seed: int) -> Run:
     Raises:
         InputError: no such start.
     """
-    # Every third lesson of the marked start is marked: the others are as many as elsewhere.
-    kinds = {
-        "shared": ("tiny", "normalised", 1.0),
-        "marked": ("tiny", "marker", 1.5),
-        "pixels": ("tiny", "pixels", 1.0),
-        "larger": ("tiny-wide", "normalised", 1.0),
-    }
-    if name not in kinds:
-        raise InputError(f"no start {name!r}; choose one of {', '.join(kinds)}")
-    model, reference, share = kinds[name]
-    run = base(folder, f"start-{name}", samples=round(samples * share), seed=seed, start=model)
-    return replace(
+    if name not in STARTS:
+        raise InputError(f"no start {name!r}; choose one of {', '.join(STARTS)}")
+    start = STARTS[name]
+    run = base(
+        folder, f"start-{name}", samples=samples, seed=seed, start=start.model, model=start.model
+    )
+    run = replace(
         run,
         parts=(_MOSAICS,),
-        reference=reference,  # type: ignore[arg-type]
-        questions=48,
+        reference=start.reference,
+        questions=start.questions,
         schedule="flat",
-        held_out=16,
-        check_every=50,
+        held_out=8,
+        check_every=10,
+    )
+    if start.questions > 1:
+        return replace(run, freeze_vision=start.model == "nano")
+    # A question needs a picture: smaller ones, and more of them a step.
+    batch = 4 * _BATCH
+    return replace(
+        run,
+        size_px=(64, 64),
+        batch=batch,
+        samples=max(1, round(samples / batch)) * batch,
+        held_out=64,
+        rate=5e-4,
     )
 
 
@@ -132,6 +182,14 @@ def _sets(tasks: tuple[Task, ...], share: float = 1.0, weights: tuple[float, ...
     )
 
 
+def _renamed(reference: Reference, questions: int | None = None) -> Callable[[Run], Run]:
+    """Another way to name a pixel; with one question a picture where one can be drawn."""
+    # Numbers are read by the text model alone: the tower may stay as it is. A drawn marker is seen.
+    if questions is None:
+        return lambda run: replace(run, reference=reference, freeze_vision=True)
+    return lambda run: replace(run, reference=reference, questions=questions)
+
+
 def _parts(*parts: Part) -> Callable[[Run], Run]:
     return lambda run: replace(run, parts=(*parts, _MOSAICS))
 
@@ -140,31 +198,26 @@ ARMS: Mapping[str, Arm] = MappingProxyType(
     {
         "base": Arm("as the paper has it", lambda run: run),
         "text": Arm(
-            "text, one question a picture", lambda run: replace(run, questions=1), start="marked"
+            "named in text, in thousandths", _renamed("relative", questions=1), start="text"
         ),
-        "marker": Arm(
-            "drawn marker, one question a picture",
-            lambda run: replace(run, questions=1, reference="marker"),
-            start="marked",
-        ),
-        "many": Arm("text, 32 questions a picture", lambda run: run, start="marked"),
+        "marker": Arm("drawn on the picture", _renamed("marker", questions=1), start="marker"),
         "uniform": Arm("every set alike", _parts(_sets(("depth",), weights=(1.0, 1.0, 1.0)))),
         "tuned": Arm(
             "by size, the small set a quarter of that",
-            _parts(_sets(("depth",), weights=(960.0, 320.0, 8.0))),
+            _parts(_sets(("depth",), weights=(240.0, 80.0, 4.0))),
         ),
-        "larger": Arm("a larger model", lambda run: run, start="larger"),
+        "larger": Arm("a larger model", lambda run: run, start="tiny-wide"),
         "longer": Arm("twice the samples", lambda run: run, times=2.0),
         "half": Arm("half the samples", lambda run: run, times=0.5),
         "one-size": Arm(
             "every picture to one size, whatever its lens",
             lambda run: replace(run, f_px=None, long_side_px=LONG_SIDE_PX),
         ),
-        "pixels": Arm(
-            "coordinates in pixels of the picture",
-            lambda run: replace(run, reference="pixels"),
-            start="pixels",
+        "untrained": Arm("nano as it is, in 2000 parts of each side", lambda run: run, times=0.0),
+        "thousandths": Arm(
+            "in thousandths of each side", _renamed("relative"), start="thousandths"
         ),
+        "pixels": Arm("in tenths of a pixel", _renamed("pixels"), start="pixels"),
         "objects": Arm("objects alone", _parts(_sets(("objects",)))),
         "correspondence": Arm("matches alone", _parts(_sets(("correspondence",)))),
         "pose": Arm("poses alone", _parts(_sets(("pose",)))),
@@ -184,8 +237,10 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
         "reference": Study(
             "Is a pixel named in text as good as one drawn on the picture?",
             "Table 3, left: text 0.853, drawn 0.849",
-            ("text", "marker", "many"),
-            "pictures and optimiser steps; the last has 32 questions a picture instead of one",
+            ("text", "marker", "untrained"),
+            "weights at the start, mosaics, pictures, steps, one question a picture",
+            samples=1920,
+            mosaics=2560,
         ),
         "mixture": Study(
             "How should sets of very different size be weighted?",
@@ -206,10 +261,12 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
             "samples, and about the tokens a picture",
         ),
         "coordinates": Study(
-            "Are normalised coordinates better than the picture's own pixels?",
+            "Are normalised coordinates better than those in pixels?",
             "section 3.1: normalised; no figure",
-            ("base", "pixels"),
-            "samples; each arm learnt to point in its own coordinates",
+            ("thousandths", "pixels", "untrained"),
+            "weights at the start, mosaics, pictures, steps; the first two are new to the model",
+            samples=320,
+            mosaics=640,
         ),
         "joint": Study(
             "Does one model for four tasks match four models?",

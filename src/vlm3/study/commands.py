@@ -18,17 +18,13 @@ import click
 )
 @click.option(
     "--samples",
-    default=3200,
-    show_default=True,
     type=click.IntRange(16),
-    help="Pictures the base run trains on.",
+    help="Pictures the base run trains on; without it the study's own number.",
 )
 @click.option(
-    "--pointing",
-    default=12_800,
-    show_default=True,
+    "--mosaics",
     type=click.IntRange(16),
-    help="Mosaics that every run has seen before.",
+    help="Mosaics every run has seen before; without it the study's own number.",
 )
 @click.option("--seeds", default=1, show_default=True, type=click.IntRange(1, 20))
 @click.pass_context
@@ -37,13 +33,13 @@ def study(
     name: str | None,
     list_all: bool,
     out: Path,
-    samples: int,
-    pointing: int,
+    samples: int | None,
+    mosaics: int | None,
     seeds: int,
 ) -> None:
     """Compare runs that differ in one thing: NAME is one of --list.
 
-    Renders small worlds once, trains small models from a start that has learnt to point, asks all
+    Renders small worlds once, trains small models from starts that have learnt to point, asks all
     about the same held-out worlds, and prints a table with intervals. The same command again goes
     on where it stopped.
     """
@@ -69,7 +65,7 @@ def study(
             name,
             out,
             samples=samples,
-            pointing=pointing,
+            mosaics=mosaics,
             seeds=seeds,
             say=lambda text: click.echo(text, err=True),
         )

@@ -28,8 +28,10 @@ from vlm3.tasks import correspondence, depth, pose
 from vlm3.tasks.base import ParseFailure, Task
 from vlm3.tasks.protocol import Protocol
 from vlm3.train.batch import Collator, Lesson, MicroBatch
-from vlm3.train.checks import Printed, blanked, printed
+from vlm3.train.checks import Printed, blanked, moved, printed
 from vlm3.train.config import Run
+from vlm3.train.parallel import precision
+from vlm3.train.parallel import start as parallel
 from vlm3.train.references import OtherAsker
 from vlm3.train.sources import protocol_of
 from vlm3.train.trainee import Start
@@ -37,7 +39,7 @@ from vlm3.train.trainee import Start
 Floats = NDArray[np.float64]
 
 HELD_OUT = ("held-rooms", "held-streets")
-QUESTIONS = 8
+QUESTIONS = 4
 _APART_PX = 4.0
 """Between two pixels asked of one picture: coarse coordinates tell them apart too."""
 
@@ -95,8 +97,11 @@ def _score(run: Run, start: Start, data: Path, task: Task) -> tuple[Scores, Scor
     plain = batches(named)
     blank = batches([(name, blanked(one)) for name, one in named])
     names = [name for b in plain for name in np.array(b.names)[b.owners]]
-    loss = Scores(_losses(start, plain), np.array(names), _losses(start, blank))
-    answers = printed(start.trainee, start.tokenizer, plain)
+    here = parallel("none", ())
+    start.trainee.to(here.device)
+    with precision(here, bf16=run.precision == "bf16"):
+        loss = Scores(_losses(start, plain), np.array(names), _losses(start, blank))
+        answers = printed(start.trainee, start.tokenizer, plain)
     if task == "correspondence":
         sizes = {name: several[0].images[1].shape[1::-1] for name, several in lessons.items()}
         return _matches(protocol, answers, sizes), loss
@@ -109,7 +114,9 @@ def _score(run: Run, start: Start, data: Path, task: Task) -> tuple[Scores, Scor
 def _losses(start: Start, batches: Sequence[MicroBatch]) -> Floats:
     """Of each answer token, in the order of the batches."""
     start.trainee.eval()
-    return np.concatenate([start.trainee(b.tensors).double().numpy() for b in batches])
+    device = next(start.trainee.parameters()).device
+    each = (start.trainee(moved(b.tensors, device)) for b in batches)
+    return np.concatenate([losses.double().cpu().numpy() for losses in each])
 
 
 def _lessons(asker: OtherAsker, shards: Shards, task: Task) -> list[tuple[str, Lesson]]:

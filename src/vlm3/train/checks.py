@@ -137,39 +137,73 @@ class Printed:
 def printed(trainee: Trainee, tokenizer: Any, batches: Sequence[MicroBatch]) -> list[Printed]:
     """The model's own answers, digit after digit, in the order of the questions.
 
-    Written in place: every question of a packed row at once, a token a pass. So no answer is longer
-    than the truth; one that wanted to be is cut, and wrong. For one process and whole weights.
+    Every question of a packed row at once, a token a pass, with the keys and values of what stands
+    before kept. No answer is longer than the truth; one that wanted to be is cut, and wrong. For
+    one process, whole weights, and rows packed as trees.
     """
-    model, device = stock(trainee.model), next(trainee.parameters()).device
+    device = next(trainee.parameters()).device
     trainee.eval()
     out: list[Printed] = []
     for batch in batches:
         tensors = trainee.prepared(moved(batch.tensors, device))
-        labels, ids = tensors["labels"], tensors["input_ids"].clone()
+        labels = tensors["labels"]
         wanted = labels != IGNORE
-        starts = front = wanted & ~torch.roll(wanted, 1, 1)
-        written = torch.full_like(labels, tokenizer.pad_token_id)
-        pixels = pixel_values(tensors["patches"], trainee.spec)
-        inputs = {k: v for k, v in tensors.items() if k not in ("labels", "patches")}
-        while front.any():
-            inputs["input_ids"] = ids
-            hidden = model.model(**inputs, pixel_values=pixels, use_cache=False).last_hidden_state
-            written[front] = model.lm_head(hidden[front]).argmax(-1)
-            after = torch.roll(front, 1, 1) & wanted
-            ids[after] = written[torch.roll(after, -1, 1)]
-            front = after
         owners = torch.full_like(labels, -1)
         owners[wanted] = batch.owners.to(device)
-        for row, column in starts.nonzero().tolist():
-            ends = (~wanted[row, column:]).nonzero()
-            stop = column + int(ends[0]) if len(ends) else None
+        places = _answers(wanted)
+        written = _written(trainee, tensors, places)
+        for row, column, length in places:
             said, truth = (
-                tokenizer.decode(table[row, column:stop], skip_special_tokens=True)
+                tokenizer.decode(table[row, column : column + length], skip_special_tokens=True)
                 for table in (written, labels)
             )
             out.append(Printed(batch.names[int(owners[row, column])], said, truth))
     trainee.train()
     return out
+
+
+def _answers(wanted: torch.Tensor) -> list[tuple[int, int, int]]:
+    """Row, first column and length of every run of places (B, T) that predict an answer."""
+    edges = torch.nn.functional.pad(wanted.int(), (1, 1)).diff(dim=1)
+    begins, ends = (edges == 1).nonzero().tolist(), (edges == -1).nonzero().tolist()
+    return [(row, first, end - first) for (row, first), (_, end) in zip(begins, ends, strict=True)]
+
+
+def _written(
+    trainee: Trainee, tensors: dict[str, torch.Tensor], places: Sequence[tuple[int, int, int]]
+) -> torch.Tensor:
+    """The model's tokens (B, T), each where the label of the right one stands."""
+    model = stock(trainee.model)
+    inputs = {k: v for k, v in tensors.items() if k not in ("labels", "patches")}
+    pixels = pixel_values(tensors["patches"], trainee.spec)
+    read = model.model(**inputs, pixel_values=pixels, use_cache=True)
+    # Questions of a row stand side by side; in a row with fewer of them, the rest of the slots
+    # have no length, and nobody looks at what they write.
+    rows = [[(c, n) for r, c, n in places if r == row] for row in range(len(tensors["labels"]))]
+    most = max(map(len, rows))
+    first, length = torch.tensor(
+        [[*row, *[(0, 0)] * (most - len(row))] for row in rows], device=tensors["labels"].device
+    ).unbind(-1)
+    row = torch.arange(len(rows), device=first.device)[:, None].expand_as(first)
+    hidden = read.last_hidden_state[row, first]
+    mask = tensors["attention_mask"][row, 0, first]
+    # Of the tokens of one step, a question sees its own.
+    own = torch.eye(most, dtype=torch.bool, device=first.device).expand(len(rows), -1, -1)
+    own = trainee.prepared({"attention_mask": own})["attention_mask"]
+    written = torch.zeros_like(tensors["labels"])
+    for step in range(int(length.max())):
+        token, goes_on = model.lm_head(hidden).argmax(-1), step < length
+        written[row[goes_on], first[goes_on] + step] = token[goes_on]
+        mask = torch.cat([mask, own], dim=-1)
+        read = model.model(
+            input_ids=token,
+            position_ids=tensors["position_ids"][:, row, first] + step + 1,
+            attention_mask=mask[:, None],
+            past_key_values=read.past_key_values,
+            use_cache=True,
+        )
+        hidden = read.last_hidden_state
+    return written
 
 
 def delta1_of(

@@ -10,7 +10,7 @@ from vlm3.tasks.base import Task
 from vlm3.train.batch import Packing
 
 Kind = Literal["depth", "pairs", "objects", "folders", "worlds", "pointing"]
-Reference = Literal["normalised", "pixels", "marker"]
+Reference = Literal["normalised", "relative", "pixels", "marker"]
 RENDERED = ("worlds", "pointing")
 """Kinds of parts that need no data: they are made while training."""
 ATTENTIONS = ("sdpa", "eager", "varlen", "flash_attention_2")
@@ -70,8 +70,9 @@ class Run:
         packing: "independent" or "chat"; see `train.batch`.
         questions: a picture and task at most.
         pointing: samples at the start that are mosaics alone; see `train.pointing`.
-        reference: how a pixel is named: "normalised" as in the paper; "pixels" counts those of the
-            picture; "marker" draws it, and asks one question a picture.
+        reference: how a pixel is named: "normalised" as in the paper; "relative" in thousandths of
+            each side; "pixels" in tenths of those of the picture; "marker" draws it, and asks one
+            question a picture.
         f_px: focal length of every picture; None for the protocol's own.
         long_side_px: bring the longer side to it instead, whatever the lens; to compare.
         size_px: of rendered pictures, width and height.

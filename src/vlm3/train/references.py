@@ -1,8 +1,10 @@
 """Other ways to name a pixel than the paper's: what `vlm3 study` compares it with.
 
-`pixels` writes the coordinates in pixels of the picture as the model sees it. `marker` is DepthLM's
-visual prompting: the pixel is drawn on the picture and the text is always the same, so each
-question needs a picture of its own.
+`pixels` writes the coordinates in tenths of a pixel of the picture as the model sees it (at most
+200 px wide). `relative` writes them as shares of the picture's sides, as the paper does, but in
+thousandths: numbers of about the size of the others, and as new to a model that was trained with
+the paper's. `marker` is DepthLM's visual prompting: the pixel is drawn on the picture and the text
+is always the same, so each question needs a picture of its own.
 """
 
 from collections.abc import Sequence
@@ -10,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from numpy.typing import ArrayLike
 
 from vlm3.data.questions import Asker
 from vlm3.data.record import Record
@@ -22,6 +25,7 @@ from vlm3.train.config import Reference
 from vlm3.view import View
 
 Image = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float64]
 
 MARKED_DEPTH = "Distance in meters from the camera to the marked point:"
 MARKED_COLOR = "Color of the marked point:"
@@ -42,13 +46,34 @@ def marked(image: Image, xy_px: Sequence[float]) -> Image:
     return out
 
 
-def question_size(
-    reference: Reference, protocol: Protocol, width_px: int, height_px: int
-) -> dict[str, int]:
-    """The size to ask with: a picture as large as the grid makes written numbers its pixels."""
-    if reference == "pixels":
-        return {"width_px": protocol.norm_size, "height_px": protocol.norm_size}
-    return {"width_px": width_px, "height_px": height_px}
+_PARTS = 1000
+"""Of each side of a picture, in reference `relative`."""
+_PER_PX = 10
+"""Of a pixel, in reference `pixels`: numbers of about the size of the others."""
+
+
+def question_place(
+    reference: Reference, protocol: Protocol, xy_px: ArrayLike, width_px: int, height_px: int
+) -> tuple[Floats, dict[str, int]]:
+    """What to pass to `ask` so that its question names a pixel as the reference does.
+
+    A picture as large as the protocol's grid makes the written numbers those passed.
+
+    Args:
+        reference: how the pixel is named in text.
+        protocol: whose grid.
+        xy_px: (2,) continuous, in the picture as the model sees it.
+        width_px: of that picture.
+        height_px: of that picture.
+
+    Returns:
+        A position (2,), and the width and height of the picture that it is said to lie in.
+    """
+    xy = np.asarray(xy_px, np.float64)
+    if reference == "normalised":
+        return xy, {"width_px": width_px, "height_px": height_px}
+    xy = xy * _PARTS / (width_px, height_px) if reference == "relative" else xy * _PER_PX
+    return xy, {"width_px": protocol.norm_size, "height_px": protocol.norm_size}
 
 
 @dataclass(frozen=True)
@@ -73,14 +98,15 @@ class OtherAsker(Asker):
         return Conversation((View(image, view.camera),), (QA("depth", MARKED_DEPTH, answer),))
 
     def _depth(self, record: Record, k: int) -> QA:
-        if self.reference != "pixels":
+        if self.reference == "normalised":
             return super()._depth(record, k)
         plan = self.plan(record.camera)
-        size = question_size(
-            self.reference, self.protocol, plan.camera.width_px, plan.camera.height_px
+        at, size = question_place(
+            self.reference,
+            self.protocol,
+            plan.xy_to_resized(record.xy_px[k]),
+            plan.camera.width_px,
+            plan.camera.height_px,
         )
-        return QA(
-            "depth",
-            depth.ask(self.protocol, plan.xy_to_resized(record.xy_px[k]), **size),
-            depth.answer(self.protocol, float(record.distance_m[k])),
-        )
+        answer = depth.answer(self.protocol, float(record.distance_m[k]))
+        return QA("depth", depth.ask(self.protocol, at, **size), answer)

@@ -16,7 +16,7 @@ from vlm3.tasks.protocol import Protocol
 from vlm3.train.batch import Lesson
 from vlm3.train.config import Reference
 from vlm3.train.pointing import COLORS, QUESTION, color_lesson, color_qas
-from vlm3.train.references import MARKED_COLOR, marked, question_size
+from vlm3.train.references import MARKED_COLOR, marked, question_place
 
 if TYPE_CHECKING:
     from vlm3.worlds.sample import Frame, World
@@ -140,8 +140,8 @@ def _tilt(angle_deg: float) -> npt.NDArray[np.float64]:
 class Mosaics:
     """Plain colours and questions for the one at a point: where the text points, and nothing else.
 
-    Pictures differ in size, within a quarter of `size_px`. Where pixels are marked, every third
-    lesson is marked and has one question, the others are as usual.
+    Pictures differ in size, within a quarter of `size_px`. Where pixels are marked, a
+    picture has one question.
     """
 
     protocol: Protocol
@@ -165,27 +165,28 @@ class Mosaics:
         image, qas = color_lesson(
             rng, width_px=width_px, height_px=height_px, questions=self.questions
         )
-        if self.reference == "marker" and place % 3 == 0:
+        if self.reference == "marker":
             x, y = int(rng.integers(width_px)), int(rng.integers(height_px))
             answer = COLORS[int((image[y, x] >= 128) @ (4, 2, 1))]
             return Lesson(
                 (marked(image, (x + 0.5, y + 0.5)),), (QA("depth", MARKED_COLOR, answer),)
             )
-        if self.reference == "pixels":
-            qas = self._in_pixels(rng, image)
+        if self.reference in ("pixels", "relative"):
+            qas = self._renamed(rng, image)
         return Lesson((image,), tuple({qa.question: qa for qa in qas}.values()))
 
-    def _in_pixels(self, rng: np.random.Generator, image: Image) -> list[QA]:
+    def _renamed(self, rng: np.random.Generator, image: Image) -> list[QA]:
         height_px, width_px, _ = image.shape
-        size = question_size(self.reference, self.protocol, width_px, height_px)
-        qas = []
+        qas = {}
         for x, y in rng.integers((0, 0), (width_px, height_px), (self.questions, 2)).tolist():
-            at = norm_from_px(
-                np.array([x + 0.5, y + 0.5]), *size.values(), size=2000, half_open=True
+            xy, size = question_place(
+                self.reference, self.protocol, (x + 0.5, y + 0.5), width_px, height_px
             )
+            at = norm_from_px(xy, *size.values(), size=self.protocol.norm_size, half_open=True)
             answer = COLORS[int((image[y, x] >= 128) @ (4, 2, 1))]
-            qas.append(QA("depth", QUESTION.format(x=int(at[0]), y=int(at[1])), answer))
-        return qas
+            question = QUESTION.format(x=int(at[0]), y=int(at[1]))
+            qas[question] = QA("depth", question, answer)
+        return list(qas.values())
 
     def describe(self, place: int) -> str:
         """See `LessonSource`."""
