@@ -22,8 +22,6 @@ from typing import Any
 
 import torch
 
-import os
-DEBUG = os.environ.get("LEAN_DEBUG")
 PUT_OFF = (
     "accelerate",
     "scipy",
@@ -36,11 +34,15 @@ PUT_OFF = (
     "torch.nn.attention.flex_attention",
     "transformers.distributed.expert_parallel",
     "transformers.distributed.tensor_parallel",
-    "transformers.integrations.deepgemm",
-    "transformers.integrations.finegrained_fp8",
-    "transformers.integrations.sonicmoe",
 )
 """Packages that transformers imports and a question never uses."""
+
+_USED = (
+    "transformers.modeling_utils",
+    "transformers.masking_utils",
+    "transformers.generation.utils",
+    "transformers.models.qwen3_vl.modeling_qwen3_vl",
+)
 
 
 class Later:
@@ -58,9 +60,6 @@ class Later:
     def real(self) -> Any:
         """Imports what it stands for, which takes its place in the module that imported it."""
         module, name = self._module, self._name
-        if DEBUG:
-            import traceback
-            print("RESOLVE", module, name); traceback.print_stack(limit=4, file=sys.stdout)
         thing = importlib.import_module(module)
         if name is not None:
             thing = (
@@ -157,7 +156,7 @@ def _no_compiler() -> Iterator[None]:
     """Within, telling torch's compiler about a function does not import the compiler."""
     compiler: Any = torch.compiler
     plain, allow = compiler.disable, compiler.allow_in_graph
-    allowed: list[Any] = []
+    later = _Notes()
 
     def disable(function: Any = None, recursive: bool = True, **how: Any) -> Any:
         if function is None:
@@ -176,21 +175,47 @@ def _no_compiler() -> Iterator[None]:
 
         return undisturbed
 
-    def allow_in_graph(function: Any) -> Any:
-        allowed.append(function)
-        return function
-
     def told() -> None:
-        for function in allowed:
-            allow(function)
+        later.tell(importlib.import_module("torch._dynamo"))
         settle()
 
     sys.meta_path.insert(0, _AfterImport("torch._dynamo", told))
-    compiler.disable, compiler.allow_in_graph = disable, allow_in_graph
+    compiler.disable, compiler.allow_in_graph = disable, later.allow_in_graph
+    # What torch imports when somebody asks for it.
+    vars(torch).setdefault("_dynamo", later)
     try:
         yield
     finally:
         compiler.disable, compiler.allow_in_graph = plain, allow
+        if vars(torch).get("_dynamo") is later:
+            del vars(torch)["_dynamo"]
+
+
+class _Notes:
+    """Stands for torch's compiler: writes down what decorators tell it about functions."""
+
+    def __init__(self) -> None:
+        self._told: list[tuple[str, Any]] = []
+
+    def allow_in_graph(self, function: Any) -> Any:
+        """As the compiler's: the function goes into graphs as it is."""
+        self._told.append(("allow_in_graph", function))
+        return function
+
+    def assume_constant_result(self, function: Any) -> Any:
+        """As the compiler's: the function gives the same at every call."""
+        self._told.append(("assume_constant_result", function))
+        return function
+
+    def tell(self, compiler: ModuleType) -> None:
+        """Tells the compiler, now that it is there."""
+        for name, function in self._told:
+            getattr(compiler, name)(function)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(importlib.import_module("torch._dynamo"), name)
 
 
 class _AfterImport(MetaPathFinder):
@@ -241,7 +266,8 @@ def _is_put_off(name: str) -> bool:
 def _load() -> None:
     if "transformers.modeling_utils" not in sys.modules:
         with _put_off(), _no_compiler():
-            importlib.import_module("transformers.modeling_utils")
+            for name in _USED:
+                importlib.import_module(name)
 
 
 _load()
@@ -249,3 +275,16 @@ _load()
 from transformers.integrations.sdpa_attention import sdpa_attention_forward  # noqa: E402
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask  # noqa: E402
 from transformers.modeling_utils import AttentionInterface  # noqa: E402
+from transformers.models.auto.configuration_auto import AutoConfig  # noqa: E402
+from transformers.models.auto.modeling_auto import AutoModelForImageTextToText  # noqa: E402
+from transformers.models.auto.tokenization_auto import AutoTokenizer  # noqa: E402
+
+__all__ = [
+    "AttentionInterface",
+    "AttentionMaskInterface",
+    "AutoConfig",
+    "AutoModelForImageTextToText",
+    "AutoTokenizer",
+    "sdpa_attention_forward",
+    "sdpa_mask",
+]
