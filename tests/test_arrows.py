@@ -15,6 +15,7 @@ ALLOWED = {
     "strict_json": set(),
     "lock": set(),
     "options": set(),
+    "threads": set(),
     "geometry": set(),
     "pictures": {"geometry"},
     "view": {"geometry", "pictures"},

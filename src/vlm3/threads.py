@@ -27,7 +27,8 @@ def allowed_cores(cgroup: Path = _CGROUP) -> int:
         cores = len(os.sched_getaffinity(0))
     else:
         cores = os.cpu_count() or 1
-    return max(1, min(cores, math.ceil(_quota(cgroup))))
+    quota = _quota(cgroup)
+    return cores if quota >= cores else max(1, math.ceil(quota))
 
 
 def _quota(cgroup: Path) -> float:

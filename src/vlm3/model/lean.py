@@ -141,7 +141,7 @@ def _put_off() -> Iterator[None]:
                     return Later(full.partition(".")[0], None, home)
         return plain(name, namespace, locals_, fromlist or (), level)
 
-    builtins.__import__ = importer
+    builtins.__import__ = importer  # type: ignore[assignment]
     _importing.set()
     try:
         yield
