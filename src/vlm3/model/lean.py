@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from functools import wraps
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -139,7 +140,10 @@ def _put_off() -> Iterator[None]:
                     return _Names(full, home)
                 if full.partition(".")[0] not in sys.modules:
                     return Later(full.partition(".")[0], None, home)
-        return plain(name, namespace, locals_, fromlist or (), level)
+        found = plain(name, namespace, locals_, fromlist or (), level)
+        if home.get("__name__") == "transformers" and level and name == "utils.import_utils":
+            _read_once(found)
+        return found
 
     builtins.__import__ = importer  # type: ignore[assignment]
     _importing.set()
@@ -242,6 +246,22 @@ class _AfterImport(MetaPathFinder):
 
         spec.loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec
+
+
+def _read_once(utils: Any) -> None:
+    """Has transformers read its model files for their names once, and not for each package."""
+    plain = utils.create_import_structure_from_path
+    read: dict[Path, Any] = {}
+
+    @wraps(plain)
+    def structure(module_path: Any) -> Any:
+        path = Path(module_path)
+        folder = path if path.is_dir() else path.parent
+        if folder not in read:
+            read[folder] = plain(folder)
+        return read[folder]
+
+    utils.create_import_structure_from_path = structure
 
 
 class _Names:
