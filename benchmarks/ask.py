@@ -2,8 +2,9 @@
 
 Random weights of a fixed size, so nothing here says how good an answer is. Times are processor
 time of this process on one thread, because wall time on a shared machine is not repeatable; on a
-GPU wall time until it is idle. Medians; the two engines are timed in one run, one after the other. The naive engine's cost is the same for every
-question, so it is timed on a few.
+GPU they are wall time until it is idle. Medians after a first run; the two engines are timed in one
+run, one after the other. The naive engine's cost is the same for every question, so it is timed on
+one.
 
     python benchmarks/ask.py --prefix 300 1492 --questions 1 16 1024 --json ask.json
 """
