@@ -28,7 +28,7 @@ NOT_FOR_A_QUESTION = (
     "warp",
 )
 # 3,033 with transformers' own imports; the count of today and room for a release of each.
-MOST_MODULES = 1950
+MOST_MODULES = 1850
 
 ASK = f"""
 import json, sys
