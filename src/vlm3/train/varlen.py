@@ -53,7 +53,8 @@ class _LastBatch(threading.local):
 
     def of(self, position_ids: torch.Tensor) -> Bounds:
         """The bounds of these positions, kept until others come."""
-        version = position_ids._version
+        # Tensors of inference mode count no changes: nothing writes into these.
+        version = 0 if position_ids.is_inference() else position_ids._version
         if self.found is None or self.positions is not position_ids or self.version != version:
             self.found = bounds(position_ids)
             self.positions, self.version = position_ids, version
