@@ -8,8 +8,11 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 demo: .venv/demo.stamp
 	$(BIN)/vlm3 demo -o vlm3-demo
 
+# A process for every core, eight at most: each takes about 1 GB. JOBS=0 runs them in one.
+JOBS ?= auto
+
 test: .venv/test.stamp
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --maxprocesses 8 --dist worksteal
 
 # What .ci/run asks for beside the tests.
 check: .venv/test.stamp

@@ -1,24 +1,25 @@
 """What sharing is worth: many questions about one picture, as ratios to one `generate` a question.
 
 Random weights of a fixed size, so nothing here says how good an answer is. Times are processor
-time of this process on one thread, because wall time on a shared machine is not repeatable; the
-two engines are timed in one run, one after the other. The naive engine's cost is the same for every
-question, so it is timed on a few.
+time of this process on one thread, because wall time on a shared machine is not repeatable; on a
+GPU they are wall time until it is idle. Medians after a first run; the two engines are timed in one
+run, one after the other. The naive engine's cost is the same for every question, so it is timed on
+one.
 
     python benchmarks/ask.py --prefix 300 1492 --questions 1 16 1024 --json ask.json
 """
 
 import argparse
 import gc
-import json
 import resource
-import time
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
 import torch
+from results import clock, keep
 
 from vlm3.infer.fast import LocalEngine
 from vlm3.infer.local import NaiveEngine
@@ -79,12 +80,13 @@ def make_checkpoint() -> Checkpoint:
 
 
 def timed(engine: Any, image: Any, questions: Sequence[str]) -> tuple[float, list[str]]:
-    """Processor seconds, pictures included, and the texts."""
+    """Seconds, pictures included, and the texts."""
     gc.collect()
-    began = time.process_time()
+    device = next(engine._checkpoint.model.parameters()).device
+    began = clock(device)
     with engine.open([image]) as scene:
         texts = engine.ask(scene, questions, max_new_tokens=ANSWER_TOKENS)
-    return time.process_time() - began, texts
+    return clock(device) - began, texts
 
 
 def measure(
@@ -99,8 +101,9 @@ def measure(
         size = {"width_px": width_px, "height_px": height_px}
         questions = [depth.ask(PROTOCOLS[name], point, **size) for point in points]
         timed(naive, image, questions[:1])  # First runs pay for what is set up once.
-        timed(LocalEngine(checkpoint), image, questions[:2])
-        best: dict[int, float] = {}
+        for count in counts:
+            timed(LocalEngine(checkpoint), image, questions[:count])
+        fast: dict[int, list[float]] = {count: [] for count in counts}
         slow: list[float] = []
         for _ in range(repeats):
             seconds, expected = timed(naive, image, questions[:1])
@@ -108,16 +111,16 @@ def measure(
             for count in counts:
                 seconds, texts = timed(LocalEngine(checkpoint), image, questions[:count])
                 assert texts[:1] == expected, "the engines disagree"
-                best[count] = min(seconds, best.get(count, seconds))
+                fast[count].append(seconds)
         for count in counts:
             rows.append(
                 {
                     "prefix": prefix,
                     "protocol": name,
                     "questions": count,
-                    "naive_ms_per_question": 1e3 * min(slow),
-                    "ms_per_question": 1e3 * best[count] / count,
-                    "ratio": min(slow) * count / best[count],
+                    "naive_ms_per_question": 1e3 * median(slow),
+                    "ms_per_question": 1e3 * median(fast[count]) / count,
+                    "ratio": median(slow) * count / median(fast[count]),
                     "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
                 }
             )
@@ -137,16 +140,18 @@ def main() -> None:
     parser.add_argument("--prefix", type=int, nargs="+", default=[300, 1492], choices=PICTURES)
     parser.add_argument("--protocol", nargs="+", default=["paper", "joint"])
     parser.add_argument("--questions", type=int, nargs="+", default=[1, 16, 1024])
-    parser.add_argument("--repeats", type=int, default=2)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--json", type=Path, help="such as benchmarks/results/ask-h100.json")
     options = parser.parse_args()
     torch.set_num_threads(1)
     checkpoint = make_checkpoint()
+    checkpoint.model.to(options.device)
     rows = []
     for prefix in options.prefix:
         rows += measure(checkpoint, prefix, options.protocol, options.questions, options.repeats)
     if options.json:
-        options.json.write_text(json.dumps(rows, indent=1) + "\n")
+        keep(options.json, checkpoint.device, rows)
 
 
 if __name__ == "__main__":

@@ -9,12 +9,16 @@ what `vlm3 plan` counts for the same budget: samples a second at that MFU, and m
 """
 
 import argparse
+import gc
 import os
 import time
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from results import keep
 
 from vlm3.tasks.base import QA
 from vlm3.train.batch import Collator, Lesson
@@ -54,15 +58,23 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=4, help="conversations a forward pass")
     parser.add_argument("--passes", type=int, default=8)
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--json", type=Path, help="such as benchmarks/results/train-h100.json")
     given = parser.parse_args()
     parallel = start("auto", ())
+    rows = []
     for task in given.tasks or PAPER:
-        measure(task, given, parallel)
+        rows.append(measure(task, given, parallel))
+        # Model and optimiser go in circles: without this the next task starts with their 18 GB.
+        gc.collect()
+        if parallel.device.type == "cuda":
+            torch.cuda.empty_cache()
+    if given.json and parallel.first:
+        keep(given.json, parallel.device, rows)
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
         torch.distributed.destroy_process_group()
 
 
-def measure(task: str, given: argparse.Namespace, parallel: Parallel) -> None:
+def measure(task: str, given: argparse.Namespace, parallel: Parallel) -> dict[str, Any]:
     small = given.size == "tiny"
     run = replace(
         recipe(f"{task}_4b"),
@@ -97,15 +109,25 @@ def measure(task: str, given: argparse.Namespace, parallel: Parallel) -> None:
     each = float(np.median(seconds))
     peak = peak_flops(parallel.device)
     flops = batch_flops(made.trainee.model.config, batch)
+    rate = given.samples / each
+    row = {
+        "task": task,
+        "size": given.size,
+        "attention": given.attention,
+        "packing": given.packing,
+        "samples": given.samples,
+        "compile": given.compile,
+        "samples_a_second": rate,
+    }
+    if peak:
+        row |= {"mfu": flops / each / peak, "memory_gb": torch.cuda.max_memory_allocated() / 1e9}
     if parallel.first:
-        rate = given.samples / each
         print(f"{task}: {len(one.ids)} tokens a sample, {rate:.2f} samples/s a GPU")
         if not small:
             print(f"the paper's own rate: {PAPER[task]} (x {rate / PAPER[task]:.2f})")
         if peak:
-            held = torch.cuda.max_memory_allocated() / 1e9
-            mfu = flops / each / peak
-            print(f"MFU {mfu:.3f}, memory {held:.1f} GB a GPU")
+            mfu = row["mfu"]
+            print(f"MFU {mfu:.3f}, memory {row['memory_gb']:.1f} GB a GPU")
             gpu = next(name for name in GPUS if name in torch.cuda.get_device_name())
             same = replace(run, budget=given.samples * len(one.ids), mesh="auto")
             told = plan(same, gpu=gpu, gpus=parallel.world, mfu=mfu)
@@ -114,6 +136,7 @@ def measure(task: str, given: argparse.Namespace, parallel: Parallel) -> None:
                 f"GPU, {told.memory_gb:.1f} GB"
             )
         print(f"model TFLOP a sample {flops / given.samples / 1e12:.3g}")
+    return row
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ import os
 # Before any test imports transformers: nothing here may look for a hub.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Before any test imports torch: the suite runs in as many processes as there are cores.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 from pathlib import Path
 from typing import Any

@@ -16,6 +16,7 @@ ALLOWED = {
     "strict_json": set(),
     "lock": set(),
     "options": set(),
+    "threads": set(),
     "geometry": set(),
     "pictures": {"geometry"},
     "view": {"geometry", "pictures"},

@@ -20,6 +20,7 @@ from vlm3.photos.commands import ask, cloud, depth, match, pose, scene
 from vlm3.photos.options import as_json_option, examples, model_options
 from vlm3.show.commands import figure
 from vlm3.study.commands import study
+from vlm3.threads import share_cores
 from vlm3.train.commands import data, plan, train
 from vlm3.worlds.commands import worlds
 
@@ -37,6 +38,7 @@ from vlm3.worlds.commands import worlds
 @click.pass_context
 def main(context: click.Context) -> None:
     """3D answers from a vision language model: distance, objects, matches, camera pose."""
+    share_cores()
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import vlm3
 from vlm3.errors import Vlm3Error
+from vlm3.threads import COUNT, allowed_cores
 
 Status = Literal["ok", "missing", "broken"]
 
@@ -68,6 +69,7 @@ def examine(self_check: str | None = None) -> Iterator[Finding]:
     """
     yield _python()
     yield from _guarded("torch", _torch, "pip install --force-reinstall torch")
+    yield from _guarded("threads", _threads, f"set {COUNT}=1 and try again")
     for package in ("transformers", "numpy", "pillow", "safetensors"):
         yield _package(package)
     yield from _guarded("torchvision", _torchvision, "pip uninstall torchvision")
@@ -122,6 +124,18 @@ def _torch() -> Finding:
         "ok",
         f"{found}: built for CUDA {torch.version.cuda}, but no GPU answers",
         "for a GPU, check nvidia-smi and the driver; on a machine without one nothing is wrong",
+    )
+
+
+def _threads() -> Finding:
+    import torch
+
+    threads, allowed = torch.get_num_threads(), allowed_cores()
+    found = f"computes with {threads} on {allowed} cores ({COUNT}={os.environ.get(COUNT, '')})"
+    if threads <= allowed:
+        return Finding("threads", "ok", found)
+    return Finding(
+        "threads", "ok", found, f"more threads than cores hold each other up: {COUNT}={allowed}"
     )
 
 

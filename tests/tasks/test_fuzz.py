@@ -8,12 +8,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+import pytest
 
 from vlm3.tasks import correspondence, depth, objects, pose
 from vlm3.tasks.base import ParseFailure
 from vlm3.tasks.protocol import PROTOCOLS, Protocol
 
 TEXTS = 200_000
+# Of as many tests, which processes share.
+PARTS = 4
 FREE_EVERY = 7
 
 VALID = (
@@ -118,9 +121,9 @@ def made_up(rng: random.Random) -> str:
     return "".join(rng.choices(alphabet, k=rng.randrange(40)))
 
 
-def texts() -> Iterator[str]:
-    rng = random.Random(20260530)
-    for k in range(TEXTS):
+def texts(part: int) -> Iterator[str]:
+    rng = random.Random(20260530 + part)
+    for k in range(TEXTS // PARTS):
         yield mutated(rng) if k % 4 else made_up(rng)
 
 
@@ -236,14 +239,15 @@ def parsers_of(protocol: Protocol) -> Iterator[tuple[Callable[[str], Any], Check
         yield (lambda text, c=c: pose.parse(protocol, c, text)), checks[c]
 
 
-def test_fuzz() -> None:
+@pytest.mark.parametrize("part", range(PARTS))
+def test_fuzz(part: int) -> None:
     strict = [pair for p in PROTOCOLS.values() if p.patterns for pair in parsers_of(p)]
     free = [pair for p in PROTOCOLS.values() if not p.patterns for pair in parsers_of(p)]
     about_objects = [((lambda t, q=q: objects.parse(q, t, 2)), check_objects) for q in QUESTIONS]
     values = readings = 0
     slowest_s = 0.0
     started_s = time.process_time()
-    for k, text in enumerate(texts()):
+    for k, text in enumerate(texts(part)):
         before_s = time.process_time()
         # Free answers take a dozen times as long to read.
         freely = (*free, about_objects[k % len(about_objects)]) if k % FREE_EVERY == 0 else ()
@@ -256,7 +260,8 @@ def test_fuzz() -> None:
         slowest_s = max(slowest_s, time.process_time() - before_s)
     seconds = time.process_time() - started_s
     print(
-        f"{TEXTS} texts, {readings} readings in {seconds:.1f} s, {TEXTS / seconds:.0f} texts/s; "
+        f"{TEXTS // PARTS} texts, {readings} readings in {seconds:.1f} s, "
+        f"{TEXTS / PARTS / seconds:.0f} texts/s; "
         f"{values} values; slowest text {slowest_s * 1e3:.1f} ms"
     )
     assert slowest_s < 1.0

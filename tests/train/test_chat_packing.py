@@ -124,6 +124,60 @@ def test_varlen_attention_equals_alone(
     assert (found - alone).abs().max() < 1e-5
 
 
+def test_bounds_are_found_once_a_batch(
+    tiny_model: Any, both: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed, _ = both
+    varlen.register()
+    monkeypatch.setattr(varlen, "_kernel", by_rows)
+    counted: list[int] = []
+    plain = varlen.bounds
+    monkeypatch.setattr(varlen, "bounds", lambda p: counted.append(p.shape[1]) or plain(p))
+    tiny_model.set_attn_implementation({"text_config": "varlen", "vision_config": "sdpa"})
+    try:
+        logits(tiny_model, packed, use_cache=False)
+        layers = len(tiny_model.model.language_model.layers)
+        assert layers > 1 and len(counted) == 1
+        logits(tiny_model, packed | {"position_ids": packed["position_ids"].clone()})
+        assert len(counted) == 2
+    finally:
+        tiny_model.set_attn_implementation({"text_config": "sdpa", "vision_config": "sdpa"})
+
+
+def of_29(q, k, v, ends, ends_k, longest, longest_k, is_causal=False, return_aux=None):  # type: ignore[no-untyped-def]
+    """As torch 2.9: no scale, no grouped queries."""
+    assert is_causal and q.shape == k.shape
+    return by_rows(q, k, v, ends, longest, q.shape[-1] ** -0.5)
+
+
+def of_211(q, k, v, ends, ends_k, longest, longest_k, *, scale=None, window_size=(-1, -1)):  # type: ignore[no-untyped-def]
+    """As torch 2.11: no grouped queries."""
+    assert window_size == (-1, 0) and q.shape == k.shape
+    return by_rows(q, k, v, ends, longest, scale)
+
+
+def of_213(  # type: ignore[no-untyped-def]
+    q, k, v, ends, ends_k, longest, longest_k, *, scale=None, window_size=(-1, -1), enable_gqa=False
+):
+    """As torch 2.12 and 2.13."""
+    assert window_size == (-1, 0) and enable_gqa
+    return by_rows(q, k, v, ends, longest, scale)
+
+
+@pytest.mark.parametrize("release", [of_29, of_211, of_213])
+def test_every_release_of_torch_is_asked_as_it_wants(
+    release: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torch.nn.attention import varlen as torchs
+
+    monkeypatch.setattr(torchs, "varlen_attn", release)
+    torch.manual_seed(0)
+    query, key, value = (torch.randn(90, heads, 16) for heads in (8, 2, 2))
+    ends = torch.tensor([0, 17, 50, 90], dtype=torch.int32)
+    given = (query, key, value, ends, 40, 0.3)
+    assert (varlen._kernel(*given) - by_rows(*given)).abs().max() < 1e-5
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_the_kernel_is_what_the_reference_says() -> None:

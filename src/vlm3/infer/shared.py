@@ -10,9 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import sdpa_mask
+
+from vlm3.model.lean import (
+    AttentionInterface,
+    AttentionMaskInterface,
+    sdpa_attention_forward,
+    sdpa_mask,
+)
 
 ATTENTION = "vlm3_shared_prefix"
 """Name under which the attention is registered; without a `Chain` it is the stock "sdpa"."""

@@ -258,13 +258,18 @@ def load_checkpoint(
 
 def _stock(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
     """Model and tokenizer, by the library's own loading."""
-    from transformers import AutoConfig, AutoModelForImageTextToText, AutoTokenizer
+    from vlm3.model.lean import AutoConfig, AutoModelForImageTextToText, AutoTokenizer
+    from vlm3.model.mapped import mapped_model
 
     try:
         with _quiet(), _without_adapter(folder) as plain:
             config = AutoConfig.from_pretrained(plain, local_files_only=True)
             check_size(folder, config)
             tokenizer = AutoTokenizer.from_pretrained(plain, local_files_only=True)
+            model = mapped_model(plain, config, dtype)
+            if model is not None:
+                _for_plain_answers(model, folder)
+                return model, tokenizer
             model, info = AutoModelForImageTextToText.from_pretrained(
                 plain,
                 config=config,

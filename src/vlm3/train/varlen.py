@@ -4,7 +4,9 @@ A mask of a packed row of 16,000 tokens has a quarter of a billion places, nearl
 here conversations are told apart by where their text positions start again. Needs a GPU.
 """
 
-from typing import Any
+import inspect
+import threading
+from typing import Any, NamedTuple
 
 import torch
 
@@ -18,11 +20,48 @@ def register() -> None:
     AttentionInterface.register(NAME, attend)
 
 
-def bounds(position_ids: torch.Tensor) -> torch.Tensor:
-    """Where the conversations of a row (1, T) start, and its end: (n + 1,) int32."""
+class Bounds(NamedTuple):
+    """Where the conversations of a packed row lie.
+
+    Attributes:
+        ends: (n + 1,) int32, where each starts, and the end of the last.
+        longest: tokens of the longest.
+    """
+
+    ends: torch.Tensor
+    longest: int
+
+
+def bounds(position_ids: torch.Tensor) -> Bounds:
+    """Of a row (1, T) of text positions, which start again at 0 with every conversation."""
     starts = (position_ids[0] == 0).nonzero()[:, 0]
     end = starts.new_tensor([position_ids.shape[1]])
-    return torch.cat([starts, end]).to(torch.int32)
+    ends = torch.cat([starts, end]).to(torch.int32)
+    return Bounds(ends, int(ends.diff().max()))
+
+
+class _LastBatch(threading.local):
+    """The bounds of the row whose layers are being computed: found once, not in every layer.
+
+    On a GPU finding them waits for the device twice; the layers of a pass, and the recomputation
+    of them, are all given the same positions.
+    """
+
+    positions: torch.Tensor | None = None
+    version: int = -1
+    found: Bounds | None = None
+
+    def of(self, position_ids: torch.Tensor) -> Bounds:
+        """The bounds of these positions, kept until others come."""
+        # Tensors of inference mode count no changes: nothing writes into these.
+        version = 0 if position_ids.is_inference() else position_ids._version
+        if self.found is None or self.positions is not position_ids or self.version != version:
+            self.found = bounds(position_ids)
+            self.positions, self.version = position_ids, version
+        return self.found
+
+
+_last = _LastBatch()
 
 
 def attend(
@@ -52,8 +91,7 @@ def attend(
     """
     if attention_mask is not None or position_ids is None or query.shape[0] != 1:
         raise ValueError("varlen attention takes one packed row, with text positions and no mask")
-    ends = bounds(position_ids)
-    longest = int(ends.diff().max())
+    ends, longest = _last.of(position_ids)
     q, k, v = (part[0].transpose(0, 1).contiguous() for part in (query, key, value))
     out = _kernel(q, k, v, ends, longest, scaling)
     return out[None], None
@@ -70,17 +108,17 @@ def _kernel(
     """(T, heads, width) of each of three, by torch's kernel."""
     from torch.nn.attention.varlen import varlen_attn
 
-    out = varlen_attn(
-        query,
-        key,
-        value,
-        ends,
-        ends,
-        longest,
-        longest,
-        scale=scaling,
-        window_size=(-1, 0),
-        enable_gqa=query.shape[1] != key.shape[1],
-    )
+    # Its arguments differ between torch 2.9 (no scale, no window) and 2.12 (grouped queries).
+    known = inspect.signature(varlen_attn).parameters
+    how: dict[str, Any] = {"scale": scaling} if "scale" in known else {}
+    if not how:
+        query = query * (scaling * query.shape[-1] ** 0.5)
+    how |= {"window_size": (-1, 0)} if "window_size" in known else {"is_causal": True}
+    groups = query.shape[1] // key.shape[1]
+    if groups > 1 and "enable_gqa" in known:
+        how["enable_gqa"] = True
+    elif groups > 1:
+        key, value = (part.repeat_interleave(groups, dim=1) for part in (key, value))
+    out = varlen_attn(query, key, value, ends, ends, longest, longest, **how)
     assert isinstance(out, torch.Tensor)
     return out
