@@ -10,13 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-
-from vlm3.model.lean import (
-    AttentionInterface,
-    AttentionMaskInterface,
-    sdpa_attention_forward,
-    sdpa_mask,
-)
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+from transformers.modeling_utils import AttentionInterface
 
 ATTENTION = "vlm3_shared_prefix"
 """Name under which the attention is registered; without a `Chain` it is the stock "sdpa"."""

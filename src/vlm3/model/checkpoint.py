@@ -258,7 +258,10 @@ def load_checkpoint(
 
 def _stock(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
     """Model and tokenizer, by the library's own loading."""
-    from vlm3.model.lean import AutoConfig, AutoModelForImageTextToText, AutoTokenizer
+    from transformers.models.auto.configuration_auto import AutoConfig
+    from transformers.models.auto.modeling_auto import AutoModelForImageTextToText
+    from transformers.models.auto.tokenization_auto import AutoTokenizer
+
     from vlm3.model.mapped import mapped_model
 
     try:
