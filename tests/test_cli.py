@@ -24,7 +24,7 @@ from vlm3.tasks.protocol import PROTOCOLS, get_protocol
 
 COMMON = {"task", "protocol", "intrinsics", "model", "images", "cameras", "raw_text", "prompt"}
 KEYS = {
-    "depth": COMMON | {"xy_px", "distance_m", "depth_z_m", "parsed", "spread", "readout"},
+    "depth": COMMON | {"xy_px", "distance_m", "depth_z_m", "xyz_m", "parsed", "spread", "readout"},
     "match": COMMON | {"xy_a_px", "xy_px", "parsed", "spread", "readout"},
     "pose": COMMON
     | {"yaw_pitch_roll_deg", "direction", "distance_m", "cam1_from_cam2", "parsed", "spread"}

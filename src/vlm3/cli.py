@@ -16,6 +16,7 @@ from vlm3.data.commands import add_to
 from vlm3.eval.commands import evaluate, report, score
 from vlm3.options import loading
 from vlm3.photos.commands import ask, cloud, depth, match, pose, scene
+from vlm3.photos.measuring import measure
 from vlm3.photos.options import as_json_option, examples, model_options
 from vlm3.show.commands import figure
 from vlm3.study.commands import study
@@ -100,7 +101,7 @@ def _silent(line: str) -> None:
 
 
 add_to(data)
-for command in (depth, cloud, match, pose, ask, scene, evaluate, score, report, figure):
+for command in (depth, cloud, measure, match, pose, ask, scene, evaluate, score, report, figure):
     main.add_command(command)
 for command in (train, plan, data, study, worlds, app, serve):
     main.add_command(command)

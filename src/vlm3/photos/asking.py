@@ -67,7 +67,7 @@ def ask_and_print(
 
         check(kind, outputs, figures)
     # The rehearsal's engine has no probabilities, so it is asked without a wish.
-    views = _rehearsed(paths, settings, "", lambda asked, views: question(asked, views, None))
+    views = rehearsed(paths, settings, "", lambda asked, views: question(asked, views, None))
     predictor = load(**loading(settings))
     answer = question(predictor, views, settings.get("readout"))
     from vlm3.lines import lines, records
@@ -98,7 +98,7 @@ def ask_grid(
 
     check(kind, settings["outputs"], settings["figures"])
     said = "02.75" if len(paths) == 1 else "1000 1000"
-    views = _rehearsed(
+    views = rehearsed(
         paths, settings, said, lambda asked, views: question(asked, views, None, lambda count: None)
     )
     predictor = load(**loading(settings))
@@ -121,7 +121,7 @@ def ask_grid(
         click.echo(", ".join(f"{key} {value}" for key, value in record.items()))
 
 
-def _rehearsed(
+def rehearsed(
     paths: Sequence[str],
     settings: Mapping[str, Any],
     said: str,
