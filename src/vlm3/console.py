@@ -137,3 +137,49 @@ def progress_line() -> Iterator[Callable[[int], None]]:
     finally:
         if shown and count:
             click.echo("", err=True)
+
+
+class Countdown:
+    """How far a list has come, and the time it will take, on stderr.
+
+    On a terminal one line that changes; elsewhere, as in a log, a line every half minute.
+
+    Args:
+        total: how many there are.
+        what: their name in the plural.
+    """
+
+    _QUIET_S = 30.0
+
+    def __init__(self, total: int, what: str) -> None:
+        self._total, self._what = total, what
+        self._live = sys.stderr.isatty()
+        self._began = self._told = time.perf_counter()
+        self._done = self._width = 0
+
+    def skip(self) -> None:
+        """One that need not be done: it takes no time."""
+        self._total -= 1
+
+    def step(self) -> None:
+        """One more is done."""
+        self._done += 1
+        now = time.perf_counter()
+        if not self._live and now - self._told < self._QUIET_S:
+            return
+        self._told = now
+        each = (now - self._began) / self._done
+        left = round(each * (self._total - self._done))
+        line = (
+            f"{self._done} of {self._total} {self._what}, {each:.1f} s each, "
+            f"about {left // 60}:{left % 60:02d} left"
+        )
+        start = "\r" if self._live else ""
+        click.echo(f"{start}{line.ljust(self._width)}", err=True, nl=not self._live)
+        self._width = len(line)
+
+    def clear(self) -> None:
+        """Ends the line, so that something else can be written."""
+        if self._live and self._width:
+            click.echo("", err=True)
+            self._width = 0
