@@ -27,6 +27,7 @@ from vlm3.worlds.commands import worlds
 @click.group(
     cls=Group,
     invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     epilog=examples(
         "vlm3 demo -o demo",
         "vlm3 depth photo.jpg --at 320,240 --fov-deg 65",

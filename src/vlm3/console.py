@@ -5,6 +5,7 @@ Loads nothing but click, so that `--help` is quick. Knows no command.
 
 import difflib
 import math
+import re
 import sys
 import time
 import warnings
@@ -54,8 +55,29 @@ class Group(click.Group):
         return super().resolve_command(ctx, args)
 
 
+# Messages are written once, for callers in Python; who types commands has options instead.
+_TYPED = (
+    (re.compile(r"\bcamera, f_px or fov_deg\b"), "--f-px, --fov-deg or --intrinsics"),
+    (re.compile(r"\bf_px or fov_deg\b"), "--f-px or --fov-deg"),
+    (re.compile(r"\bfov_deg is\b"), "--fov-deg is"),
+    (re.compile(r"\bf_px is\b"), "--f-px is"),
+    (re.compile(r"\bgive fov_deg\b"), "give --fov-deg"),
+    (re.compile(r"\bleave readout out\b"), "leave --readout out"),
+    (re.compile(r"\breadout='(\w+)'"), r"--readout \1"),
+    (re.compile(r"\bbase_url goes\b"), "--base-url goes"),
+)
+
+
+def as_typed(message: str) -> str:
+    """A message in one line, with options where it names arguments of Python."""
+    line = " ".join(message.split())
+    for python, option in _TYPED:
+        line = python.sub(option, line)
+    return line
+
+
 def _complain(message: str, *, code: int = 2) -> NoReturn:
-    click.echo(f"vlm3: error: {' '.join(message.split())}", err=True)
+    click.echo(f"vlm3: error: {as_typed(message)}", err=True)
     sys.exit(code)
 
 
@@ -72,7 +94,7 @@ def one_line_warnings() -> Iterator[None]:
         line: str | None = None,
     ) -> None:
         if category.__module__.startswith("vlm3."):
-            click.echo(f"vlm3: warning: {' '.join(str(message).split())}", err=True)
+            click.echo(f"vlm3: warning: {as_typed(str(message))}", err=True)
 
     with warnings.catch_warnings():
         warnings.simplefilter("always")

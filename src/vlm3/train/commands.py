@@ -74,7 +74,7 @@ def train(context: click.Context, recipe: str | None, changes: tuple[str, ...]) 
     from vlm3.train.config import RENDERED
 
     dry = "--dry-run" in changes
-    given = ["--out" if c == "-o" else c for c in changes if c != "--dry-run"]
+    given = [_as_field(c) for c in changes if c != "--dry-run"]
     run = overridden(recipe or "", given)
     if left := _other_words(run):
         click.echo(f"vlm3: warning: {left}", err=True)
@@ -95,6 +95,13 @@ def train(context: click.Context, recipe: str | None, changes: tuple[str, ...]) 
     if not torch.cuda.is_available():
         torch.set_num_threads(1)
     go(run)
+
+
+def _as_field(word: str) -> str:
+    """The recipe's field `out` is -o or --output to everyone else."""
+    if word in ("-o", "--output"):
+        return "--out"
+    return word.replace("--output=", "--out=", 1) if word.startswith("--output=") else word
 
 
 def _other_words(run: "Run") -> str | None:
