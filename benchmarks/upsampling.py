@@ -2,9 +2,10 @@
 
     python benchmarks/upsampling.py --worlds 12 --picture docs/pictures/upsampling.png
 
-nano is asked about held-out worlds taken by pinhole cameras, 32x24 cells of 256x192 pixels. Every way fills in the same
-answers, and also the true distances at the same cells ("truth on the grid"): what is left then is
-the error of filling in alone. Also counts how often the interval of a length holds the truth.
+nano is asked about held-out worlds taken by pinhole cameras, 32x24 cells of 256x192 pixels. Every
+way fills in the same answers, and also the true distances at the same cells ("truth on the grid"):
+what is left then is the error of filling in alone. Also counts how often the interval of a length
+holds the truth.
 """
 
 import argparse

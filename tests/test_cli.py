@@ -188,7 +188,7 @@ class TestLines:
         self, run: Callable[..., Result], photo: str, second: str, command: str
     ) -> None:
         line = command_lines(photo, second)[command]
-        assert "readout='median' needs" in refused(run(*line, "--readout", "median"))
+        assert "--readout median needs" in refused(run(*line, "--readout", "median"))
         assert (
             json.loads(run(*line, "--readout", "digits", "--json").stdout.splitlines()[0])[
                 "readout"
