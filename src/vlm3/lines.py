@@ -110,8 +110,8 @@ def measured_records(
         "images": [view.path],
         "cameras": [{name: getattr(view.camera, name) for name in _CAMERA}],
     }
-    for part in (*found.spans, *found.regions):
-        yield part.to_json() | common
+    for record in (*(s.to_json() for s in found.spans), *(r.to_json() for r in found.regions)):
+        yield record | common
 
 
 def measured_lines(found: Measurement, predictor: Predictor, view: View) -> Iterator[str]:

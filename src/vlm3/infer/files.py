@@ -10,8 +10,10 @@ import struct
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -164,7 +166,8 @@ def _cloud_npz(cloud: PointCloud, path: Path) -> None:
 
 
 def _png(depth: DepthMap | FullDepth, path: Path) -> None:
-    z = np.nan_to_num(depth.depth_z_m, nan=0.0, posinf=0.0, neginf=0.0)
+    known: NDArray[np.floating[Any]] = depth.depth_z_m
+    z = np.nan_to_num(known, nan=0.0, posinf=0.0, neginf=0.0)
     far_m = float(z.max(initial=0.0))
     per_m = next((unit for unit in _PER_M if round(far_m * unit) < _UNKNOWN_FAR), None)
     if per_m is None:

@@ -61,7 +61,7 @@ def depth(
     forms: tuple[str, ...],
     every_s: float | None,
     **settings: Any,
-) -> int | None:
+) -> None:
     """Tell how far points of IMAGE are.
 
     In metres: distance is the straight line from the camera, depth z is along its axis. Without
@@ -82,7 +82,7 @@ def depth(
             full_size=full_size,
             forms=forms or ("png", "npz"),
         )
-        return maps_of_many(images, settings, wanted, every_s)
+        click.get_current_context().exit(maps_of_many(images, settings, wanted, every_s))
     if forms or every_s is not None:
         raise InputError("--form and --every are for many pictures; name a file's form by -o FILE")
     cells = wanted_grid(points, grid, settings)
@@ -104,7 +104,6 @@ def depth(
             settings,
             lambda asked, views, readout: asked.depth(views[0], points, readout=readout),
         )
-    return None
 
 
 @click.command(
