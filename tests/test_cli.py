@@ -290,7 +290,7 @@ class TestPictures:
         ("frobnicate", "There are app, ask, cloud, d"),
         ("depth A --at 1,1 --protocl paper", "--protocol"),
         ("--protocol paper", "--protocol"),
-        ("depth A --at 1,1 extra", "extra"),
+        ("depth A --at 1,1 extra", "--at is for one picture"),
     ],
 )
 def test_bad_input_is_one_line_that_says_what_is_allowed(
