@@ -439,7 +439,7 @@ def test_errors_never_span_lines(
         raise InputError("one\n  two")
 
     monkeypatch.setattr(predict, "load", load)
-    assert refused(run("depth", photo, "--at", "1,1", "--f-px", "9")) == "one two"
+    assert refused(run("depth", photo, "--at", "1,1", "--f-px", "150")) == "one two"
 
 
 class TestMaps:

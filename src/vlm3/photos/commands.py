@@ -73,7 +73,10 @@ def depth(
     """
     if are_many(images):
         if points:
-            raise InputError("--at is for one picture; many get maps: leave it out")
+            named = ", ".join(images[:3])
+            raise InputError(
+                f"--at is for one picture, and {named} may be several, which get maps: leave it out"
+            )
         from vlm3.photos.folder import Wanted, maps_of_many
 
         wanted = Wanted(
