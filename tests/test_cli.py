@@ -24,7 +24,7 @@ from vlm3.tasks.protocol import PROTOCOLS, get_protocol
 
 COMMON = {"task", "protocol", "intrinsics", "model", "images", "cameras", "raw_text", "prompt"}
 KEYS = {
-    "depth": COMMON | {"xy_px", "distance_m", "depth_z_m", "parsed", "spread", "readout"},
+    "depth": COMMON | {"xy_px", "distance_m", "depth_z_m", "xyz_m", "parsed", "spread", "readout"},
     "match": COMMON | {"xy_a_px", "xy_px", "parsed", "spread", "readout"},
     "pose": COMMON
     | {"yaw_pitch_roll_deg", "direction", "distance_m", "cam1_from_cam2", "parsed", "spread"}
@@ -188,7 +188,7 @@ class TestLines:
         self, run: Callable[..., Result], photo: str, second: str, command: str
     ) -> None:
         line = command_lines(photo, second)[command]
-        assert "readout='median' needs" in refused(run(*line, "--readout", "median"))
+        assert "--readout median needs" in refused(run(*line, "--readout", "median"))
         assert (
             json.loads(run(*line, "--readout", "digits", "--json").stdout.splitlines()[0])[
                 "readout"
@@ -290,7 +290,7 @@ class TestPictures:
         ("frobnicate", "There are app, ask, cloud, d"),
         ("depth A --at 1,1 --protocl paper", "--protocol"),
         ("--protocol paper", "--protocol"),
-        ("depth A --at 1,1 extra", "extra"),
+        ("depth A --at 1,1 extra", "--at is for one picture"),
     ],
 )
 def test_bad_input_is_one_line_that_says_what_is_allowed(
@@ -439,7 +439,7 @@ def test_errors_never_span_lines(
         raise InputError("one\n  two")
 
     monkeypatch.setattr(predict, "load", load)
-    assert refused(run("depth", photo, "--at", "1,1", "--f-px", "90")) == "one two"
+    assert refused(run("depth", photo, "--at", "1,1", "--f-px", "150")) == "one two"
 
 
 class TestMaps:

@@ -17,6 +17,7 @@ from vlm3.eval.commands import evaluate, report, score
 from vlm3.nano.commands import nano
 from vlm3.options import loading
 from vlm3.photos.commands import ask, cloud, depth, match, pose, scene
+from vlm3.photos.measuring import measure
 from vlm3.photos.options import as_json_option, examples, model_options
 from vlm3.show.commands import figure
 from vlm3.study.commands import study
@@ -28,6 +29,7 @@ from vlm3.worlds.commands import worlds
 @click.group(
     cls=Group,
     invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     epilog=examples(
         "vlm3 demo -o demo",
         "vlm3 depth photo.jpg --at 320,240 --fov-deg 65",
@@ -104,7 +106,7 @@ def _silent(line: str) -> None:
 
 add_to(data)
 train.add_command(nano)
-for command in (depth, cloud, match, pose, ask, scene, evaluate, score, report, figure):
+for command in (depth, cloud, measure, match, pose, ask, scene, evaluate, score, report, figure):
     main.add_command(command)
 for command in (train, plan, data, study, worlds, app, serve):
     main.add_command(command)

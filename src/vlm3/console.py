@@ -5,6 +5,7 @@ Loads nothing but click, so that `--help` is quick. Knows no command.
 
 import difflib
 import math
+import re
 import sys
 import time
 import warnings
@@ -54,8 +55,29 @@ class Group(click.Group):
         return super().resolve_command(ctx, args)
 
 
+# Messages are written once, for callers in Python; who types commands has options instead.
+_TYPED = (
+    (re.compile(r"\bcamera, f_px or fov_deg\b"), "--f-px, --fov-deg or --intrinsics"),
+    (re.compile(r"\bf_px or fov_deg\b"), "--f-px or --fov-deg"),
+    (re.compile(r"\bfov_deg is\b"), "--fov-deg is"),
+    (re.compile(r"\bf_px is\b"), "--f-px is"),
+    (re.compile(r"\bgive fov_deg\b"), "give --fov-deg"),
+    (re.compile(r"\bleave readout out\b"), "leave --readout out"),
+    (re.compile(r"\breadout='(\w+)'"), r"--readout \1"),
+    (re.compile(r"\bbase_url goes\b"), "--base-url goes"),
+)
+
+
+def as_typed(message: str) -> str:
+    """A message in one line, with options where it names arguments of Python."""
+    line = " ".join(message.split())
+    for python, option in _TYPED:
+        line = python.sub(option, line)
+    return line
+
+
 def _complain(message: str, *, code: int = 2) -> NoReturn:
-    click.echo(f"vlm3: error: {' '.join(message.split())}", err=True)
+    click.echo(f"vlm3: error: {as_typed(message)}", err=True)
     sys.exit(code)
 
 
@@ -72,7 +94,7 @@ def one_line_warnings() -> Iterator[None]:
         line: str | None = None,
     ) -> None:
         if category.__module__.startswith("vlm3."):
-            click.echo(f"vlm3: warning: {' '.join(str(message).split())}", err=True)
+            click.echo(f"vlm3: warning: {as_typed(str(message))}", err=True)
 
     with warnings.catch_warnings():
         warnings.simplefilter("always")
@@ -137,3 +159,49 @@ def progress_line() -> Iterator[Callable[[int], None]]:
     finally:
         if shown and count:
             click.echo("", err=True)
+
+
+class Countdown:
+    """How far a list has come, and the time it will take, on stderr.
+
+    On a terminal one line that changes; elsewhere, as in a log, a line every half minute.
+
+    Args:
+        total: how many there are.
+        what: their name in the plural.
+    """
+
+    _QUIET_S = 30.0
+
+    def __init__(self, total: int, what: str) -> None:
+        self._total, self._what = total, what
+        self._live = sys.stderr.isatty()
+        self._began = self._told = time.perf_counter()
+        self._done = self._width = 0
+
+    def skip(self) -> None:
+        """One that need not be done: it takes no time."""
+        self._total -= 1
+
+    def step(self) -> None:
+        """One more is done."""
+        self._done += 1
+        now = time.perf_counter()
+        if not self._live and now - self._told < self._QUIET_S:
+            return
+        self._told = now
+        each = (now - self._began) / self._done
+        left = round(each * (self._total - self._done))
+        line = (
+            f"{self._done} of {self._total} {self._what}, {each:.1f} s each, "
+            f"about {left // 60}:{left % 60:02d} left"
+        )
+        start = "\r" if self._live else ""
+        click.echo(f"{start}{line.ljust(self._width)}", err=True, nl=not self._live)
+        self._width = len(line)
+
+    def clear(self) -> None:
+        """Ends the line, so that something else can be written."""
+        if self._live and self._width:
+            click.echo("", err=True)
+            self._width = 0

@@ -7,6 +7,8 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from vlm3.geometry.depth import points_from_distance
+from vlm3.infer.measure import Length, Measurement
 from vlm3.infer.predict import Predictor
 from vlm3.show.outputs import notes, read_as
 from vlm3.tasks.base import (
@@ -17,11 +19,21 @@ from vlm3.tasks.base import (
     ObjectAnswer,
     PoseAnswer,
 )
+from vlm3.tasks.object_reading import KINDS_ASKED, has_kind
 from vlm3.tasks.pose import direction_words
 from vlm3.view import View
 
 # Of these fields a record holds the one value of its point.
-_PER_POINT = ("xy_px", "xy_a_px", "distance_m", "depth_z_m", "parsed", "raw_text", "prompt")
+_PER_POINT = (
+    "xy_px",
+    "xy_a_px",
+    "distance_m",
+    "depth_z_m",
+    "xyz_m",
+    "parsed",
+    "raw_text",
+    "prompt",
+)
 _CAMERA = ("fx_px", "fy_px", "cx_px", "cy_px", "width_px", "height_px")
 _ORIGINS = {
     "exif": "from EXIF",
@@ -47,6 +59,11 @@ def records(
     if not isinstance(answer, DepthAnswer | MatchAnswer):
         yield record
         return
+    if isinstance(answer, DepthAnswer):
+        points = points_from_distance(answer.xy_px, answer.distance_m, views[0].camera)
+        record["xyz_m"] = [
+            p.tolist() if ok else None for p, ok in zip(points, answer.parsed, strict=True)
+        ]
     spread = record.pop("spread")
     for i in range(len(answer.parsed)):
         one = {key: value[i] if key in _PER_POINT else value for key, value in record.items()}
@@ -56,12 +73,7 @@ def records(
 
 def lines(answer: Answer, predictor: Predictor, views: Sequence[View]) -> Iterator[str]:
     """What was asked of which picture, and the answer with its units."""
-    for view in views:
-        camera = view.camera
-        yield (
-            f"{view.path}: {camera.width_px}x{camera.height_px} px, focal length "
-            f"{camera.fx_px:.0f} px ({_ORIGINS.get(view.intrinsics, view.intrinsics)})"
-        )
+    yield from _camera_lines(views)
     read = "" if isinstance(answer, ObjectAnswer) else f", numbers: {read_as(answer.readout)}"
     yield f"model {predictor.engine.name}, protocol {answer.protocol}{read}"
     match answer:
@@ -75,6 +87,60 @@ def lines(answer: Answer, predictor: Predictor, views: Sequence[View]) -> Iterat
             yield from _object_lines(answer)
     for note in notes(predictor.engine.name, views):
         yield f"note: {note}"
+
+
+def _camera_lines(views: Sequence[View]) -> Iterator[str]:
+    for view in views:
+        camera = view.camera
+        yield (
+            f"{view.path}: {camera.width_px}x{camera.height_px} px, focal length "
+            f"{camera.fx_px:.0f} px ({_ORIGINS.get(view.intrinsics, view.intrinsics)})"
+        )
+
+
+def measured_records(
+    found: Measurement, predictor: Predictor, view: View
+) -> Iterator[dict[str, Any]]:
+    """One record a span or region, with what `records` says of model and camera."""
+    common = {
+        "protocol": found.protocol,
+        "readout": found.readout,
+        "intrinsics": [found.intrinsics],
+        "model": predictor.engine.name,
+        "images": [view.path],
+        "cameras": [{name: getattr(view.camera, name) for name in _CAMERA}],
+    }
+    for record in (*(s.to_json() for s in found.spans), *(r.to_json() for r in found.regions)):
+        yield record | common
+
+
+def measured_lines(found: Measurement, predictor: Predictor, view: View) -> Iterator[str]:
+    """Lengths with their intervals."""
+    yield from _camera_lines([view])
+    yield (
+        f"model {predictor.engine.name}, protocol {found.protocol}, numbers: "
+        f"{read_as(found.readout)}"
+    )
+    for span in found.spans:
+        (x1, y1), (x2, y2) = span.xy_px
+        yield f"{f'({x1:g}, {y1:g}) to ({x2:g}, {y2:g})':<34} {_length(span.length)}"
+        for text in span.raw_text:
+            if not math.isfinite(span.length.value_m):
+                yield f"    answer: {text!r:.{_LONGEST_RAW}}"
+    for region in found.regions:
+        box = ", ".join(f"{value:g}" for value in region.box_xyxy_px)
+        yield f"box ({box}), {region.points} of {region.asked} points on its surface"
+        for name in ("width", "height", "distance"):
+            yield f"    {name:<29} {_length(getattr(region, name))}"
+    for note in notes(predictor.engine.name, [view]):
+        yield f"note: {note}"
+
+
+def _length(length: Length) -> str:
+    if not math.isfinite(length.value_m):
+        return "not understood"
+    sure = _interval(length.p10_m, length.p90_m, "m")
+    return f"{length.value_m:8.2f} m" + (f"   p10 to p90: {sure}" if sure else "")
 
 
 def _depth_lines(answer: DepthAnswer) -> Iterator[str]:
@@ -158,6 +224,10 @@ def _check_lines(check: MotionCheck) -> Iterator[str]:
 
 
 def _object_lines(answer: ObjectAnswer) -> Iterator[str]:
+    if answer.protocol == "joint" and not has_kind(answer.prompt):
+        # A model of that protocol learned these kinds alone; what it writes here means nothing.
+        yield f"no answer: the question is of no kind this model was taught; ask {KINDS_ASKED}"
+        return
     yield answer.text or _unread(answer.raw_text).strip()
     if answer.value_m is not None:
         yield f"= {answer.value_m:.2f} m"

@@ -242,7 +242,7 @@ def test_a_run_that_goes_on_is_announced_and_stays_itself(
     ):
         with pytest.raises(InputError, match="other settings") as caught:
             train(replace(run, **changes))  # type: ignore[arg-type]
-        assert named in str(caught.value) and "--out" in str(caught.value)
+        assert named in str(caught.value) and "--output" in str(caught.value)
         assert (run.out / "run.json").read_bytes() == note, "never another run's"
     with writing(run.out), pytest.raises(InputError, match=f"process {os.getpid()} "):
         train(run)

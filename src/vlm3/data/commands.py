@@ -22,7 +22,7 @@ _folder = click.Path(file_okay=False, path_type=Path)
 )
 @click.argument("source")
 @click.option("--root", required=True, type=_folder, help="The data set as downloaded.")
-@click.option("-o", "--out", required=True, type=_folder, help="Where the shards go.")
+@click.option("-o", "--output", "out", required=True, type=_folder, help="Where the shards go.")
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1))
 @click.option(
     "--launcher",
@@ -192,7 +192,7 @@ def list_sources(as_json: bool, source: str | None) -> None:
 
 @click.command()
 @click.argument("folder", type=_folder)
-@click.option("-o", "--out", type=_folder, help="Folder for card.md and sheet.jpg.")
+@click.option("-o", "--output", "out", type=_folder, help="Folder for card.md and sheet.jpg.")
 @click.option("--pictures", default=12, show_default=True, type=click.IntRange(1, 200))
 def inspect(folder: Path, out: Path | None, pictures: int) -> None:
     """Print the card of the shards in FOLDER; with -o, draw their labels on a sheet too."""
@@ -211,7 +211,9 @@ def inspect(folder: Path, out: Path | None, pictures: int) -> None:
 
 @click.command()
 @click.argument("folder", type=_folder)
-@click.option("-o", "--out", required=True, type=_folder, help="Folder of the jsonl and pictures.")
+@click.option(
+    "-o", "--output", "out", required=True, type=_folder, help="Folder of the jsonl and pictures."
+)
 def depthlm(folder: Path, out: Path) -> None:
     """Write the shards in FOLDER as DepthLM's jsonl, with its own labels: for comparison only."""
     from vlm3.data.export import to_depthlm

@@ -167,7 +167,7 @@ def evaluate(
     click.echo(
         f"{progress.queries} answers from {progress.items} pictures or pairs{there}", err=True
     )
-    _report([output], None)
+    _report([output], ())
 
 
 @click.command()
@@ -186,23 +186,28 @@ def score(runs: tuple[str, ...], as_json: bool) -> None:
         if as_json:
             click.echo(json.dumps(scored.to_json(), allow_nan=False))
     if not as_json:
-        _report(list(runs), None)
+        _report(list(runs), ())
 
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, metavar="OUT...")
 @click.option(
-    "-o", "--output", metavar="FILE", help="A file ending in .html, .md or .tex. Default: print."
+    "-o",
+    "--output",
+    "outputs",
+    metavar="FILE",
+    multiple=True,
+    help="A file ending in .html, .md or .tex. Repeat for several forms. Default: print.",
 )
-def report(runs: tuple[str, ...], output: str | None) -> None:
+def report(runs: tuple[str, ...], outputs: tuple[str, ...]) -> None:
     """Set runs beside each other, their floors and the published rows.
 
     The first run is compared with each of the others, paired by query.
     """
-    _report(list(runs), output)
+    _report(list(runs), outputs)
 
 
-def _report(runs: list[str], output: str | None) -> None:
+def _report(runs: list[str], outputs: tuple[str, ...]) -> None:
     from vlm3.errors import InputError
     from vlm3.eval.page import as_html
     from vlm3.eval.render import as_latex, as_markdown, as_text
@@ -211,19 +216,20 @@ def _report(runs: list[str], output: str | None) -> None:
     from vlm3.eval.score import write
 
     forms = {".html": as_html, ".md": as_markdown, ".tex": as_latex}
-    if output is not None and Path(output).suffix not in forms:
-        raise InputError(f"{output!r} ends in none of {', '.join(forms)}; name the form by it")
+    for output in outputs:
+        if Path(output).suffix not in forms:
+            raise InputError(f"{output!r} ends in none of {', '.join(forms)}; name the form by it")
     scored = [score_run(folder) for folder in runs]
     for one in scored:
         write(one)
         for line in _gaps(one.run):
             click.echo(f"vlm3: warning: {line}", err=True)
     made = build(scored)
-    if output is None:
+    if not outputs:
         click.echo(as_text(made))
-        return
-    Path(output).write_text(forms[Path(output).suffix](made), encoding="utf-8")
-    click.echo(f"written to {output}", err=True)
+    for output in outputs:
+        Path(output).write_text(forms[Path(output).suffix](made), encoding="utf-8")
+        click.echo(f"written to {output}", err=True)
 
 
 def _gaps(run: "Run") -> Iterator[str]:

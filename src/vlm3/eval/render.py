@@ -11,19 +11,28 @@ _TEX |= {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbac
 _TEX |= {">": r"\textgreater{}", "<": r"\textless{}"}
 # A terminal shows so many metrics beside a name; the files hold all of them.
 _MOST_COLUMNS = 7
+_WIDEST = 100
+# A page of a paper holds so many, with their intervals.
+_MOST_TEX = 5
+_OTHERS = ("published", "expert")
+_TEX_ARROWS = {"higher": r"$\uparrow$", "lower": r"$\downarrow$"}
 
 
 def as_text(report: Report) -> str:
     """For the terminal; the categories of objects are left to the files."""
     blocks = []
     for section in report.sections:
-        shown = section.columns[:_MOST_COLUMNS]
-        heads = ["", *(_head(section, i) for i in range(len(shown))), "n", "failed", "s/query"]
-        body = [
-            [row.name, *(c.whole() for c in row.cells[: len(shown)]), *_counts(row)]
-            for row in section.rows
-        ]
-        widths = [max(len(line[i]) for line in [heads, *body]) for i in range(len(heads))]
+        # As many metrics as fit, one at least.
+        for count in range(min(_MOST_COLUMNS, len(section.columns)), 0, -1):
+            heads = ["", *(_head(section, i) for i in range(count)), "n", "failed", "s/query"]
+            body = [
+                [row.name, *(c.whole() for c in row.cells[:count]), *_counts(row)]
+                for row in section.rows
+            ]
+            widths = [max(len(line[i]) for line in [heads, *body]) for i in range(len(heads))]
+            if sum(widths) + 2 * len(widths) - 2 <= _WIDEST:
+                break
+        left_out = section.columns[count:]
         lines = [section.title, _line(heads, widths), "-" * (sum(widths) + 2 * len(widths) - 2)]
         kind = section.rows[0].kind
         for row, cells in zip(section.rows, body, strict=True):
@@ -31,7 +40,10 @@ def as_text(report: Report) -> str:
                 lines.append("")
                 kind = row.kind
             lines.append(_line(cells, widths))
-        lines += ["", *_differences(section), *(f"* {note}" for note in section.notes)]
+        lines += ["", *_differences(section)]
+        if left_out:
+            lines.append(f"* Also measured, in the files of -o: {', '.join(left_out)}.")
+        lines += [f"* {note}" for note in section.notes]
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks)
 
@@ -55,24 +67,32 @@ def as_markdown(report: Report) -> str:
 
 
 def as_latex(report: Report) -> str:
-    """One booktabs table a section; notes below it."""
+    """One booktabs table a section, for a page: the columns that published rows fill, best in bold.
+
+    A section without published rows keeps its first columns. Notes stand below; the other forms
+    hold everything.
+    """
     blocks = []
     for section in report.sections:
+        places = _shared(section)
+        best = {place: _best(section, place) for place in places}
         heads = " & ".join(
-            f"{_tex(name)} ${'uparrow' if better == 'higher' else 'downarrow'}$".replace(
-                "$up", r"$\up"
-            ).replace("$down", r"$\down")
-            for name, better in zip(section.columns, section.better, strict=True)
+            rf"{_tex(section.columns[i])} {_TEX_ARROWS[section.better[i]]}" for i in places
         )
         lines = [r"\begin{table}", rf"\caption{{{_tex(section.title)}}}", r"\small"]
-        lines.append(rf"\begin{{tabular}}{{l{'r' * len(section.columns)}rr}}")
+        lines.append(rf"\begin{{tabular}}{{l{'r' * len(places)}rr}}")
         lines += [r"\toprule", rf" & {heads} & $n$ & failed \\", r"\midrule"]
         kind = section.rows[0].kind
         for row in section.rows:
+            if row.kind in _OTHERS and not any(row.cells[i].value is not None for i in places):
+                continue
             if row.kind != kind:
                 lines.append(r"\midrule")
                 kind = row.kind
-            cells = " & ".join(_tex_cell(cell) for cell in row.cells)
+            cells = " & ".join(
+                _tex_cell(row.cells[i], best=row.kind != "floor" and _is(row, i, best[i]))
+                for i in places
+            )
             n, failed, _ = _counts(row)
             lines.append(rf"{_tex(row.name)} & {cells} & {n} & {failed} \\")
         lines += [r"\bottomrule", r"\end{tabular}", r"\par\footnotesize"]
@@ -80,6 +100,34 @@ def as_latex(report: Report) -> str:
         lines.append(r"\end{table}")
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks) + "\n"
+
+
+def _shared(section: Section) -> list[int]:
+    """The columns of a page's table."""
+    published = [row for row in section.rows if row.kind in _OTHERS]
+    filled = [
+        i
+        for i in range(len(section.columns))
+        if any(row.cells[i].value is not None for row in published)
+    ]
+    return (filled or list(range(len(section.columns))))[:_MOST_TEX]
+
+
+def _best(section: Section, place: int) -> float | None:
+    """The best value of a column as it is shown; floors do not take part."""
+    shown = [
+        round(row.cells[place].value or 0.0, row.cells[place].digits)
+        for row in section.rows
+        if row.kind != "floor" and row.cells[place].value is not None
+    ]
+    if not shown:
+        return None
+    return max(shown) if section.better[place] == "higher" else min(shown)
+
+
+def _is(row: Row, place: int, best: float | None) -> bool:
+    cell = row.cells[place]
+    return cell.value is not None and round(cell.value, cell.digits) == best
 
 
 def difference_lines(section: Section) -> list[str]:
@@ -127,11 +175,10 @@ def _tex(text: str) -> str:
     return "".join(_TEX.get(letter, letter) for letter in text)
 
 
-def _tex_cell(cell: Cell) -> str:
+def _tex_cell(cell: Cell, *, best: bool) -> str:
     if cell.value is None:
         return "--"
+    text = rf"\textbf{{{cell.text()}}}" if best else cell.text()
     if cell.low is None or cell.high is None:
-        return cell.text()
-    return (
-        rf"{cell.text()} {{\scriptsize [{cell.low:.{cell.digits}f}, {cell.high:.{cell.digits}f}]}}"
-    )
+        return text
+    return rf"{text} {{\scriptsize [{cell.low:.{cell.digits}f}, {cell.high:.{cell.digits}f}]}}"

@@ -27,6 +27,7 @@ Texts = NDArray[np.object_]
 _SAME_SURFACE = 0.08
 # Colours that differ by this many of 255 count half as much.
 _SAME_COLOR = 20.0
+_BAND_ROWS = 64
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -84,10 +85,7 @@ class DepthMap:
     @property
     def rgb(self) -> UInt8:
         """(rows, columns, 3) the picture's colour at each centre."""
-        columns, rows = np.moveaxis(self.xy_px.astype(int), -1, 0)
-        height, width = self.image.shape[:2]
-        colors: UInt8 = self.image[np.minimum(rows, height - 1), np.minimum(columns, width - 1)]
-        return colors
+        return _colors_at(self.image, self.xy_px)
 
     def cloud(self) -> PointCloud:
         """The points of all cells with a distance."""
@@ -104,40 +102,103 @@ class DepthMap:
         most: a distance does not leak over an edge that can be seen.
         """
         xy_px = grid_px(self.camera, columns, rows)
+        silent = _no_texts(rows, columns)
+        distance_m, p10_m, p90_m = self._filled_in(xy_px)
+        return replace(
+            self,
+            xy_px=xy_px,
+            asked=np.zeros((rows, columns), bool),
+            prompt=silent,
+            raw_text=silent,
+            distance_m=distance_m,
+            p10_m=p10_m,
+            p90_m=p90_m,
+        )
+
+    def full_size(self) -> "FullDepth":
+        """A distance for every pixel of the picture, filled in as `upsampled` does."""
+        width, height = self.camera.width_px, self.camera.height_px
+        distance_m = np.empty((height, width), np.float32)
+        depth_z_m = np.empty((height, width), np.float32)
+        x = np.arange(width) + 0.5
+        # In bands, so that a photograph of many megapixels needs little memory.
+        for top in range(0, height, _BAND_ROWS):
+            y = np.arange(top, min(top + _BAND_ROWS, height)) + 0.5
+            xy_px = np.stack(np.meshgrid(x, y), axis=-1)
+            band = slice(top, top + len(y))
+            filled = self._filled_in(xy_px)[0]
+            distance_m[band] = filled
+            depth_z_m[band] = z_from_distance(filled, self.camera.unproject(xy_px))
+        rows, columns = self.distance_m.shape
+        return FullDepth(
+            distance_m=distance_m,
+            depth_z_m=depth_z_m,
+            camera=self.camera,
+            grid=(columns, rows),
+            asked=int(self.asked.sum()),
+            protocol=self.protocol,
+            readout=self.readout,
+        )
+
+    def _filled_in(self, xy_px: Floats) -> Floats:
+        """Distance, p10 and p90 (3, rows, columns) at pixels (rows, columns, 2)."""
         height, width = self.distance_m.shape
         size = (self.camera.width_px, self.camera.height_px)
         at = np.clip(xy_px / size * (width, height) - 0.5, 0, (width - 1, height - 1))
         low = np.minimum(at.astype(int), (max(width - 2, 0), max(height - 2, 0)))
         part = at - low
-        silent = _no_texts(rows, columns)
-        out = replace(
-            self, xy_px=xy_px, asked=np.zeros((rows, columns), bool), prompt=silent, raw_text=silent
-        )
-        target = out.rgb.astype(float)
-        total = np.zeros((rows, columns))
-        sums = {name: np.zeros((rows, columns)) for name in ("distance_m", "p10_m", "p90_m")}
+        target = _colors_at(self.image, xy_px).astype(float)
         source = self.rgb.astype(float)
+        total = np.zeros(xy_px.shape[:2])
+        sums = np.zeros((3, *xy_px.shape[:2]))
         for dy in (0, 1):
             for dx in (0, 1):
-                x, y = (np.minimum(low + np.array([dx, dy]), (width - 1, height - 1))).transpose(
-                    2, 0, 1
-                )
+                x = np.minimum(low[..., 0] + dx, width - 1)
+                y = np.minimum(low[..., 1] + dy, height - 1)
                 near = np.abs(1 - dx - part[..., 0]) * np.abs(1 - dy - part[..., 1])
                 color = np.linalg.norm(source[y, x] - target, axis=-1) / _SAME_COLOR
                 weight = (near + 1e-3) / (1 + color**2)
                 weight = np.where(np.isfinite(self.distance_m[y, x]), weight, 0)
                 total += weight
-                for name, value in sums.items():
-                    value += weight * np.nan_to_num(getattr(self, name)[y, x])
+                for value, out in zip((self.distance_m, self.p10_m, self.p90_m), sums, strict=True):
+                    out += weight * np.nan_to_num(value[y, x])
         if not np.isfinite(self.p10_m).any():
-            sums["p10_m"][:] = sums["p90_m"][:] = np.nan
+            sums[1:] = np.nan
         with np.errstate(invalid="ignore"):
-            return replace(
-                out,
-                distance_m=sums["distance_m"] / total,
-                p10_m=sums["p10_m"] / total,
-                p90_m=sums["p90_m"] / total,
-            )
+            filled: Floats = sums / total
+        return filled
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FullDepth:
+    """A distance for every pixel of a photograph: none of them asked, all filled in from a grid.
+
+    Attributes:
+        distance_m: (H, W) float32 metres from the camera; NaN where no cell around was read.
+        depth_z_m: (H, W) float32 metres along the optical axis.
+        camera: of the picture, H x W.
+        grid: columns and rows of the grid it was filled in from.
+        asked: how many of its cells were asked.
+        protocol: how the model was asked.
+        readout: which number of its answers this is.
+    """
+
+    distance_m: NDArray[np.float32]
+    depth_z_m: NDArray[np.float32]
+    camera: Camera
+    grid: tuple[int, int]
+    asked: int
+    protocol: str
+    readout: Readout
+
+    @property
+    def origin(self) -> str:
+        """Where the numbers come from, for a file's own text."""
+        columns, rows = self.grid
+        return (
+            f"filled in along the picture's edges from a {columns}x{rows} grid with {self.asked} "
+            f"answers read as {self.readout}; no pixel of it was asked"
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -163,6 +224,13 @@ class MatchMap:
     image_b: UInt8
     protocol: str
     readout: Readout
+
+
+def _colors_at(image: UInt8, xy_px: Floats) -> UInt8:
+    columns, rows = np.moveaxis(xy_px.astype(int), -1, 0)
+    height, width = image.shape[:2]
+    colors: UInt8 = image[np.minimum(rows, height - 1), np.minimum(columns, width - 1)]
+    return colors
 
 
 def grid_px(camera: Camera, columns: int, rows: int) -> Floats:

@@ -3,19 +3,24 @@
 Writers only, of the plainest form of each format. Knows no model.
 """
 
+import importlib.util
 import json
 import os
 import struct
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from vlm3.errors import InputError
-from vlm3.infer.dense import DepthMap, MatchMap, PointCloud
+from vlm3.errors import InputError, MissingDependencyError
+from vlm3.infer.dense import DepthMap, FullDepth, MatchMap, PointCloud
+
+Thing = DepthMap | FullDepth | MatchMap | PointCloud
 
 MM = 1000
 """Units of a 16-bit picture in a metre."""
@@ -29,12 +34,13 @@ class DepthUnitWarning(UserWarning):
     """A depth picture was written in another unit than millimetres."""
 
 
-def save(thing: DepthMap | MatchMap | PointCloud, path: str | os.PathLike[str]) -> Path:
+def save(thing: Thing, path: str | os.PathLike[str]) -> Path:
     """Writes a map or a cloud; the ending of the name chooses the format.
 
     .npz holds every array under its own name. .png, of a depth map, is depth along the axis in
     whole millimetres, 0 where unknown; beyond 65.5 m in a larger unit that fits, which is warned
-    about and stands in the file's text "unit_m". .ply and .glb are coloured
+    about and stands in the file's text "unit_m". .exr, of a full-size map, is the same in 32-bit
+    metres, NaN where unknown. .ply and .glb are coloured
     points in metres: .ply in the camera's frame (X right, Y down, Z forward), .glb in glTF's own
     (Y up, -Z forward).
 
@@ -59,18 +65,25 @@ def save(thing: DepthMap | MatchMap | PointCloud, path: str | os.PathLike[str]) 
     return target
 
 
-def endings(kind: type[DepthMap | MatchMap | PointCloud]) -> tuple[str, ...]:
+def endings(kind: type[Thing]) -> tuple[str, ...]:
     """What a file of that kind may end in."""
     return {
         DepthMap: (".npz", ".png", ".ply", ".glb"),
+        FullDepth: (".png", ".exr", ".npz"),
         PointCloud: (".npz", ".ply", ".glb"),
         MatchMap: (".npz",),
     }[kind]
 
 
-def _writers(thing: DepthMap | MatchMap | PointCloud) -> dict[str, Callable[[Path], None]]:
+def _writers(thing: Thing) -> dict[str, Callable[[Path], None]]:
     if isinstance(thing, MatchMap):
         return {".npz": lambda path: _matches_npz(thing, path)}
+    if isinstance(thing, FullDepth):
+        return {
+            ".png": lambda path: _png(thing, path),
+            ".exr": lambda path: _exr(thing, path),
+            ".npz": lambda path: _full_npz(thing, path),
+        }
     cloud = thing if isinstance(thing, PointCloud) else thing.cloud()
     points: dict[str, Callable[[Path], None]] = {
         ".ply": lambda path: _ply(cloud, path),
@@ -98,6 +111,38 @@ def _depth_npz(depth: DepthMap, path: Path) -> None:
     )
 
 
+def _full_npz(depth: FullDepth, path: Path) -> None:
+    np.savez_compressed(
+        path,
+        distance_m=depth.distance_m,
+        depth_z_m=depth.depth_z_m,
+        K=depth.camera.K,
+        origin=np.array(depth.origin),
+        protocol=np.array(depth.protocol),
+        readout=np.array(depth.readout),
+    )
+
+
+def require_exr() -> None:
+    """Refuses .exr where OpenEXR is not installed.
+
+    Raises:
+        MissingDependencyError: with what to install.
+    """
+    if importlib.util.find_spec("OpenEXR") is None:
+        raise MissingDependencyError(
+            ".exr files need OpenEXR: pip install 'vlm3[data]', or write .png or .npz"
+        )
+
+
+def _exr(depth: FullDepth, path: Path) -> None:
+    require_exr()
+    import OpenEXR
+
+    header = {"comments": f"Z: depth along the optical axis in metres; {depth.origin}"}
+    OpenEXR.File(header, {"Z": np.ascontiguousarray(depth.depth_z_m)}).write(str(path))
+
+
 def _matches_npz(matches: MatchMap, path: Path) -> None:
     np.savez_compressed(
         path,
@@ -120,8 +165,9 @@ def _cloud_npz(cloud: PointCloud, path: Path) -> None:
     )
 
 
-def _png(depth: DepthMap, path: Path) -> None:
-    z = np.nan_to_num(depth.depth_z_m, nan=0.0, posinf=0.0, neginf=0.0)
+def _png(depth: DepthMap | FullDepth, path: Path) -> None:
+    known: NDArray[np.floating[Any]] = depth.depth_z_m
+    z = np.nan_to_num(known, nan=0.0, posinf=0.0, neginf=0.0)
     far_m = float(z.max(initial=0.0))
     per_m = next((unit for unit in _PER_M if round(far_m * unit) < _UNKNOWN_FAR), None)
     if per_m is None:
@@ -138,6 +184,8 @@ def _png(depth: DepthMap, path: Path) -> None:
     notes = PngInfo()
     unit = "millimetres" if per_m == MM else f"1/{per_m} metre"
     comment = f"depth along the optical axis in {unit}; 0 is unknown; read as {depth.readout}"
+    if isinstance(depth, FullDepth):
+        comment += f"; {depth.origin}"
     notes.add_text("Comment", comment)
     notes.add_text("unit_m", repr(1 / per_m))
     # 0 means unknown: what is nearer than half a unit is written as one.

@@ -18,6 +18,7 @@ from vlm3.infer.asking import Progress, replies, require, require_able, sized
 from vlm3.infer.dense import DepthMap, MatchMap, PointCloud, depth_map, match_map
 from vlm3.infer.engine import Engine, Reply
 from vlm3.infer.inputs import number_rows, points_in
+from vlm3.infer.measure import Measurement, measure
 from vlm3.infer.motion import ask_landmarks, check_motion
 from vlm3.infer.wording import resolve_protocol
 from vlm3.tasks.base import DepthAnswer, MatchAnswer, ObjectAnswer, PoseAnswer, Readout
@@ -202,6 +203,43 @@ class Predictor:
         prompt = object_question(self.protocol, view.camera, question, boxes)
         (said,) = self._reply([view], [prompt], [], engine)
         return object_answer(self.protocol, view, boxes, prompt, said.text)
+
+    def measure(
+        self,
+        view: View,
+        pairs_px: ArrayLike = (),
+        boxes_xyxy_px: ArrayLike = (),
+        *,
+        readout: Readout | None = None,
+        grammar: bool = False,
+        progress: Progress | None = None,
+    ) -> Measurement:
+        """Metres between pairs of pixels, and the width and height of regions.
+
+        Two questions a pair, 64 a box. Intervals hold 80 % of what the probabilities of the digits
+        allow, the two ends of a length taken as independent; an error that all distances of a
+        picture share, such as that of a guessed focal length, is not in them.
+
+        Args:
+            view: the picture.
+            pairs_px: (n, 2, 2) or (2, 2) pixels: from, to.
+            boxes_xyxy_px: (m, 4) or (4,) x_min, y_min, x_max, y_max in pixels, drawn tightly.
+            readout: see the class.
+            grammar: see the class.
+            progress: told, now and then, how many more questions are answered.
+
+        Raises:
+            InputError: a point or box outside the picture, a box that is inverted, or neither.
+        """
+        return measure(
+            self,
+            view,
+            pairs_px,
+            boxes_xyxy_px,
+            readout=readout,
+            grammar=grammar,
+            progress=progress,
+        )
 
     def depth_map(
         self,

@@ -24,28 +24,34 @@ if TYPE_CHECKING:
 
 def opened(paths: Sequence[str], settings: Mapping[str, Any]) -> list["View"]:
     """The pictures with their cameras: one value of an option is for all, several are in order."""
-    from vlm3.data.calibrate import calibrate_by
     from vlm3.view import View
+
+    return [
+        View.open(path, **lens)
+        for path, lens in zip(paths, lenses(settings, len(paths)), strict=True)
+    ]
+
+
+def lenses(settings: Mapping[str, Any], pictures: int) -> list[dict[str, Any]]:
+    """What `View.open` is told of each picture's lens: one value is for all, several in order."""
+    from vlm3.data.calibrate import calibrate_by
 
     given = {name: settings[name] for name in ("f_px", "fov_deg", "intrinsics") if settings[name]}
     if len(given) > 1:
         names = " and ".join(f"--{name.replace('_', '-')}" for name in given)
         raise InputError(f"{names} were given; give only one of them")
-    cameras: list[dict[str, Any]] = [{} for _ in paths]
+    cameras: list[dict[str, Any]] = [{} for _ in range(pictures)]
     for name, values in given.items():
-        if len(values) not in (1, len(paths)):
+        if len(values) not in (1, pictures):
             allowed = {1: "once", 2: "once for both pictures, or twice: A, then B"}.get(
-                len(paths), f"once for all pictures, or {len(paths)} times, in their order"
+                pictures, f"once for all pictures, or {pictures} times, in their order"
             )
             option = name.replace("_", "-")
             raise InputError(f"--{option} was given {len(values)} times; give it {allowed}")
         field = "intrinsics_px" if name == "intrinsics" else name
-        cameras = [{field: values[i % len(values)]} for i in range(len(paths))]
+        cameras = [{field: values[i % len(values)]} for i in range(pictures)]
     calibrate = calibrate_by(settings["calibrator"])
-    return [
-        View.open(path, **camera, calibrate=calibrate)
-        for path, camera in zip(paths, cameras, strict=True)
-    ]
+    return [{**camera, "calibrate": calibrate} for camera in cameras]
 
 
 def ask_and_print(
@@ -67,7 +73,7 @@ def ask_and_print(
 
         check(kind, outputs, figures)
     # The rehearsal's engine has no probabilities, so it is asked without a wish.
-    views = _rehearsed(paths, settings, "", lambda asked, views: question(asked, views, None))
+    views = rehearsed(paths, settings, "", lambda asked, views: question(asked, views, None))
     predictor = load(**loading(settings))
     answer = question(predictor, views, settings.get("readout"))
     from vlm3.lines import lines, records
@@ -98,7 +104,7 @@ def ask_grid(
 
     check(kind, settings["outputs"], settings["figures"])
     said = "02.75" if len(paths) == 1 else "1000 1000"
-    views = _rehearsed(
+    views = rehearsed(
         paths, settings, said, lambda asked, views: question(asked, views, None, lambda count: None)
     )
     predictor = load(**loading(settings))
@@ -121,7 +127,7 @@ def ask_grid(
         click.echo(", ".join(f"{key} {value}" for key, value in record.items()))
 
 
-def _rehearsed(
+def rehearsed(
     paths: Sequence[str],
     settings: Mapping[str, Any],
     said: str,

@@ -126,3 +126,26 @@ refine_option = click.option(
     is_flag=True,
     help="Ask every second cell, the others only where their neighbours disagree.",
 )
+
+full_size_option = click.option(
+    "--full-size",
+    is_flag=True,
+    help="Write every pixel, filled in between the cells along the picture's edges: .png, .exr or "
+    ".npz.",
+)
+
+form_option = click.option(
+    "--form",
+    "forms",
+    type=click.Choice(["png", "npz", "exr", "ply", "glb", "html"]),
+    multiple=True,
+    help="Of many pictures: what to write of each. Repeatable. Default: png and npz.",
+)
+
+every_option = click.option(
+    "--every",
+    "every_s",
+    type=float,
+    metavar="SECONDS",
+    help="Of a video: the time between frames. Default: 1.",
+)

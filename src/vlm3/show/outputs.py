@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from vlm3.errors import InputError
-from vlm3.infer.dense import DepthMap, MatchMap, PointCloud
-from vlm3.infer.files import endings, save
+from vlm3.infer.dense import DepthMap, FullDepth, MatchMap, PointCloud
+from vlm3.infer.files import Thing, endings, require_exr, save
 from vlm3.tasks.base import Answer, DepthAnswer, Floats, MatchAnswer, ObjectAnswer, PoseAnswer
 from vlm3.view import ASSUMED_FOV_DEG, View
 from vlm3.viz import evidence, style
@@ -22,12 +22,13 @@ from vlm3.viz.viewer import ShownMap, write_viewer
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Kind = Literal["depth map", "cloud", "match map", "points", "pose"]
+Kind = Literal["depth map", "full depth", "cloud", "match map", "points", "pose"]
 Result = DepthMap | MatchMap | Answer
 
 COLMAP = "a folder: a name without ending, for COLMAP"
 FORMS: Mapping[Kind, tuple[str, ...]] = {
     "depth map": (*endings(DepthMap), ".rrd", ".html"),
+    "full depth": endings(FullDepth),
     "cloud": (*endings(PointCloud), ".rrd", ".html"),
     "match map": endings(MatchMap),
     "points": (".html",),
@@ -44,7 +45,7 @@ def check(kind: Kind, outputs: Sequence[str], figures: Sequence[str]) -> None:
 
     Raises:
         InputError: an ending that this kind of result has no form for, or one name twice.
-        MissingDependencyError: matplotlib or rerun is wanted and not installed.
+        MissingDependencyError: matplotlib, OpenEXR or rerun is wanted and not installed.
     """
     for name in outputs:
         ending = Path(name).suffix.lower()
@@ -58,6 +59,8 @@ def check(kind: Kind, outputs: Sequence[str], figures: Sequence[str]) -> None:
             from vlm3.show.rerun_file import require_rerun
 
             require_rerun()
+        if ending == ".exr":
+            require_exr()
     for name in figures:
         if Path(name).suffix.lower() not in style.SUFFIXES:
             raise InputError(
@@ -86,7 +89,7 @@ def write(
     Args:
         result: a map or an answer.
         path: the file, or the folder for COLMAP.
-        kind: "cloud" writes the points of a depth map.
+        kind: "cloud" writes the points of a depth map, "full depth" fills it in.
         views: the pictures.
         model: what answered, for headings.
         question: of an object answer, with {0}, {1}.
@@ -105,9 +108,10 @@ def write(
         if ending == ".html":
             assert isinstance(result, DepthMap)
             return _map_page(result, views[0], target, model)
-        return save(
-            result.cloud() if kind == "cloud" and isinstance(result, DepthMap) else result, target
-        )
+        saved: Thing = result
+        if isinstance(result, DepthMap) and kind in ("cloud", "full depth"):
+            saved = result.cloud() if kind == "cloud" else result.full_size()
+        return save(saved, target)
     if ending == "":
         from vlm3.scene.colmap import write_colmap
 

@@ -10,7 +10,8 @@ import click
 @click.option("--list", "list_all", is_flag=True, help="Say what studies there are.")
 @click.option(
     "-o",
-    "--out",
+    "--output",
+    "out",
     default=Path("studies"),
     show_default=True,
     type=click.Path(file_okay=False, path_type=Path),

@@ -145,6 +145,18 @@ _KINDS: tuple[tuple[re.Pattern[str], _Kind], ...] = (
 )
 
 
+KINDS_ASKED = (
+    '"How wide is {0}?" (also tall, far, high, ...), "Is {0} behind {1}?", "Which is wider, {0} or '
+    '{1}?", "In which direction is {1} from {0}, as an hour on the clock?"'
+)
+"""Questions whose answers can be read, one of each kind."""
+
+
+def has_kind(question: str) -> bool:
+    """Whether a question is of a kind whose answers can be read."""
+    return _kind(_regions(plain(question))[0]) is not None
+
+
 def _kind(question: str) -> _Kind | None:
     """What the question wants; None where its words do not say."""
     return next((kind for pattern, kind in _KINDS if pattern.search(question)), None)

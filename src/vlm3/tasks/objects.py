@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 
 from vlm3.errors import InputError
 from vlm3.geometry.pixels import norm_from_px
+from vlm3.tasks.base import Floats
 from vlm3.tasks.object_reading import ObjectValue, parse
 from vlm3.tasks.protocol import Protocol
 from vlm3.tasks.writing import written_metres
@@ -156,8 +157,28 @@ def written_boxes(
         InputError: a box that is inverted, empty, or not inside the picture.
     """
     boxes = np.asarray(boxes_xyxy_px, dtype=np.float64)
+    check_boxes(boxes, width_px=width_px, height_px=height_px)
     if boxes.size == 0:
         return []
+    xy_norm = norm_from_px(
+        boxes.reshape(-1, 2, 2),
+        width_px,
+        height_px,
+        size=protocol.norm_size,
+        half_open=protocol.half_open,
+    )
+    written: list[list[int]] = xy_norm.reshape(-1, 4).tolist()
+    return written
+
+
+def check_boxes(boxes: Floats, *, width_px: int, height_px: int) -> None:
+    """Refuses boxes (n, 4) in pixels of a picture of that size.
+
+    Raises:
+        InputError: a box that is inverted, empty, or not inside the picture.
+    """
+    if boxes.size == 0:
+        return
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         raise InputError(f"boxes are rows of x1, y1, x2, y2; got shape {boxes.shape}")
     for x1, y1, x2, y2 in boxes.tolist():
@@ -171,15 +192,6 @@ def written_boxes(
                 f"the box ({x1:g}, {y1:g}, {x2:g}, {y2:g}) does not lie in the "
                 f"{width_px}x{height_px} picture; cut it at the border"
             )
-    xy_norm = norm_from_px(
-        boxes.reshape(-1, 2, 2),
-        width_px,
-        height_px,
-        size=protocol.norm_size,
-        half_open=protocol.half_open,
-    )
-    written: list[list[int]] = xy_norm.reshape(-1, 4).tolist()
-    return written
 
 
 def _corners(box: list[int]) -> dict[str, int]:

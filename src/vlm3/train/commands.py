@@ -93,7 +93,7 @@ def _train(recipe: str, changes: tuple[str, ...]) -> None:
     from vlm3.train.config import RENDERED
 
     dry = "--dry-run" in changes
-    given = ["--out" if c == "-o" else c for c in changes if c != "--dry-run"]
+    given = [_as_field(c) for c in changes if c != "--dry-run"]
     run = overridden(recipe, given)
     if left := _other_words(run):
         click.echo(f"vlm3: warning: {left}", err=True)
@@ -114,6 +114,13 @@ def _train(recipe: str, changes: tuple[str, ...]) -> None:
     if not torch.cuda.is_available():
         torch.set_num_threads(1)
     go(run)
+
+
+def _as_field(word: str) -> str:
+    """The recipe's field `out` is -o or --output to everyone else."""
+    if word in ("-o", "--output"):
+        return "--out"
+    return word.replace("--output=", "--out=", 1) if word.startswith("--output=") else word
 
 
 def _other_words(run: "Run") -> str | None:

@@ -24,7 +24,9 @@ def unconverted(out: Path) -> list[Path]:
     """
     folder = out / "checkpoints"
     if not folder.is_dir():
-        raise InputError(f"{out} has no checkpoints: give the folder that vlm3 train --out named")
+        raise InputError(
+            f"{out} has no checkpoints: give the folder that vlm3 train --output named"
+        )
     # A conversion that was stopped between its two renamings.
     for left in sorted(folder.glob(f"step-*{_OLD}")):
         whole = left.with_name(left.name.removesuffix(_OLD))

@@ -54,7 +54,7 @@ def check(run: Run) -> None:
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(
             f"{path} cannot be read ({str(error)[:80]}), so nobody can tell whether this is the "
-            "same run: restore it, or give another folder with --out"
+            "same run: restore it, or give another folder with --output"
         ) from error
     there, now = dict(_flat(found)), dict(_flat(_plain(run)))
     known = _defaults()
@@ -72,7 +72,7 @@ def check(run: Run) -> None:
         raise InputError(
             f"{str(run.out)!r} holds a run with other settings "
             f"({'; '.join(differ[:_MOST_NAMED])}{more}): give the same to go on, or another folder "
-            "with --out"
+            "with --output"
         )
 
 

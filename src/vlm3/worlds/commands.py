@@ -27,9 +27,13 @@ def worlds() -> None:
 
 
 @worlds.command()
-@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Folder.")
+@click.option(
+    "-o", "--output", "out", required=True, type=click.Path(path_type=Path), help="Folder."
+)
 @click.option("--count", required=True, type=click.IntRange(1), help="How many worlds.")
-@click.option("--focal", type=click.FloatRange(1), help="Focal length in pixels; else free lenses.")
+@click.option(
+    "--f-px", "focal", type=click.FloatRange(1), help="Focal length in pixels; else free lenses."
+)
 @_seed
 @_size
 @_split
@@ -72,7 +76,9 @@ def render(
 
 
 @worlds.command()
-@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="PNG or JPEG.")
+@click.option(
+    "-o", "--output", "out", required=True, type=click.Path(path_type=Path), help="PNG or JPEG."
+)
 @click.option("--count", default=8, show_default=True, type=click.IntRange(1, 64))
 @click.option("--plain", is_flag=True, help="Pictures only, no truth below them.")
 @_seed
@@ -143,7 +149,9 @@ def bench(
     type=click.Path(exists=True, path_type=Path),
     help="Folder with .sh3f libraries (Debian: sweethome3d-furniture).",
 )
-@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="The pack, .npz.")
+@click.option(
+    "-o", "--output", "out", required=True, type=click.Path(path_type=Path), help="The pack, .npz."
+)
 @click.option("--triangles", default=900, show_default=True, type=click.IntRange(50, 5000))
 @click.option("--cc0-only", is_flag=True, help="Leave out the credited CC-BY libraries.")
 def assets(source: Path, out: Path, triangles: int, cc0_only: bool) -> None:

@@ -1,0 +1,99 @@
+"""Small pictures of depth maps, and a sheet of many: one look over a whole folder. Pillow only."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+MOST = 60
+"""A sheet shows so many at most, evenly chosen."""
+
+_CELL = (240, 180)
+_GAP, _TEXT = 6, 18
+_COLUMNS = 3
+# Near to far: after the colours of Google's turbo map, which is Apache-2.0.
+_COLORS = np.array(
+    [
+        [122, 4, 3],
+        [202, 42, 4],
+        [246, 107, 25],
+        [251, 185, 56],
+        [164, 252, 60],
+        [70, 248, 132],
+        [27, 207, 212],
+        [70, 134, 251],
+        [65, 69, 171],
+        [48, 18, 59],
+    ],
+    dtype=float,
+)
+_UNKNOWN = (128, 128, 128)
+
+
+def colored(distance_m: Any) -> Image.Image:
+    """Distances (rows, columns) as colours over the logarithm; near is red, grey is not read."""
+    known = np.isfinite(distance_m) & (distance_m > 0)
+    out = np.full((*distance_m.shape, 3), _UNKNOWN, dtype=np.uint8)
+    if known.any():
+        logs = np.log(np.where(known, distance_m, 1))
+        low, high = np.quantile(logs[known], (0.02, 0.98))
+        at = np.clip((logs - low) / max(high - low, 1e-6), 0, 1) * (len(_COLORS) - 1)
+        steps = np.arange(len(_COLORS))
+        rgb = np.stack([np.interp(at, steps, _COLORS[:, k]) for k in range(3)], axis=-1)
+        out[known] = rgb[known].astype(np.uint8)
+    return Image.fromarray(out)
+
+
+def preview(image: Any, distance_m: Any, name: str) -> Image.Image:
+    """A photograph beside its distances, with their range below.
+
+    Args:
+        image: (H, W, 3) uint8.
+        distance_m: (rows, columns) metres.
+        name: of the photograph.
+    """
+    width, height = _CELL
+    scale = min(width / image.shape[1], height / image.shape[0])
+    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+    small = Image.fromarray(image)
+    sheet = Image.new("RGB", (2 * width + _GAP, height + _TEXT), "white")
+    left, top = (width - size[0]) // 2, (height - size[1]) // 2
+    sheet.paste(small.resize(size, Image.Resampling.BILINEAR, reducing_gap=2), (left, top))
+    filled = colored(distance_m).resize(size, Image.Resampling.NEAREST)
+    sheet.paste(filled, (width + _GAP + left, top))
+    known = distance_m[np.isfinite(distance_m)]
+    reach = "not read"
+    if known.size:
+        near, far = np.quantile(known, (0.02, 0.98))
+        reach = f"{near:.1f} to {far:.1f} m"
+    font = ImageFont.load_default(12)
+    words = name if len(name) <= 42 else f"...{name[-39:]}"
+    draw = ImageDraw.Draw(sheet)
+    draw.text((2, height + 2), words, "black", font=font)
+    draw.text((2 * width + _GAP - 2, height + 2), reach, "black", font=font, anchor="ra")
+    return sheet
+
+
+def contact_sheet(previews: Sequence[Path], target: Path) -> int:
+    """Puts previews side by side into one JPEG.
+
+    Returns:
+        How many it shows.
+    """
+    chosen = list(previews)
+    if len(chosen) > MOST:
+        chosen = [previews[k] for k in np.linspace(0, len(previews) - 1, MOST).round().astype(int)]
+    width, height = 2 * _CELL[0] + _GAP, _CELL[1] + _TEXT
+    columns = min(_COLUMNS, len(chosen))
+    rows = -(-len(chosen) // columns)
+    sheet = Image.new(
+        "RGB", (columns * (width + 3 * _GAP), rows * (height + 2 * _GAP)), (255, 255, 255)
+    )
+    for k, path in enumerate(chosen):
+        with Image.open(path) as shown:
+            row, column = divmod(k, columns)
+            sheet.paste(shown, (column * (width + 3 * _GAP) + _GAP, row * (height + 2 * _GAP)))
+    sheet.save(target, quality=88)
+    return len(chosen)

@@ -1,0 +1,218 @@
+"""Many pictures: files, folders, patterns and videos as one list, in a sensible order.
+
+Nothing is decoded here before it is opened; a video is read frame after frame.
+"""
+
+import glob
+import hashlib
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vlm3.errors import InputError, MissingDependencyError
+
+if TYPE_CHECKING:
+    from vlm3.view import View
+
+PICTURES = frozenset(
+    f".{ending}"
+    for ending in (
+        *("jpg", "jpeg", "jpe", "mpo", "png", "webp", "avif"),
+        *("tif", "tiff", "bmp", "ppm", "pgm", "gif", "heic", "heif"),
+    )
+)
+"""What is taken from a folder; a file that is named is opened whatever it ends in."""
+VIDEOS = frozenset((".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg"))
+
+
+@dataclass(frozen=True)
+class Source:
+    """One picture to come.
+
+    Attributes:
+        name: of the files made from it, without ending; no two sources share one.
+        origin: what messages call it.
+        content: digest of what it is read from.
+        open: to the view; takes the lens as `View.open` does.
+    """
+
+    name: str
+    origin: str
+    content: str
+    open: Callable[..., "View"]
+
+
+def are_many(arguments: Sequence[str]) -> bool:
+    """Whether these name anything else than one picture file."""
+    if len(arguments) != 1:
+        return True
+    path = Path(arguments[0])
+    return path.is_dir() or path.suffix.lower() in VIDEOS or _is_pattern(arguments[0])
+
+
+def find_sources(arguments: Sequence[str], every_s: float | None) -> list[Source]:
+    """All pictures that files, folders, patterns and videos stand for.
+
+    Args:
+        arguments: in this order; the pictures of a folder and of a pattern by name, numbers in
+            names as numbers.
+        every_s: seconds between the frames of a video; one without.
+
+    Raises:
+        InputError: a name that is nothing, a folder or pattern without pictures, a video that
+            cannot be read, or a time step that is not positive or without a video.
+        MissingDependencyError: a video, and OpenCV is not installed.
+    """
+    if every_s is not None and not (math.isfinite(every_s) and every_s > 0):
+        raise InputError(f"--every is {every_s:g}; give seconds above 0")
+    paths = [path for argument in arguments for path in _paths(argument)]
+    if every_s is not None and not any(p.suffix.lower() in VIDEOS for p in paths):
+        raise InputError("--every is the time between frames of a video, and no video was given")
+    names = _names(paths)
+    found: list[Source] = []
+    for path in paths:
+        if path.suffix.lower() in VIDEOS:
+            found += _frames(path, names[path], every_s or 1.0)
+        else:
+            found.append(Source(names[path], str(path), _digest(path), _opener(path)))
+    return found
+
+
+def _is_pattern(argument: str) -> bool:
+    return not Path(argument).exists() and glob.has_magic(argument)
+
+
+def _paths(argument: str) -> list[Path]:
+    path = Path(argument)
+    if path.is_dir():
+        found = [p for p in path.iterdir() if p.suffix.lower() in PICTURES and p.is_file()]
+        if not found:
+            raise InputError(
+                f"the folder {argument!r} holds no pictures (subfolders are not searched); "
+                f"give one that does, or a pattern such as '{argument.rstrip('/')}/*/*.jpg'"
+            )
+    elif _is_pattern(argument):
+        found = [Path(p) for p in glob.glob(argument, recursive=True)]  # noqa: PTH207
+        found = [p for p in found if p.suffix.lower() in PICTURES | VIDEOS and p.is_file()]
+        if not found:
+            raise InputError(f"no picture or video matches {argument!r}")
+    elif path.is_file():
+        found = [path]
+    else:
+        raise InputError(f"no file {argument!r}; give a picture, a folder, a pattern or a video")
+    return sorted(found, key=_natural)
+
+
+def _natural(path: Path) -> list[Any]:
+    """A key that puts frame 9 before frame 10."""
+    return [
+        (0, int(part), "") if part.isdecimal() else (1, 0, part)
+        for part in re.split(r"(\d+)", str(path))
+        if part
+    ]
+
+
+def _names(paths: Sequence[Path]) -> dict[Path, str]:
+    """A name for the files made from each path: its stem, longer where two share one."""
+    names: dict[Path, str] = {}
+    taken: set[str] = set()
+    for path in paths:
+        if path in names:
+            continue
+        choices = [path.stem, path.name.replace(".", "_"), f"{path.parent.name}_{path.stem}"]
+        numbered = (f"{path.stem}_{k}" for k in range(2, len(paths) + 3))
+        name = next(n for n in (*choices, *numbered) if n.lower() not in taken)
+        taken.add(name.lower())
+        names[path] = name
+    return names
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    except OSError as error:
+        raise InputError(f"cannot read {str(path)!r} ({error.strerror or error})") from error
+
+
+def _opener(path: Path) -> Callable[..., "View"]:
+    def opened(**lens: Any) -> "View":
+        from vlm3.view import View
+
+        return View.open(path, **lens)
+
+    return opened
+
+
+def _frames(path: Path, name: str, every_s: float) -> list[Source]:
+    video = _Video(path)
+    content = _digest(path)
+    count = max(1, math.ceil(video.seconds / every_s - 1e-9))
+    digits = len(str(int(video.seconds)))
+    # Two decimals name every frame of a step of 10 ms or more.
+    return [
+        Source(
+            f"{name}_{k * every_s:0{digits + 3}.2f}s",
+            f"{path} at {k * every_s:g} s",
+            f"{content}@{k * every_s:g}",
+            _frame_opener(video, k * every_s),
+        )
+        for k in range(count)
+    ]
+
+
+def _frame_opener(video: "_Video", at_s: float) -> Callable[..., "View"]:
+    def opened(**lens: Any) -> "View":
+        from vlm3.view import View
+
+        view = View.open(video.frame(at_s), **lens)
+        return replace(view, path=f"{video.path} at {at_s:g} s")
+
+    return opened
+
+
+class _Video:
+    """A video, read forwards; one that is asked for an earlier frame begins again."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            import cv2
+        except ImportError as error:
+            raise MissingDependencyError(
+                f"{path} is a video, and frames are read with OpenCV: pip install 'vlm3[video]'"
+            ) from error
+        self.path = path
+        self._cv2 = cv2
+        self._open()
+        self._fps = float(self._capture.get(cv2.CAP_PROP_FPS))
+        frames = float(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        if not (self._capture.isOpened() and self._fps > 0 and frames > 0):
+            raise InputError(
+                f"{str(path)!r} cannot be read as a video; give its frames as pictures"
+            )
+        self.seconds = frames / self._fps
+
+    def _open(self) -> None:
+        self._capture = self._cv2.VideoCapture(str(self.path))
+        self._next = 0
+
+    def frame(self, at_s: float) -> Any:
+        """(height, width, 3) uint8 RGB of the frame shown at a time.
+
+        Raises:
+            InputError: the video is damaged there.
+        """
+        wanted = int(at_s * self._fps + 0.5)
+        if wanted < self._next:
+            self._open()
+        while self._next <= wanted:
+            if not self._capture.grab():
+                raise InputError(f"{self.path} has no readable frame at {at_s:g} s")
+            self._next += 1
+        good, image = self._capture.retrieve()
+        if not good:
+            raise InputError(f"{self.path} has no readable frame at {at_s:g} s")
+        return image[..., ::-1].copy()
