@@ -252,13 +252,26 @@ class Shards:
         Raises:
             InputError: it cannot be read.
         """
-        if self._pairs is None:
-            raise InputError(f"{self.store.root} has no pairs.npy: it holds single pictures")
-        row = self._pairs[place]
+        first, second = self.places(place)
+        row = self._rows()[place]
+        return first, second, read_pair(row, self.record(first), self.record(second))
+
+    def places(self, place: int) -> tuple[int, int]:
+        """The places of a pair's pictures.
+
+        Raises:
+            InputError: there are no pairs, or this one points nowhere.
+        """
+        row = self._rows()[place]
         first, second = int(row["first"]), int(row["second"])
         if not (0 <= first < len(self) and 0 <= second < len(self)):
             raise InputError(
                 f"{self.store.root}/pairs.npy row {place} names pictures {first} and {second} "
                 f"of {len(self)}"
             )
-        return first, second, read_pair(row, self.record(first), self.record(second))
+        return first, second
+
+    def _rows(self) -> NDArray[np.void]:
+        if self._pairs is None:
+            raise InputError(f"{self.store.root} has no pairs.npy: it holds single pictures")
+        return self._pairs
