@@ -88,5 +88,10 @@ class ShardSource:
         kind = f"{self.shards.store.root} pair {place}" if self.pairs else self.shards.name(place)
         return f"{self.name}: {kind}"
 
+    def pictures(self, place: int) -> tuple[int, ...]:
+        """Which pictures of the shards sample `place` shows, in order."""
+        place = self._place(place)
+        return self.shards.places(place) if self.pairs else (place,)
+
     def _place(self, place: int) -> int:
         return place if self._order is None else int(self._order[place])
