@@ -10,7 +10,7 @@ import pytest
 from raw_sets import WRITERS, Raw, Truth, along
 
 from vlm3.data.curate import curate
-from vlm3.data.export import to_depthlm
+from vlm3.data.export_depthlm import to_depthlm
 from vlm3.data.prepare import Size
 from vlm3.data.questions import decode
 from vlm3.data.shards import Shards

@@ -1,4 +1,4 @@
-"""`vlm3 data`: curate, list, inspect, check, leaks. Parse, call, print."""
+"""`vlm3 data`: curate, list, inspect, check, leaks, export. Parse, call, print."""
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -61,7 +61,7 @@ _folder = click.Path(file_okay=False, path_type=Path)
 @click.option("--fov-deg", type=float, help="Horizontal field of view, where nothing says.")
 @click.option("--calibrator", metavar="C", help="anycalib, or package.module:factory.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
-@click.option("--depthlm", is_flag=True, help="As DepthLM reads it, for vlm3 data depthlm.")
+@click.option("--depthlm", is_flag=True, help="As DepthLM reads it, for vlm3 data export.")
 def curate(source: str, root: Path, out: Path, **given: Any) -> None:
     """Make shards of data set SOURCE (vlm3 data list names them).
 
@@ -209,16 +209,58 @@ def inspect(folder: Path, out: Path | None, pictures: int) -> None:
         click.echo(f"\n{out / 'card.md'}, {out / 'sheet.jpg'}")
 
 
-@click.command()
-@click.argument("folder", type=_folder)
-@click.option(
-    "-o", "--output", "out", required=True, type=_folder, help="Folder of the jsonl and pictures."
+@click.command(
+    epilog="\b\nExamples:\n"
+    "  vlm3 data export shards/mine --to trl -o mine-trl --protocol paper\n"
+    "  vlm3 data export shards/mine --to llama-factory -o mine-lf --count 10000"
 )
-def depthlm(folder: Path, out: Path) -> None:
-    """Write the shards in FOLDER as DepthLM's jsonl, with its own labels: for comparison only."""
-    from vlm3.data.export import to_depthlm
+@click.argument("folder", metavar="SHARDS", type=_folder)
+@click.option(
+    "--to",
+    required=True,
+    type=click.Choice(["trl", "llama-factory", "ms-swift", "depthlm"]),
+    help="Who reads it.",
+)
+@click.option("-o", "--output", required=True, type=_folder, help="A new folder.")
+@click.option(
+    "--protocol", metavar="P", help="Whose words and picture size. Default: joint, all four tasks."
+)
+@click.option(
+    "--multiple",
+    default=32,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Sides of pictures: 32 for Qwen3-VL, 28 for Qwen2.5-VL.",
+)
+@click.option("--count", type=click.IntRange(1), help="At most so many rows, drawn at random.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+def export(
+    folder: Path,
+    to: str,
+    output: Path,
+    protocol: str | None,
+    multiple: int,
+    count: int | None,
+    seed: int,
+) -> None:
+    """Write the shards in SHARDS for another trainer: conversations, and resized pictures.
 
-    click.echo(f"{max(to_depthlm(folder, out))} rows in {out}")
+    What vlm3 eval shards asks about is left out. depthlm is DepthLM's jsonl, with that set's own
+    labels, of every picture as it is stored.
+    """
+    from vlm3.data.export import export as run
+    from vlm3.data.export_depthlm import to_depthlm
+    from vlm3.errors import InputError
+    from vlm3.tasks.protocol import get_protocol
+
+    if to == "depthlm":
+        if protocol is not None or count is not None:
+            raise InputError("depthlm has no words and every picture; leave the options out")
+        rows = to_depthlm(folder, output)
+    else:
+        words = get_protocol(protocol or "joint")
+        rows = run(folder, to, output, protocol=words, multiple_px=multiple, count=count, seed=seed)
+    click.echo(f"{max(rows)} rows in {output}")
 
 
 @click.command()
@@ -290,6 +332,6 @@ def leaks(train: tuple[Path, ...], held_out: tuple[Path, ...], as_json: bool) ->
 
 def add_to(group: click.Group) -> None:
     """Adds these commands to `vlm3 data`."""
-    commands: tuple[click.Command, ...] = (curate, list_sources, inspect, check, leaks, depthlm)
+    commands: tuple[click.Command, ...] = (curate, list_sources, inspect, check, leaks, export)
     for command in commands:
         group.add_command(command)

@@ -300,15 +300,29 @@ class Shards:
         Raises:
             InputError: it cannot be read.
         """
-        if self._pairs is None:
-            raise InputError(f"{self.store.root} has no pairs.npy: it holds single pictures")
-        if not 0 <= place < len(self._pairs):
-            raise InputError(f"{self.store.root} has pairs 0 to {self.pairs - 1}, no {place}")
-        row = self._pairs[place]
+        first, second = self.places(place)
+        row = self._pair_row(place)
+        return first, second, read_pair(row, self.record(first), self.record(second))
+
+    def places(self, place: int) -> tuple[int, int]:
+        """The places of a pair's pictures.
+
+        Raises:
+            InputError: there are no pairs, or this one points nowhere.
+        """
+        row = self._pair_row(place)
         first, second = int(row["first"]), int(row["second"])
         if not (0 <= first < len(self) and 0 <= second < len(self)):
             raise InputError(
                 f"{self.store.root}/pairs.npy row {place} names pictures {first} and {second} "
                 f"of {len(self)}"
             )
-        return first, second, read_pair(row, self.record(first), self.record(second))
+        return first, second
+
+    def _pair_row(self, place: int) -> np.void:
+        if self._pairs is None:
+            raise InputError(f"{self.store.root} has no pairs.npy: it holds single pictures")
+        if not 0 <= place < len(self._pairs):
+            raise InputError(f"{self.store.root} has pairs 0 to {self.pairs - 1}, no {place}")
+        row: np.void = self._pairs[place]
+        return row

@@ -182,6 +182,20 @@ _ALL = (
         protocol="joint",
     ),
     Benchmark(
+        name="shards",
+        title="Own shards",
+        tasks=("depth", "objects", "correspondence", "pose"),
+        reader="shards",
+        data_format="shards as vlm3 data curate writes them",
+        split="the scenes that training keeps out; --split all for every picture",
+        sampling="at most as many random pictures and as many random pairs; of a picture 32 points "
+        "and 12 questions, of a pair every match kept in it",
+        count=256,
+        seed=0,
+        metric="delta1, accuracy and success, EPE and AUC@30",
+        protocol="joint",
+    ),
+    Benchmark(
         name="worlds",
         title="Held-out worlds",
         tasks=("depth", "objects", "correspondence", "pose"),

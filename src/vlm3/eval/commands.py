@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 NAMES = (
     "argoverse2, ddad, nuscenes, eth3d, scannetpp, sunrgbd, ibims1, nyuv2, spatialrgpt, "
     "eth3d-corr, dtu-corr, tawb-corr, eth3d-pose, scannetpp-pose, kitti-object, ddad-dgp, "
-    "nuscenes-mmdet3d, rgbd-pairs, worlds"
+    "nuscenes-mmdet3d, rgbd-pairs, shards, worlds"
 )
 
 
@@ -36,6 +36,7 @@ NAMES = (
     epilog="\b\nExamples:\n  vlm3 eval worlds --count 16 -o runs/nano-worlds\n"
     "  vlm3 eval ibims1 --data ibims1 --model facebook/VLM3-depth -o runs/vlm3-ibims1\n"
     "  vlm3 eval rgbd-pairs --data redkitchen --model sift -o runs/sift\n"
+    "  vlm3 eval shards --data shards/mine -o runs/before\n"
     "  vlm3 eval ibims1 --data ibims1 --queries queries.jsonl\n"
     "  vlm3 eval ibims1 --data ibims1 --predictions mine.jsonl --name Mine -o runs/mine",
 )
@@ -48,6 +49,11 @@ NAMES = (
 )
 @click.option("--count", metavar="N|all", help="Fewer or more samples than the benchmark's own.")
 @click.option("--seed", type=int, metavar="S", help="Of the sampling. Default: the benchmark's.")
+@click.option(
+    "--split",
+    type=click.Choice(["heldout", "all"]),
+    help="Of shards: the scenes that training keeps out (default), or every picture.",
+)
 @click.option(
     "--calibrator",
     metavar="C",
@@ -65,6 +71,7 @@ def evaluate(
     data: str | None,
     count: str | None,
     seed: int | None,
+    split: str | None,
     calibrator: str | None,
     tasks: tuple[str, ...],
     predictions: str | None,
@@ -90,7 +97,10 @@ def evaluate(
         _count(count, chosen.count),
         chosen.seed if seed is None else seed,
         None if calibrator == "none" else calibrator,
+        "all" if split == "all" else "heldout",
     )
+    if split is not None and chosen.reader != "shards":
+        raise InputError(f"{benchmark} has one split; leave --split out")
     if wanted.calibrator is not None and chosen.reader != "spatialrgpt":
         raise InputError(f"the pictures of {benchmark} have their cameras; leave --calibrator out")
     if queries is not None:
@@ -144,6 +154,7 @@ def evaluate(
         "seed": wanted.seed,
         "device": settings["device"],
         # Said where it can matter; other runs keep the configuration they had.
+        **({"split": wanted.split} if chosen.reader == "shards" else {}),
         **({"calibrator": wanted.calibrator or "none"} if chosen.reader == "spatialrgpt" else {}),
     }
     shown = _Shown(output, len(items) or how_many(wanted), who.doubt)

@@ -33,6 +33,9 @@ QUANTITATIVE = {
     "direction": "Direction",
 }
 """Category -> the column of the published tables."""
+OWN_QUALITATIVE = {"yes or no": "Yes or No", "which": "Which"}
+OWN_QUANTITATIVE = {"length": "Length"}
+"""The same for one's own questions, whose records name no category: by the kind of the answer."""
 
 
 @dataclass(frozen=True, eq=False)

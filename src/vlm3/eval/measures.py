@@ -13,7 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlm3.eval import metrics
-from vlm3.eval.judge import QUALITATIVE, QUANTITATIVE, judge
+from vlm3.eval.judge import (
+    OWN_QUALITATIVE,
+    OWN_QUANTITATIVE,
+    QUALITATIVE,
+    QUANTITATIVE,
+    judge,
+)
 from vlm3.eval.records import Rows
 
 Floats = NDArray[np.float64]
@@ -110,14 +116,18 @@ def _pose(rows: Rows) -> list[Measure]:
     ]
 
 
+_QUALITATIVE = {**QUALITATIVE, **OWN_QUALITATIVE}
+_QUANTITATIVE = {**QUANTITATIVE, **OWN_QUANTITATIVE}
+
+
 def _objects(rows: Rows) -> list[Measure]:
     marks = judge(rows.predicted, rows.truth)
     make = _Maker(rows, marks.parsed)
     groups = np.array(rows.groups)
     found = []
     for title, kinds, table in (
-        ("accuracy", QUALITATIVE, "qualitative"),
-        ("success", QUANTITATIVE, "quantitative"),
+        ("accuracy", _QUALITATIVE, "qualitative"),
+        ("success", _QUANTITATIVE, "quantitative"),
     ):
         some = np.isin(groups, list(kinds))
         if some.any():
@@ -143,7 +153,7 @@ def _objects(rows: Rows) -> list[Measure]:
             )
         )
         found.append(errors("clock error, failures as 180", unit="degrees"))
-    for kinds, table in ((QUALITATIVE, "qualitative"), (QUANTITATIVE, "quantitative")):
+    for kinds, table in ((_QUALITATIVE, "qualitative"), (_QUANTITATIVE, "quantitative")):
         for kind, column in kinds.items():
             some = groups == kind
             if some.any():

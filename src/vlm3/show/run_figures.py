@@ -51,7 +51,13 @@ def run_figures(run: Path, data: Path | None, count: int) -> Iterator[tuple[str,
         if "id" in record:
             answered.setdefault(str(record["cluster"]), {})[str(record["id"])] = record
     samples = EVERY if config["count"] == "all" else int(config["count"])
-    wanted = Wanted(get_benchmark(config["benchmark"]), data, samples, int(config["seed"]))
+    wanted = Wanted(
+        get_benchmark(config["benchmark"]),
+        data,
+        samples,
+        int(config["seed"]),
+        split=config.get("split", "heldout"),
+    )
     source = f"model {config.get('name') or config['model']}"
     if config.get("protocol"):
         source += f"  ·  protocol {config['protocol']}"

@@ -6,6 +6,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import asdict
 from importlib.util import find_spec
 from io import StringIO
+from os.path import commonpath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,49 @@ def overridden(name: str, changes: Sequence[str]) -> "Run":
         ) from None
 
 
+def with_folders(name: str, changes: Sequence[str]) -> list[str]:
+    """Changes with `--folders A,B` written out for the recipe `name`: its parts of those folders.
+
+    Without `--data`, the folders are paths from here.
+
+    Raises:
+        InputError: no folder is named, or the recipe renders its data.
+    """
+    from vlm3.train.config import RENDERED
+    from vlm3.train.recipes import recipe
+
+    changes = [part for one in changes for part in _split_off("--folders", one)]
+    if "--folders" not in changes:
+        return changes
+    at = changes.index("--folders")
+    names = [n for n in "".join(changes[at + 1 : at + 2]).split(",") if n]
+    if not names or names[0].startswith("--"):
+        raise InputError("--folders names no folder; give --folders A,B")
+    places = [k for k, part in enumerate(recipe(name).parts) if part.kind not in RENDERED]
+    if not places:
+        raise InputError(
+            f"recipe {name} renders its data and reads no folders; choose depth_4b, objects_4b, "
+            "correspondence_4b, pose_4b or joint_4b, and change it (--model nano, --rate, ...)"
+        )
+    rest = changes[:at] + changes[at + 2 :]
+    if not any(one == "--data" or one.startswith("--data=") for one in rest):
+        # Below one folder, as `Run.data` wants them.
+        roots = [Path(n).resolve() for n in names]
+        above = Path(commonpath([root.parent for root in roots]))
+        names = [root.relative_to(above).as_posix() for root in roots]
+        rest += ["--data", str(above)]
+    for k in places:
+        rest += [f"--parts.{k}.kind", "folders", f"--parts.{k}.weights", "size"]
+        rest += [f"--parts.{k}.folders", *names]
+    return rest
+
+
+def _split_off(option: str, one: str) -> list[str]:
+    """`--option=value` as two words; anything else as it is."""
+    head, equals, value = one.partition("=")
+    return [head, value] if equals and head == option else [one]
+
+
 class _Recipes(click.Group):
     """Recipes as commands: those whose fields are changed by name, and those that were added."""
 
@@ -80,7 +124,9 @@ def train(context: click.Context) -> None:
     """Train by a recipe: --field value changes a field, --dry-run shows what would be done.
 
     Recipes: debug_cpu, depth_4b, objects_4b, correspondence_4b, pose_4b, joint_4b, and nano, which
-    has a trainer of its own. The same command again goes on where it stopped. On several GPUs:
+    has a trainer of its own. The same command again goes on where it stopped. --folders A,B trains
+    on your own shards instead of Table 5's sets; scenes that vlm3 eval shards asks about are left
+    out. On several GPUs:
     torchrun --nproc-per-node 8 -m vlm3 train RECIPE ...
 
     vlm3 train convert-run DIR makes the checkpoints of an older vlm3 readable.
@@ -94,7 +140,7 @@ def _train(recipe: str, changes: tuple[str, ...]) -> None:
 
     dry = "--dry-run" in changes
     given = [_as_field(c) for c in changes if c != "--dry-run"]
-    run = overridden(recipe, given)
+    run = overridden(recipe, with_folders(recipe, given))
     if left := _other_words(run):
         click.echo(f"vlm3: warning: {left}", err=True)
     if dry:

@@ -161,7 +161,7 @@ def _sets(
             missing.append(one)
             continue
         name = f"{one.folder} {'+'.join(part.tasks)}"
-        found.append(FromShards(ShardSource(name, shards, asker)))
+        found.append(FromShards(ShardSource(name, shards, asker, by_scene=part.kind == "folders")))
         plans.append(one)
     if lost and part.kind == "folders":
         raise InputError(f"{len(lost)} of {len(wanted)} folders cannot be used: {lost[0]}")

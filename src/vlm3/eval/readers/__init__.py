@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import Literal
 
 from vlm3.data.sources.base import READ_ERRORS, reason
 from vlm3.errors import InputError
@@ -18,6 +19,7 @@ _HOME = {
     "ddad-dgp": "lidar",
     "nuscenes-mmdet3d": "lidar",
     "rgbd-pairs": "rgbd",
+    "shards": "shards",
     "worlds": "worlds",
 }
 
@@ -36,6 +38,7 @@ class Wanted:
         count: how many queries (depth, objects), pairs, or worlds; EVERY for all there are.
         seed: of the sampling.
         calibrator: what tells the camera of pictures without intrinsics; None: EXIF, or 60 degrees.
+        split: of shards: "heldout" for what training keeps out, "all" for everything.
     """
 
     benchmark: Benchmark
@@ -43,6 +46,7 @@ class Wanted:
     count: int
     seed: int
     calibrator: str | None = None
+    split: Literal["heldout", "all"] = "heldout"
 
     @property
     def folder(self) -> Path:

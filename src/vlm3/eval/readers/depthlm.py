@@ -29,7 +29,7 @@ def read(wanted: Wanted) -> Iterator[Item]:
         raise InputError(
             f"{str(wanted.folder)!r} holds no .jsonl of DepthLM's; make it from the set as "
             f"downloaded: vlm3 data curate {name} --root {wanted.folder} -o SHARDS --depthlm, then "
-            "vlm3 data depthlm SHARDS -o DIR"
+            "vlm3 data export SHARDS --to depthlm -o DIR"
         )
     path = one_file(wanted.folder, "*.jsonl", "jsonl of DepthLM")
     rows = [read_row(path, number, raw) for number, raw in json_lines(path)]
