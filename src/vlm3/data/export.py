@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vlm3 import disk
 from vlm3.data.labels import cosines, label_from_distance
 from vlm3.data.shards import Shards
 from vlm3.data.sources import get_source
@@ -29,9 +30,12 @@ def to_depthlm(folder: Path, out: Path) -> Iterator[int]:
         raise InputError(f"DepthLM has no labels of {source.name}: nothing to compare with")
     if out.is_dir() and any(out.iterdir()):
         raise InputError(f"{out} is not empty; give a new folder")
-    (out / "images").mkdir(parents=True, exist_ok=True)
-    partial = out / f"{source.name}.jsonl.partial"
-    with partial.open("w", encoding="utf-8") as lines:
+    disk.make_folder(out / "images")
+    with (
+        disk.whole(out / f"{source.name}.jsonl") as partial,
+        partial.open("w", encoding="utf-8") as lines,
+    ):
+        (out / "label.txt").write_text(source.depthlm, encoding="utf-8")
         for place in range(len(shards)):
             record = shards.record(place)
             name = f"images/{place:08d}.jpg"
@@ -48,5 +52,3 @@ def to_depthlm(folder: Path, out: Path) -> Iterator[int]:
             }
             lines.write(json.dumps(row, allow_nan=False) + "\n")
             yield place + 1
-    (out / "label.txt").write_text(source.depthlm, encoding="utf-8")
-    partial.replace(out / f"{source.name}.jsonl")

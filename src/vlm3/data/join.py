@@ -10,7 +10,6 @@ nothing: a shard counts once `joined.json` names it, and only then do its units'
 
 import fcntl
 import json
-import os
 import tarfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,12 +20,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vlm3 import disk
 from vlm3.data.record import PAIR_DTYPE
 from vlm3.data.shards import save_index, write_pairs
 from vlm3.data.units import Unit, read_unit, sha256_of, unit_name
 from vlm3.errors import InputError
 
 SHARD_BYTES = 512_000_000
+_THEN = "make room; the same command goes on from there"
 
 
 @dataclass(frozen=True)
@@ -67,13 +68,10 @@ def join(out: Path, scenes: Sequence[str]) -> Joined:
         name = f"{len(shards):05d}.tar"
         _write_shard(out, name, group)
         shards.append({"name": name, "scenes": [unit.scene for unit in group]})
-        _replace(out / "joined.json", json.dumps(shards, indent=1, allow_nan=False).encode())
+        disk.write(out / "joined.json", json.dumps(shards, indent=1, allow_nan=False), then=_THEN)
         for unit in group:
             (out / "units" / f"{unit_name(unit.scene)}.tar").unlink(missing_ok=True)
-    # What kills left behind: files that were never whole, and tars whose shard was named already.
-    for folder in (out, out / "units"):
-        for partial in folder.glob("*.partial"):
-            partial.unlink(missing_ok=True)
+    # What kills left behind: tars whose shard was named already.
     for scene in known:
         (out / "units" / f"{unit_name(scene)}.tar").unlink(missing_ok=True)
     return _index(out, shards)
@@ -103,29 +101,22 @@ def _groups(units: Sequence[Unit], most: int) -> Iterator[list[Unit]]:
 
 
 def _write_shard(out: Path, name: str, units: Sequence[Unit]) -> None:
-    partial = out / f"{name}.{os.getpid()}.partial"
-    try:
-        with partial.open("wb") as shard:
-            for unit in units:
-                path = out / "units" / f"{unit_name(unit.scene)}.tar"
-                if sha256_of(path, unit.payload) != unit.sha256:
-                    raise InputError(
-                        f"{path} is not what was written; delete its .json to curate "
-                        f"{unit.scene!r} again"
-                    )
-                with path.open("rb") as file:
-                    left = unit.payload
-                    while left:
-                        block = file.read(min(left, 1 << 22))
-                        shard.write(block)
-                        left -= len(block)
-            end = shard.tell() + 2 * tarfile.BLOCKSIZE
-            shard.truncate(-(-end // tarfile.RECORDSIZE) * tarfile.RECORDSIZE)
-        partial.replace(out / name)
-    except OSError as error:
-        raise InputError(f"cannot write {str(out / name)!r} ({error.strerror})") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    with disk.whole(out / name, then=_THEN) as partial, partial.open("wb") as shard:
+        for unit in units:
+            path = out / "units" / f"{unit_name(unit.scene)}.tar"
+            if sha256_of(path, unit.payload) != unit.sha256:
+                raise InputError(
+                    f"{path} is not what was written; delete its .json to curate "
+                    f"{unit.scene!r} again"
+                )
+            with path.open("rb") as file:
+                left = unit.payload
+                while left:
+                    block = file.read(min(left, 1 << 22))
+                    shard.write(block)
+                    left -= len(block)
+        end = shard.tell() + 2 * tarfile.BLOCKSIZE
+        shard.truncate(-(-end // tarfile.RECORDSIZE) * tarfile.RECORDSIZE)
 
 
 def _index(out: Path, shards: Sequence[dict[str, Any]]) -> Joined:
@@ -159,9 +150,3 @@ def _moved(rows: NDArray[np.int64], shard: int, start: int) -> NDArray[np.int64]
     """Places within a unit (n, 4) -> rows of the index (n, 5)."""
     moved = rows + np.array([start, 0, start, 0])
     return np.concatenate([np.full((len(rows), 1), shard), moved], axis=1)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    partial.write_bytes(data)
-    partial.replace(path)

@@ -16,12 +16,14 @@ import re
 import tarfile
 import warnings
 from collections.abc import Iterable, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vlm3 import disk
 from vlm3.data.record import PAIR_DTYPE, PairRecord, Record, read_pair
 from vlm3.data.store import Store
 from vlm3.errors import InputError
@@ -50,29 +52,20 @@ def write_shards(
         InputError: a key that no tar of this kind can hold, one that came before in the same tar,
             or a folder that holds tars.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    disk.make_folder(folder)
     if any(folder.glob("*.tar")):
         raise InputError(f"{folder} holds shards already; give an empty folder")
-    count, tar, partial = 0, None, folder / ".partial"
-    keys: set[str] = set()
-    try:
-        for count, (key, picture, record) in enumerate(samples, 1):
-            check_key(key, keys)
-            if tar is None:
-                partial = folder / f"{(count - 1) // per_shard:05d}.tar.{os.getpid()}.partial"
-                tar = tarfile.open(partial, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
-            add_sample(tar, key, picture, record)
-            if count % per_shard == 0:
-                _close(tar, partial)
-                tar = None
-                keys.clear()
-        if tar is not None:
-            _close(tar, partial)
-            tar = None
-    finally:
-        if tar is not None:
-            tar.close()
-            partial.unlink(missing_ok=True)
+    count, left = 0, iter(samples)
+    while (first := next(left, None)) is not None:
+        path, keys = folder / f"{count // per_shard:05d}.tar", set[str]()
+        with (
+            disk.whole(path) as partial,
+            tarfile.open(partial, "w", format=tarfile.USTAR_FORMAT) as tar,
+        ):
+            for key, picture, record in chain([first], islice(left, per_shard - 1)):
+                check_key(key, keys)
+                add_sample(tar, key, picture, record)
+                count += 1
     build_index(folder)
     return count
 
@@ -103,11 +96,6 @@ def add_sample(tar: tarfile.TarFile, key: str, picture: bytes, record: bytes) ->
     return tuple(row)
 
 
-def _close(tar: tarfile.TarFile, partial: Path) -> None:
-    tar.close()
-    partial.replace(partial.with_name(partial.name.split(".tar")[0] + ".tar"))
-
-
 def build_index(folder: Path) -> int:
     """Makes `index.npy` and `shards.json` for a folder of tars, whoever wrote them.
 
@@ -131,7 +119,7 @@ def build_index(folder: Path) -> int:
 
 def save_index(folder: Path, names: Sequence[str], table: NDArray[np.int64]) -> None:
     """Writes `shards.json` and `index.npy`."""
-    _replace(folder / "shards.json", json.dumps(names, allow_nan=False).encode())
+    disk.write(folder / "shards.json", json.dumps(names, allow_nan=False))
     _save(folder / "index.npy", table)
 
 
@@ -165,17 +153,9 @@ def write_pairs(folder: Path, rows: Iterable[NDArray[np.void]] | NDArray[np.void
     return len(table)
 
 
-def _replace(path: Path, data: bytes) -> None:
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    partial.write_bytes(data)
-    partial.replace(path)
-
-
 def _save(path: Path, table: NDArray[Any]) -> None:
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    with partial.open("wb") as file:
+    with disk.whole(path) as partial, partial.open("wb") as file:
         np.save(file, table)
-    partial.replace(path)
 
 
 class Shards:

@@ -11,7 +11,6 @@ on nothing but its scene and the job, so any process on any machine makes the sa
 import hashlib
 import io
 import json
-import os
 import re
 import tarfile
 from collections import Counter
@@ -23,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vlm3 import disk
 from vlm3.data.calibrate import Calibration
 from vlm3.data.prepare import Kept, Size, prepare, questions
 from vlm3.data.record import PAIR_DTYPE, Record
@@ -42,6 +42,8 @@ from vlm3.errors import InputError
 # Reasons kept in a manifest; more say nothing new.
 _MOST_REASONS = 1000
 _KEY_LENGTH = 90
+
+_THEN = "make room; the same command goes on from there"
 
 
 @dataclass(frozen=True)
@@ -138,24 +140,19 @@ def make_unit(job: Job, scene: str) -> Unit:
         InputError: the unit cannot be written, as on a full disk. Nothing half is left.
     """
     folder = job.out / "units"
-    folder.mkdir(parents=True, exist_ok=True)
     name = unit_name(scene)
-    partial = folder / f"{name}.{os.getpid()}.partial"
-    try:
-        unit = _written(job, scene, partial)
-        if unit.samples:
-            partial.replace(folder / f"{name}.tar")
-        _replace(
-            folder / f"{name}.json", json.dumps(asdict(unit), indent=1, allow_nan=False).encode()
-        )
-    except OSError as error:
-        raise InputError(f"{scene}: cannot write to {str(folder)!r} ({error.strerror})") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    tar = folder / f"{name}.tar"
+    with disk.whole(tar, then=_THEN) as partial:
+        unit = _written(job, scene, folder, partial)
+    if not unit.samples:
+        tar.unlink()
+    disk.write(
+        folder / f"{name}.json", json.dumps(asdict(unit), indent=1, allow_nan=False), then=_THEN
+    )
     return unit
 
 
-def _written(job: Job, scene: str, partial: Path) -> Unit:
+def _written(job: Job, scene: str, folder: Path, partial: Path) -> Unit:
     source = get_source(job.source, job.root)
     seed = _seed(job, scene)
     keys: set[str] = set()
@@ -206,7 +203,7 @@ def _written(job: Job, scene: str, partial: Path) -> Unit:
     table = np.array(rows, np.int64).reshape(-1, 4)
     places = io.BytesIO()
     np.savez(places, rows=table, pairs=np.array(pairs, PAIR_DTYPE))
-    _replace(partial.parent / f"{unit_name(scene)}.npz", places.getvalue())
+    disk.write(folder / f"{unit_name(scene)}.npz", places.getvalue(), then=_THEN)
     return Unit(
         scene,
         len(rows),
@@ -309,12 +306,3 @@ def _mark(text: str) -> int:
 
 def _seed(job: Job, scene: str) -> int:
     return _mark(f"{job.seed}/{job.source}/{scene}")
-
-
-def _replace(path: Path, data: bytes) -> None:
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_bytes(data)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

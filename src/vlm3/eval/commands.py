@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vlm3.console import duration, kept_on_interrupt
 from vlm3.options import asking_options, loading
 
 if TYPE_CHECKING:
@@ -147,7 +148,9 @@ def evaluate(
         **({"calibrator": wanted.calibrator or "none"} if chosen.reader == "spatialrgpt" else {}),
     }
     shown = _Shown(output, len(items) or how_many(wanted), who.doubt)
-    try:
+    with kept_on_interrupt(
+        lambda: f"{shown.kept} answers are kept in {output}; the same command goes on from there"
+    ):
         progress = predict(
             items or read_items(wanted),
             who.answerer,
@@ -156,10 +159,6 @@ def evaluate(
             show=shown,
             joined_damaged=who.damaged,
         )
-    except KeyboardInterrupt as stop:
-        raise KeyboardInterrupt(
-            f"{shown.kept} answers are kept in {output}; the same command goes on from there"
-        ) from stop
     there = f", {progress.resumed} of them there already" if progress.resumed else ""
     if kept := who.kept():
         there += f", {kept} kept from an earlier run with this server"
@@ -203,6 +202,7 @@ def report(runs: tuple[str, ...], output: str | None) -> None:
 
 
 def _report(runs: list[str], output: str | None) -> None:
+    from vlm3 import disk
     from vlm3.errors import InputError
     from vlm3.eval.page import as_html
     from vlm3.eval.render import as_latex, as_markdown, as_text
@@ -213,6 +213,8 @@ def _report(runs: list[str], output: str | None) -> None:
     forms = {".html": as_html, ".md": as_markdown, ".tex": as_latex}
     if output is not None and Path(output).suffix not in forms:
         raise InputError(f"{output!r} ends in none of {', '.join(forms)}; name the form by it")
+    if output is not None:
+        disk.check_place(output)
     scored = [score_run(folder) for folder in runs]
     for one in scored:
         write(one)
@@ -222,7 +224,7 @@ def _report(runs: list[str], output: str | None) -> None:
     if output is None:
         click.echo(as_text(made))
         return
-    Path(output).write_text(forms[Path(output).suffix](made), encoding="utf-8")
+    disk.write(output, forms[Path(output).suffix](made))
     click.echo(f"written to {output}", err=True)
 
 
@@ -268,7 +270,7 @@ class _Shown:
         line = f"{at.items}{of} pictures, {at.queries} queries, {at.failures} not read"
         if self._total and at.fresh and self._began is not None:
             each = (time.monotonic() - self._began) / (at.items - self._before)
-            line += f", {_duration(each * max(0, self._total - at.items))} left"
+            line += f", {duration(each * max(0, self._total - at.items))} left"
         click.echo(f"\r{line:<{self._width}}", nl=False, err=True)
         self._width = len(line)
 
@@ -276,12 +278,6 @@ class _Shown:
         """Takes the progress line away."""
         if self._live and self._width:
             click.echo(f"\r{'':<{self._width}}\r", nl=False, err=True)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _count(text: str | None, default: int) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from vlm3 import strict_json
+from vlm3 import disk, strict_json
 from vlm3.eval.resample import Difference, Interval, Sums, difference, interval
 from vlm3.study.arms import ARMS, Arm, Study, base, start_run, study
 from vlm3.study.data import prepare
@@ -76,12 +76,13 @@ def run_study(
             ).items():
                 found.setdefault((arm, *measured), []).append(scores)
     lines = _lines(chosen, found, samples)
-    (folder / f"{name}.json").write_text(
+    disk.write(
+        folder / f"{name}.json",
         strict_json.dumps(
             {"study": name} | asdict(chosen) | {"lines": [asdict(x) for x in lines]}, indent=1
-        )
+        ),
     )
-    (folder / f"{name}.md").write_text(table(name, lines))
+    disk.write(folder / f"{name}.md", table(name, lines))
     return lines
 
 
@@ -106,7 +107,8 @@ def _measured(
             train(run)
         trained = begin(replace(run, model=str(out / "export")))
         for (task, measure), scores in score(run, trained, folder / "data", tasks).items():
-            np.savez(answers[task, measure], **vars(scores))
+            with disk.whole(answers[task, measure]) as partial, partial.open("wb") as file:
+                np.savez(file, **vars(scores))
             say(f"{name}, seed {seed}: {task} {measure} {scores.values.mean():.3f}")
     loaded = {measured: np.load(path) for measured, path in answers.items()}
     return {

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vlm3.console import kept_on_interrupt
 from vlm3.errors import InputError, MissingDependencyError
 
 if TYPE_CHECKING:
@@ -94,7 +95,10 @@ def train(context: click.Context, recipe: str | None, changes: tuple[str, ...]) 
 
     if not torch.cuda.is_available():
         torch.set_num_threads(1)
-    go(run)
+    with kept_on_interrupt(
+        lambda: f"checkpoints are kept in {run.out}; the same command goes on from the last one"
+    ):
+        go(run)
 
 
 def _other_words(run: "Run") -> str | None:

@@ -8,20 +8,21 @@ stopped.
 
 import io
 import json
-import os
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from vlm3 import disk
 from vlm3.errors import InputError
 from vlm3.worlds.questions import object_questions
 from vlm3.worlds.sample import Frame, Kind, Split, World
 
 SHARD_SIZE = 256
+_THEN = "make room; the same command goes on from the shards that are whole"
 POINTS = 64
 """Labelled pixels in a record; KEY.npz has them all."""
 
@@ -121,7 +122,7 @@ def render_shards(
     kind: Kind | None = None,
     device: str = "cpu",
     pack: str | None = None,
-) -> Iterator[int]:
+) -> Generator[int]:
     """Write worlds 0..count-1; yields the number that is done after each one.
 
     Raises:
@@ -129,7 +130,7 @@ def render_shards(
     """
     if count < 1:
         raise InputError(f"count is {count}; give at least 1")
-    folder.mkdir(parents=True, exist_ok=True)
+    disk.make_folder(folder)
     settings = {
         "seed": seed,
         "width_px": width_px,
@@ -145,14 +146,13 @@ def render_shards(
         raise InputError(
             f"{folder} holds worlds of other settings; give the same or another folder"
         )
-    note.write_text(json.dumps(settings, allow_nan=False))
+    disk.write(note, json.dumps(settings, allow_nan=False), then=_THEN)
     for number, path in enumerate(shard_paths(folder, count)):
         first, last = number * SHARD_SIZE, min((number + 1) * SHARD_SIZE, count)
         if path.exists() and _members(path) == 3 * (last - first):
             yield last
             continue
-        partial = path.with_suffix(f".{os.getpid()}.tmp")
-        with tarfile.open(partial, "w") as tar:
+        with disk.whole(path, then=_THEN) as partial, tarfile.open(partial, "w") as tar:
             for index in range(first, last):
                 world = World(seed, index, split=split, kind=kind, device=device, pack=pack)
                 frame = world.view(width_px=width_px, height_px=height_px, f_px=f_px)
@@ -162,7 +162,6 @@ def render_shards(
                     entry.size = len(data)
                     tar.addfile(entry, io.BytesIO(data))
                 yield index + 1
-        partial.replace(path)
 
 
 def _members(path: Path) -> int:
