@@ -111,10 +111,12 @@ def ask_grid(
     )
     predictor = load(**loading(settings))
     cells = grid[0] * grid[1]
-    with kept_on_interrupt(lambda: "nothing was written"):
-        with progress_line(cells, at_most=settings.get("refine", False)) as progress:
-            found = question(predictor, views, settings["readout"], progress)
-        written = _written(kind, found, views, settings)
+    with (
+        kept_on_interrupt(lambda: "nothing was written"),
+        progress_line(cells, at_most=settings.get("refine", False)) as progress,
+    ):
+        found = question(predictor, views, settings["readout"], progress)
+    written = _written(kind, found, views, settings)
     values = found.distance_m if len(paths) == 1 else found.xy_px[..., 0]
     record: dict[str, Any] = {"output": written[0] if len(written) == 1 else written}
     record |= {"model": predictor.engine.name, "protocol": predictor.protocol.name}

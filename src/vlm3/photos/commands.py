@@ -267,12 +267,14 @@ def scene(
             grid_px(view.camera, *grid)
     predictor = load(**loading(settings))
     total = question_count(protocol, views, grid)
-    with kept_on_interrupt(lambda: "nothing was written"):
-        with progress_line(total, at_most=refine) as progress:
-            made = build_scene(
-                predictor, views, grid=grid, readout=readout, refine=refine, progress=progress
-            )
-        fused, written = write_scene(made, outputs, model=settings["model"])
+    with (
+        kept_on_interrupt(lambda: "nothing was written"),
+        progress_line(total, at_most=refine) as progress,
+    ):
+        made = build_scene(
+            predictor, views, grid=grid, readout=readout, refine=refine, progress=progress
+        )
+    fused, written = write_scene(made, outputs, model=settings["model"])
     said = {
         "output": [str(path) for path in written],
         "readout": made.maps[0].readout,
