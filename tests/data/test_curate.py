@@ -266,7 +266,7 @@ def test_a_full_disk_leaves_nothing_half(tmp_path: Path, monkeypatch: pytest.Mon
         return real(*args)  # type: ignore[arg-type]
 
     monkeypatch.setattr(units, "add_sample", full)
-    with pytest.raises(InputError, match=r"room1: cannot write.*No space left"):
+    with pytest.raises(InputError, match=r"cannot write.*room1.*the disk is full"):
         curate(job(raw, out))
     assert sorted(p.suffix for p in (out / "units").iterdir()) == [".json", ".npz", ".tar"]
     assert not list(out.glob("*.tar"))
@@ -289,7 +289,7 @@ def test_a_real_full_disk(tmp_path: Path) -> None:
         [sys.executable, "-c", code, *command], capture_output=True, text=True, check=False
     )
     assert done.returncode == 2, done.stderr
-    assert "cannot write to" in done.stderr and "Traceback" not in done.stderr
+    assert "cannot write" in done.stderr and "Traceback" not in done.stderr
     assert not list(out.glob("**/*.tar")) and not list(out.glob("**/*.partial"))
     curate(job(raw, out))
     assert not check_lines(out)
