@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from vlm3 import disk
 from vlm3.cli import main
 from vlm3.data import join, units
 from vlm3.data.check import NEAR_BITS, check, leaks
@@ -330,16 +331,18 @@ def test_a_kill_between_shard_and_note_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raw, out = sets(tmp_path / "raw"), tmp_path / "out"
-    real = join._replace
+    real = disk.write
 
-    def killed(path: Path, data: bytes) -> None:
-        raise KeyboardInterrupt
+    def killed(path: Path, data: str | bytes, *, then: str = "") -> Path:
+        if path.name == "joined.json":
+            raise KeyboardInterrupt
+        return real(path, data, then=then)
 
-    monkeypatch.setattr(join, "_replace", killed)
+    monkeypatch.setattr(disk, "write", killed)
     with pytest.raises(KeyboardInterrupt):
         curate(job(raw, out))
     assert (out / "00000.tar").exists() and len(list((out / "units").glob("*.tar"))) == 3
-    monkeypatch.setattr(join, "_replace", real)
+    monkeypatch.setattr(disk, "write", real)
     curate(job(raw, out))
     curate(job(raw, tmp_path / "clean"))
     assert contents(out) == contents(tmp_path / "clean")
