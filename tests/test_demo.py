@@ -128,7 +128,7 @@ def test_refuses_what_it_did_not_write_before_any_question(tmp_path: Path) -> No
 
     taken = tmp_path / "file"
     taken.write_text("")
-    with pytest.raises(InputError, match="cannot be used as a folder"):
+    with pytest.raises(InputError, match="cannot write"):
         demo.run(taken, predictor=predictor(never))
     (tmp_path / "a" / "depth.png").mkdir(parents=True)
     with pytest.raises(InputError, match="not a file that the demo wrote"):

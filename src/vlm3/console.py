@@ -15,6 +15,7 @@ from typing import Any, NoReturn, TextIO
 
 import click
 
+from vlm3 import disk
 from vlm3.errors import Vlm3Error
 
 
@@ -30,7 +31,13 @@ class Group(click.Group):
         try:
             with one_line_warnings():
                 code = super().main(args, *rest, **options)
+                with disk.naming("the output"):
+                    # Here and not at the interpreter's end, where nobody could say what failed.
+                    sys.stdout.flush()
         except click.Abort as stop:
+            if isinstance(stop.__cause__, EOFError):
+                # A file that is too short, which click takes for the end of what is typed.
+                raise stop.__cause__ from None
             # Nothing went wrong: what is kept is said where something is.
             kept = str(stop.__cause__ or "")
             click.echo(f"vlm3: interrupted{': ' if kept else ''}{kept}", err=True)
@@ -41,6 +48,11 @@ class Group(click.Group):
             _complain(f"{message} (see '{command} --help')")
         except (click.ClickException, Vlm3Error) as error:
             _complain(error.message if isinstance(error, click.ClickException) else str(error))
+        except OSError as error:
+            # Where the place is known, whoever writes says it; what is left is stdout, mostly.
+            if not disk.is_full(error):
+                raise
+            _complain(disk.explain(error.filename or "the output", error))
         sys.exit(code if isinstance(code, int) else 0)
 
     def resolve_command(
@@ -139,20 +151,43 @@ def _read_numbers(value: str, form: str, count: int) -> tuple[float, ...]:
 
 
 @contextmanager
-def progress_line() -> Iterator[Callable[[int], None]]:
-    """A line on stderr that counts answers and says how many a second; on a terminal only.
+def kept_on_interrupt(kept: Callable[[], str]) -> Iterator[None]:
+    """Tells, when Ctrl-C ends the block, what is kept and how to go on.
+
+    What an inner block has told stays.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        if stop.args:
+            raise
+        raise KeyboardInterrupt(kept()) from stop
+
+
+@contextmanager
+def progress_line(total: int, *, at_most: bool = False) -> Iterator[Callable[[int], None]]:
+    """A line on stderr that counts answers and says what is left; on a terminal only.
 
     Yields a function that is told how many more there are.
+
+    Args:
+        total: questions there will be.
+        at_most: there may be fewer.
     """
     began, count = time.perf_counter(), 0
-    shown = sys.stderr.isatty()
+    shown, width = sys.stderr.isatty(), 0
+    limit = "at most " if at_most else ""
 
     def tell(more: int) -> None:
-        nonlocal count
+        nonlocal count, width
         count += more
         if shown:
-            seconds = max(time.perf_counter() - began, 1e-6)
-            click.echo(f"\r{count} questions, {count / seconds:.0f} a second ", err=True, nl=False)
+            each = max(time.perf_counter() - began, 1e-6) / max(count, 1)
+            line = f"{count} of {limit}{total} questions, {1 / each:.0f} a second"
+            if count < total:
+                line += f", {limit}{duration(each * (total - count))} left"
+            click.echo(f"\r{line:<{width}}", err=True, nl=False)
+            width = len(line)
 
     try:
         yield tell
@@ -205,3 +240,10 @@ class Countdown:
         if self._live and self._width:
             click.echo("", err=True)
             self._width = 0
+
+
+def duration(seconds: float) -> str:
+    """A time in the unit that fits, such as 40 s or 3 min."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import vlm3
-from vlm3 import strict_json
+from vlm3 import disk, strict_json
 from vlm3.assets import Example, ExampleQuestion, load_example
 from vlm3.errors import InputError
 from vlm3.tasks.base import Answer, Task
@@ -137,12 +137,7 @@ def run(
 
 def _folder(folder: Path) -> Path:
     """The folder, made if missing, in which every name of ours is free or a plain file."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"{folder} cannot be used as a folder ({error.strerror}): name another"
-        ) from error
+    disk.make_folder(folder)
     for name in (*FIGURES.values(), REPORT, ANSWERS):
         path = folder / name
         if path.is_symlink() or (path.exists() and not path.is_file()):
@@ -299,11 +294,7 @@ def _write_answers(done: Sequence[_Done], path: Path, model: str) -> Path:
         for one in done
         for answer, truth in one.answers
     ]
-    try:
-        path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise InputError(f"cannot write {path} ({error.strerror}): name another folder") from error
-    return path
+    return disk.write(path, "".join(f"{line}\n" for line in lines))
 
 
 def _summary(done: Sequence[_Done]) -> list[str]:

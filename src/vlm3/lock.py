@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+from vlm3 import disk
 from vlm3.errors import InputError
 
 NAME = ".writer.lock"
@@ -56,13 +57,12 @@ def writing(folder: Path, *, shared: bool = False) -> Iterator[None]:
         InputError: another process writes there (named with its host and since when), the folder
             is a file, or nothing can be written in it.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        held = _take(folder / NAME, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise InputError(f"{str(folder)!r} is a file; give a folder") from error
-    except OSError as error:
-        raise InputError(f"cannot write to {str(folder)!r} ({error.strerror})") from error
+    with disk.naming(folder):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            held = _take(folder / NAME, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise InputError(f"{str(folder)!r} is a file; give a folder") from error
     try:
         yield
     finally:

@@ -20,7 +20,6 @@ from vlm3.files.arrays import read_array, read_arrays
 from vlm3.files.reading import below, depth_of, parse_json, read_bytes, read_json, short
 from vlm3.files.sums import add_sums, problems, read_sums, sha256_of_file
 from vlm3.files.tars import members
-from vlm3.files.writing import _HOST, clear_partials, whole_file, write_file
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text('[]{}"\\a'),
@@ -200,40 +199,6 @@ def test_a_damaged_tar_ends_early_and_says_so(data: st.DataObject) -> None:
         found = list(members(Path(file.name), problems))
     assert len(found) <= 30 and all("\n" not in p for p in problems)
     assert len(found) == 4 or problems
-
-
-def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
-    path = tmp_path / "a.json"
-    write_file(path, b"old")
-    with pytest.raises(RuntimeError), whole_file(path) as partial:
-        partial.write_bytes(b"half")
-        assert path.read_bytes() == b"old"
-        raise RuntimeError
-    assert [p.name for p in tmp_path.iterdir()] == ["a.json"] and path.read_bytes() == b"old"
-    with pytest.raises(InputError, match="cannot write to"):
-        write_file(tmp_path / "none" / "a", b"")
-
-
-def test_partial_files_of_the_living_stay(tmp_path: Path) -> None:
-    child = subprocess.Popen(["sleep", "60"])
-    try:
-        gone = tmp_path / f"a.tar.{_HOST}-4194000-0.partial"
-        living = tmp_path / f"a.tar.{_HOST}-{child.pid}-0.partial"
-        elsewhere = tmp_path / f"a.tar.other-{child.pid}-0.partial"
-        older_vlm3 = tmp_path / "a.tar.4194001.partial"
-        forgotten = tmp_path / "a.tar.other-1-0.partial"
-        for path in (gone, living, elsewhere, older_vlm3, forgotten):
-            path.write_bytes(b"")
-        os.utime(forgotten, (0, 0))
-        with whole_file(tmp_path / "a.tar") as own, whole_file(tmp_path / "a.tar") as second:
-            assert own != second
-            own.write_bytes(b"")
-            second.write_bytes(b"")
-            clear_partials(tmp_path)
-            assert sorted(tmp_path.iterdir()) == sorted([living, elsewhere, own, second])
-    finally:
-        child.kill()
-        child.wait()
 
 
 def test_sums_are_those_of_sha256sum(tmp_path: Path) -> None:

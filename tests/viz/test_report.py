@@ -118,7 +118,7 @@ def test_light_dark_narrow_and_language(report: Report) -> None:
 
 def test_bad_places_are_one_line(report: Report, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot write"):
-        write_report(report, tmp_path / "no" / "report.html")
+        write_report(report, Path("/proc/no") / "report.html")
     for name in ("missing.png", "figure.svg"):
         section = Section("Depth", "", ((tmp_path / name, ""),), ())
         with pytest.raises(InputError, match=name):

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vlm3.console import kept_on_interrupt
+
 if TYPE_CHECKING:
     from vlm3.data.units import Unit
 
@@ -89,7 +91,18 @@ def curate(source: str, root: Path, out: Path, **given: Any) -> None:
         seed=given["seed"],
         depthlm=given["depthlm"],
     )
-    with _scenes_bar(source) as (start, tell):
+    done = 0
+
+    def kept() -> str:
+        return f"{done} scenes are kept in {out}; the same command goes on from there"
+
+    with kept_on_interrupt(kept), _scenes_bar(source) as (start, show):
+
+        def tell(unit: "Unit") -> None:
+            nonlocal done
+            done += 1
+            show(unit)
+
         outcome: Outcome = run(
             job,
             launcher=given["launcher"],
@@ -196,6 +209,7 @@ def list_sources(as_json: bool, source: str | None) -> None:
 @click.option("--pictures", default=12, show_default=True, type=click.IntRange(1, 200))
 def inspect(folder: Path, out: Path | None, pictures: int) -> None:
     """Print the card of the shards in FOLDER; with -o, draw their labels on a sheet too."""
+    from vlm3 import disk
     from vlm3.data.card import card, sheet
     from vlm3.data.shards import Shards
 
@@ -203,9 +217,9 @@ def inspect(folder: Path, out: Path | None, pictures: int) -> None:
     text = card(shards).text
     click.echo(text, nl=False)
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "card.md").write_text(text, encoding="utf-8")
-        sheet(shards, pictures=pictures).save(out / "sheet.jpg", quality=90)
+        disk.write(out / "card.md", text)
+        with disk.whole(out / "sheet.jpg") as partial:
+            sheet(shards, pictures=pictures).save(partial, "JPEG", quality=90)
         click.echo(f"\n{out / 'card.md'}, {out / 'sheet.jpg'}")
 
 

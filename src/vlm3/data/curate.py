@@ -9,22 +9,23 @@ The same command again goes on where it stopped, whoever stopped it.
 import json
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
+import signal
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Literal, get_args
 
+from vlm3 import disk
 from vlm3.data.join import Joined, join, joining, read_joined
 from vlm3.data.sources import get_source
 from vlm3.data.units import Job, Unit, make_unit, read_unit, unit_name
 from vlm3.errors import InputError, MissingDependencyError
 from vlm3.files.reading import read_json, short
 from vlm3.files.schema import anything, table_of
-from vlm3.files.writing import clear_partials, write_file
 from vlm3.lock import NAME as LOCK
 from vlm3.lock import writing
 
@@ -139,9 +140,10 @@ def curate(
             tell(unit)
         left = [scene for scene in own if scene not in done]
         run = {"local": _local, "slurm": _local, "ray": _ray}[launcher]
-        for unit in run(job, left, workers):
-            done[unit.scene] = unit
-            tell(unit)
+        with closing(run(job, left, workers)) as made:
+            for unit in made:
+                done[unit.scene] = unit
+                tell(unit)
         units = tuple(done[scene] for scene in own)
         return Outcome(units, _joined(job, scenes))
 
@@ -171,16 +173,10 @@ def _claim(job: Job) -> None:
                 f"{job.out} was curated with another {other[0]:.40} "
                 f"({short(found.get(other[0]))}); give the same, or another folder"
             )
-        for folder in (job.out, job.out / "units"):
-            clear_partials(folder)
         return
     if job.out.is_dir() and any(path.name != LOCK for path in job.out.iterdir()):
         raise InputError(f"{job.out} is not empty and no curation; give a new folder")
-    try:
-        job.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot write to {str(job.out)!r} ({error.strerror})") from error
-    write_file(note, json.dumps(settings, indent=1, allow_nan=False).encode())
+    disk.write(note, json.dumps(settings, indent=1, allow_nan=False))
 
 
 def _joined(job: Job, scenes: Sequence[str]) -> Joined | None:
@@ -200,20 +196,19 @@ def _joined(job: Job, scenes: Sequence[str]) -> Joined | None:
     return found
 
 
-def _local(job: Job, scenes: Sequence[str], workers: int) -> Iterator[Unit]:
+def _local(job: Job, scenes: Sequence[str], workers: int) -> Generator[Unit]:
     if workers == 1 or len(scenes) < 2:
         for scene in scenes:
             yield make_unit(job, scene)
         return
-    spawn = multiprocessing.get_context("spawn")
-    with _one_thread(), ProcessPoolExecutor(min(workers, len(scenes)), spawn) as pool:
+    with _one_thread(), _pool(min(workers, len(scenes))) as pool:
         waiting = iter(scenes)
         running: dict[Future[Unit], str] = {}
         try:
             while True:
                 # A few ahead, so that a million scenes are not all pickled at once.
                 for scene in islice(waiting, 2 * workers - len(running)):
-                    running[pool.submit(make_unit, job, scene)] = scene
+                    running[pool.submit(_in_worker, job, scene)] = scene
                 if not running:
                     return
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -228,7 +223,37 @@ def _local(job: Job, scenes: Sequence[str], workers: int) -> Iterator[Unit]:
             pool.shutdown(cancel_futures=True)
 
 
-def _ray(job: Job, scenes: Sequence[str], workers: int) -> Iterator[Unit]:
+def _pool(workers: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(
+        workers,
+        multiprocessing.get_context("spawn"),
+        initializer=signal.signal,
+        initargs=(signal.SIGINT, signal.SIG_IGN),
+    )
+
+
+_stopped = False
+
+
+def _in_worker(job: Job, scene: str) -> Unit:
+    """A scene in a process of the pool: Ctrl-C, which every process gets, ends it and all after.
+
+    Between scenes it is for the parent to act on, or each would print a trace-back.
+    """
+    global _stopped
+    if _stopped:
+        raise KeyboardInterrupt
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return make_unit(job, scene)
+    except KeyboardInterrupt:
+        _stopped = True
+        raise
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _ray(job: Job, scenes: Sequence[str], workers: int) -> Generator[Unit]:
     try:
         import ray
     except ImportError as error:

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vlm3 import disk
 from vlm3.data.record import PAIR_DTYPE
 from vlm3.data.shards import INDEX, NAMES, PAIRS, save_index, write_pairs
 from vlm3.data.units import Unit, read_unit, sha256_of, unit_name
@@ -29,9 +30,9 @@ from vlm3.files.arrays import read_arrays
 from vlm3.files.reading import below, read_json
 from vlm3.files.schema import fields, list_of, text
 from vlm3.files.sums import sha256_of_file, write_sums
-from vlm3.files.writing import clear_partials, whole_file, write_file
 
 SHARD_BYTES = 512_000_000
+_THEN = "make room; the same command goes on from there"
 
 _JOINED = list_of(fields({"name": text(255), "scenes": list_of(text())}))
 
@@ -74,12 +75,10 @@ def join(out: Path, scenes: Sequence[str]) -> Joined:
         name = f"{len(shards):05d}.tar"
         _write_shard(out, name, group)
         shards.append({"name": name, "scenes": [unit.scene for unit in group]})
-        write_file(out / "joined.json", json.dumps(shards, indent=1, allow_nan=False).encode())
+        disk.write(out / "joined.json", json.dumps(shards, indent=1, allow_nan=False), then=_THEN)
         for unit in group:
             (out / "units" / f"{unit_name(unit.scene)}.tar").unlink(missing_ok=True)
-    # What kills left behind: files that were never whole, and tars whose shard was named already.
-    for folder in (out, out / "units"):
-        clear_partials(folder)
+    # What kills left behind: tars whose shard was named already.
     for scene in known:
         (out / "units" / f"{unit_name(scene)}.tar").unlink(missing_ok=True)
     found = _index(out, shards)
@@ -125,7 +124,7 @@ def _groups(units: Sequence[Unit], most: int) -> Iterator[list[Unit]]:
 
 
 def _write_shard(out: Path, name: str, units: Sequence[Unit]) -> None:
-    with whole_file(out / name) as partial, partial.open("wb") as shard:
+    with disk.whole(out / name, then=_THEN) as partial, partial.open("wb") as shard:
         for unit in units:
             path = out / "units" / f"{unit_name(unit.scene)}.tar"
             if sha256_of(path, unit.payload) != unit.sha256:

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vlm3 import disk
 from vlm3.data.record import PAIR_DTYPE, PairRecord, Record, read_pair
 from vlm3.data.store import Store
 from vlm3.errors import InputError
@@ -33,7 +34,6 @@ from vlm3.files.reading import MEGABYTE, below, parse_json
 from vlm3.files.schema import list_of, text
 from vlm3.files.sums import add_sums, sha256_of_file
 from vlm3.files.tars import members
-from vlm3.files.writing import whole_file, write_file
 
 INDEX, NAMES, PAIRS = "index.npy", "shards.json", "pairs.npy"
 LARGEST_PICTURE = 256 * MEGABYTE
@@ -66,7 +66,7 @@ def write_shards(
         InputError: a key that no tar of this kind can hold, one that came before in the same tar,
             a folder that holds tars, or one that cannot be written to.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    disk.make_folder(folder)
     if any(folder.glob("*.tar")):
         raise InputError(f"{folder} holds shards already; give an empty folder")
     left = iter(samples)
@@ -74,7 +74,7 @@ def write_shards(
     while (first := next(left, None)) is not None:
         path = folder / f"{len(sums):05d}.tar"
         keys: set[str] = set()
-        with whole_file(path) as partial:
+        with disk.whole(path) as partial:
             with tarfile.open(partial, "w", format=tarfile.USTAR_FORMAT) as tar:
                 for key, picture, record in chain([first], islice(left, per_shard - 1)):
                     check_key(key, keys)
@@ -142,7 +142,7 @@ def table_of(folder: Path, names: Sequence[str]) -> tuple[NDArray[np.int64], lis
 
 def save_index(folder: Path, names: Sequence[str], table: NDArray[np.int64]) -> None:
     """Writes `shards.json` and `index.npy`, and their hashes."""
-    write_file(folder / NAMES, json.dumps(names, allow_nan=False).encode())
+    disk.write(folder / NAMES, json.dumps(names, allow_nan=False))
     _save(folder / INDEX, table)
     add_sums(folder, {name: sha256_of_file(folder / name) for name in (NAMES, INDEX)})
 
@@ -171,7 +171,7 @@ def write_pairs(folder: Path, rows: Iterable[NDArray[np.void]] | NDArray[np.void
 
 
 def _save(path: Path, table: NDArray[Any]) -> None:
-    with whole_file(path) as partial, partial.open("wb") as file:
+    with disk.whole(path) as partial, partial.open("wb") as file:
         np.save(file, table)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from vlm3 import disk
 from vlm3.errors import InputError, MissingDependencyError
 
 _OPEN_FILES = 256
@@ -101,9 +102,8 @@ class Store:
         file = f"vlm3-{os.getuid()}-{mark}-{version.hexdigest()[:12]}.npy"
         path = Path(tempfile.gettempdir()) / file
         if not path.exists():
-            partial = path.with_suffix(f".{os.getpid()}.partial")
-            self._remote.get_file(f"{self._base}/{name}", str(partial))
-            partial.replace(path)
+            with disk.whole(path) as partial:
+                self._remote.get_file(f"{self._base}/{name}", str(partial))
         return path
 
     def _file(self, name: str) -> _File:

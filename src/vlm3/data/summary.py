@@ -4,13 +4,13 @@ Wrong units and poses make plausible files. A line of quantiles and a sheet with
 pictures show them at a glance, before a week of training does.
 """
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from vlm3 import disk
 from vlm3.data.card import sheet
 from vlm3.data.shards import Shards
 from vlm3.data.units import Unit
@@ -53,9 +53,8 @@ def summary(out: Path, units: Sequence[Unit]) -> list[str]:
     if frames:
         lines.append(f"left out: {len(frames)} pictures")
         lines += [f"  {count} x {text}" for _, text, count in kinds(frames)[:5]]
-    partial = out / f"{SHEET}.{os.getpid()}.partial"
-    sheet(shards, pictures=_PICTURES, pairs=_PAIRS).save(partial, "JPEG", quality=90)
-    partial.replace(out / SHEET)
+    with disk.whole(out / SHEET) as partial:
+        sheet(shards, pictures=_PICTURES, pairs=_PAIRS).save(partial, "JPEG", quality=90)
     return [*lines, f"labels drawn on some of the pictures: {out / SHEET}"]
 
 

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vlm3 import disk
 from vlm3.data.calibrate import Calibration
 from vlm3.data.prepare import Kept, Size, prepare, questions
 from vlm3.data.record import PAIR_DTYPE, Record
@@ -39,11 +40,12 @@ from vlm3.data.sources.base import (
 from vlm3.errors import InputError
 from vlm3.files.reading import read_json, why
 from vlm3.files.schema import fields, list_of, maybe, table_of, text, whole
-from vlm3.files.writing import whole_file, write_file
 
 # Reasons kept in a manifest; more say nothing new.
 _MOST_REASONS = 1000
 _KEY_LENGTH = 90
+
+_THEN = "make room; the same command goes on from there"
 
 
 @dataclass(frozen=True)
@@ -162,21 +164,19 @@ def make_unit(job: Job, scene: str) -> Unit:
         InputError: the unit cannot be written, as on a full disk. Nothing half is left.
     """
     folder = job.out / "units"
-    folder.mkdir(parents=True, exist_ok=True)
     name = unit_name(scene)
-    try:
-        with whole_file(folder / f"{name}.tar") as partial:
-            unit = _written(job, scene, partial)
-        if not unit.samples:
-            (folder / f"{name}.tar").unlink(missing_ok=True)
-        data = json.dumps(asdict(unit), indent=1, allow_nan=False)
-        write_file(folder / f"{name}.json", data.encode())
-    except InputError as error:
-        raise InputError(f"{scene}: {error}") from error
+    tar = folder / f"{name}.tar"
+    with disk.whole(tar, then=_THEN) as partial:
+        unit = _written(job, scene, folder, partial)
+    if not unit.samples:
+        tar.unlink()
+    disk.write(
+        folder / f"{name}.json", json.dumps(asdict(unit), indent=1, allow_nan=False), then=_THEN
+    )
     return unit
 
 
-def _written(job: Job, scene: str, partial: Path) -> Unit:
+def _written(job: Job, scene: str, folder: Path, partial: Path) -> Unit:
     source = get_source(job.source, job.root)
     seed = _seed(job, scene)
     keys: set[str] = set()
@@ -227,7 +227,7 @@ def _written(job: Job, scene: str, partial: Path) -> Unit:
     table = np.array(rows, np.int64).reshape(-1, 4)
     places = io.BytesIO()
     np.savez(places, rows=table, pairs=np.array(pairs, PAIR_DTYPE))
-    write_file(partial.parent / f"{unit_name(scene)}.npz", places.getvalue())
+    disk.write(folder / f"{unit_name(scene)}.npz", places.getvalue(), then=_THEN)
     return Unit(
         scene,
         len(rows),

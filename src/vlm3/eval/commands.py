@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vlm3.console import duration, kept_on_interrupt
 from vlm3.options import asking_options, loading
 
 if TYPE_CHECKING:
@@ -158,7 +159,9 @@ def evaluate(
         **({"calibrator": wanted.calibrator or "none"} if chosen.reader == "spatialrgpt" else {}),
     }
     shown = _Shown(output, len(items) or how_many(wanted), who.doubt)
-    try:
+    with kept_on_interrupt(
+        lambda: f"{shown.kept} answers are kept in {output}; the same command goes on from there"
+    ):
         progress = predict(
             items or read_items(wanted),
             who.answerer,
@@ -167,10 +170,6 @@ def evaluate(
             show=shown,
             joined_damaged=who.damaged,
         )
-    except KeyboardInterrupt as stop:
-        raise KeyboardInterrupt(
-            f"{shown.kept} answers are kept in {output}; the same command goes on from there"
-        ) from stop
     there = f", {progress.resumed} of them there already" if progress.resumed else ""
     if kept := who.kept():
         there += f", {kept} kept from an earlier run with this server"
@@ -219,6 +218,7 @@ def report(runs: tuple[str, ...], outputs: tuple[str, ...]) -> None:
 
 
 def _report(runs: list[str], outputs: tuple[str, ...]) -> None:
+    from vlm3 import disk
     from vlm3.errors import InputError
     from vlm3.eval.page import as_html
     from vlm3.eval.render import as_latex, as_markdown, as_text
@@ -230,6 +230,7 @@ def _report(runs: list[str], outputs: tuple[str, ...]) -> None:
     for output in outputs:
         if Path(output).suffix not in forms:
             raise InputError(f"{output!r} ends in none of {', '.join(forms)}; name the form by it")
+        disk.check_place(output)
     scored = [score_run(folder) for folder in runs]
     for one in scored:
         write(one)
@@ -239,7 +240,7 @@ def _report(runs: list[str], outputs: tuple[str, ...]) -> None:
     if not outputs:
         click.echo(as_text(made))
     for output in outputs:
-        Path(output).write_text(forms[Path(output).suffix](made), encoding="utf-8")
+        disk.write(output, forms[Path(output).suffix](made))
         click.echo(f"written to {output}", err=True)
 
 
@@ -285,7 +286,7 @@ class _Shown:
         line = f"{at.items}{of} pictures, {at.queries} queries, {at.failures} not read"
         if self._total and at.fresh and self._began is not None:
             each = (time.monotonic() - self._began) / (at.items - self._before)
-            line += f", {_duration(each * max(0, self._total - at.items))} left"
+            line += f", {duration(each * max(0, self._total - at.items))} left"
         click.echo(f"\r{line:<{self._width}}", nl=False, err=True)
         self._width = len(line)
 
@@ -293,12 +294,6 @@ class _Shown:
         """Takes the progress line away."""
         if self._live and self._width:
             click.echo(f"\r{'':<{self._width}}\r", nl=False, err=True)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _count(text: str | None, default: int) -> int:

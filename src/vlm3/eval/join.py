@@ -15,6 +15,7 @@ that is answered twice is an error.
 from collections.abc import Iterable
 from pathlib import Path
 
+from vlm3 import disk
 from vlm3.data.labels import label_from_distance
 from vlm3.errors import InputError
 from vlm3.eval.answer import Said
@@ -33,7 +34,7 @@ _FIELDS = {
 def write_queries(items: Iterable[Item], path: Path) -> int:
     """Writes what is asked, without the truths; returns how many queries."""
     count = 0
-    with path.open("w", encoding="utf-8") as file:
+    with disk.whole(path) as partial, partial.open("w", encoding="utf-8") as file:
         for item in items:
             for query in item.queries:
                 asked = {"id": query.id, "picture": item.key, "task": query.task, **query.ask}

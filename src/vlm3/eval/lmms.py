@@ -17,6 +17,7 @@ from typing import Any
 
 from PIL import Image
 
+from vlm3 import disk
 from vlm3.eval.answer import ModelAnswerer, Words
 from vlm3.eval.benchmarks import Benchmark
 from vlm3.eval.items import Item, Json
@@ -77,20 +78,27 @@ class _Listener:
 
 def export(items: Iterable[Item], benchmark: Benchmark, protocol: Protocol, folder: Path) -> int:
     """Writes task file, data and pictures of one benchmark; returns how many questions."""
-    pictures = folder / "pictures"
-    pictures.mkdir(parents=True, exist_ok=True)
+    with disk.whole_folder(folder) as partial:
+        return _write(items, benchmark, protocol, partial, folder.resolve())
+
+
+def _write(
+    items: Iterable[Item], benchmark: Benchmark, protocol: Protocol, partial: Path, folder: Path
+) -> int:
+    """Writes into `partial` what says that it lies in `folder`."""
+    (partial / "pictures").mkdir()
     listener = _Listener()
     answerer = ModelAnswerer(Predictor(listener, protocol, _MULTIPLE_PX))
     count = 0
-    with (folder / DATA).open("w", encoding="utf-8") as file:
+    with (partial / DATA).open("w", encoding="utf-8") as file:
         for number, item in enumerate(items):
             queries = [q for q in item.queries if q.task in protocol.tasks]
             if not queries:
                 continue
             said = answerer.answer(item, queries)
-            paths = [pictures / f"{number:05d}-{k}.png" for k in range(len(listener.images))]
+            paths = [f"pictures/{number:05d}-{k}.png" for k in range(len(listener.images))]
             for path, image in zip(paths, listener.images, strict=True):
-                Image.fromarray(image).save(path)
+                Image.fromarray(image).save(partial / path)
             for query, answer in zip(queries, said, strict=True):
                 doc = {
                     "id": query.id,
@@ -101,7 +109,7 @@ def export(items: Iterable[Item], benchmark: Benchmark, protocol: Protocol, fold
                     # As text: the rows of a table must have the same columns.
                     "ask": dumps(query.ask),
                     "truth": dumps(query.truth),
-                    "pictures": [str(path.resolve()) for path in paths],
+                    "pictures": [str(folder / path) for path in paths],
                 }
                 for component, prompt in _parts(answer.prompt):
                     file.write(dumps(doc | {"component": component, "prompt": prompt}) + "\n")
@@ -111,12 +119,12 @@ def export(items: Iterable[Item], benchmark: Benchmark, protocol: Protocol, fold
     higher = str(first != "correspondence").lower()
     task = _TASK.format(
         name=benchmark.name,
-        data=json.dumps(str((folder / DATA).resolve()), allow_nan=False),
+        data=json.dumps(str(folder / DATA), allow_nan=False),
         tokens=max_new_tokens(protocol),
         higher=higher,
     )
-    (folder / f"vlm3_{benchmark.name}.yaml").write_text(task, encoding="utf-8")
-    (folder / "utils.py").write_text(_UTILS, encoding="utf-8")
+    (partial / f"vlm3_{benchmark.name}.yaml").write_text(task, encoding="utf-8")
+    (partial / "utils.py").write_text(_UTILS, encoding="utf-8")
     return count
 
 

@@ -12,20 +12,22 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from vlm3 import __version__
+from vlm3 import __version__, disk
 from vlm3.errors import InputError
 from vlm3.eval.answer import Answerer, Said
 from vlm3.eval.items import Item, Json, Query
 from vlm3.eval.records import FILE, Ids, dumps, header_line, lines, read_header
 from vlm3.lock import writing
 
+_THEN = "make room; the answers so far are kept, and the same command goes on from there"
 _PACKAGES = ("torch", "transformers", "numpy", "pillow", "vllm", "opencv-python-headless")
 
 
@@ -103,12 +105,12 @@ def _predict(
 ) -> Progress:
     done = _resume(path, config)
     at = Progress(0, 0, 0, len(done.digests))
-    with path.open("a", encoding="utf-8") as file:
+    with _appending(path) as append:
         if path.stat().st_size == 0:
             origin = environment() | ({"joined_damaged": joined_damaged} if joined_damaged else {})
-            file.write(header_line(config, origin) + "\n")
+            append(header_line(config, origin) + "\n")
         elif not done.finished:
-            file.write(dumps({"resumed": environment()}) + "\n")
+            append(dumps({"resumed": environment()}) + "\n")
         show(at)
         for item in items:
             wanted = [q for q in item.queries if q.task in config["tasks"]]
@@ -117,8 +119,7 @@ def _predict(
                 raise InputError(f"{str(path)!r} is finished, but {left[0].id!r} is not in it")
             failures = 0
             if left:
-                failures = _ask(item, left, answerer, file.write)
-                file.flush()
+                failures = _ask(item, left, answerer, append)
             at = replace(
                 at,
                 items=at.items + 1,
@@ -130,8 +131,29 @@ def _predict(
         if not at.queries:
             raise InputError(f"the benchmark asks none of {', '.join(config['tasks'])}")
         if not done.finished:
-            file.write(dumps({"end": {"queries": at.queries}}) + "\n")
+            append(dumps({"end": {"queries": at.queries}}) + "\n")
     return at
+
+
+@contextmanager
+def _appending(path: Path) -> Iterator[Callable[[str], None]]:
+    """Writes whole lines behind what a file holds; each is with the system when it returns.
+
+    Raises:
+        InputError: where nothing can be written; what was there before stays.
+    """
+    with disk.naming(path, then=_THEN):
+        # Without a buffer, closing has nothing left to write, and so nothing to fail at.
+        file = path.open("ab", buffering=0)
+
+    def append(text: str) -> None:
+        data = memoryview(text.encode())
+        with disk.naming(path, then=_THEN):
+            while data:
+                data = data[file.write(data) :]
+
+    with file:
+        yield append
 
 
 def _ask(item: Item, queries: list[Query], answerer: Answerer, write: Callable[[str], Any]) -> int:

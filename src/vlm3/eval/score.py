@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vlm3 import disk
 from vlm3.errors import InputError
 from vlm3.eval.baselines import floors
 from vlm3.eval.benchmarks import BENCHMARKS
@@ -106,8 +107,7 @@ def write(scored: Scored) -> Path:
     """Writes scores.json beside the predictions."""
     path = scored.run.path.parent / FILE
     text = json.dumps(scored.to_json(), indent=1, ensure_ascii=False, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
-    return path
+    return disk.write(path, text + "\n")
 
 
 def label_of(run: Run) -> str:

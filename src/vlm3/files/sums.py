@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from vlm3 import disk
 from vlm3.errors import InputError
 from vlm3.files.reading import MEGABYTE, below, read_bytes, short
-from vlm3.files.writing import write_file
 
 SUMS = "SHA256SUMS"
 _LINE = re.compile(r"([0-9a-f]{64})  ([^\n]{1,1024})")
@@ -52,7 +52,7 @@ def read_sums(folder: Path) -> dict[str, str]:
 def write_sums(folder: Path, sums: Mapping[str, str]) -> None:
     """Writes SHA256SUMS anew."""
     lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items()))
-    write_file(folder / SUMS, lines.encode())
+    disk.write(folder / SUMS, lines.encode())
 
 
 def add_sums(folder: Path, sums: Mapping[str, str]) -> None:

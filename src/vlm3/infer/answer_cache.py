@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vlm3 import strict_json
+from vlm3 import disk, strict_json
 from vlm3.infer.engine import Reply
 from vlm3.infer.toplist import Step, recorded
 
 # Log probabilities are kept to as many decimals: a ten-thousandth part of a probability.
 _DECIMALS = 4
+_THEN = "make room; what was answered before is kept, and the same command goes on from there"
 
 
 class AnswerCache:
@@ -78,8 +79,8 @@ class AnswerCache:
             self._replies[key] = _reply(record)
             if self._path is None or not on_disk:
                 return
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("ab+") as file:
+            disk.make_folder(self._path.parent)
+            with disk.naming(self._path, then=_THEN), self._path.open("ab+") as file:
                 if file.tell():
                     file.seek(-1, 2)
                     # Behind a line that was cut short, on a line of its own.

@@ -10,13 +10,14 @@ import struct
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from vlm3 import disk
 from vlm3.errors import InputError, MissingDependencyError
 from vlm3.infer.dense import DepthMap, FullDepth, MatchMap, PointCloud
 
@@ -57,11 +58,8 @@ def save(thing: Thing, path: str | os.PathLike[str]) -> Path:
         raise InputError(
             f"cannot write {str(target)!r}: give a name that ends in {' or '.join(writers)}"
         )
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        writer(target)
-    except OSError as error:
-        raise InputError(f"cannot write {str(target)!r}: {error.strerror or error}") from error
+    with disk.whole(target) as partial, partial.open("wb") as file:
+        writer(file)
     return target
 
 
@@ -75,28 +73,28 @@ def endings(kind: type[Thing]) -> tuple[str, ...]:
     }[kind]
 
 
-def _writers(thing: Thing) -> dict[str, Callable[[Path], None]]:
+def _writers(thing: Thing) -> dict[str, Callable[[BinaryIO], None]]:
     if isinstance(thing, MatchMap):
-        return {".npz": lambda path: _matches_npz(thing, path)}
+        return {".npz": lambda file: _matches_npz(thing, file)}
     if isinstance(thing, FullDepth):
         return {
-            ".png": lambda path: _png(thing, path),
-            ".exr": lambda path: _exr(thing, path),
-            ".npz": lambda path: _full_npz(thing, path),
+            ".png": lambda file: _png(thing, file),
+            ".exr": lambda file: _exr(thing, file),
+            ".npz": lambda file: _full_npz(thing, file),
         }
     cloud = thing if isinstance(thing, PointCloud) else thing.cloud()
-    points: dict[str, Callable[[Path], None]] = {
-        ".ply": lambda path: _ply(cloud, path),
-        ".glb": lambda path: _glb(cloud, path),
+    points: dict[str, Callable[[BinaryIO], None]] = {
+        ".ply": lambda file: _ply(cloud, file),
+        ".glb": lambda file: _glb(cloud, file),
     }
     if isinstance(thing, PointCloud):
-        return {".npz": lambda path: _cloud_npz(cloud, path), **points}
+        return {".npz": lambda file: _cloud_npz(cloud, file), **points}
     return {".npz": lambda p: _depth_npz(thing, p), ".png": lambda p: _png(thing, p), **points}
 
 
-def _depth_npz(depth: DepthMap, path: Path) -> None:
+def _depth_npz(depth: DepthMap, file: BinaryIO) -> None:
     np.savez_compressed(
-        path,
+        file,
         xy_px=depth.xy_px,
         distance_m=depth.distance_m,
         depth_z_m=depth.depth_z_m,
@@ -111,9 +109,9 @@ def _depth_npz(depth: DepthMap, path: Path) -> None:
     )
 
 
-def _full_npz(depth: FullDepth, path: Path) -> None:
+def _full_npz(depth: FullDepth, file: BinaryIO) -> None:
     np.savez_compressed(
-        path,
+        file,
         distance_m=depth.distance_m,
         depth_z_m=depth.depth_z_m,
         K=depth.camera.K,
@@ -135,17 +133,17 @@ def require_exr() -> None:
         )
 
 
-def _exr(depth: FullDepth, path: Path) -> None:
+def _exr(depth: FullDepth, file: BinaryIO) -> None:
     require_exr()
     import OpenEXR
 
     header = {"comments": f"Z: depth along the optical axis in metres; {depth.origin}"}
-    OpenEXR.File(header, {"Z": np.ascontiguousarray(depth.depth_z_m)}).write(str(path))
+    OpenEXR.File(header, {"Z": np.ascontiguousarray(depth.depth_z_m)}).write(file.name)
 
 
-def _matches_npz(matches: MatchMap, path: Path) -> None:
+def _matches_npz(matches: MatchMap, file: BinaryIO) -> None:
     np.savez_compressed(
-        path,
+        file,
         xy_a_px=matches.xy_a_px,
         xy_px=matches.xy_px,
         p10_px=matches.p10_px,
@@ -155,9 +153,9 @@ def _matches_npz(matches: MatchMap, path: Path) -> None:
     )
 
 
-def _cloud_npz(cloud: PointCloud, path: Path) -> None:
+def _cloud_npz(cloud: PointCloud, file: BinaryIO) -> None:
     np.savez_compressed(
-        path,
+        file,
         points_m=cloud.points_m,
         rgb=cloud.rgb,
         asked=cloud.asked,
@@ -165,7 +163,7 @@ def _cloud_npz(cloud: PointCloud, path: Path) -> None:
     )
 
 
-def _png(depth: DepthMap | FullDepth, path: Path) -> None:
+def _png(depth: DepthMap | FullDepth, file: BinaryIO) -> None:
     known: NDArray[np.floating[Any]] = depth.depth_z_m
     z = np.nan_to_num(known, nan=0.0, posinf=0.0, neginf=0.0)
     far_m = float(z.max(initial=0.0))
@@ -176,7 +174,7 @@ def _png(depth: DepthMap | FullDepth, path: Path) -> None:
         )
     if per_m != MM:
         warnings.warn(
-            f"depth up to {far_m:.4g} m does not fit into 16 bits of millimetres: {path.name} is "
+            f"depth up to {far_m:.4g} m does not fit into 16 bits of millimetres: the .png is "
             f"in units of 1/{per_m} m (its text unit_m says so); .npz keeps metres",
             DepthUnitWarning,
             stacklevel=2,
@@ -190,10 +188,10 @@ def _png(depth: DepthMap | FullDepth, path: Path) -> None:
     notes.add_text("unit_m", repr(1 / per_m))
     # 0 means unknown: what is nearer than half a unit is written as one.
     whole = np.where(z > 0, np.maximum(np.round(z * per_m), 1), 0)
-    Image.fromarray(whole.astype(np.uint16)).save(path, pnginfo=notes)
+    Image.fromarray(whole.astype(np.uint16)).save(file, "PNG", pnginfo=notes)
 
 
-def _ply(cloud: PointCloud, path: Path) -> None:
+def _ply(cloud: PointCloud, file: BinaryIO) -> None:
     layout = [(axis, "<f4") for axis in "xyz"] + [(c, "u1") for c in ("red", "green", "blue")]
     rows = np.empty(len(cloud.points_m), dtype=layout)
     for i, axis in enumerate("xyz"):
@@ -210,10 +208,10 @@ def _ply(cloud: PointCloud, path: Path) -> None:
         *(f"property {kinds[kind]} {name}" for name, kind in layout),
         "end_header",
     ]
-    path.write_bytes(("\n".join(header) + "\n").encode("ascii") + rows.tobytes())
+    file.write(("\n".join(header) + "\n").encode("ascii") + rows.tobytes())
 
 
-def _glb(cloud: PointCloud, path: Path) -> None:
+def _glb(cloud: PointCloud, file: BinaryIO) -> None:
     if not len(cloud.points_m):
         raise InputError("a cloud without points cannot be a .glb; no answer could be read")
     points = (cloud.points_m * (1, -1, -1)).astype("<f4")
@@ -257,4 +255,4 @@ def _glb(cloud: PointCloud, path: Path) -> None:
     text += b" " * (-len(text) % 4)
     chunks = struct.pack("<I4s", len(text), b"JSON") + text
     chunks += struct.pack("<I4s", len(body), b"BIN\0") + body
-    path.write_bytes(struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks)
+    file.write(struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks)

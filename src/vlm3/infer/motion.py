@@ -64,13 +64,17 @@ class Landmarks:
         return float(found.sum() / max(expected.sum(), _LEAST_EXPECTED * len(found)))
 
 
+def landmark_grid(camera: Camera) -> tuple[int, int]:
+    """Columns and rows of the points of a picture that are asked about."""
+    return min(_GRID[0], camera.width_px), min(_GRID[1], camera.height_px)
+
+
 def ask_landmarks(predictor: "Predictor", view_a: View, view_b: View) -> Landmarks | None:
     """Distances and matches of a small grid of picture a; None where the protocol has not both."""
     if not {"correspondence", "depth"} <= predictor.protocol.tasks:
         return None
     camera = view_a.camera
-    columns, rows = min(_GRID[0], camera.width_px), min(_GRID[1], camera.height_px)
-    xy_px = grid_px(camera, columns, rows).reshape(-1, 2)
+    xy_px = grid_px(camera, *landmark_grid(camera)).reshape(-1, 2)
     matched = predictor.match(view_a, view_b, xy_px)
     distance_m = predictor.depth(view_a, xy_px).distance_m
     return Landmarks(points_from_distance(xy_px, distance_m, camera), matched.xy_px, view_b.camera)

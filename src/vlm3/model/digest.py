@@ -11,8 +11,12 @@ import json
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from vlm3 import disk
+from vlm3.errors import InputError
 
 _DECIDING = (
     "*.safetensors",
@@ -84,14 +88,9 @@ class _Notes:
     def keep(self) -> None:
         if not self._changed:
             return
-        partial = self._path.with_suffix(f".{os.getpid()}.partial")
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_text(json.dumps(self._hashes, allow_nan=False), encoding="utf-8")
-            partial.replace(self._path)
-        except OSError:
-            # Nowhere to keep them: they are computed again.
-            partial.unlink(missing_ok=True)
+        # Nowhere to keep them: they are computed again.
+        with suppress(InputError):
+            disk.write(self._path, json.dumps(self._hashes, allow_nan=False))
 
 
 def _hashed(path: Path) -> str:

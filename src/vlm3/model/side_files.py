@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from vlm3 import disk
 from vlm3.errors import CheckpointError
 
 SIDE_FILE_BYTES = 64 << 20
@@ -55,7 +56,7 @@ def read_object(path: Path, *, limit_bytes: int = SIDE_FILE_BYTES) -> dict[str, 
 def write_object(path: Path, content: Mapping[str, Any]) -> None:
     """Writes a JSON object that people can read."""
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    disk.write(path, text + "\n")
 
 
 def kind_of(value: Any) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vlm3.console import held_warnings, progress_line
+from vlm3.console import held_warnings, kept_on_interrupt, progress_line
 from vlm3.errors import InputError
 from vlm3.options import loading
 
@@ -93,11 +93,19 @@ def ask_grid(
     kind: "Kind",
     paths: Sequence[str],
     settings: Mapping[str, Any],
+    grid: tuple[int, int],
     question: "Callable[[Predictor, Sequence[View], Readout | None, Progress], Any]",
 ) -> None:
     """Opens the pictures, loads the model, asks for a whole grid, and writes it.
 
     What is refused is refused before a model is loaded, and then nothing is warned about.
+
+    Args:
+        kind: what is made.
+        paths: of the pictures.
+        settings: of the command.
+        grid: columns and rows.
+        question: puts it; told whom to ask, about what, how, and whom to tell how far it is.
     """
     from vlm3.infer.predict import load
     from vlm3.show.outputs import check
@@ -108,7 +116,11 @@ def ask_grid(
         paths, settings, said, lambda asked, views: question(asked, views, None, lambda count: None)
     )
     predictor = load(**loading(settings))
-    with progress_line() as progress:
+    cells = grid[0] * grid[1]
+    with (
+        kept_on_interrupt(lambda: "nothing was written"),
+        progress_line(cells, at_most=settings.get("refine", False)) as progress,
+    ):
         found = question(predictor, views, settings["readout"], progress)
     written = _written(kind, found, views, settings)
     values = found.distance_m if len(paths) == 1 else found.xy_px[..., 0]

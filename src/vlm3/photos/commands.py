@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vlm3 import strict_json
-from vlm3.console import held_warnings, numbers, progress_line
+from vlm3.console import held_warnings, kept_on_interrupt, numbers, progress_line
 from vlm3.errors import InputError
 from vlm3.options import loading
 from vlm3.photos.asking import ask_and_print, ask_grid, opened, wanted_grid
@@ -95,7 +95,8 @@ def depth(
         ask_grid(
             "full depth" if full_size else "depth map",
             list(images),
-            settings,
+            settings | {"refine": refine},
+            cells,
             lambda asked, views, readout, progress: asked.depth_map(
                 views[0], grid=cells, readout=readout, refine=refine, progress=progress
             ),
@@ -132,7 +133,8 @@ def cloud(image: str, grid: tuple[int, int], refine: bool, **settings: Any) -> N
     ask_grid(
         "cloud",
         [image],
-        settings,
+        settings | {"refine": refine},
+        grid,
         lambda asked, views, readout, progress: asked.depth_map(
             views[0], grid=grid, readout=readout, refine=refine, progress=progress
         ),
@@ -168,6 +170,7 @@ def match(
             "match map",
             [image_a, image_b],
             settings,
+            wanted,
             lambda asked, views, readout, progress: asked.match_map(
                 views[0], views[1], grid=wanted, readout=readout, progress=progress
             ),
@@ -283,7 +286,7 @@ def scene(
     """
     from vlm3.infer.dense import grid_px
     from vlm3.infer.predict import load
-    from vlm3.scene.build import build_scene
+    from vlm3.scene.build import build_scene, question_count
     from vlm3.show.outputs import notes
     from vlm3.show.scene_files import check, summary, write_scene
     from vlm3.tasks.protocol import get_protocol
@@ -299,7 +302,11 @@ def scene(
         for view in views:
             grid_px(view.camera, *grid)
     predictor = load(**loading(settings))
-    with progress_line() as progress:
+    total = question_count(protocol, views, grid)
+    with (
+        kept_on_interrupt(lambda: "nothing was written"),
+        progress_line(total, at_most=refine) as progress,
+    ):
         made = build_scene(
             predictor, views, grid=grid, readout=readout, refine=refine, progress=progress
         )

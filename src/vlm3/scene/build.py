@@ -7,6 +7,7 @@ how much they are believed. Knows no file format.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
@@ -14,11 +15,13 @@ from vlm3.errors import InputError
 from vlm3.geometry.pose import invert, rotation_error_deg
 from vlm3.infer.answers import P10_TO_P90
 from vlm3.infer.dense import DepthMap
-from vlm3.infer.motion import Landmarks, ask_landmarks, check_motion
+from vlm3.infer.motion import Landmarks, ask_landmarks, check_motion, landmark_grid
 from vlm3.infer.predict import Predictor
 from vlm3.scene.averaging import Cameras, Motion, average
 from vlm3.scene.trust import Trust, judge
 from vlm3.tasks.base import MotionCheck, PoseAnswer, Readout, Spread
+from vlm3.tasks.prompting import pose_questions
+from vlm3.tasks.protocol import Protocol
 from vlm3.view import View
 
 Progress = Callable[[int], None]
@@ -97,6 +100,15 @@ def choose_pairs(count: int) -> list[tuple[int, int]]:
         for step in range(1, _NEIGHBOURS + 1)
     }
     return [(i, j) for i, j in sorted(found)]
+
+
+def question_count(protocol: Protocol, views: Sequence[View], grid: tuple[int, int]) -> int:
+    """How many questions `build_scene` asks; with `refine`, at most."""
+    pairs = choose_pairs(len(views))
+    count = 2 * len(pairs) * len(pose_questions(protocol))
+    if "correspondence" in protocol.tasks:
+        count += sum(2 * prod(landmark_grid(views[a].camera)) for a, _ in pairs)
+    return count + len(views) * prod(grid)
 
 
 def build_scene(

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vlm3.errors import InputError
+from vlm3 import disk
 from vlm3.geometry.pose import invert
 from vlm3.view import View
 
@@ -67,16 +67,14 @@ def write_colmap(
     place = np.zeros(len(tracked.view), np.intp)
     for rows in own:
         place[rows] = np.arange(len(rows))
-    try:
-        pictures, model = folder / "images", folder / "sparse" / "0"
-        pictures.mkdir(parents=True, exist_ok=True)
-        model.mkdir(parents=True, exist_ok=True)
+    with disk.whole_folder(folder) as partial:
+        pictures, model = partial / "images", partial / "sparse" / "0"
+        pictures.mkdir(parents=True)
+        model.mkdir(parents=True)
         for view, name in zip(views, names, strict=True):
             Image.fromarray(view.image).save(pictures / name)
         _write_binary(model, views, names, poses, tracked, own, place)
         _write_text(model, views, names, poses, tracked, own, place)
-    except OSError as error:
-        raise InputError(f"cannot write {str(folder)!r}: {error.strerror or error}") from error
     return folder
 
 

@@ -22,16 +22,13 @@ def figure(run: Path, output: str, data: Path | None, count: int, form: str) -> 
     One figure a picture or pair and task, from the folder that `vlm3 eval` wrote. Needs no model;
     the pictures are read from the benchmark's data again.
     """
-    from vlm3.errors import InputError
+    from vlm3 import disk
     from vlm3.show.run_figures import run_figures
     from vlm3.viz.style import require_matplotlib, save_figure
 
     require_matplotlib()
     folder = Path(output)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot write into {output!r}: {error.strerror or error}") from error
+    disk.make_folder(folder)
     for key, task, drawn in run_figures(run, data, count):
         name = "".join(char if char.isalnum() or char in "-_" else "-" for char in key)
         click.echo(str(save_figure(drawn, folder / f"{name}-{task}.{form}")))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from vlm3 import disk
 from vlm3.errors import InputError
 from vlm3.infer.dense import DepthMap, FullDepth, MatchMap, PointCloud
 from vlm3.infer.files import Thing, endings, require_exr, save
@@ -71,6 +72,8 @@ def check(kind: Kind, outputs: Sequence[str], figures: Sequence[str]) -> None:
     for path in paths:
         if paths.count(path) > 1:
             raise InputError(f"{str(path)!r} is named twice; give every file its own name")
+    for name in (*outputs, *figures):
+        disk.check_place(name)
     if figures or (kind in ("points", "pose") and any(p.suffix == ".html" for p in paths)):
         style.require_matplotlib()
 
@@ -95,7 +98,6 @@ def write(
         question: of an object answer, with {0}, {1}.
     """
     target = Path(path)
-    _make_folder(target)
     ending = target.suffix.lower()
     if ending == ".rrd":
         from vlm3.show import rerun_file
@@ -175,15 +177,6 @@ def world_from_cams(answer: PoseAnswer) -> list[Floats]:
             f"(raw answers: {answer.raw_text}); write .html to see everything"
         )
     return [np.eye(4), answer.cam1_from_cam2]
-
-
-def _make_folder(target: Path) -> None:
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"cannot write {str(target)!r}: {error.strerror or error}; choose another folder"
-        ) from error
 
 
 def facts(views: Sequence[View], model: str, protocol: str) -> dict[str, str]:

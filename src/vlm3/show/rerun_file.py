@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from vlm3 import disk
 from vlm3.errors import InputError, MissingDependencyError
 from vlm3.tasks.base import Floats
 from vlm3.view import View
@@ -82,10 +83,13 @@ def _log_camera(rerun: Any, stream: Any, name: str, view: View, pose: Floats) ->
 
 
 def _save(stream: Any, path: Path) -> Path:
-    try:
-        stream.save(str(path))
-        stream.flush()
-        stream.disconnect()
-    except (OSError, RuntimeError) as error:
-        raise InputError(f"cannot write {str(path)!r}: {error}") from error
+    with disk.whole(path) as partial:
+        try:
+            stream.save(str(partial))
+            stream.flush()
+            stream.disconnect()
+        except RuntimeError as error:
+            if disk.refusal(error) is not None:
+                raise
+            raise InputError(f"cannot write {str(path)!r}: {error}") from error
     return path

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
+from vlm3 import disk
 from vlm3.errors import InputError
 from vlm3.infer.files import save
 from vlm3.scene.build import SceneModel
@@ -36,6 +38,7 @@ def check(outputs: Sequence[str]) -> None:
             from vlm3.show.rerun_file import require_rerun
 
             require_rerun()
+        disk.check_place(name)
 
 
 def write_scene(
@@ -54,13 +57,10 @@ def _write(scene: SceneModel, fused: Fused, poses: list[Floats], target: Path, m
     if not ending:
         points = Tracked(fused.points_m, fused.rgb, fused.view, fused.xy_px)
         return write_colmap(scene.views, poses, target, points)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if ending == ".npz":
-            _save_arrays(scene, fused, target)
-            return target
-    except OSError as error:
-        raise InputError(f"cannot write {str(target)!r}: {error.strerror or error}") from error
+    if ending == ".npz":
+        with disk.whole(target) as partial, partial.open("wb") as file:
+            _save_arrays(scene, fused, file)
+        return target
     maps = [
         shown_map(one, view, pose)
         for one, view, pose in zip(scene.maps, scene.views, poses, strict=True)
@@ -72,10 +72,10 @@ def _write(scene: SceneModel, fused: Fused, poses: list[Floats], target: Path, m
     return _page(scene, fused, maps, target, model)
 
 
-def _save_arrays(scene: SceneModel, fused: Fused, target: Path) -> None:
+def _save_arrays(scene: SceneModel, fused: Fused, file: BinaryIO) -> None:
     motions = scene.motions
     np.savez_compressed(
-        target,
+        file,
         points_m=fused.cloud.points_m,
         rgb=fused.cloud.rgb,
         readout=np.array(fused.cloud.readout),

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from vlm3.console import kept_on_interrupt
+
 
 @click.command()
 @click.argument("name", required=False)
@@ -61,7 +63,12 @@ def study(
     checked(name)
     if not torch.cuda.is_available():
         torch.set_num_threads(1)
-    with writing(out):
+    with (
+        kept_on_interrupt(
+            lambda: f"what was trained and measured is kept in {out}; the same command goes on"
+        ),
+        writing(out),
+    ):
         lines = run_study(
             name,
             out,

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from vlm3 import strict_json
+from vlm3 import disk, strict_json
 from vlm3.errors import Vlm3Error
 from vlm3.eval.resample import Difference, Interval, Sums, difference, interval
 from vlm3.study.arms import ARMS, STARTS, Arm, Study, base, start_run, study
@@ -102,12 +102,13 @@ def run_study(
         if ARMS[arm].times
     }
     lines = _lines(chosen, found, samples, pointing)
-    (folder / f"{name}.json").write_text(
+    disk.write(
+        folder / f"{name}.json",
         strict_json.dumps(
             {"study": name} | asdict(chosen) | {"lines": [asdict(x) for x in lines]}, indent=1
-        )
+        ),
     )
-    (folder / f"{name}.md").write_text(table(name, lines))
+    disk.write(folder / f"{name}.md", table(name, lines))
     return lines
 
 
@@ -131,7 +132,8 @@ def _measured(
             out.mkdir(parents=True, exist_ok=True)
             run = arm.change(base(out, name, samples=1, seed=seed, start="nano", model="nano"))
         for (task, measure), scores in score(run, begin(run), folder / "data", tasks).items():
-            np.savez(answers[task, measure], **vars(scores))
+            with disk.whole(answers[task, measure]) as partial, partial.open("wb") as file:
+                np.savez(file, **vars(scores))
             say(f"{name}, seed {seed}: {task} {measure} {scores.values.mean():.3f}")
     loaded = {measured: np.load(path) for measured, path in answers.items()}
     return {

@@ -22,6 +22,7 @@ from torch.distributed.checkpoint.state_dict import (
     set_state_dict,
 )
 
+from vlm3 import disk
 from vlm3.errors import CheckpointError
 from vlm3.train import tensor_store
 from vlm3.train.parallel import Parallel
@@ -93,9 +94,7 @@ def save(
 
 def mark_best(out: Path, step: int) -> None:
     """Notes the best checkpoint, which is then kept."""
-    partial = out / "checkpoints" / "best.partial"
-    partial.write_text(f"step-{step:08d}")
-    partial.replace(out / "checkpoints" / "best")
+    disk.write(out / "checkpoints" / "best", f"step-{step:08d}")
 
 
 def _tidy(folder: Path, keep: int) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vlm3.console import kept_on_interrupt
 from vlm3.errors import InputError, MissingDependencyError
 
 if TYPE_CHECKING:
@@ -159,7 +160,10 @@ def _train(recipe: str, changes: tuple[str, ...]) -> None:
 
     if not torch.cuda.is_available():
         torch.set_num_threads(1)
-    go(run)
+    with kept_on_interrupt(
+        lambda: f"checkpoints are kept in {run.out}; the same command goes on from the last one"
+    ):
+        go(run)
 
 
 def _as_field(word: str) -> str:

@@ -6,11 +6,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from vlm3 import strict_json
+from vlm3 import disk, strict_json
 from vlm3.errors import MissingDependencyError
 
 # Where nobody watches, a log file gets a line this often.
 _EVERY_S = 30.0
+_THEN = "make room; the same command goes on from the last checkpoint"
 
 
 class Journal:
@@ -31,9 +32,7 @@ class Journal:
                 if entry["step"] > start:
                     break
                 kept.append(line + "\n")
-        partial = self.path.with_suffix(".partial")
-        partial.write_text("".join(kept))
-        partial.replace(self.path)
+        disk.write(self.path, "".join(kept), then=_THEN)
         self.file = self.path.open("a")
         self.board: Any = _board(out) if tensorboard else None
         self.live = sys.stderr.isatty()
@@ -41,7 +40,8 @@ class Journal:
 
     def write(self, entry: dict[str, Any]) -> None:
         """One line; `step` must be in it."""
-        print(strict_json.dumps(entry), file=self.file, flush=True)
+        with disk.naming(self.path, then=_THEN):
+            print(strict_json.dumps(entry), file=self.file, flush=True)
         if self.board is not None:
             for name, value in entry.items():
                 if isinstance(value, float):

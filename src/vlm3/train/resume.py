@@ -5,12 +5,12 @@ refused with the differences named. Knows no model.
 """
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any
 
+from vlm3 import disk
 from vlm3.errors import InputError
 from vlm3.train.config import Part, Run
 
@@ -81,10 +81,7 @@ def keep(run: Run) -> None:
     path = run.out / FILE
     if path.is_file() and _began(run.out):
         return
-    run.out.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    partial.write_text(json.dumps(_plain(run), indent=1, allow_nan=False), encoding="utf-8")
-    partial.replace(path)
+    disk.write(path, json.dumps(_plain(run), indent=1, allow_nan=False))
 
 
 def _began(out: Path) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from vlm3 import disk
 from vlm3.errors import InputError, MissingDependencyError
 from vlm3.model import (
     NANO_PATH,
@@ -244,12 +245,16 @@ def export(run: Run, weights: dict[str, Any], folder: Path) -> Path:
     settings = Settings(protocol=run.protocol, f_px=run.f_px, max_tokens=run.max_tokens)
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
-    if run.lora_rank:
-        base = Path(run.model)
-        name = str(base.resolve()) if base.is_dir() else run.model
-        write_adapter(model, partial / "adapter", base=name, settings=settings)
-        model = model.merge_and_unload()
-    save_checkpoint(model, fresh.tokenizer, fresh.spec, partial, settings=settings)
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
+    with disk.naming(folder, then="make room; the same command goes on from the last checkpoint"):
+        try:
+            if run.lora_rank:
+                base = Path(run.model)
+                name = str(base.resolve()) if base.is_dir() else run.model
+                write_adapter(model, partial / "adapter", base=name, settings=settings)
+                model = model.merge_and_unload()
+            save_checkpoint(model, fresh.tokenizer, fresh.spec, partial, settings=settings)
+            shutil.rmtree(folder, ignore_errors=True)
+            partial.rename(folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
     return folder

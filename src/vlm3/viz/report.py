@@ -12,6 +12,7 @@ from html import escape
 from os import PathLike
 from pathlib import Path
 
+from vlm3 import disk
 from vlm3.errors import InputError
 from vlm3.viz.evidence import Evidence
 
@@ -60,15 +61,7 @@ def write_report(report: Report, path: str | PathLike[str]) -> Path:
     Raises:
         InputError: a figure that is missing or not PNG or JPEG, or a place that cannot be written.
     """
-    target = Path(path)
-    text = render_report(report)
-    try:
-        target.write_text(text, encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise InputError(
-            f"cannot write {target} ({error.strerror}): choose another folder"
-        ) from error
-    return target
+    return disk.write(path, render_report(report))
 
 
 def render_report(report: Report) -> str:

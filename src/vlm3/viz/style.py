@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vlm3 import disk
 from vlm3.errors import InputError, MissingDependencyError
 
 if TYPE_CHECKING:
@@ -98,13 +99,8 @@ def save_figure(figure: "Figure", path: str | PathLike[str]) -> Path:
             f"figures are written as {', '.join(SUFFIXES)}, not {target.name!r}: change the suffix"
         )
     undated = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}[suffix]
-    with drawing():
-        try:
-            figure.savefig(target, metadata=undated)
-        except OSError as error:
-            raise InputError(
-                f"cannot write {target} ({error.strerror}): choose another folder"
-            ) from error
+    with drawing(), disk.whole(target) as partial:
+        figure.savefig(partial, format=suffix[1:], metadata=undated)
     return target
 
 

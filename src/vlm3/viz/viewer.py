@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vlm3.errors import InputError
+from vlm3 import disk
 from vlm3.geometry.depth import points_from_distance
 from vlm3.geometry.pose import transform_points
 from vlm3.view import View
@@ -89,17 +89,8 @@ def write_viewer(
     Raises:
         InputError: a place that cannot be written.
     """
-    target = Path(path)
-    try:
-        target.write_text(
-            render_viewer(maps, title=title, facts=facts, readout=readout, notes=notes),
-            encoding="utf-8",
-        )
-    except OSError as error:
-        raise InputError(
-            f"cannot write {str(target)!r} ({error.strerror}): choose another folder"
-        ) from error
-    return target
+    page = render_viewer(maps, title=title, facts=facts, readout=readout, notes=notes)
+    return disk.write(path, page)
 
 
 def render_viewer(

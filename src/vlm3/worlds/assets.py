@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vlm3 import disk
 from vlm3.errors import InputError, MissingDependencyError
 
 Floats = NDArray[np.float64]
@@ -175,8 +176,7 @@ def make_pack(source: Path, out: Path, *, triangles: int = 900, cc0_only: bool =
     size = buffer.getbuffer().nbytes
     if size > PACK_LIMIT_BYTES:
         raise InputError(f"the pack would have {size / 1e6:.1f} MB; lower --triangles")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_bytes(buffer.getvalue())
+    disk.write(out, buffer.getvalue())
     kinds = sorted({e.category for e in entries})
     report = [
         f"{len(entries)} models of {len(kinds)} categories, {sum(map(len, faces))} triangles, "

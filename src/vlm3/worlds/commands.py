@@ -1,9 +1,12 @@
 """`vlm3 worlds`: render shards, look at a contact sheet, measure speed, make a furniture pack."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import Literal
 
 import click
+
+from vlm3.console import kept_on_interrupt
 
 _split = click.option("--split", type=click.Choice(["train", "heldout"]), default="train")
 _kind = click.option("--kind", type=click.Choice(["room", "street"]), help="Only one kind.")
@@ -53,23 +56,38 @@ def render(
 ) -> None:
     """Write pictures and truth as webdataset tars; the same command again goes on."""
     from vlm3.lock import writing
-    from vlm3.worlds.shards import render_shards
+    from vlm3.worlds.shards import render_shards, shard_paths
 
     width_px, height_px = _parsed(size)
-    with writing(out), click.progressbar(length=count, label="worlds") as bar:
+
+    def kept() -> str:
+        whole = sum(path.is_file() for path in shard_paths(out, count))
+        return (
+            f"{whole} of {len(shard_paths(out, count))} shards are kept in {out}; the same command "
+            "goes on from there"
+        )
+
+    reached_by = render_shards(
+        out,
+        count,
+        seed,
+        width_px=width_px,
+        height_px=height_px,
+        f_px=focal,
+        split=split,
+        kind=kind,
+        device=device,
+        pack=pack,
+    )
+    with (
+        kept_on_interrupt(kept),
+        writing(out),
+        # Closed before the folder is let go, so that the shard it was writing is gone by then.
+        closing(reached_by),
+        click.progressbar(length=count, label="worlds") as bar,
+    ):
         done = 0
-        for reached in render_shards(
-            out,
-            count,
-            seed,
-            width_px=width_px,
-            height_px=height_px,
-            f_px=focal,
-            split=split,
-            kind=kind,
-            device=device,
-            pack=pack,
-        ):
+        for reached in reached_by:
             bar.update(reached - done)
             done = reached
     click.echo(f"{count} worlds in {out}")
@@ -97,8 +115,14 @@ def look(
     pack: str | None,
 ) -> None:
     """Draw a contact sheet: pictures, distances, objects with their sizes."""
+    from vlm3 import disk
+    from vlm3.errors import InputError
     from vlm3.worlds.sheet import contact_sheet
 
+    form = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}.get(out.suffix.lower())
+    if form is None:
+        raise InputError(f"cannot write {str(out)!r}: give a name that ends in .png or .jpg")
+    disk.check_place(out)
     width_px, height_px = _parsed(size)
     sheet = contact_sheet(
         count,
@@ -110,8 +134,8 @@ def look(
         overlays=not plain,
         pack=pack,
     )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(out)
+    with disk.whole(out) as partial:
+        sheet.save(partial, form)
     click.echo(f"{count} worlds on {out}")
 
 

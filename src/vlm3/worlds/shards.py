@@ -9,23 +9,24 @@ stopped.
 import io
 import json
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from vlm3 import disk
 from vlm3.errors import InputError
 from vlm3.files.reading import read_json
 from vlm3.files.schema import anything, table_of
 from vlm3.files.sums import add_sums, read_sums, sha256_of_file
 from vlm3.files.tars import members
-from vlm3.files.writing import clear_partials, whole_file, write_file
 from vlm3.worlds.questions import object_questions
 from vlm3.worlds.sample import Frame, Kind, Split, World
 
 SHARD_SIZE = 256
+_THEN = "make room; the same command goes on from the shards that are whole"
 POINTS = 64
 """Labelled pixels in a record; KEY.npz has them all."""
 
@@ -125,7 +126,7 @@ def render_shards(
     kind: Kind | None = None,
     device: str = "cpu",
     pack: str | None = None,
-) -> Iterator[int]:
+) -> Generator[int]:
     """Write worlds 0..count-1; yields the number that is done after each one.
 
     Raises:
@@ -134,11 +135,7 @@ def render_shards(
     """
     if count < 1:
         raise InputError(f"count is {count}; give at least 1")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot write to {str(folder)!r} ({error.strerror})") from error
-    clear_partials(folder)
+    disk.make_folder(folder)
     settings = {
         "seed": seed,
         "width_px": width_px,
@@ -154,7 +151,7 @@ def render_shards(
         raise InputError(
             f"{folder} holds worlds of other settings; give the same or another folder"
         )
-    write_file(note, json.dumps(settings, allow_nan=False).encode())
+    disk.write(note, json.dumps(settings, allow_nan=False), then=_THEN)
     sums = read_sums(folder)
     for number, path in enumerate(shard_paths(folder, count)):
         first, last = number * SHARD_SIZE, min((number + 1) * SHARD_SIZE, count)
@@ -164,7 +161,7 @@ def render_shards(
                 add_sums(folder, {path.name: sha256_of_file(path)})
             yield last
             continue
-        with whole_file(path) as partial, tarfile.open(partial, "w") as tar:
+        with disk.whole(path, then=_THEN) as partial, tarfile.open(partial, "w") as tar:
             for index in range(first, last):
                 world = World(seed, index, split=split, kind=kind, device=device, pack=pack)
                 frame = world.view(width_px=width_px, height_px=height_px, f_px=f_px)
