@@ -517,10 +517,7 @@ def test_view_of_bytes_is_what_the_server_reads() -> None:
 def test_our_client_of_our_server_asks_as_the_server_does(
     nano: Predictor, nano_server: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same distances, from the settings that the server tells; kept answers are exact.
-
-    Those that were written: probabilities, from which the median comes, stay on the server.
-    """
+    """The same distances and intervals, from the settings that the server tells."""
     pytest.importorskip("openai", reason="the extra openai is not installed")
     monkeypatch.setenv("VLM3_CACHE", str(tmp_path))
     (entry,) = nano_server("/v1/models")[1]["data"]
@@ -533,14 +530,17 @@ def test_our_client_of_our_server_asks_as_the_server_does(
     }  # fmt: skip
     view = View.open(noise(5, 540, 360), fov_deg=60)
     points = [[100, 100], [270, 180], [500, 20]]
-    direct = nano.depth(view, points, readout="digits")
+    direct = nano.depth(view, points)
     for protocol in (None, "joint"):
         with warnings.catch_warnings():
             for category in (ProtocolWarning, ServerWarning):
                 warnings.simplefilter("error", category)
             served = load("openai:nano", base_url=f"{nano_server.url}/v1", protocol=protocol)
             found = served.depth(view, points)
-        assert found.distance_m.tolist() == direct.distance_m.tolist()
+        assert found.readout == direct.readout == "median"
+        np.testing.assert_allclose(found.distance_m, direct.distance_m, rtol=1e-4)
+        assert found.spread is not None and direct.spread is not None
+        np.testing.assert_allclose(found.spread.p90, direct.spread.p90, rtol=1e-3)
         assert found.prompt == direct.prompt and found.raw_text == direct.raw_text
     # The second time from the answers that were kept.
     assert served.engine.account.requests == 0  # type: ignore[attr-defined]

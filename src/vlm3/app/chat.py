@@ -7,6 +7,7 @@ model's grid.
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from math import isfinite
 from typing import Any
 
 from fastapi import APIRouter
@@ -26,13 +27,13 @@ from vlm3.tasks.reading import CUT_OFF
 from vlm3.view import View
 
 _MAX_NEW_TOKENS = 256
+_NOT_LISTED = -9999.0
+"""OpenAI's log-probability of a token that is not among those listed."""
 # What would change an answer and is not there, with the values that ask for nothing.
 _NOTHING: dict[str, tuple[Any, ...]] = {
     "temperature": (None, 0, 0.0),
     "n": (None, 1),
     "best_of": (None, 1),
-    "logprobs": (None, False),
-    "top_logprobs": (None, 0),
     "stop": (None, [], ""),
     "tools": (None, []),
     "functions": (None, []),
@@ -102,6 +103,8 @@ def chat_routes(service: Service, count: CountTokens | None, **common: Any) -> A
         text = reply.text.removesuffix(CUT_OFF)
         reason = "stop" if text == reply.text else "length"
         answer = _Answer(service.broker.name, text, reason, tokens, len(reply.pieces))
+        if body.logprobs:
+            answer.listed = _listed(reply, body.top_logprobs or 0)
         if body.stream:
             usage = body.stream_options is not None and body.stream_options.include_usage
             return StreamingResponse(answer.events(usage), media_type="text/event-stream")
@@ -134,6 +137,7 @@ class _Answer:
             "model": model,
         }
         self._text, self._reason = text, reason
+        self.listed: list[dict[str, Any]] | None = None
         self._usage = {
             "prompt_tokens": read,
             "completion_tokens": written,
@@ -142,7 +146,8 @@ class _Answer:
 
     def whole(self) -> dict[str, Any]:
         message = {"role": "assistant", "content": self._text, "refusal": None}
-        choice = {"index": 0, "message": message, "finish_reason": self._reason, "logprobs": None}
+        listed = None if self.listed is None else {"content": self.listed, "refusal": None}
+        choice = {"index": 0, "message": message, "finish_reason": self._reason, "logprobs": listed}
         return {
             **self._head,
             "object": "chat.completion",
@@ -161,6 +166,27 @@ class _Answer:
     def _event(self, choices: list[dict[str, Any]], **more: Any) -> str:
         chunk = {**self._head, "object": "chat.completion.chunk", "choices": choices, **more}
         return f"data: {strict_json.dumps(chunk)}\n\n"
+
+
+def _listed(reply: Reply, top: int) -> list[dict[str, Any]]:
+    """Every token of an answer, with the likeliest of what numbers are written with in its place.
+
+    Raises:
+        InputError: the engine records no probabilities.
+    """
+    if reply.logp is None:
+        raise InputError("logprobs is true, but this server's engine has none: leave it out")
+
+    def one(token: str, logprob: float) -> dict[str, Any]:
+        return {"token": token, "logprob": logprob, "bytes": list(token.encode())}
+
+    found = []
+    for piece, logp in zip(reply.pieces, reply.logp.tolist(), strict=True):
+        known = dict(zip(reply.symbols, logp, strict=True))
+        ranked = sorted(known, key=known.__getitem__, reverse=True)[:top]
+        others = [one(token, known[token]) for token in ranked if isfinite(known[token])]
+        found.append(one(piece, known.get(piece, _NOT_LISTED)) | {"top_logprobs": others})
+    return found
 
 
 def _require(name: str, service: Service) -> None:
@@ -188,6 +214,8 @@ def _read(body: ChatRequest) -> tuple[list[Picture], str]:
             f"the messages are of {roles}; send one message of the user: each question stands "
             "alone, as the model was trained"
         )
+    if body.stream and body.logprobs:
+        raise InputError("logprobs of a stream are not there: leave out logprobs, or stream")
     content = body.messages[0].content
     if isinstance(content, str):
         return [], _words([content])

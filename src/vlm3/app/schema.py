@@ -378,8 +378,9 @@ _EXAMPLE_CONTENT: list[dict[str, Any]] = [
 class ChatRequest(BaseModel):
     """OpenAI's chat completion, as far as a greedy model with pictures has it.
 
-    What would change the answer and is not there (tools, n, logprobs, a temperature, ...) is
-    refused; what would not is ignored.
+    What would change the answer and is not there (tools, n, a temperature, ...) is refused; what
+    would not is ignored. The log-probabilities listed are those of digits, signs, the point and
+    what ends a number, of which there are fewer than twenty.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -390,5 +391,7 @@ class ChatRequest(BaseModel):
     )
     max_tokens: int | None = Field(None, ge=1, le=4096)
     max_completion_tokens: int | None = Field(None, ge=1, le=4096)
+    logprobs: bool | None = False
+    top_logprobs: int | None = Field(None, ge=0, le=20)
     stream: bool | None = False
     stream_options: StreamOptions | None = None

@@ -154,8 +154,6 @@ def behind_server(
         name,
         base_url=url,
         cache=default_cache() if cache else None,
-        # Ours lists no tokens: asking for them would only be refused.
-        logprobs=not told.ours,
         identity=told.identity,
         weights=told.weights,
     )
