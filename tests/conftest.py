@@ -8,6 +8,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # Before any test imports torch: the suite runs in as many processes as there are cores.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -78,3 +79,13 @@ def tiny_folder(
         dtype=torch.float32,
     )
     return folder
+
+
+@pytest.fixture(autouse=True)
+def fresh_public_names() -> Iterator[None]:
+    """`vlm3` remembers a name at its first use: also one that a test had put in its place."""
+    yield
+    import vlm3
+
+    for name in vlm3._HOME:
+        vars(vlm3).pop(name, None)

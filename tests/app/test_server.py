@@ -70,7 +70,10 @@ def test_answers_are_the_predictors(nano: Predictor, nano_server: Client) -> Non
     status, found, _ = nano_server("/v1/depth", {"image": a, "points_px": points})
     expected = nano.depth(example.views[0], points)
     assert status == 200
-    assert [p["distance_m"] for p in found["points"]] == expected.distance_m.tolist()
+    # Medians come from probabilities, which batches of other sizes round otherwise.
+    np.testing.assert_allclose(
+        [p["distance_m"] for p in found["points"]], expected.distance_m, rtol=1e-5
+    )
     assert [p["raw_text"] for p in found["points"]] == list(expected.raw_text)
     np.testing.assert_allclose([p["depth_z_m"] for p in found["points"]], expected.depth_z_m)
     xyz = np.array([p["xyz_m"] for p in found["points"]])
@@ -82,11 +85,11 @@ def test_answers_are_the_predictors(nano: Predictor, nano_server: Client) -> Non
     matches = {"image_a": a, "image_b": b, "points_px": points[:3]}
     _, found, _ = nano_server("/v1/match", matches)
     matched = nano.match(*example.views, points[:3])
-    assert [m["xy_b_px"] for m in found["matches"]] == matched.xy_px.tolist()
+    np.testing.assert_allclose([m["xy_b_px"] for m in found["matches"]], matched.xy_px, rtol=1e-5)
 
     _, found, _ = nano_server("/v1/pose", {"image_a": a, "image_b": b})
     moved = nano.pose(*example.views)
-    np.testing.assert_allclose(found["cam1_from_cam2"], moved.cam1_from_cam2)
+    np.testing.assert_allclose(found["cam1_from_cam2"], moved.cam1_from_cam2, atol=1e-5)
     assert {p["component"]: p["raw_text"] for p in found["parts"]} == moved.raw_text
 
     question = example.questions[0]

@@ -60,7 +60,7 @@ def writes(name: str) -> Callable[[Writer], Writer]:
 
 @lru_cache(2)
 def world(kind: str) -> World:
-    return World(11, 3, kind=kind)  # type: ignore[arg-type]
+    return World(11, 3, split="heldout", kind=kind)  # type: ignore[arg-type]
 
 
 def shots(kind: str, camera: Camera, count: int = 2) -> list[Frame]:

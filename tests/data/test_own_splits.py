@@ -214,4 +214,4 @@ def test_folders_are_written_out() -> None:
         with pytest.raises(InputError, match="names no folder"):
             with_folders("depth_4b", changes)
     with pytest.raises(InputError, match="renders its data and reads no folders"):
-        with_folders("nano", ["--folders", "a"])
+        with_folders("debug_cpu", ["--folders", "a"])

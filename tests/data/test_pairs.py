@@ -32,7 +32,7 @@ TRUTH = TOLERANCES["truth"]
 
 @lru_cache(maxsize=1)
 def room() -> tuple[World, tuple[Frame, ...]]:
-    world = World(11, 2, kind="room")
+    world = World(11, 2, split="heldout", kind="room")
     found = [world.pair(k, width_px=224, height_px=168, f_px=190.0) for k in range(8)]
     return world, tuple(f for pair in found for f in (pair.frame1, pair.frame2))
 

@@ -135,7 +135,7 @@ def test_aria(tmp_path: Path) -> None:
 
 def test_realestate10k(tmp_path: Path) -> None:
     pytest.importorskip("cv2", reason="no OpenCV")
-    one = path(0, 24, Camera(380.0, 380.0, 240.0, 180.0, 480, 360))
+    one = path(1, 24, Camera(380.0, 380.0, 240.0, 180.0, 480, 360))
     times = [33_000 * k for k in range(24)]
     two_view.realestate10k(tmp_path / "raw/train", "0a1b", one, times)
     shards = curated("realestate10k", tmp_path / "raw", tmp_path / "out")

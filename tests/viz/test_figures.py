@@ -209,14 +209,15 @@ def test_odd_shapes_keep_their_shape(
     assert box.width / box.height == pytest.approx(width_px / height_px, rel=1e-6)
 
 
-def test_another_suffix_or_a_missing_folder_is_one_line(
+def test_another_suffix_or_a_file_for_a_folder_is_one_line(
     drawn: dict[str, Callable[[], Any]], tmp_path: Path
 ) -> None:
     figure = drawn["pose"]()
     with pytest.raises(InputError, match=re.escape(".png, .svg, .pdf, not 'a.gif'")):
         save_figure(figure, tmp_path / "a.gif")
+    (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot write"):
-        save_figure(figure, tmp_path / "no" / "a.png")
+        save_figure(figure, tmp_path / "file" / "a.png")
 
 
 def test_without_matplotlib_it_says_what_to_install(

@@ -373,6 +373,12 @@ def _check_parts(checkpoint: Checkpoint) -> None:
             f"{folder}: image_token_id {config.image_token_id!r:.40} of config.json is no token of "
             "the tokenizer: they are of different models"
         )
+    for name in ("video_token_id", "vision_start_token_id", "vision_end_token_id"):
+        number = getattr(config, name, None)
+        if number is not None and not (type(number) is int and 0 <= number < 2**31):
+            raise CheckpointError(
+                f"{folder / 'config.json'}: {name} is {number!r:.40}; give the number of a token"
+            )
     vision, spec = config.vision_config, checkpoint.picture_input
     cut = (spec.patch_px, spec.merge, spec.temporal)
     made = (vision.patch_size, vision.spatial_merge_size, vision.temporal_patch_size)
