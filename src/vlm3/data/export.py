@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from vlm3 import disk
 from vlm3.data.questions import Asker
 from vlm3.data.shards import Shards
 from vlm3.data.source import ShardSource
@@ -132,8 +133,7 @@ def export(
     empty(out)
     rows = 0
     written: set[str] = set()
-    partial = out / f"{layout.file}.partial"
-    with partial.open("w", encoding="utf-8") as file:
+    with disk.whole(out / layout.file) as partial, partial.open("w", encoding="utf-8") as file:
         file.write("[\n" if layout.array else "")
         for source, place in _drawn(folder, protocol, multiple_px, count, seed):
             try:
@@ -145,7 +145,10 @@ def export(
             for name, view in zip(images, conversation.views, strict=True):
                 if name not in written:
                     # 4:4:4 keeps the colours of thin things; 95 is as good as not compressed.
-                    Image.fromarray(view.image).save(out / name, quality=95, subsampling=0)
+                    with disk.whole(out / name) as picture, picture.open("wb") as jpeg:
+                        Image.fromarray(view.image).save(
+                            jpeg, format="JPEG", quality=95, subsampling=0
+                        )
                     written.add(name)
             text = json.dumps(
                 layout.row(conversation, images, out), ensure_ascii=False, allow_nan=False
@@ -155,14 +158,10 @@ def export(
             rows += 1
             yield rows
         file.write("\n]\n" if layout.array else "")
-    if not rows:
-        partial.unlink()
-        raise InputError(f"{folder} has no label that protocol {protocol.name} asks about")
+        if not rows:
+            raise InputError(f"{folder} has no label that protocol {protocol.name} asks about")
     for name, content in layout.info.items():
-        (out / name).write_text(
-            json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8"
-        )
-    partial.replace(out / layout.file)
+        disk.write(out / name, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
 def empty(out: Path) -> None:
@@ -173,7 +172,7 @@ def empty(out: Path) -> None:
     """
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise InputError(f"{out} is not empty; give a new folder")
-    (out / "images").mkdir(parents=True, exist_ok=True)
+    disk.make_folder(out / "images")
 
 
 def _drawn(
