@@ -33,6 +33,8 @@ _EXTRAS = {
     "scene": "scenes from many pictures",
     "openai": "models behind an OpenAI-compatible server",
     "vllm": "serving with vLLM on a GPU",
+    "video": "frames of a video",
+    "heic": "photographs of iPhones",
 }
 _LONGEST_REASON = 160
 # Points a self-check asks about, and the share of its answers that must be equal.
