@@ -41,6 +41,8 @@ RIGHT_OR_UNREAD: list[tuple[str, str, Any]] = [
     (TALL, "5 feet 3 inches tall, 2 feet wide", 1.6002),
     (TALL, "It is 5 ft. 3 in. tall.", 1.6002),
     (TALL, "5′3″", 1.6002),
+    (TALL, "It's about 5' 3\" tall.", 1.6002),
+    (TALL, "The door's height is 5'3\".", 1.6002),
     (TALL, "1 m 20", 1.2),
     (TALL, "one meter and twenty centimeters", 1.2),
     (TALL, "one meter twenty", 1.2),

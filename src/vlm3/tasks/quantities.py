@@ -180,11 +180,14 @@ _AND_HALF = re.compile(r" and a half\b")
 
 def _is_mark(text: str, start: int, unit: re.Match[str]) -> bool:
     """Whether a quotation mark is feet or inches rather than the end of a quotation."""
-    return (
-        unit[0] not in "'\""
-        or text.count(unit[0], max(0, start - 60), start) % 2 == 0
-        or "'" in text[max(0, start - 4) : start]
-    )
+    if unit[0] not in "'\"" or "'" in text[max(0, start - 4) : start]:
+        return True
+    # Neither the marks of other lengths nor the apostrophe of "it's" open a quotation.
+    before = _NO_QUOTATION.sub("", text[max(0, start - 60) : start])
+    return before.count(unit[0]) % 2 == 0
+
+
+_NO_QUOTATION = re.compile(r"(?<=[0-9])['\"]|(?<=[a-z])'(?=[a-z])")
 
 
 def _number(blob: str, text: str, end: int) -> float:
