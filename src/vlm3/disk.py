@@ -72,7 +72,7 @@ def whole(path: str | os.PathLike[str], *, then: str = "") -> Iterator[Path]:
             if kind is not None:
                 os.fchmod(held, stat.S_IMODE(kind))
             yield partial
-            _sync(partial)
+            sync(partial)
             partial.replace(real)
         finally:
             partial.unlink(missing_ok=True)
@@ -280,7 +280,7 @@ def _lock(held: int) -> bool:
     return True
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Waits until it is on the disk: some tell only then that they are full."""
     held = os.open(path, os.O_RDONLY)
     try:

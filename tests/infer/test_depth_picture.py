@@ -48,7 +48,9 @@ def test_the_unit_fits_and_is_recorded(far_m: float, per_m: int, tmp_path: Path)
 
 def test_another_unit_is_said(tmp_path: Path) -> None:
     with pytest.warns(DepthUnitWarning, match=r"1/256 m.*\.npz"):
-        save(made(119.0), tmp_path / "a.png")
+        path = save(made(119.0), tmp_path / "a.png")
+    with Image.open(path) as picture:
+        assert "1/256 metre" in picture.text["Comment"]  # type: ignore[attr-defined]
 
 
 def test_what_fits_no_unit_is_refused(tmp_path: Path) -> None:

@@ -213,21 +213,26 @@ def test_each_cause_is_named(folder: Path, damage: Callable[[Path], None], says:
     assert "\n" not in str(caught.value)
 
 
-def test_shards_with_an_index_load(folder: Path) -> None:
-    _shard(folder)
-    asked(folder)
-    (folder / "model.safetensors.index.json").unlink()
-    for path in folder.glob("model-*"):
-        path.unlink()
+def weights(folder: Path) -> dict[str, Any]:
+    model = load_checkpoint(folder, device="cpu").model
+    return {name: value.clone() for name, value in model.state_dict().items()}
 
 
-def test_an_index_that_names_the_single_file_is_no_contradiction(folder: Path) -> None:
+@pytest.mark.parametrize("indexed", ["shards", "the single file"])
+def test_weights_with_an_index_are_the_same_weights(folder: Path, indexed: str) -> None:
+    import torch
     from safetensors import safe_open
 
-    with safe_open(folder / "model.safetensors", framework="pt") as file:
-        names = list(file.keys())
-    _index(dict.fromkeys(names, "model.safetensors"))(folder)
-    asked(folder)
+    whole = weights(folder)
+    if indexed == "shards":
+        _shard(folder)
+    else:
+        with safe_open(folder / "model.safetensors", framework="pt") as file:
+            names = list(file.keys())
+        _index(dict.fromkeys(names, "model.safetensors"))(folder)
+    found = weights(folder)
+    assert found.keys() == whole.keys()
+    assert all(torch.equal(found[name], whole[name]) for name in whole)
 
 
 def test_tensors_too_many_are_named(folder: Path) -> None:

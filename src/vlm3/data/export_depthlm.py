@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vlm3 import disk
 from vlm3.data.export import empty
 from vlm3.data.labels import cosines, label_from_distance
 from vlm3.data.shards import Shards
@@ -30,12 +31,15 @@ def to_depthlm(folder: Path, out: Path) -> Iterator[int]:
     name = shards.record(0).source or "shards"
     known = get_source(name).depthlm if name in names() else None
     meaning = known or "distance"
-    partial = out / f"{name}.jsonl.partial"
-    with partial.open("w", encoding="utf-8") as lines:
+    disk.write(out / "label.txt", meaning)
+    with (
+        disk.whole(out / f"{name}.jsonl") as partial,
+        partial.open("w", encoding="utf-8") as lines,
+    ):
         for place in range(len(shards)):
             record = shards.record(place)
             image = f"images/{place:08d}.jpg"
-            (out / image).write_bytes(shards.picture(place))
+            disk.write(out / image, shards.picture(place))
             cosine = cosines(record.xy_px, record.camera)
             label = label_from_distance(record.distance_m, cosine, meaning)
             camera = record.camera
@@ -48,5 +52,3 @@ def to_depthlm(folder: Path, out: Path) -> Iterator[int]:
             }
             lines.write(json.dumps(row, allow_nan=False) + "\n")
             yield place + 1
-    (out / "label.txt").write_text(meaning, encoding="utf-8")
-    partial.replace(out / f"{name}.jsonl")

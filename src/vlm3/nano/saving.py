@@ -16,6 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from vlm3 import disk
 from vlm3.errors import CheckpointError
 from vlm3.model import PictureInput, Settings, save_checkpoint
 
@@ -26,17 +27,14 @@ _FACTS = "facts"
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Writes a file that is whole as soon as it has its name."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
-    partial.replace(path)
+    disk.write(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
 def save_state(folder: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
     """Writes a run's state in place of the one before."""
-    partial = folder / f"{STATE}.partial"
     held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(held, partial, metadata={_FACTS: json.dumps(facts, allow_nan=False)})
-    partial.replace(folder / STATE)
+    with disk.whole(folder / STATE) as partial:
+        save_file(held, partial, metadata={_FACTS: json.dumps(facts, allow_nan=False)})
 
 
 def load_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:

@@ -6,7 +6,6 @@ run and no model.
 """
 
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -19,6 +18,7 @@ from safetensors.torch import save_file
 from torch.distributed.tensor import DTensor, Replicate
 from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
 
+from vlm3 import disk
 from vlm3.errors import CheckpointError
 from vlm3.model.side_files import read_object
 
@@ -106,7 +106,7 @@ def write_parts(folder: Path, tensors: Mapping[str, torch.Tensor], *, rank: int)
     def flush() -> None:
         if pending:
             save_file(pending, folder / file)
-            _sync(folder / file)
+            disk.sync(folder / file)
             pending.clear()
 
     for name, tensor in tensors.items():
@@ -152,8 +152,8 @@ def write_index(folder: Path, tensors: Mapping[str, torch.Tensor], parts: Sequen
     path.write_text(
         json.dumps({"format": _FORMAT, "tensors": listed}, allow_nan=False), encoding="utf-8"
     )
-    _sync(path)
-    _sync(folder)
+    disk.sync(path)
+    disk.sync(folder)
 
 
 def read(folder: Path, tensors: Mapping[str, torch.Tensor]) -> None:
@@ -288,12 +288,3 @@ def _is_writer(tensor: torch.Tensor, rank: int) -> bool:
 
 def _dtype_name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
-
-
-def _sync(path: Path) -> None:
-    """Waits until a file or folder is on the disk: a rename must not come before its contents."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
