@@ -21,8 +21,8 @@ import numpy as np
 import torch
 from results import clock, keep
 
-from vlm3.infer.fast import LocalEngine
-from vlm3.infer.local import NaiveEngine
+from vlm3.infer.engines.local import LocalEngine
+from vlm3.infer.engines.naive import NaiveEngine
 from vlm3.model import Checkpoint, Settings, SmallSize, build_small, train_tokenizer
 from vlm3.tasks import depth
 from vlm3.tasks.protocol import PROTOCOLS

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from vlm3.data.curate import curate
-from vlm3.data.prepare import encode
+from vlm3.curation.launch import curate
+from vlm3.curation.prepare import encode
+from vlm3.curation.units import Job
 from vlm3.data.questions import decode
-from vlm3.data.units import Job
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.focal import plan_focal
 from vlm3.view import resize_image

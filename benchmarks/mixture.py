@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vlm3.data.tables import plan_table
+from vlm3.data.paper_tables import plan_table
 
 
 def own_mb():

@@ -28,8 +28,8 @@ from vlm3.eval.benchmarks import get_benchmark
 from vlm3.eval.items import Item
 from vlm3.eval.readers import EVERY, Wanted, read_items
 from vlm3.infer.answers import depth_answer
-from vlm3.infer.asking import READOUTS, replies, sized
-from vlm3.infer.readout import chance_below
+from vlm3.infer.decoding.readout import chance_below
+from vlm3.infer.generation import READOUTS, replies, sized
 from vlm3.tasks import depth
 
 INK, SOFT, COLORS = "#1c2530", "#8a95a1", ("#0b6bcb", "#c2410c")

@@ -18,11 +18,11 @@ from scipy.spatial.transform import Rotation
 
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import relative_pose, rotation_error_deg
-from vlm3.infer.predict import Predictor
-from vlm3.scene.averaging import Motion, average, chain
-from vlm3.scene.build import build_scene, choose_pairs
-from vlm3.scene.oracle import SceneOracle
-from vlm3.show.scene_files import write_scene
+from vlm3.infer.predictor import Predictor
+from vlm3.multiview.averaging import Motion, average, chain
+from vlm3.multiview.build import build_scene, choose_pairs
+from vlm3.multiview.oracle import SceneOracle
+from vlm3.output.scenes import write_scene
 from vlm3.tasks.protocol import get_protocol
 from vlm3.view import View
 from vlm3.worlds import World

@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from vlm3.eval.records import FILE, header_line
+from vlm3.eval.predictions import FILE, header_line
 from vlm3.eval.score import score
 
 

@@ -212,7 +212,7 @@ def kill(clients: int = 8, each: int = 12) -> dict[str, Any]:
     plan = predictor.protocol.plan(
         view.camera, multiple_px=predictor.multiple_px, max_tokens=predictor.max_tokens
     )
-    from vlm3.infer.http import HttpEngine
+    from vlm3.infer.engines.http import HttpEngine
 
     scene = HttpEngine("nano", base_url="http://localhost/").open([view.resized(plan).image])
     (url,) = scene.urls  # type: ignore[attr-defined]
@@ -255,10 +255,10 @@ def kill(clients: int = 8, each: int = 12) -> dict[str, Any]:
 
 def serve_fake(port: int) -> None:
     """The server around an engine that answers at once, always the same to the same question."""
-    from vlm3.app.process import serve
-    from vlm3.app.server import create_app
-    from vlm3.infer.engine import Scene
-    from vlm3.infer.predict import Predictor
+    from vlm3.infer.engines.base import Scene
+    from vlm3.infer.predictor import Predictor
+    from vlm3.server.application import create_app
+    from vlm3.server.process import serve
     from vlm3.tasks.protocol import get_protocol
 
     class Fake:

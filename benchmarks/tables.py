@@ -14,9 +14,9 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
-from vlm3.cli import main as vlm3
-from vlm3.eval.records import FILE
-from vlm3.eval.report import Cell, cell_of
+from vlm3.cli.main import main as vlm3
+from vlm3.eval.predictions import FILE
+from vlm3.eval.report.table import Cell, cell_of
 from vlm3.eval.score import Score, Scored, TaskScores, score
 
 

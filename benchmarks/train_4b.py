@@ -21,12 +21,12 @@ import torch
 from results import keep
 
 from vlm3.tasks.base import QA
-from vlm3.train.batch import Collator, Lesson
-from vlm3.train.checks import moved
+from vlm3.train.collate import Collator, Lesson
+from vlm3.train.loss_module import begin, optimizers
 from vlm3.train.parallel import Parallel, precision, spread, start
 from vlm3.train.plan import GPUS, SHAPES, batch_flops, peak_flops, plan
 from vlm3.train.recipes import recipe
-from vlm3.train.trainee import begin, optimizers
+from vlm3.train.validation import moved
 
 PAPER = {"depth": 3.9, "objects": 2.9, "correspondence": 2.1, "pose": 0.9}
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from vlm3 import View, load
-from vlm3.infer.dense import DepthMap
+from vlm3.infer.maps import DepthMap
 from vlm3.infer.measure import _between
 from vlm3.worlds import sample_view
 

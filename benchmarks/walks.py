@@ -17,8 +17,8 @@ from scene import errors
 from vlm3 import InputError, View, load
 from vlm3.eval.readers.rgbd import frames_of
 from vlm3.geometry.pose import invert
-from vlm3.scene.build import build_scene
-from vlm3.show.scene_files import summary, write_scene
+from vlm3.multiview.build import build_scene
+from vlm3.output.scenes import summary, write_scene
 
 
 def chosen(walk):

@@ -10,11 +10,11 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-import vlm3.infer.predict
-from vlm3.cli import main
+import vlm3.infer.predictor
+from vlm3.cli.main import main
 from vlm3.geometry.camera import Camera
-from vlm3.infer.fakes import ConstantEngine
-from vlm3.infer.predict import Predictor
+from vlm3.infer.engines.fakes import ConstantEngine
+from vlm3.infer.predictor import Predictor
 from vlm3.tasks.protocol import get_protocol
 from vlm3.view import AssumedCameraWarning, View
 
@@ -38,7 +38,7 @@ def photo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     def loaded(model: str, **rest: object) -> Predictor:
         return Predictor(ConstantEngine("02.75"), get_protocol("joint"), 32, max_tokens=64)
 
-    monkeypatch.setattr(vlm3.infer.predict, "load", loaded)
+    monkeypatch.setattr(vlm3.infer.predictor, "load", loaded)
     Image.new("RGB", (64, 48), (90, 120, 60)).save(tmp_path / "a.png")
     return str(tmp_path / "a.png")
 

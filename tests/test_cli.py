@@ -15,11 +15,11 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from vlm3.cli import main
+from vlm3.cli.loading_options import PROTOCOL_NAMES
+from vlm3.cli.main import main
 from vlm3.errors import InputError
-from vlm3.infer import predict
-from vlm3.infer.fakes import ConstantEngine, OracleEngine
-from vlm3.options import PROTOCOL_NAMES
+from vlm3.infer import predictor as predict
+from vlm3.infer.engines.fakes import ConstantEngine, OracleEngine
 from vlm3.tasks.protocol import PROTOCOLS, get_protocol
 
 COMMON = {"task", "protocol", "intrinsics", "model", "images", "cameras", "raw_text", "prompt"}
@@ -385,7 +385,7 @@ class TestDemo:
             return {"answers": answers}
 
         pytest.importorskip("matplotlib")
-        demo = pytest.importorskip("vlm3.demo")
+        demo = pytest.importorskip("vlm3.cli.demo")
         monkeypatch.setattr(demo, "run", fake)
         return seen
 
@@ -417,7 +417,7 @@ class TestHelp:
     def test_protocols_named_in_the_help_are_those_there_are(self) -> None:
         assert re.split(", | or ", PROTOCOL_NAMES) == list(PROTOCOLS)
 
-    @pytest.mark.parametrize("statement", ["import vlm3", "import vlm3.cli"])
+    @pytest.mark.parametrize("statement", ["import vlm3", "import vlm3.cli.main"])
     def test_nothing_heavy_is_loaded(self, statement: str) -> None:
         heavy = ("torch", "transformers", "numpy", "PIL", "tokenizers", "matplotlib")
         program = f"{statement}; import sys; print([m for m in {heavy} if m in sys.modules])"

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from vlm3 import demo
 from vlm3.assets import load_example
+from vlm3.cli import demo
 from vlm3.errors import InputError
-from vlm3.infer.fakes import ConstantEngine, OracleEngine
-from vlm3.infer.predict import Predictor
+from vlm3.infer.engines.fakes import ConstantEngine, OracleEngine
+from vlm3.infer.predictor import Predictor
 from vlm3.tasks import correspondence, depth, objects, pose
 from vlm3.tasks.protocol import Protocol, get_protocol
 

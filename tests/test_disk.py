@@ -16,10 +16,10 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from vlm3 import disk
-from vlm3.cli import main
+from vlm3.cli.main import main
 from vlm3.errors import InputError
-from vlm3.infer import predict
-from vlm3.infer.fakes import OracleEngine
+from vlm3.infer import predictor as predict
+from vlm3.infer.engines.fakes import OracleEngine
 from vlm3.tasks.protocol import get_protocol
 
 _AT = ("--at", "20,20")
@@ -63,7 +63,7 @@ Run = Callable[..., Result]
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs one of COMMANDS into a folder, with an engine that answers at once."""
     # git would refresh the index of this checkout under the limit, and leave its lock behind.
-    monkeypatch.setattr("vlm3.eval.run._commit", lambda: None)
+    monkeypatch.setattr("vlm3.eval.predict._commit", lambda: None)
     noise = np.random.default_rng(0).integers(0, 255, (120, 160, 3), np.uint8)
     for name in "AB":
         Image.fromarray(noise).save(tmp_path / f"{name}.png")
@@ -136,7 +136,7 @@ def test_ctrl_c(name: str, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyP
         raise AssertionError("still here")
 
     if name == "eval":
-        monkeypatch.setattr("vlm3.eval.run._ask", pressed)
+        monkeypatch.setattr("vlm3.eval.predict._ask", pressed)
     elif COMMANDS[name][0] in ("worlds", "eval"):
         monkeypatch.setattr("vlm3.worlds.sample.World.view", pressed)
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -154,7 +154,7 @@ def test_a_file_that_ends_too_early_is_no_interruption(monkeypatch: pytest.Monke
     def short(*args: object) -> None:
         raise EOFError("no data left in file")
 
-    monkeypatch.setattr("vlm3.doctor.examine", short)
+    monkeypatch.setattr("vlm3.cli.doctor.examine", short)
     result = CliRunner().invoke(main, ["doctor"])
     assert result.exit_code != 130 and isinstance(result.exception, EOFError)
 

@@ -11,7 +11,7 @@ import pytest
 
 import vlm3
 from vlm3.assets import EXAMPLES_DIR
-from vlm3.cli import main
+from vlm3.cli.main import main
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted(
@@ -118,7 +118,7 @@ def test_python_of_the_documents_runs(
     shutil.copy(EXAMPLES_DIR / "lounge_1.jpg", tmp_path / "photo.jpg")
     monkeypatch.chdir(tmp_path)
     # The real one: `vlm3.load` remembers what another test may have put in its place.
-    from vlm3.infer.predict import load
+    from vlm3.infer.predictor import load
 
     # Random weights of nano's kind: what the snippets show is how to ask, not what comes back.
     monkeypatch.setattr(vlm3, "load", lambda name="nano", **how: load(str(tiny_folder), **how))

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-import vlm3.infer.predict
-from vlm3 import doctor
-from vlm3.cli import main
+import vlm3.infer.predictor
+from vlm3.cli import doctor
+from vlm3.cli.main import main
 from vlm3.errors import MissingDependencyError
-from vlm3.infer import local, predict
+from vlm3.infer import predictor as predict
+from vlm3.infer.engines import naive as local
 
 
 @pytest.fixture
@@ -128,7 +129,7 @@ def test_the_fast_engine_is_compared_with_the_naive_one(
     right = found()
     assert right["status"] == "ok"
     assert right["subject"] == f"self-check {tiny_folder}"
-    from vlm3.infer.local import NaiveEngine
+    from vlm3.infer.engines.naive import NaiveEngine
 
     monkeypatch.setattr(
         NaiveEngine, "ask", lambda self, scene, questions, **_: ["?"] * len(questions)

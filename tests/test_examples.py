@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import vlm3
-from vlm3.infer.fakes import OracleEngine
-from vlm3.infer.predict import Predictor
+from vlm3.infer.engines.fakes import OracleEngine
+from vlm3.infer.predictor import Predictor
 from vlm3.model import NANO_PATH
 from vlm3.tasks.protocol import get_protocol
 

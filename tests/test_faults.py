@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from vlm3.cli import main
-from vlm3.data.check import Note, check
+from vlm3.cli.main import main
+from vlm3.curation.integrity import Note, check
 from vlm3.data.shards import Shards
 from vlm3.errors import InputError
 
@@ -172,7 +172,7 @@ def test_shards_without_hashes_are_read_and_said(
 def test_killed_writers_go_on_and_leave_nothing(tmp_path: Path) -> None:
     from faulty import kills
 
-    from vlm3.data.sources import depthlm
+    from vlm3.datasets import depthlm
 
     rows = depthlm._ROWS
     try:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from vlm3.cli import main
+from vlm3.cli.main import main
 from vlm3.errors import InputError
 from vlm3.lock import NAME, writing
 

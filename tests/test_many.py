@@ -9,10 +9,10 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from vlm3.cli import main
-from vlm3.infer import predict
-from vlm3.infer.fakes import ConstantEngine
-from vlm3.photos.sources import find_sources
+from vlm3.cli.main import main
+from vlm3.cli.picture_sources import find_sources
+from vlm3.infer import predictor as predict
+from vlm3.infer.engines.fakes import ConstantEngine
 from vlm3.tasks.protocol import get_protocol
 
 

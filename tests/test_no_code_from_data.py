@@ -115,7 +115,7 @@ def _depth(folder: Path, plant: Callable[[Path], None]) -> None:
     from click.testing import CliRunner
     from PIL import Image
 
-    from vlm3.cli import main
+    from vlm3.cli.main import main
 
     for name in ("images", "depth"):
         (folder / name).mkdir()
@@ -127,7 +127,7 @@ def _depth(folder: Path, plant: Callable[[Path], None]) -> None:
 
 
 def _answers(folder: Path, plant: Callable[[Path], None]) -> None:
-    from vlm3.infer.answer_cache import AnswerCache
+    from vlm3.infer.engines.answer_cache import AnswerCache
 
     plant(folder / "answers.jsonl")
     with contextlib.suppress(Exception):

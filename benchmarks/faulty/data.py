@@ -13,13 +13,13 @@ import numpy as np
 from PIL import Image
 
 from faulty.mutate import Rng, damaged_array, damaged_bytes, damaged_json, pick
-from vlm3.data.check import check
-from vlm3.data.curate import curate
+from vlm3.curation.integrity import check
+from vlm3.curation.launch import curate
+from vlm3.curation.units import Job
 from vlm3.data.questions import Asker, decode
 from vlm3.data.record import ObjectQuestion, Record, pair_row
 from vlm3.data.shards import Shards, write_pairs, write_shards
 from vlm3.data.source import ShardSource
-from vlm3.data.units import Job
 from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
 from vlm3.pictures import read_picture
@@ -191,8 +191,8 @@ def lines_setup(folder: Path) -> tuple[Files, list[dict[str, Any]], list[dict[st
 
 def lines_case(state: tuple[Files, Any, Any], rng: Rng, folder: Path) -> str:
     """A line of a jsonl, read for evaluation and for curation."""
-    from vlm3.data.sources import get_source
-    from vlm3.data.sources.base import Skipped
+    from vlm3.datasets import get_source
+    from vlm3.datasets.base import Skipped
     from vlm3.eval.benchmarks import get_benchmark
     from vlm3.eval.readers import Wanted, read_items
 
@@ -222,7 +222,7 @@ def lines_case(state: tuple[Files, Any, Any], rng: Rng, folder: Path) -> str:
 
 
 def predictions_setup(folder: Path) -> list[str]:
-    from vlm3.eval.records import header_line
+    from vlm3.eval.predictions import header_line
 
     config = {"benchmark": "ibims1", "name": "made", "protocol": "joint", "tasks": ["depth"]}
     lines = [header_line(config, {})]
@@ -280,8 +280,8 @@ def sources_setup(folder: Path) -> list[RawSet]:
 
 
 def sources_case(state: list[RawSet], rng: Rng, folder: Path) -> str:
-    from vlm3.data.sources import get_source
-    from vlm3.data.sources.base import READ_ERRORS, Skipped, reason
+    from vlm3.datasets import get_source
+    from vlm3.datasets.base import READ_ERRORS, Skipped, reason
 
     chosen = pick(rng, state)
     sides = [n for n in chosen.files if not n.endswith((".jpg", ".png"))]
@@ -311,6 +311,6 @@ def sources_case(state: list[RawSet], rng: Rng, folder: Path) -> str:
 
 
 def _caches() -> list[Callable[[], None]]:
-    from vlm3.data.sources import ddad, nuscenes
+    from vlm3.datasets import ddad, nuscenes
 
     return [nuscenes._tables.cache_clear, ddad._intrinsics.cache_clear, ddad._splits.cache_clear]

@@ -56,10 +56,10 @@ def writers(folder: Path, names: tuple[str, ...]) -> dict[str, Writer]:
     """The writers by name, each run once undisturbed."""
     made: dict[str, Callable[[Path], Any]] = {}
     if "curate" in names:
-        from vlm3.data import sources
-        from vlm3.data.curate import curate
-        from vlm3.data.sources import depthlm
-        from vlm3.data.units import Job
+        from vlm3 import datasets as sources
+        from vlm3.curation.launch import curate
+        from vlm3.curation.units import Job
+        from vlm3.datasets import depthlm
 
         raw = folder / "raw"
         depthlm_rows(raw, 24)
@@ -77,7 +77,7 @@ def writers(folder: Path, names: tuple[str, ...]) -> dict[str, Writer]:
     if "eval" in names:
         from click.testing import CliRunner
 
-        from vlm3.cli import main
+        from vlm3.cli.main import main
 
         def evaluate(out: Path) -> None:
             command = ["eval", "worlds", "--model", "oracle", "--count", "4", "-o", str(out)]
@@ -99,8 +99,8 @@ def writers(folder: Path, names: tuple[str, ...]) -> dict[str, Writer]:
 def _train(out: Path) -> None:
     from dataclasses import replace
 
-    from vlm3.train.loop import train
     from vlm3.train.recipes import recipe
+    from vlm3.train.trainer import train
 
     run = replace(
         recipe("debug_cpu"), out=out, samples=48, pointing=16, save_every=2, check_every=100,

@@ -39,9 +39,9 @@ def server_setup(folder: Path) -> Any:
 
     from starlette.testclient import TestClient
 
-    from vlm3.app.server import create_app
-    from vlm3.infer.fakes import ConstantEngine
-    from vlm3.infer.predict import Predictor
+    from vlm3.infer.engines.fakes import ConstantEngine
+    from vlm3.infer.predictor import Predictor
+    from vlm3.server.application import create_app
     from vlm3.tasks.protocol import get_protocol
 
     predictor = Predictor(ConstantEngine("03.42"), get_protocol("joint").with_focal(100.0), 16)

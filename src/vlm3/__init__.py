@@ -12,8 +12,8 @@ __version__ = "0.1.0"
 _HOME = {
     "Camera": "vlm3.geometry.camera",
     "View": "vlm3.view",
-    "Predictor": "vlm3.infer.predict",
-    "load": "vlm3.infer.predict",
+    "Predictor": "vlm3.infer.predictor",
+    "load": "vlm3.infer.predictor",
     "InputError": "vlm3.errors",
     "Vlm3Error": "vlm3.errors",
 }
@@ -23,7 +23,7 @@ __all__ = ["Camera", "InputError", "Predictor", "View", "Vlm3Error", "__version_
 if TYPE_CHECKING:
     from vlm3.errors import InputError, Vlm3Error
     from vlm3.geometry.camera import Camera
-    from vlm3.infer.predict import Predictor, load
+    from vlm3.infer.predictor import Predictor, load
     from vlm3.view import View
 
 

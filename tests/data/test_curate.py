@@ -18,14 +18,16 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vlm3 import disk
-from vlm3.cli import main
-from vlm3.data import join, units
-from vlm3.data.check import NEAR_BITS, check, leaks
-from vlm3.data.curate import Share, curate
-from vlm3.data.prepare import Size, fingerprint_of
+from vlm3.cli.main import main
+from vlm3.curation import merge as join
+from vlm3.curation import units
+from vlm3.curation.integrity import NEAR_BITS, check, leaks
+from vlm3.curation.launch import Share, curate
+from vlm3.curation.prepare import Size, fingerprint_of
+from vlm3.curation.units import Job, frame_key, make_unit
+from vlm3.data.manifests import unit_name
 from vlm3.data.record import Record
 from vlm3.data.shards import Shards, build_index
-from vlm3.data.units import Job, frame_key, make_unit, unit_name
 from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
 from vlm3.lock import NAME as LOCK
@@ -283,7 +285,7 @@ def test_a_real_full_disk(tmp_path: Path) -> None:
     code = (
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192));"
-        "from vlm3.cli import main; main(sys.argv[1:])"
+        "from vlm3.cli.main import main; main(sys.argv[1:])"
     )
     command = ["data", "curate", "folder", "--root", str(raw), "-o", str(out)]
     done = subprocess.run(
@@ -419,7 +421,7 @@ class Fifty:
 
 @pytest.mark.parametrize("how", ["exif", "fov", "calibrator", "given"])
 def test_where_the_camera_comes_from_is_recorded(how: str, tmp_path: Path) -> None:
-    from vlm3.data.calibrate import Calibration
+    from vlm3.curation.intrinsics import Calibration
 
     raw = scene(tmp_path / "raw", "room", 1).parent
     if how != "given":
@@ -448,7 +450,7 @@ def test_where_the_camera_comes_from_is_recorded(how: str, tmp_path: Path) -> No
 
 
 def test_calibrators_that_are_none(tmp_path: Path) -> None:
-    from vlm3.data.calibrate import load_calibrator
+    from vlm3.curation.intrinsics import load_calibrator
 
     for name, said in (
         ("fifty", "package.module:factory"),

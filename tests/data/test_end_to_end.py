@@ -10,11 +10,11 @@ import pytest
 from click.testing import CliRunner
 from raw_sets import WRITERS
 
-from vlm3.cli import main
-from vlm3.data.tables import table
+from vlm3.cli.main import main
+from vlm3.data.paper_tables import table
 from vlm3.train.config import Part
-from vlm3.train.loop import train
 from vlm3.train.recipes import recipe
+from vlm3.train.trainer import train
 
 SETS = ("argoverse2", "nuscenes", "matterport3d")
 

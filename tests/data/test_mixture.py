@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vlm3.data.mixture import Mixture, permuted, weights_of
-from vlm3.data.tables import book_text, books, plan_table, table, warnings_of
+from vlm3.data.paper_tables import book_text, books, plan_table, table, warnings_of
 from vlm3.errors import InputError
 
 

@@ -11,15 +11,14 @@ from fixtures.truth import write_picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vlm3.data import json_array
-from vlm3.data.calibrate import Calibration
-from vlm3.data.curate import curate
-from vlm3.data.masks import box_of_mask
+from vlm3.curation.intrinsics import Calibration
+from vlm3.curation.launch import curate
+from vlm3.curation.units import Job
 from vlm3.data.shards import Shards
-from vlm3.data.sources import get_source
-from vlm3.data.sources.base import RawFrame, Skipped
-from vlm3.data.sources.osd import object_question
-from vlm3.data.units import Job
+from vlm3.datasets import get_source, json_array
+from vlm3.datasets.base import RawFrame, Skipped
+from vlm3.datasets.masks import box_of_mask
+from vlm3.datasets.osd import object_question
 from vlm3.errors import InputError
 
 BOXES = [[10, 12, 50, 60], [60, 20, 90, 70], [5, 5, 30, 30], [40, 8, 95, 64], [1, 2, 20, 40]]
@@ -147,7 +146,7 @@ def test_memory_is_that_of_an_entry(tmp_path: Path) -> None:
         file.write("]")
     assert path.stat().st_size > 200e6
     code = (
-        "import resource, sys; from pathlib import Path; from vlm3.data.json_array import *\n"
+        "import resource, sys; from pathlib import Path; from vlm3.datasets.json_array import *\n"
         "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
         "before = peak(); path = Path(sys.argv[1]); count = 0\n"
         "for part in range(part_count(path)):\n"

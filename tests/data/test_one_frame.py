@@ -19,9 +19,9 @@ from PIL import Image
 from vlm3.data.questions import Asker
 from vlm3.data.record import ObjectQuestion, PairRecord, Record
 from vlm3.geometry.camera import Camera
-from vlm3.infer.engine import Scene, UInt8
-from vlm3.infer.fakes import ConstantEngine
-from vlm3.infer.predict import Predictor
+from vlm3.infer.engines.base import Scene, UInt8
+from vlm3.infer.engines.fakes import ConstantEngine
+from vlm3.infer.predictor import Predictor
 from vlm3.tasks.base import Task
 from vlm3.tasks.conversation import Conversation
 from vlm3.tasks.protocol import PROTOCOLS, Protocol
@@ -114,7 +114,7 @@ def asked(protocol: Protocol, task: Task, camera: Camera, second: Camera, xy: np
     return engine
 
 
-@pytest.mark.filterwarnings("ignore::vlm3.infer.asking.TokenBudgetWarning")
+@pytest.mark.filterwarnings("ignore::vlm3.infer.generation.TokenBudgetWarning")
 @pytest.mark.parametrize("name", list(PROTOCOLS))
 @settings(max_examples=30, deadline=None)
 @given(data=st.data())

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from vlm3.cli import main
+from vlm3.cli.main import main
 from vlm3.data.shards import Shards, write_shards
 from vlm3.geometry.pose import rotation_from_ypr_deg
 from vlm3.pictures import read_picture

@@ -11,25 +11,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from vlm3.data.commands import export as export_command
-from vlm3.data.export import LAYOUTS, export
+from vlm3.cli.data import export as export_command
+from vlm3.cli.train import with_folders
+from vlm3.curation.export import LAYOUTS, export
 from vlm3.data.heldout import held_out_pairs, held_out_pictures, held_out_scenes, scenes_of
 from vlm3.data.questions import Asker
 from vlm3.data.record import ObjectQuestion, Record, pair_row
 from vlm3.data.shards import Shards, write_pairs, write_shards
 from vlm3.data.source import ShardSource
 from vlm3.errors import InputError
-from vlm3.eval.answer import OracleAnswerer
 from vlm3.eval.benchmarks import get_benchmark
 from vlm3.eval.items import Item
+from vlm3.eval.predict import predict
 from vlm3.eval.readers import EVERY, Wanted, read_items
 from vlm3.eval.readers.shards import truth_of
-from vlm3.eval.run import predict
 from vlm3.eval.score import score
+from vlm3.eval.solvers import OracleAnswerer
 from vlm3.geometry.camera import Camera
 from vlm3.tasks.base import Task
 from vlm3.tasks.protocol import get_protocol
-from vlm3.train.commands import with_folders
 
 CAMERA = Camera(100.0, 100.0, 48.0, 32.0, 96, 64)
 SCENES = ("attic", "barn", "cellar", "den")

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 pytest.importorskip("warp")
 
-from vlm3.data import pairs
-from vlm3.data.pairs import LEAST_COVISIBLE, TOLERANCES, PairView, make_pairs, matches, shared
-from vlm3.data.prepare import Kept
-from vlm3.data.sources.base import DepthMap, RawFrame
+from vlm3.curation import pairs
+from vlm3.curation.pairs import LEAST_COVISIBLE, TOLERANCES, PairView, make_pairs, matches, shared
+from vlm3.curation.prepare import Kept
+from vlm3.datasets.base import DepthMap, RawFrame
 from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.depth import points_from_z

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vlm3.data.check import check
-from vlm3.data.curate import curate
+from vlm3.curation.integrity import check
+from vlm3.curation.launch import curate
+from vlm3.curation.units import Job
 from vlm3.data.questions import decode
 from vlm3.data.shards import Shards
-from vlm3.data.units import Job
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 

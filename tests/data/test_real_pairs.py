@@ -9,13 +9,13 @@ pytest.importorskip("cv2", reason="no OpenCV")
 
 import cv2
 
-from vlm3.data.curate import curate
-from vlm3.data.prepare import Kept, Size
+from vlm3.curation.launch import curate
+from vlm3.curation.prepare import Kept, Size
+from vlm3.curation.units import Job
 from vlm3.data.questions import decode
 from vlm3.data.shards import Shards
-from vlm3.data.sources import get_source
-from vlm3.data.sources.base import RawFrame
-from vlm3.data.units import Job
+from vlm3.datasets import get_source
+from vlm3.datasets.base import RawFrame
 from vlm3.geometry.depth import points_from_z
 from vlm3.geometry.pose import invert, transform_points
 

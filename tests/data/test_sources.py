@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from raw_sets import WRITERS, Raw, Truth, along
 
-from vlm3.data.curate import curate
-from vlm3.data.export_depthlm import to_depthlm
-from vlm3.data.prepare import Size
+from vlm3.curation.export_depthlm import to_depthlm
+from vlm3.curation.launch import curate
+from vlm3.curation.prepare import Size
+from vlm3.curation.units import Job
 from vlm3.data.questions import decode
 from vlm3.data.shards import Shards
-from vlm3.data.sources import SINGLE, names
-from vlm3.data.units import Job
+from vlm3.datasets import SINGLE, names
 from vlm3.geometry.pose import invert
 
 

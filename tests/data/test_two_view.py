@@ -11,11 +11,11 @@ pytest.importorskip("h5py", reason="no h5py")
 from fixtures import two_view
 from fixtures.truth import by_name, compare, path, scene
 
-from vlm3.data.curate import curate
-from vlm3.data.prepare import Size
+from vlm3.curation.launch import curate
+from vlm3.curation.prepare import Size
+from vlm3.curation.units import Job
 from vlm3.data.shards import Shards
-from vlm3.data.sources.aria import AriaCamera
-from vlm3.data.units import Job
+from vlm3.datasets.aria import AriaCamera
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.pixels import pixel_centres
 

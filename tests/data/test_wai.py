@@ -12,13 +12,13 @@ pytest.importorskip("OpenEXR", reason="no OpenEXR")
 from fixtures.truth import by_name, compare, scene
 from fixtures.wai import name_of, write_scene
 
-from vlm3.data.curate import curate
-from vlm3.data.prepare import Size
+from vlm3.curation.launch import curate
+from vlm3.curation.prepare import Size
+from vlm3.curation.units import Job
 from vlm3.data.shards import Shards
-from vlm3.data.sources import get_source
-from vlm3.data.sources.base import RawFrame, Skipped
-from vlm3.data.sources.splits import SCANNETPP_TEST, SCANNETPP_VAL
-from vlm3.data.units import Job
+from vlm3.datasets import get_source
+from vlm3.datasets.base import RawFrame, Skipped
+from vlm3.datasets.splits import SCANNETPP_TEST, SCANNETPP_VAL
 from vlm3.errors import InputError
 
 HALF = 2.0**-11

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from vlm3.eval.answer import Said
 from vlm3.eval.items import Item, Query
+from vlm3.eval.solvers import Said
 from vlm3.tasks.base import Task
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data"

@@ -11,18 +11,18 @@ import pytest
 from helpers import real
 from scipy.spatial.transform import Rotation
 
-from vlm3.eval.answer import ModelAnswerer
 from vlm3.eval.benchmarks import get_benchmark
 from vlm3.eval.measures import measures
 from vlm3.eval.metrics import pose_auc, pose_errors_deg
+from vlm3.eval.predictions import Rows
 from vlm3.eval.readers import Wanted, read_items
-from vlm3.eval.records import Rows
 from vlm3.eval.score import _scores
+from vlm3.eval.solvers import ModelAnswerer
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import relative_pose
-from vlm3.infer.engine import Scene
-from vlm3.infer.fakes import ConstantEngine
-from vlm3.infer.predict import Predictor
+from vlm3.infer.engines.base import Scene
+from vlm3.infer.engines.fakes import ConstantEngine
+from vlm3.infer.predictor import Predictor
 from vlm3.tasks.prompting import depth_question
 from vlm3.tasks.protocol import get_protocol
 from vlm3.view import View

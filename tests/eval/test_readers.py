@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from vlm3.data.labels import distance_from_label, label_from_distance
-from vlm3.data.prepare import surface
-from vlm3.data.sources.base import LaserPoints
-from vlm3.data.sources.depthlm import DEPTHLM
+from vlm3.curation.prepare import surface
+from vlm3.datasets.base import LaserPoints
+from vlm3.datasets.depthlm import DEPTHLM
+from vlm3.datasets.depthlm_labels import distance_from_label, label_from_distance
 from vlm3.errors import InputError
 from vlm3.eval.benchmarks import BENCHMARKS, get_benchmark
 from vlm3.eval.readers import Wanted, read_items
@@ -173,9 +173,9 @@ def test_spatialrgpt_entries() -> None:
 
 
 def test_benchmarks_are_complete() -> None:
-    from vlm3.eval.commands import NAMES
-    from vlm3.eval.published import table
+    from vlm3.cli.evaluation import NAMES
     from vlm3.eval.readers import _HOME
+    from vlm3.eval.report.published import table
 
     assert NAMES.split(", ") == list(BENCHMARKS)
     for benchmark in BENCHMARKS.values():

@@ -8,8 +8,8 @@ from helpers import real
 
 from vlm3.eval.benchmarks import get_benchmark
 from vlm3.eval.models import choose
+from vlm3.eval.predict import predict
 from vlm3.eval.readers import EVERY, Wanted, read_items
-from vlm3.eval.run import predict
 from vlm3.eval.score import Scored, score
 
 

@@ -13,20 +13,20 @@ import pytest
 from click.testing import CliRunner
 from helpers import Counting
 
-from vlm3.cli import main
+from vlm3.cli.main import main
 from vlm3.errors import InputError
 from vlm3.eval import models
-from vlm3.eval.answer import OracleAnswerer
 from vlm3.eval.benchmarks import get_benchmark
 from vlm3.eval.items import Item
 from vlm3.eval.join import joined, write_queries
 from vlm3.eval.models import choose, from_file
+from vlm3.eval.predict import predict
+from vlm3.eval.predictions import FILE, read_run
 from vlm3.eval.readers import EVERY, Wanted, read_items
-from vlm3.eval.records import FILE, read_run
-from vlm3.eval.run import predict
 from vlm3.eval.score import Scored, compare, score
-from vlm3.infer.fakes import ConstantEngine, OracleEngine
-from vlm3.infer.predict import Predictor
+from vlm3.eval.solvers import OracleAnswerer
+from vlm3.infer.engines.fakes import ConstantEngine, OracleEngine
+from vlm3.infer.predictor import Predictor
 from vlm3.lock import writing
 from vlm3.tasks.protocol import get_protocol
 

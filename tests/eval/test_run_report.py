@@ -8,19 +8,19 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from vlm3.cli import main
+from vlm3.cli.main import main
 from vlm3.errors import InputError
-from vlm3.eval.answer import OracleAnswerer
 from vlm3.eval.benchmarks import get_benchmark
 from vlm3.eval.lmms import DATA, aggregate, export, process_results
 from vlm3.eval.models import choose
-from vlm3.eval.page import as_html
-from vlm3.eval.published import flags, table, tables
+from vlm3.eval.predict import predict
 from vlm3.eval.readers import EVERY, Wanted, read_items
-from vlm3.eval.render import as_latex, as_markdown, as_text
-from vlm3.eval.report import Report, build
-from vlm3.eval.run import predict
+from vlm3.eval.report.page import as_html
+from vlm3.eval.report.published import flags, table, tables
+from vlm3.eval.report.render import as_latex, as_markdown, as_text
+from vlm3.eval.report.table import Report, build
 from vlm3.eval.score import score
+from vlm3.eval.solvers import OracleAnswerer
 from vlm3.tasks.protocol import get_protocol
 
 
@@ -126,7 +126,7 @@ def test_importing_the_commands_loads_no_numpy() -> None:
     import subprocess
     import sys
 
-    code = "import sys, vlm3.eval.commands; sys.exit('numpy' in sys.modules)"
+    code = "import sys, vlm3.cli.evaluation; sys.exit('numpy' in sys.modules)"
     start = time.perf_counter()
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     assert time.perf_counter() - start < 5

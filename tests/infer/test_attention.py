@@ -6,7 +6,7 @@ The GPU's route runs on a GPU only: `pytest -m gpu tests/infer`.
 import pytest
 import torch
 
-from vlm3.infer import shared
+from vlm3.infer.decoding import prefix_attention as shared
 
 SHAPES = [(1, 2, 5, 5, 16), (3, 4, 7, 33, 64), (2, 1, 1, 300, 128)]
 

@@ -11,12 +11,12 @@ from PIL import Image
 
 from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
-from vlm3.infer.dense import DepthMap, PointCloud, grid_px
-from vlm3.infer.fakes import OracleEngine
-from vlm3.infer.fast import LocalEngine
-from vlm3.infer.files import endings, save
-from vlm3.infer.predict import Predictor
+from vlm3.infer.engines.fakes import OracleEngine
+from vlm3.infer.engines.local import LocalEngine
+from vlm3.infer.maps import DepthMap, PointCloud, grid_px
+from vlm3.infer.predictor import Predictor
 from vlm3.model import Checkpoint
+from vlm3.output.maps import endings, save
 from vlm3.tasks.protocol import PROTOCOLS
 from vlm3.view import View
 

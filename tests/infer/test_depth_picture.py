@@ -8,8 +8,8 @@ from PIL import Image
 
 from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
-from vlm3.infer.dense import DepthMap
-from vlm3.infer.files import DepthUnitWarning, save
+from vlm3.infer.maps import DepthMap
+from vlm3.output.maps import DepthUnitWarning, save
 
 
 def made(far_m: float) -> DepthMap:
@@ -36,7 +36,7 @@ def made(far_m: float) -> DepthMap:
     ("far_m", "per_m"),
     [(2.0, 1000), (65.534, 1000), (65.535, 256), (120.0, 256), (300.0, 100), (4000.0, 10)],
 )
-@pytest.mark.filterwarnings("ignore::vlm3.infer.files.DepthUnitWarning")
+@pytest.mark.filterwarnings("ignore::vlm3.output.maps.DepthUnitWarning")
 def test_the_unit_fits_and_is_recorded(far_m: float, per_m: int, tmp_path: Path) -> None:
     path = save(made(far_m), tmp_path / "a.png")
     with Image.open(path) as picture:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from vlm3.errors import InputError
-from vlm3.infer.engine import Engine
-from vlm3.infer.fakes import ConstantEngine, OracleEngine, ReplayEngine
+from vlm3.infer.engines.base import Engine
+from vlm3.infer.engines.fakes import ConstantEngine, OracleEngine, ReplayEngine
 
 PICTURE = np.zeros((16, 16, 3), np.uint8)
 

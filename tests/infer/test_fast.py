@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from vlm3.errors import InputError
-from vlm3.infer import shared
-from vlm3.infer.fast import LocalEngine
-from vlm3.infer.local import NaiveEngine
+from vlm3.infer.decoding import prefix_attention as shared
+from vlm3.infer.engines.local import LocalEngine
+from vlm3.infer.engines.naive import NaiveEngine
 from vlm3.model import Checkpoint
 from vlm3.tasks import correspondence, depth, objects, pose
 from vlm3.tasks.protocol import PROTOCOLS, Protocol
@@ -90,7 +90,7 @@ def test_probabilities_equal_the_unsplit_pass(
 @contextmanager
 def shifted(by: int) -> Iterator[None]:
     """Every token after the pictures at a wrong place."""
-    from vlm3.infer.decode import Decoder
+    from vlm3.infer.decoding.batching import Decoder
 
     right = Decoder._forward
     Decoder._forward = lambda self, ids, chain, start, wanted: right(

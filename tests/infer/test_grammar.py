@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vlm3.geometry.pose import RelativePose
-from vlm3.infer.fast import LocalEngine
-from vlm3.infer.forms import answer_form
-from vlm3.infer.grammar import Automaton, NumberForm
+from vlm3.infer.decoding.answer_forms import answer_form
+from vlm3.infer.decoding.grammar import Automaton, NumberForm
+from vlm3.infer.engines.local import LocalEngine
 from vlm3.model import Checkpoint
 from vlm3.tasks import correspondence, depth, pose
 from vlm3.tasks.base import ParseFailure

@@ -20,15 +20,15 @@ from vlm3.view import View
 
 pytest.importorskip("openai", reason="the extra openai is not installed")
 
-from vlm3.infer.account import Account
-from vlm3.infer.answer_cache import AnswerCache
-from vlm3.infer.asking import sized
-from vlm3.infer.engine import Reply
-from vlm3.infer.fast import LocalEngine
-from vlm3.infer.forms import answer_form
-from vlm3.infer.http import HttpEngine, ServerError, ServerWarning
-from vlm3.infer.predict import Predictor, load
-from vlm3.infer.request import ROOM_TO_THINK
+from vlm3.infer.decoding.answer_forms import answer_form
+from vlm3.infer.engines.account import Account
+from vlm3.infer.engines.answer_cache import AnswerCache
+from vlm3.infer.engines.base import Reply
+from vlm3.infer.engines.http import HttpEngine, ServerError, ServerWarning
+from vlm3.infer.engines.local import LocalEngine
+from vlm3.infer.engines.request import ROOM_TO_THINK
+from vlm3.infer.generation import sized
+from vlm3.infer.predictor import Predictor, load
 from vlm3.model import Checkpoint
 from vlm3.tasks.reading import CUT_OFF, answer_part
 

@@ -13,9 +13,10 @@ import torch
 
 from vlm3.errors import InputError, MissingDependencyError
 from vlm3.geometry.camera import Camera
-from vlm3.infer import local, predict
-from vlm3.infer.fast import LocalEngine
-from vlm3.infer.local import NaiveEngine, check_torchvision
+from vlm3.infer import predictor as predict
+from vlm3.infer.engines import naive as local
+from vlm3.infer.engines.local import LocalEngine
+from vlm3.infer.engines.naive import NaiveEngine, check_torchvision
 from vlm3.model import Checkpoint, load_checkpoint
 from vlm3.tasks.base import QA
 from vlm3.tasks.conversation import Conversation

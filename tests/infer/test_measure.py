@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
-from vlm3.infer.fakes import ConstantEngine
-from vlm3.infer.predict import Predictor
+from vlm3.infer.engines.fakes import ConstantEngine
+from vlm3.infer.predictor import Predictor
 from vlm3.tasks.base import DepthAnswer, Spread
 from vlm3.tasks.protocol import get_protocol
 from vlm3.view import View

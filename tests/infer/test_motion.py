@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import invert, rotation_from_ypr_deg, transform_points
 from vlm3.infer.answers import P10_TO_P90, cone_deg
-from vlm3.infer.fakes import ConstantEngine
+from vlm3.infer.engines.fakes import ConstantEngine
 from vlm3.infer.motion import Landmarks, check_motion
-from vlm3.infer.predict import Predictor
+from vlm3.infer.predictor import Predictor
 from vlm3.tasks.base import Spread
 from vlm3.tasks.protocol import get_protocol
 from vlm3.view import View

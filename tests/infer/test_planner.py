@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlm3.infer.planner import Batch, Ids, common_length, plan_batches
+from vlm3.infer.decoding.planner import Batch, Ids, common_length, plan_batches
 
 rows = st.lists(
     st.lists(st.integers(0, 3), min_size=1, max_size=7).map(tuple),

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import RelativePose, rotation_error_deg
-from vlm3.infer.asking import TokenBudgetWarning
-from vlm3.infer.engine import Scene, UInt8
-from vlm3.infer.fakes import ConstantEngine, OracleEngine
-from vlm3.infer.predict import Predictor
-from vlm3.infer.wording import ProtocolWarning, resolve_protocol
+from vlm3.infer.engines.base import Scene, UInt8
+from vlm3.infer.engines.fakes import ConstantEngine, OracleEngine
+from vlm3.infer.generation import TokenBudgetWarning
+from vlm3.infer.predictor import Predictor
+from vlm3.infer.resolve_protocol import ProtocolWarning, resolve_protocol
 from vlm3.tasks import correspondence, depth, objects, pose
 from vlm3.tasks.base import ObjectAnswer
 from vlm3.tasks.protocol import PROTOCOLS, get_protocol

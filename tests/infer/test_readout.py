@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vlm3.errors import InputError
-from vlm3.infer.engine import Reply
-from vlm3.infer.fakes import ConstantEngine
-from vlm3.infer.fast import LocalEngine
-from vlm3.infer.local import NaiveEngine
-from vlm3.infer.predict import Predictor
-from vlm3.infer.readout import read_numbers
+from vlm3.infer.decoding.readout import read_numbers
+from vlm3.infer.engines.base import Reply
+from vlm3.infer.engines.fakes import ConstantEngine
+from vlm3.infer.engines.local import LocalEngine
+from vlm3.infer.engines.naive import NaiveEngine
+from vlm3.infer.predictor import Predictor
 from vlm3.model import Checkpoint
 from vlm3.tasks.protocol import PROTOCOLS
 from vlm3.view import View

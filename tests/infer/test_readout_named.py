@@ -10,16 +10,16 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from vlm3.cli import main
-from vlm3.infer import predict
+from vlm3.cli.main import main
+from vlm3.cli.printing import lines
+from vlm3.infer import predictor as predict
 from vlm3.infer.answers import DEFAULT_READOUT
-from vlm3.infer.asking import READOUTS
-from vlm3.infer.fakes import OracleEngine
-from vlm3.infer.fast import LocalEngine
-from vlm3.infer.files import save
-from vlm3.infer.predict import Predictor
-from vlm3.lines import lines
+from vlm3.infer.engines.fakes import OracleEngine
+from vlm3.infer.engines.local import LocalEngine
+from vlm3.infer.generation import READOUTS
+from vlm3.infer.predictor import Predictor
 from vlm3.model import Checkpoint
+from vlm3.output.maps import save
 from vlm3.tasks.protocol import PROTOCOLS
 from vlm3.view import View
 
@@ -35,7 +35,7 @@ class Written(LocalEngine):
     """A local model whose answers have the protocol's form, as a trained one's do."""
 
     def reply(self, scene: Any, questions: Any, **options: Any) -> Any:
-        from vlm3.infer.forms import answer_form
+        from vlm3.infer.decoding.answer_forms import answer_form
 
         forms = {
             "Distance in meters from the camera": "depth",

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlm3.infer.request import ROOM_TO_THINK, Manner
+from vlm3.infer.engines.request import ROOM_TO_THINK, Manner
 
 WORDS = (
     "temperature", "max_tokens", "max_completion_tokens", "logprobs", "top_logprobs",

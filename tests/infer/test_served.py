@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from vlm3.errors import InputError
-from vlm3.infer.fakes import ConstantEngine
-from vlm3.infer.predict import MAX_TOKENS, Predictor, load
-from vlm3.infer.served import Told, told_of
+from vlm3.infer.engines.fakes import ConstantEngine
+from vlm3.infer.engines.served import Told, told_of
+from vlm3.infer.predictor import MAX_TOKENS, Predictor, load
 from vlm3.model.digest import model_digest
 from vlm3.view import View
 

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from vlm3.infer.engine import SYMBOLS
-from vlm3.infer.toplist import Step, recorded, step
+from vlm3.infer.engines.base import SYMBOLS
+from vlm3.infer.engines.top_logprobs import Step, recorded, step
 
 
 def chances(one: Step) -> dict[str, float]:

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from vlm3.errors import InputError, MissingDependencyError
-from vlm3.infer.grammar import Grammar
-from vlm3.infer.local import NaiveEngine
-from vlm3.infer.vllm import VllmEngine
+from vlm3.infer.decoding.grammar import Grammar
+from vlm3.infer.engines.naive import NaiveEngine
+from vlm3.infer.engines.vllm import VllmEngine
 from vlm3.model import NANO_PATH, load_checkpoint
 
 

@@ -20,7 +20,7 @@ MOST_MODULES = 3300
 ASK = f"""
 import json, sys
 from click.testing import CliRunner
-from vlm3.cli import main
+from vlm3.cli.main import main
 done = CliRunner().invoke(main, ["depth", {str(PHOTO)!r}, "--at", "100,100", "--fov-deg", "60"])
 print(json.dumps({{"code": done.exit_code, "said": done.output, "modules": sorted(sys.modules)}}))
 """

@@ -84,7 +84,7 @@ def test_loads_and_positions_equal_get_rope_index(folder: Path) -> None:
 
 
 def test_answers_in_text(folder: Path) -> None:
-    from vlm3.infer.local import NaiveEngine
+    from vlm3.infer.engines.naive import NaiveEngine
 
     engine = NaiveEngine(load_checkpoint(folder, device="cpu"))
     with engine.open([np.zeros((56, 56, 3), np.uint8)]) as scene:

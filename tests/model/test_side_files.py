@@ -31,7 +31,7 @@ def asked(folder: Path) -> None:
     """Loads it and asks one question."""
     import numpy as np
 
-    from vlm3.infer.local import NaiveEngine
+    from vlm3.infer.engines.naive import NaiveEngine
 
     checkpoint = load_checkpoint(folder, device="cpu")
     side = checkpoint.token_px

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from vlm3.nano.batches import Batch, BatchMaker
-from vlm3.nano.checks import answered
 from vlm3.nano.forward import Forward
 from vlm3.nano.recipe import MINIATURE
+from vlm3.nano.validation import answered
 from vlm3.tasks.base import QA
-from vlm3.train.batch import Collator, Encoder, Lesson, answer_losses
-from vlm3.train.pack import IGNORE
+from vlm3.train.collate import Collator, Encoder, Lesson, answer_losses
+from vlm3.train.packing import IGNORE
 
 SPEC = MINIATURE.size.picture_input
 KINDS = ("mosaic color", "color", "mosaic match", "boxes", "view", "objects", "pair")

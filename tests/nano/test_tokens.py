@@ -13,8 +13,8 @@ from vlm3.model import nano_tokenizer
 from vlm3.nano.tokens import Questions, TokenWriter, ypr_deg
 from vlm3.tasks import correspondence, depth, pose
 from vlm3.tasks.protocol import get_protocol
-from vlm3.train.pack import IGNORE
-from vlm3.train.pointing import COLORS, QUESTION
+from vlm3.train.mosaics import COLORS, QUESTION
+from vlm3.train.packing import IGNORE
 
 TOKENIZER = nano_tokenizer()
 WRITER = TokenWriter(TOKENIZER, torch.device("cpu"))

@@ -16,11 +16,11 @@ import torch
 from click.testing import CliRunner
 
 import vlm3
-from vlm3.cli import main
+from vlm3.cli.main import main
+from vlm3.cli.train_nano import nano
 from vlm3.errors import InputError
 from vlm3.nano import losses
 from vlm3.nano.batches import BatchMaker
-from vlm3.nano.commands import nano
 from vlm3.nano.forward import Forward
 from vlm3.nano.losses import Passes, batch_loss, tensors_of, with_tensors
 from vlm3.nano.optim import Optimizers

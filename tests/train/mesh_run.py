@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from test_loop import tiny
 
-from vlm3.train.loop import train
+from vlm3.train.trainer import train
 
 if __name__ == "__main__":
     torch.set_num_threads(1)

@@ -9,7 +9,7 @@ import torch
 from vlm3.model import PictureInput, pixel_values
 from vlm3.tasks.base import QA
 from vlm3.train import varlen
-from vlm3.train.batch import Collator, Lesson
+from vlm3.train.collate import Collator, Lesson
 
 SPEC = PictureInput(8, 2, 2, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 

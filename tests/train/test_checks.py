@@ -3,15 +3,15 @@
 import numpy as np
 import torch
 
-from vlm3.infer.local import NaiveEngine
+from vlm3.infer.engines.naive import NaiveEngine
 from vlm3.model import load_checkpoint
 from vlm3.tasks import depth
 from vlm3.tasks.base import QA
 from vlm3.tasks.protocol import get_protocol
-from vlm3.train.batch import Collator, Lesson
-from vlm3.train.checks import printed
-from vlm3.train.pointing import color_lesson
-from vlm3.train.trainee import Trainee
+from vlm3.train.collate import Collator, Lesson
+from vlm3.train.loss_module import Trainee
+from vlm3.train.mosaics import color_lesson
+from vlm3.train.validation import printed
 
 
 def lessons() -> list[Lesson]:

@@ -14,10 +14,10 @@ from test_loop import curve, tiny
 from toys import KINDS, NAMES, SPECS, build, loaded_logits, logits
 
 from vlm3.model import Settings, load_checkpoint, save_checkpoint
-from vlm3.train import loop
-from vlm3.train.loop import train
+from vlm3.train import trainer as loop
+from vlm3.train.loss_module import begin
 from vlm3.train.sizes import ModelSize
-from vlm3.train.trainee import begin
+from vlm3.train.trainer import train
 
 torch.set_num_threads(1)
 

@@ -20,9 +20,11 @@ from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
 from vlm3.lock import NAME as LOCK
 from vlm3.lock import writing
-from vlm3.train import checkpoint, loop, resume, sources
+from vlm3.train import checkpoint, resume
+from vlm3.train import datasets as sources
+from vlm3.train import trainer as loop
 from vlm3.train.config import Part, Run
-from vlm3.train.loop import TrainingError, train
+from vlm3.train.trainer import TrainingError, train
 
 torch.set_num_threads(1)
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from vlm3.model import PictureInput
 from vlm3.tasks.base import QA
-from vlm3.train.batch import Collator, Lesson, answer_loss
-from vlm3.train.pack import IGNORE, pack_independent
+from vlm3.train.collate import Collator, Lesson, answer_loss
+from vlm3.train.packing import IGNORE, pack_independent
 
 SPEC = PictureInput(8, 2, 2, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
@@ -120,8 +120,8 @@ def test_collator_speaks_as_the_checkpoint_is_asked(tiny_folder: Any) -> None:
 def test_a_run_hides_questions_from_each_other(attention: str) -> None:
     from dataclasses import replace
 
+    from vlm3.train.loss_module import begin
     from vlm3.train.recipes import recipe
-    from vlm3.train.trainee import begin
 
     made = begin(replace(recipe("debug_cpu"), attention=attention))
     collator = Collator(made.tokenizer, made.spec)

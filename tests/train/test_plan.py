@@ -99,8 +99,8 @@ def test_what_a_layer_keeps(model: Any) -> None:
 def test_states_take_sixteen_bytes_a_weight() -> None:
     from dataclasses import replace
 
+    from vlm3.train.loss_module import begin, optimizers
     from vlm3.train.recipes import recipe
-    from vlm3.train.trainee import begin, optimizers
 
     run = replace(recipe("debug_cpu"), optimizer="adamw")
     trainee = begin(run).trainee

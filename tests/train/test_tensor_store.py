@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vlm3.cli import main
+from vlm3.cli.main import main
 from vlm3.errors import CheckpointError
 from vlm3.train import checkpoint, tensor_store
 from vlm3.train.parallel import Parallel

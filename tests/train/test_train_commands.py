@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from vlm3.cli.train import data, overridden, plan, train
 from vlm3.errors import InputError
 from vlm3.model import train_tokenizer
-from vlm3.train.commands import data, overridden, plan, train
 from vlm3.train.plan import SHAPES, sample_flops
 from vlm3.train.recipes import BASE, RECIPES, recipe
 from vlm3.train.sizes import SIZE_4B, config_4b

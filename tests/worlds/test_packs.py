@@ -9,8 +9,8 @@ from click.testing import CliRunner
 
 pytest.importorskip("warp")
 
+from vlm3.cli.worlds import worlds as command
 from vlm3.errors import InputError
-from vlm3.worlds.commands import worlds as command
 from vlm3.worlds.layout import MODELS
 from vlm3.worlds.mesh import MeshBuilder
 from vlm3.worlds.pack import load_pack

@@ -13,12 +13,12 @@ from click.testing import CliRunner
 
 pytest.importorskip("warp")
 
+from vlm3.cli.worlds import worlds as command
 from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
 from vlm3.tasks import correspondence, depth, objects, pose
 from vlm3.tasks.protocol import get_protocol
 from vlm3.worlds import sample_pair, sample_view
-from vlm3.worlds.commands import worlds as command
 from vlm3.worlds.labels import depth_qas, match_qas, object_qa, object_qas, pose_qas
 from vlm3.worlds.questions import (
     CATEGORIES,

@@ -14,9 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vlm3.data.join import read_joined
+from vlm3.data.manifests import read_joined, read_unit
 from vlm3.data.shards import Shards
-from vlm3.data.units import read_unit
 from vlm3.errors import InputError
 
 SHARE = 1 / 20

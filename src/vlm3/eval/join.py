@@ -16,11 +16,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from vlm3 import disk
-from vlm3.data.labels import label_from_distance
+from vlm3.datasets.depthlm_labels import label_from_distance
 from vlm3.errors import InputError
-from vlm3.eval.answer import Said
 from vlm3.eval.items import Item, Json, Query
-from vlm3.eval.records import OBJECT_VALUES, UNUSABLE, Ids, dumps, lines, numbers_of
+from vlm3.eval.predictions import OBJECT_VALUES, UNUSABLE, Ids, dumps, lines, numbers_of
+from vlm3.eval.solvers import Said
 from vlm3.strict_json import finite
 
 _FARTHEST_M = 1e9

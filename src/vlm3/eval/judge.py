@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlm3.eval.metrics import clock_error_hours, clock_success_values, length_success_values
-from vlm3.eval.records import OBJECT_VALUES
+from vlm3.eval.predictions import OBJECT_VALUES
 from vlm3.tasks.base import ParseFailure
 from vlm3.tasks.objects import ObjectValue
 

@@ -18,14 +18,14 @@ from typing import Any
 from PIL import Image
 
 from vlm3 import disk
-from vlm3.eval.answer import ModelAnswerer, Words
 from vlm3.eval.benchmarks import Benchmark
 from vlm3.eval.items import Item, Json
-from vlm3.eval.records import FILE, dumps, header_line
+from vlm3.eval.predictions import FILE, dumps, header_line
 from vlm3.eval.score import score
-from vlm3.infer.asking import max_new_tokens
-from vlm3.infer.engine import Scene, UInt8
-from vlm3.infer.predict import Predictor
+from vlm3.eval.solvers import ModelAnswerer, Words
+from vlm3.infer.engines.base import Scene, UInt8
+from vlm3.infer.generation import max_new_tokens
+from vlm3.infer.predictor import Predictor
 from vlm3.tasks.protocol import Protocol
 
 DATA = "questions.jsonl"

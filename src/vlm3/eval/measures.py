@@ -20,7 +20,7 @@ from vlm3.eval.judge import (
     QUANTITATIVE,
     judge,
 )
-from vlm3.eval.records import Rows
+from vlm3.eval.predictions import Rows
 
 Floats = NDArray[np.float64]
 Unit = Literal["share", "percent", "pixels", "degrees", "metres"]

@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from vlm3.errors import InputError
-from vlm3.eval.answer import Answerer, FixedAnswerer, ModelAnswerer, OracleAnswerer, Said
-from vlm3.eval.baselines import floors
+from vlm3.eval.baselines.experts import ADAPTERS, ExpertAnswerer
+from vlm3.eval.baselines.floors import floors
 from vlm3.eval.benchmarks import Benchmark
-from vlm3.eval.experts import ADAPTERS, ExpertAnswerer
 from vlm3.eval.items import Item, Json
 from vlm3.eval.join import joined
-from vlm3.eval.records import pack, values_of
-from vlm3.infer.fakes import ConstantEngine
-from vlm3.infer.predict import Predictor, load
-from vlm3.infer.wording import wording_digest
+from vlm3.eval.predictions import pack, values_of
+from vlm3.eval.solvers import Answerer, FixedAnswerer, ModelAnswerer, OracleAnswerer, Said
+from vlm3.infer.engines.fakes import ConstantEngine
+from vlm3.infer.predictor import Predictor, load
+from vlm3.infer.resolve_protocol import wording_digest
 from vlm3.tasks.protocol import get_protocol
 
 FLOORS = ("constant", "median", "identity", "majority")

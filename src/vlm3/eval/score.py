@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from vlm3 import disk
 from vlm3.errors import InputError
-from vlm3.eval.baselines import floors
+from vlm3.eval.baselines.floors import floors
 from vlm3.eval.benchmarks import BENCHMARKS
 from vlm3.eval.items import Json
 from vlm3.eval.measures import Measure, measures
-from vlm3.eval.records import Rows, Run, read_run
+from vlm3.eval.predictions import Rows, Run, read_run
 from vlm3.eval.resample import Difference, Sums, difference, interval
 from vlm3.tasks.base import Task
 

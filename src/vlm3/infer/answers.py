@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike
 from vlm3.errors import InputError
 from vlm3.geometry.depth import z_from_distance
 from vlm3.geometry.pose import RelativePose
-from vlm3.infer.engine import Reply
-from vlm3.infer.readout import read_numbers
+from vlm3.infer.decoding.readout import read_numbers
+from vlm3.infer.engines.base import Reply
 from vlm3.tasks import correspondence, depth, objects, pose
 from vlm3.tasks.base import (
     DepthAnswer,

@@ -14,14 +14,14 @@ from numpy.typing import ArrayLike
 from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.depth import distance_from_z, points_from_distance, z_from_distance
-from vlm3.infer.asking import Progress
+from vlm3.infer.generation import Progress
 from vlm3.infer.inputs import number_rows, points_in
 from vlm3.tasks.base import DepthAnswer, Floats, Readout
 from vlm3.tasks.objects import check_boxes
 from vlm3.view import View
 
 if TYPE_CHECKING:
-    from vlm3.infer.predict import Predictor
+    from vlm3.infer.predictor import Predictor
 
 CELLS = 8
 """A region is asked about at so many columns and rows of points."""

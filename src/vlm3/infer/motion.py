@@ -14,12 +14,12 @@ import numpy as np
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.depth import points_from_distance
 from vlm3.geometry.pose import direction_error_deg, invert, rotation_error_deg, transform_points
-from vlm3.infer.dense import grid_px
+from vlm3.infer.maps import grid_px
 from vlm3.tasks.base import Floats, MotionCheck
 from vlm3.view import View
 
 if TYPE_CHECKING:
-    from vlm3.infer.predict import Predictor
+    from vlm3.infer.predictor import Predictor
 
 # Columns and rows of the matches: enough for a share, few enough to ask beside a pose.
 _GRID = (8, 6)

@@ -16,7 +16,7 @@ from vlm3.nano.recipe import Kind, Recipe
 from vlm3.nano.store import Store, Views, views
 from vlm3.nano.tokens import Questions, TokenWriter
 from vlm3.nano.tower import DenseLabels, dense_values
-from vlm3.train.pack import IGNORE
+from vlm3.train.packing import IGNORE
 
 Tensor = torch.Tensor
 _BOX_PICTURE_PX = (96, 80)

@@ -10,7 +10,6 @@ import torch
 from vlm3.errors import InputError
 from vlm3.model import build_small, load_checkpoint, nano_tokenizer
 from vlm3.nano.batches import BatchMaker
-from vlm3.nano.checks import HeldOut, gaps
 from vlm3.nano.forward import Forward
 from vlm3.nano.losses import Passes, batch_loss
 from vlm3.nano.optim import Average, Optimizers
@@ -20,6 +19,7 @@ from vlm3.nano.run import Run
 from vlm3.nano.store import Store
 from vlm3.nano.tokens import TokenWriter
 from vlm3.nano.tower import DenseHeads
+from vlm3.nano.validation import HeldOut, gaps
 from vlm3.nano.workers import ReadyPair
 
 Tensor = torch.Tensor

@@ -16,7 +16,7 @@ from vlm3.nano.forward import Forward
 from vlm3.nano.recipe import Recipe
 from vlm3.nano.tokens import Questions
 from vlm3.nano.tower import DenseHeads
-from vlm3.train.pack import IGNORE
+from vlm3.train.packing import IGNORE
 
 Tensor = torch.Tensor
 LossOf = Callable[[Batch, float], tuple[Tensor, dict[str, Tensor]]]

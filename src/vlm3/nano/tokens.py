@@ -12,8 +12,8 @@ import torch
 
 from vlm3.tasks import correspondence, depth, pose
 from vlm3.tasks.protocol import get_protocol
-from vlm3.train.pack import IGNORE
-from vlm3.train.pointing import COLORS, QUESTION
+from vlm3.train.mosaics import COLORS, QUESTION
+from vlm3.train.packing import IGNORE
 
 Tensor = torch.Tensor
 

@@ -18,8 +18,8 @@ import torch
 from vlm3.errors import InputError, Vlm3Error
 from vlm3.lock import writing
 from vlm3.model import NANO_PATH, Settings
-from vlm3.nano.journal import Journal, listed
 from vlm3.nano.learner import Learner
+from vlm3.nano.metrics import Journal, listed
 from vlm3.nano.pairs import F_PX
 from vlm3.nano.recipe import MAX_TOKENS, NEEDS_NO_PAIRS, Part, Stage
 from vlm3.nano.run import Clock, Run

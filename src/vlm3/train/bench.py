@@ -21,10 +21,10 @@ from vlm3.data.source import ShardSource
 from vlm3.errors import InputError
 from vlm3.model import PictureInput, train_tokenizer
 from vlm3.tasks.protocol import get_protocol
-from vlm3.train.batch import Collator
+from vlm3.train.collate import Collator
 from vlm3.train.config import Part, Run
-from vlm3.train.sources import Curriculum, FromShards
-from vlm3.train.stream import Stream
+from vlm3.train.dataloader import Stream
+from vlm3.train.datasets import Curriculum, FromShards
 from vlm3.view import resize_image
 
 _BATCH = 16

@@ -7,7 +7,7 @@ from typing import Literal
 
 from vlm3.errors import InputError
 from vlm3.tasks.base import Task
-from vlm3.train.batch import Packing
+from vlm3.train.collate import Packing
 
 Kind = Literal["depth", "pairs", "objects", "folders", "worlds", "pointing"]
 Reference = Literal["normalised", "relative", "pixels", "marker"]

@@ -12,11 +12,11 @@ from typing import Any
 import torch
 
 from vlm3.errors import InputError
-from vlm3.train.batch import MicroBatch
+from vlm3.train.collate import MicroBatch
 from vlm3.train.config import Run
+from vlm3.train.loss_module import SIZES
 from vlm3.train.recipes import BASE
 from vlm3.train.sizes import SIZE_4B, ModelSize
-from vlm3.train.trainee import SIZES
 
 # Dense bf16 TFLOP/s and memory in GB, from the makers' data sheets.
 GPUS = {"H200": (989.0, 141), "H100": (989.0, 80), "A100": (312.0, 80), "L40S": (362.0, 48)}

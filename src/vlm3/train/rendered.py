@@ -13,9 +13,9 @@ from vlm3.errors import InputError
 from vlm3.geometry.pixels import norm_from_px
 from vlm3.tasks.base import QA, Task
 from vlm3.tasks.protocol import Protocol
-from vlm3.train.batch import Lesson
+from vlm3.train.collate import Lesson
 from vlm3.train.config import Reference
-from vlm3.train.pointing import COLORS, QUESTION, color_lesson, color_qas
+from vlm3.train.mosaics import COLORS, QUESTION, color_lesson, color_qas
 from vlm3.train.references import MARKED_COLOR, marked, question_place
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Literal
 
-from vlm3.data.sources.base import READ_ERRORS, reason
+from vlm3.datasets.base import READ_ERRORS, reason
 from vlm3.errors import InputError
 from vlm3.eval.benchmarks import Benchmark
 from vlm3.eval.items import Item

@@ -11,9 +11,9 @@ dataset_eval (utils/datasets.py), without its rule about the border, which is fo
 import random
 from collections.abc import Iterator
 
-from vlm3.data.files import json_lines, one_file
-from vlm3.data.labels import cosines, distance_from_label
-from vlm3.data.sources.depthlm import Row, read_row
+from vlm3.datasets.depthlm import Row, read_row
+from vlm3.datasets.depthlm_labels import cosines, distance_from_label
+from vlm3.datasets.files import json_lines, one_file
 from vlm3.errors import InputError
 from vlm3.eval.items import Item, depth_query
 from vlm3.eval.readers import EVERY, Wanted

@@ -1,4 +1,4 @@
-"""What readers share beside `vlm3.data.files`: pictures that are opened when they are asked for."""
+"""What readers share beside `vlm3.datasets.files`: pictures that are opened when needed."""
 
 from collections.abc import Callable
 from pathlib import Path

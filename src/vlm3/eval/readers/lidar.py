@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from vlm3.data.labels import cosines, label_from_distance
-from vlm3.data.prepare import Kept
-from vlm3.data.sources import get_source
-from vlm3.data.sources.base import READ_ERRORS, RawFrame, Remark, reason
+from vlm3.curation.prepare import Kept
+from vlm3.datasets import get_source
+from vlm3.datasets.base import READ_ERRORS, RawFrame, Remark, reason
+from vlm3.datasets.depthlm_labels import cosines, label_from_distance
 from vlm3.errors import InputError
 from vlm3.eval.items import Item, depth_query
 from vlm3.eval.readers import Wanted

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from vlm3.data.files import json_lines, one_file
+from vlm3.datasets.files import json_lines, one_file
 from vlm3.errors import InputError
 from vlm3.eval.items import Item, Query, match_query, pose_query
 from vlm3.eval.readers import Wanted

@@ -1,7 +1,7 @@
 """Folders of colour and depth with poses: covisible pairs, matches and relative poses from them.
 
 Two layouts: 7-Scenes' (frame-N.color.jpg, frame-N.depth.png in mm, frame-N.pose.txt,
-camera-intrinsics.txt, which is of the depth camera; see `vlm3.data.sources.rgbd`), and images/,
+camera-intrinsics.txt, which is of the depth camera; see `vlm3.datasets.rgbd`), and images/,
 depth/, K.txt and poses.txt (a name and world_from_cam a line).
 """
 
@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vlm3.data.files import depth_png_m, matrix, picture_size, read_text
-from vlm3.data.sources.rgbd import SEVEN_COLOUR_K
+from vlm3.datasets.files import depth_png_m, matrix, picture_size, read_text
+from vlm3.datasets.rgbd import SEVEN_COLOUR_K
 from vlm3.errors import InputError
 from vlm3.eval.items import Item, match_query, pose_query
 from vlm3.eval.readers import Wanted

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlm3.data.heldout import held_out_pairs, held_out_pictures, scenes_of
-from vlm3.data.labels import cosines
 from vlm3.data.questions import decode
 from vlm3.data.record import ObjectQuestion, Record
 from vlm3.data.shards import Shards
+from vlm3.datasets.depthlm_labels import cosines
 from vlm3.errors import InputError
 from vlm3.eval.items import Item, Query, depth_query, match_query, object_query, pose_query
 from vlm3.eval.readers import Wanted

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from vlm3.data.calibrate import calibrate_by
-from vlm3.data.files import one_file, read_json
+from vlm3.curation.intrinsics import calibrate_by
+from vlm3.datasets.files import one_file, read_json
 from vlm3.errors import InputError
 from vlm3.eval.items import Item, Query, object_query
 from vlm3.eval.readers import Wanted

@@ -1,0 +1,291 @@
+"""The studies: which runs they compare, and in what those differ.
+
+An arm is a base run with one change; several studies share arms, and all share pictures. Every arm
+goes on from a start, a model that has answered questions about mosaics in the arm's own way of
+naming a pixel. Knows no scores.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+
+from vlm3.ablations.data import F_PX
+from vlm3.errors import InputError
+from vlm3.tasks.base import Task
+from vlm3.train.config import Part, Reference, Run
+
+LONG_SIDE_PX = 120
+"""As long as pictures are on average at `F_PX`: about as many tokens either way."""
+
+_MOSAICS = Part("pointing", (), 1 / 3)
+"""A quarter of every run: what a start has learnt is soon lost where nothing asks for it."""
+_BATCH = 8
+
+
+@dataclass(frozen=True)
+class Start:
+    """What an arm goes on from.
+
+    Attributes:
+        model: "nano", the weights in the package, or a toy from random weights.
+        reference: how the mosaics' questions name a pixel.
+        questions: about a mosaic.
+    """
+
+    model: str = "nano"
+    reference: Reference = "normalised"
+    questions: int = 24
+
+
+STARTS: Mapping[str, Start] = MappingProxyType(
+    {
+        "thousandths": Start(reference="relative"),
+        "pixels": Start(reference="pixels"),
+        "text": Start(reference="relative", questions=1),
+        "marker": Start(reference="marker", questions=1),
+        "tiny": Start("tiny"),
+        "tiny-wide": Start("tiny-wide"),
+    }
+)
+"""Name -> start."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One run.
+
+    Attributes:
+        says: what is particular about it, in a table.
+        change: of the base run.
+        start: which start it goes on from, of `STARTS`.
+        times: its samples over those of the base run; 0 for nano as it is in the package.
+    """
+
+    says: str
+    change: Callable[[Run], Run]
+    start: str = "tiny"
+    times: float = 1.0
+
+
+@dataclass(frozen=True)
+class Study:
+    """Some arms beside each other; the first is the one that the others are held against.
+
+    Attributes:
+        asks: the question.
+        paper: what the paper reports, if it does.
+        arms: names.
+        equal: what the arms have alike.
+        task: what they are measured by; None for each arm's own.
+        samples: pictures that the base run trains on, where the command does not say.
+        mosaics: those that a start trains on.
+    """
+
+    asks: str
+    paper: str
+    arms: tuple[str, ...]
+    equal: str
+    task: Task | None = "depth"
+    samples: int = 3200
+    mosaics: int = 12_800
+
+
+def base(folder: Path, name: str, *, samples: int, seed: int, start: str, model: str) -> Run:
+    """Distances, in the paper's way, on the studies' pictures.
+
+    Args:
+        folder: of the run.
+        name: of the run.
+        samples: pictures and mosaics.
+        seed: of the order, the questions and a toy's weights.
+        start: a checkpoint.
+        model: what that was made of: a model that has learnt for an hour keeps what it knows under
+            AdamW at a low rate, where Muon at a toy's rate unlearns it in ten steps.
+    """
+    steps = max(1, round(samples / _BATCH))
+    trained = model == "nano"
+    return Run(
+        name=name,
+        out=folder,
+        model=start,
+        protocol="joint",
+        parts=(_sets(("depth",)), _MOSAICS),
+        samples=steps * _BATCH,
+        batch=_BATCH,
+        rate=3e-4 if trained else 2e-3,
+        packing="independent",
+        questions=16 if trained else 32,
+        f_px=F_PX,
+        size_px=(112, 96),
+        budget=4096,
+        # Where the processor has it; float32 elsewhere.
+        precision="bf16",
+        recompute=False,
+        optimizer="adamw" if trained else "muon",
+        schedule="level",
+        warmup=0.1,
+        clip=1.0,
+        seed=seed,
+        workers=0,
+        save_every=100,
+        check_every=steps,
+        held_out=8,
+        keep=1,
+        most_epochs=100.0,
+    )
+
+
+def start_run(folder: Path, name: str, *, samples: int, seed: int) -> Run:
+    """Mosaics alone.
+
+    Raises:
+        InputError: no such start.
+    """
+    if name not in STARTS:
+        raise InputError(f"no start {name!r}; choose one of {', '.join(STARTS)}")
+    start = STARTS[name]
+    run = base(
+        folder, f"start-{name}", samples=samples, seed=seed, start=start.model, model=start.model
+    )
+    run = replace(
+        run,
+        parts=(_MOSAICS,),
+        reference=start.reference,
+        questions=start.questions,
+        schedule="flat",
+        held_out=8,
+        check_every=10,
+    )
+    if start.questions > 1:
+        return replace(run, freeze_vision=start.model == "nano")
+    # A question needs a picture: smaller ones, and more of them a step.
+    batch = 4 * _BATCH
+    return replace(
+        run,
+        size_px=(64, 64),
+        batch=batch,
+        samples=max(1, round(samples / batch)) * batch,
+        held_out=64,
+        rate=5e-4,
+    )
+
+
+def _sets(tasks: tuple[Task, ...], share: float = 1.0, weights: tuple[float, ...] = ()) -> Part:
+    return Part(
+        "folders",
+        tasks,
+        share,
+        weights="size",
+        folders=("rooms", "streets", "few"),
+        folder_weights=weights,
+    )
+
+
+def _renamed(reference: Reference, questions: int | None = None) -> Callable[[Run], Run]:
+    """Another way to name a pixel; with one question a picture where one can be drawn."""
+    # Numbers are read by the text model alone: the tower may stay as it is. A drawn marker is seen.
+    if questions is None:
+        return lambda run: replace(run, reference=reference, freeze_vision=True)
+    return lambda run: replace(run, reference=reference, questions=questions)
+
+
+def _parts(*parts: Part) -> Callable[[Run], Run]:
+    return lambda run: replace(run, parts=(*parts, _MOSAICS))
+
+
+ARMS: Mapping[str, Arm] = MappingProxyType(
+    {
+        "base": Arm("as the paper has it", lambda run: run),
+        "text": Arm(
+            "named in text, in thousandths", _renamed("relative", questions=1), start="text"
+        ),
+        "marker": Arm("drawn on the picture", _renamed("marker", questions=1), start="marker"),
+        "uniform": Arm("every set alike", _parts(_sets(("depth",), weights=(1.0, 1.0, 1.0)))),
+        "tuned": Arm(
+            "by size, the small set a quarter of that",
+            _parts(_sets(("depth",), weights=(240.0, 80.0, 4.0))),
+        ),
+        "larger": Arm("a larger model", lambda run: run, start="tiny-wide"),
+        "longer": Arm("twice the samples", lambda run: run, times=2.0),
+        "half": Arm("half the samples", lambda run: run, times=0.5),
+        "one-size": Arm(
+            "every picture to one size, whatever its lens",
+            lambda run: replace(run, f_px=None, long_side_px=LONG_SIDE_PX),
+        ),
+        "untrained": Arm("nano as it is, in 2000 parts of each side", lambda run: run, times=0.0),
+        "thousandths": Arm(
+            "in thousandths of each side", _renamed("relative"), start="thousandths"
+        ),
+        "pixels": Arm("in tenths of a pixel", _renamed("pixels"), start="pixels"),
+        "objects": Arm("objects alone", _parts(_sets(("objects",)))),
+        "correspondence": Arm("matches alone", _parts(_sets(("correspondence",)))),
+        "pose": Arm("poses alone", _parts(_sets(("pose",)))),
+        "joint": Arm(
+            "four tasks in one model",
+            _parts(
+                *(_sets((task,), 0.25) for task in ("depth", "objects", "correspondence", "pose"))
+            ),
+            times=4.0,
+        ),
+    }
+)
+"""Name -> arm."""
+
+STUDIES: Mapping[str, Study] = MappingProxyType(
+    {
+        "reference": Study(
+            "Is a pixel named in text as good as one drawn on the picture?",
+            "Table 3, left: text 0.853, drawn 0.849",
+            ("text", "marker", "untrained"),
+            "weights at the start, mosaics, pictures, steps, one question a picture",
+            samples=1920,
+            mosaics=2560,
+        ),
+        "mixture": Study(
+            "How should sets of very different size be weighted?",
+            "Table 3, middle: uniform 0.842, by size 0.884, tuned 0.904",
+            ("base", "uniform", "tuned"),
+            "samples; base weighs by size",
+        ),
+        "size": Study(
+            "Does a larger model, or more of the same data, help?",
+            "Table 3, right: 4B 0.904, 8B 0.880, 32B 0.873; 4B with twice the samples 0.880",
+            ("base", "larger", "longer", "half"),
+            "pictures on disk; longer and half see them more and less often",
+        ),
+        "focal": Study(
+            "Does one focal length for every picture help?",
+            "section 3.1: it removes the ambiguity of the camera; no figure",
+            ("base", "one-size"),
+            "samples, and about the tokens a picture",
+        ),
+        "coordinates": Study(
+            "Are normalised coordinates better than those in pixels?",
+            "section 3.1: normalised; no figure",
+            ("thousandths", "pixels", "untrained"),
+            "weights at the start, mosaics, pictures, steps; the first two are new to the model",
+            samples=320,
+            mosaics=640,
+        ),
+        "joint": Study(
+            "Does one model for four tasks match four models?",
+            "not answered: one checkpoint a task",
+            ("joint", "base", "objects", "correspondence", "pose"),
+            "samples of each task: the joint run has four times those of each other run",
+            task=None,
+        ),
+    }
+)
+"""Name -> study."""
+
+
+def study(name: str) -> Study:
+    """The study of that name.
+
+    Raises:
+        InputError: there is none; the message lists the names.
+    """
+    if name not in STUDIES:
+        raise InputError(f"no study {name!r}; choose one of {', '.join(STUDIES)}")
+    return STUDIES[name]

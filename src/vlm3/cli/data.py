@@ -1,0 +1,351 @@
+"""`vlm3 data`: curate, list, inspect, check, leaks, export. Parse, call, print."""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vlm3.cli.console import kept_on_interrupt
+
+if TYPE_CHECKING:
+    from vlm3.data.manifests import Unit
+
+_folder = click.Path(file_okay=False, path_type=Path)
+
+
+@click.command(
+    epilog="\b\nExamples:\n"
+    "  vlm3 data curate ddad --root ddad_train_val -o shards/ddad --workers 8\n"
+    "  vlm3 data curate folder --root mine -o shards/mine --fov-deg 65\n"
+    "  srun vlm3 data curate hm3d --root hm3d -o shards/hm3d --launcher slurm"
+)
+@click.argument("source")
+@click.option("--root", required=True, type=_folder, help="The data set as downloaded.")
+@click.option("-o", "--output", "out", required=True, type=_folder, help="Where the shards go.")
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1))
+@click.option(
+    "--launcher",
+    default="local",
+    show_default=True,
+    type=click.Choice(["local", "ray", "slurm"]),
+    help="Processes here, a Ray cluster, or an array job.",
+)
+@click.option("--rank", type=click.IntRange(0), help="Of an array job that is not Slurm's.")
+@click.option("--world", type=click.IntRange(1), help="How many ranks it has.")
+@click.option("--scenes", type=click.IntRange(1), help="Only the first so many.")
+@click.option(
+    "--points", default=100, show_default=True, type=click.IntRange(0), help="Labels a picture."
+)
+@click.option(
+    "--pairs",
+    default=4,
+    show_default=True,
+    type=click.IntRange(0),
+    help="Partners drawn for each picture, where poses and depth allow.",
+)
+@click.option(
+    "--f-px",
+    default=1000.0,
+    show_default=True,
+    type=click.FloatRange(0),
+    help="Reduce pictures of longer focal length to this one; 0 keeps their size.",
+)
+@click.option(
+    "--multiple",
+    default=32,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Sides of reduced ones.",
+)
+@click.option("--fov-deg", type=float, help="Horizontal field of view, where nothing says.")
+@click.option("--calibrator", metavar="C", help="anycalib, or package.module:factory.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+@click.option("--depthlm", is_flag=True, help="As DepthLM reads it, for vlm3 data export.")
+def curate(source: str, root: Path, out: Path, **given: Any) -> None:
+    """Make shards of data set SOURCE (vlm3 data list names them).
+
+    The same command again goes on where it stopped. Frames that cannot be used are named and left
+    out; nothing below --root is ever changed.
+    """
+    from vlm3.curation.intrinsics import Calibration
+    from vlm3.curation.launch import Outcome, Share
+    from vlm3.curation.launch import curate as run
+    from vlm3.curation.prepare import Size
+    from vlm3.curation.units import Job
+    from vlm3.errors import InputError
+
+    rank, world = given["rank"], given["world"]
+    if (rank is None) != (world is None):
+        raise InputError("--rank and --world go together")
+    job = Job(
+        source,
+        root,
+        out,
+        points=given["points"],
+        per_view=given["pairs"],
+        size=Size(given["f_px"], given["multiple"]),
+        calibration=Calibration(given["fov_deg"], given["calibrator"]),
+        seed=given["seed"],
+        depthlm=given["depthlm"],
+    )
+    done = 0
+
+    def kept() -> str:
+        return f"{done} scenes are kept in {out}; the same command goes on from there"
+
+    with kept_on_interrupt(kept), _scenes_bar(source) as (start, show):
+
+        def tell(unit: "Unit") -> None:
+            nonlocal done
+            done += 1
+            show(unit)
+
+        outcome: Outcome = run(
+            job,
+            launcher=given["launcher"],
+            workers=given["workers"],
+            share=None if rank is None else Share(rank, world),
+            most_scenes=given["scenes"],
+            start=start,
+            tell=tell,
+        )
+    for line in _left_out(outcome.units):
+        click.echo(f"vlm3: warning: {line}", err=True)
+    if outcome.joined is None:
+        click.echo(f"{len(outcome.units)} scenes done; other ranks are still at work")
+        return
+    from vlm3.curation.summary import summary
+
+    found = outcome.joined
+    with_pairs = f" and {found.pairs} pairs" if found.pairs else ""
+    click.echo(f"{found.samples} pictures{with_pairs} in {found.shards} shards in {out}")
+    for line in summary(out, outcome.units):
+        click.echo(line)
+
+
+@contextmanager
+def _scenes_bar(
+    source: str,
+) -> "Iterator[tuple[Callable[[int], None], Callable[[Unit], None]]]":
+    """A bar on stderr over scenes, with the pictures so far; on a terminal only."""
+    with ExitStack() as stack:
+        bars: list[Any] = []
+        pictures = 0
+
+        def start(count: int) -> None:
+            if sys.stderr.isatty():
+                made: Any = click.progressbar(
+                    length=count, label=source, file=sys.stderr, show_pos=True
+                )
+                bars.append(stack.enter_context(made))
+
+        def tell(unit: "Unit") -> None:
+            nonlocal pictures
+            pictures += unit.samples
+            for bar in bars:
+                bar.label = f"{source}, {pictures} pictures"
+                bar.update(1)
+
+        yield start, tell
+
+
+def _left_out(units: "Iterable[Unit]", most: int = 10) -> list[str]:
+    """A line for each kind of failure and remark: what, how often, and the first that had it."""
+    from vlm3.curation.summary import kinds
+
+    units = list(units)
+    lines = [f"scene {unit.scene}: {unit.failed}" for unit in units if unit.failed]
+    told = [(unit.scene, remark) for unit in units for remark in unit.remarks]
+    lines += [
+        f"scene {scene}: {text}" + (f" (and {count - 1} scenes more like it)" if count > 1 else "")
+        for scene, text, count in kinds(told)
+    ]
+    frames = [(f"{u.scene}/{key}", reason) for u in units for key, reason in u.skipped]
+    lines += [
+        f"{frame}: {text}" + (f" (and {count - 1} more like it)" if count > 1 else "")
+        for frame, text, count in kinds(frames)
+    ]
+    more = [f"{len(lines) - most} other kinds of failure are in units/*.json"]
+    return lines[:most] + (more if len(lines) > most else [])
+
+
+@click.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.argument("source", required=False)
+def list_sources(as_json: bool, source: str | None) -> None:
+    """List the data sets that can be curated; all about SOURCE, if one is named."""
+    import json
+
+    from vlm3.datasets import get_source, names
+
+    found = [get_source(name) for name in ([source] if source else names())]
+    if as_json:
+        fields = ("name", "title", "licence", "url", "layout", "tasks", "verified", "needs")
+        for one in found:
+            click.echo(json.dumps({name: getattr(one, name) for name in fields}, allow_nan=False))
+    elif source:
+        one = found[0]
+        click.echo(f"{one.title} ({one.name})\nlicence   {one.licence}\nfrom      {one.url}")
+        click.echo(f"--root    {one.layout}\ntasks     {', '.join(one.tasks)}")
+        click.echo(f"checked   on {one.verified}")
+        if one.needs:
+            click.echo(f"needs     {', '.join(one.needs)}: pip install 'vlm3[data]'")
+    else:
+        wide = max(len(one.name) for one in found)
+        title_wide = max(len(one.title) for one in found)
+        click.echo(f"{'source':<{wide}} {'data set':<{title_wide}} {'tasks':<28} licence")
+        for one in found:
+            tasks = ", ".join(one.tasks).replace("correspondence", "matches")
+            click.echo(f"{one.name:<{wide}} {one.title:<{title_wide}} {tasks:<28} {one.licence}")
+        click.echo("vlm3 data list SOURCE says where to get it and which layout is read")
+
+
+@click.command()
+@click.argument("folder", type=_folder)
+@click.option("-o", "--output", "out", type=_folder, help="Folder for card.md and sheet.jpg.")
+@click.option("--pictures", default=12, show_default=True, type=click.IntRange(1, 200))
+def inspect(folder: Path, out: Path | None, pictures: int) -> None:
+    """Print the card of the shards in FOLDER; with -o, draw their labels on a sheet too."""
+    from vlm3 import disk
+    from vlm3.curation.data_card import card, sheet
+    from vlm3.data.shards import Shards
+
+    shards = Shards(folder)
+    text = card(shards).text
+    click.echo(text, nl=False)
+    if out is not None:
+        disk.write(out / "card.md", text)
+        with disk.whole(out / "sheet.jpg") as partial:
+            sheet(shards, pictures=pictures).save(partial, "JPEG", quality=90)
+        click.echo(f"\n{out / 'card.md'}, {out / 'sheet.jpg'}")
+
+
+@click.command(
+    epilog="\b\nExamples:\n"
+    "  vlm3 data export shards/mine --to trl -o mine-trl --protocol paper\n"
+    "  vlm3 data export shards/mine --to llama-factory -o mine-lf --count 10000"
+)
+@click.argument("folder", metavar="SHARDS", type=_folder)
+@click.option(
+    "--to",
+    required=True,
+    type=click.Choice(["trl", "llama-factory", "ms-swift", "depthlm"]),
+    help="Who reads it.",
+)
+@click.option("-o", "--output", required=True, type=_folder, help="A new folder.")
+@click.option(
+    "--protocol", metavar="P", help="Whose words and picture size. Default: joint, all four tasks."
+)
+@click.option(
+    "--multiple",
+    default=32,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Sides of pictures: 32 for Qwen3-VL, 28 for Qwen2.5-VL.",
+)
+@click.option("--count", type=click.IntRange(1), help="At most so many rows, drawn at random.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+def export(
+    folder: Path,
+    to: str,
+    output: Path,
+    protocol: str | None,
+    multiple: int,
+    count: int | None,
+    seed: int,
+) -> None:
+    """Write the shards in SHARDS for another trainer: conversations, and resized pictures.
+
+    What vlm3 eval shards asks about is left out. depthlm is DepthLM's jsonl, with that set's own
+    labels, of every picture as it is stored.
+    """
+    from vlm3.curation.export import export as run
+    from vlm3.curation.export_depthlm import to_depthlm
+    from vlm3.errors import InputError
+    from vlm3.tasks.protocol import get_protocol
+
+    if to == "depthlm":
+        if protocol is not None or count is not None:
+            raise InputError("depthlm has no words and every picture; leave the options out")
+        rows = to_depthlm(folder, output)
+    else:
+        words = get_protocol(protocol or "joint")
+        rows = run(folder, to, output, protocol=words, multiple_px=multiple, count=count, seed=seed)
+    click.echo(f"{max(rows)} rows in {output}")
+
+
+@click.command()
+@click.argument("folder", type=_folder)
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1))
+def check(folder: Path, workers: int) -> None:
+    """Check the shards in FOLDER: hashes, records, pictures, pairs. Exit code 1 if any is bad."""
+    from vlm3.curation.integrity import Note
+    from vlm3.curation.integrity import check as run
+    from vlm3.data.shards import Shards
+    from vlm3.errors import InputError
+
+    problems = count = 0
+    try:
+        length = len(Shards(folder))
+    except InputError:
+        # `run` says what is wrong with it.
+        length = 0
+    bar: Any
+    with click.progressbar(length=length, label="pictures", file=sys.stderr) as bar:
+        for found in run(folder, workers=workers):
+            if isinstance(found, int):
+                count += found
+                bar.update(found)
+            else:
+                problems += not isinstance(found, Note)
+                click.echo(f"note: {found}" if isinstance(found, Note) else found)
+    click.echo(f"{count} samples in {folder}: {problems or 'no'} problems")
+    if problems:
+        sys.exit(1)
+
+
+@click.command(
+    epilog="\b\nExamples:\n"
+    "  vlm3 data leaks shards/hm3d shards/scannetpp --eval shards/ibims1 --eval sunrgbd/"
+)
+@click.argument("train", nargs=-1, required=True, type=_folder)
+@click.option(
+    "--eval", "held_out", required=True, multiple=True, type=_folder, help="Shards or pictures."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def leaks(train: tuple[Path, ...], held_out: tuple[Path, ...], as_json: bool) -> None:
+    """Look for pictures of evaluation sets in the shards TRAIN. Exit code 1 if there are any.
+
+    By scene, by the split that the data set gives, and by looks: 128-bit fingerprints that hardly
+    change when a picture is resized or encoded again.
+    """
+    from vlm3.curation import integrity as checks
+
+    found = checks.leaks(train, held_out)
+    if as_json:
+        click.echo(checks.as_json(found))
+    else:
+        click.echo(f"{found.compared[0]} pictures to train on, {found.compared[1]} to evaluate on")
+        for split in ("val", "test"):
+            if found.splits[split]:
+                click.echo(f"{found.splits[split]} pictures to train on are of split {split}")
+        for scene in found.scenes[:20]:
+            click.echo(f"scene in both: {scene}")
+        for ours, theirs, bits in found.near[:20]:
+            click.echo(f"looks the same: {ours} and {theirs} ({bits} of 128 bits differ)")
+        if not found.found:
+            click.echo("no leak found")
+        elif len(found.scenes) > 20 or len(found.near) > 20:
+            click.echo(f"in all {len(found.scenes)} scenes and {len(found.near)} pairs; see --json")
+    if found.found:
+        sys.exit(1)
+
+
+def add_to(group: click.Group) -> None:
+    """Adds these commands to `vlm3 data`."""
+    commands: tuple[click.Command, ...] = (curate, list_sources, inspect, check, leaks, export)
+    for command in commands:
+        group.add_command(command)

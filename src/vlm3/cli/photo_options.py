@@ -1,0 +1,151 @@
+"""Options that several commands share. Imports nothing that costs time."""
+
+from collections.abc import Callable
+
+import click
+
+from vlm3.cli.console import numbers
+from vlm3.cli.loading_options import Command, asking_options, together
+
+
+def examples(*lines: str) -> str:
+    """Examples at the end of a help text, a line each; the mark keeps click from joining them."""
+    return "\n".join(("\b", "Examples:", *(f"  {line}" for line in lines)))
+
+
+as_json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object a line."
+)
+
+model_options = together(asking_options(), as_json_option)
+
+
+calibrator_option = click.option(
+    "--calibrator",
+    metavar="C",
+    help="For pictures without a focal length, in place of 60 degrees: anycalib, or "
+    "package.module:factory. Default: none.",
+)
+
+
+def camera_options(pictures: int) -> Callable[[Command], Command]:
+    """The lens, of one picture, of two, or of any number (3)."""
+    twice = {
+        1: "",
+        2: " Give it twice if the pictures differ: for A, then for B.",
+    }.get(pictures, " Give it once a picture if they differ.")
+    return together(
+        click.option(
+            "--f-px",
+            type=float,
+            multiple=True,
+            metavar="F",
+            help="Focal length in pixels of the picture as given." + twice,
+        ),
+        click.option(
+            "--fov-deg",
+            type=float,
+            multiple=True,
+            metavar="D",
+            help="Horizontal field of view in degrees." + twice,
+        ),
+        click.option(
+            "--intrinsics",
+            metavar="fx,fy,cx,cy",
+            callback=numbers("fx,fy,cx,cy"),
+            multiple=True,
+            help="Focal lengths and principal point in pixels." + twice,
+        ),
+        calibrator_option,
+    )
+
+
+points_option = click.option(
+    "--at",
+    "points",
+    metavar="X,Y",
+    callback=numbers("X,Y"),
+    multiple=True,
+    help="A pixel, from the top left corner; as often as you like.",
+)
+
+
+def _grid(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    columns, _, rows = value.lower().partition("x")
+    if not (columns.isdecimal() and rows.isdecimal()):
+        raise click.BadParameter(f"{value!r} is not COLUMNSxROWS, such as 64x48")
+    return int(columns), int(rows)
+
+
+def grid_option(default: str | None = None) -> Callable[[Command], Command]:
+    """--grid, as (columns, rows) or None."""
+    return click.option(
+        "--grid",
+        metavar="CxR",
+        callback=_grid,
+        default=default,
+        show_default=default is not None,
+        help="Ask for every cell of a grid of C columns and R rows.",
+    )
+
+
+def output_options(endings: str) -> Callable[[Command], Command]:
+    """Files for the answers and for a drawing of them; `endings` tells what there is."""
+    return together(
+        click.option(
+            "-o",
+            "--output",
+            "outputs",
+            metavar="FILE",
+            multiple=True,
+            help=f"Where the answers go: {endings}. Repeat for several forms.",
+        ),
+        click.option(
+            "--figure",
+            "figures",
+            metavar="FILE",
+            multiple=True,
+            help="Draw the answers: .png, .svg or .pdf.",
+        ),
+    )
+
+
+readout_option = click.option(
+    "--readout",
+    type=click.Choice(["digits", "median", "mean"]),
+    help="Which number of an answer: the digits written, or the median or mean of their "
+    "probabilities. Default: median, and digits from a server that gives no probabilities.",
+)
+
+refine_option = click.option(
+    "--refine",
+    is_flag=True,
+    help="Ask every second cell, the others only where their neighbours disagree.",
+)
+
+full_size_option = click.option(
+    "--full-size",
+    is_flag=True,
+    help="Write every pixel, filled in between the cells along the picture's edges: .png, .exr or "
+    ".npz.",
+)
+
+form_option = click.option(
+    "--form",
+    "forms",
+    type=click.Choice(["png", "npz", "exr", "ply", "glb", "html"]),
+    multiple=True,
+    help="Of many pictures: what to write of each. Repeatable. Default: png and npz.",
+)
+
+every_option = click.option(
+    "--every",
+    "every_s",
+    type=float,
+    metavar="SECONDS",
+    help="Of a video: the time between frames. Default: 1.",
+)

@@ -1,0 +1,330 @@
+"""Commands about photographs: depth, cloud, match, pose, ask, scene."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vlm3 import strict_json
+from vlm3.cli.console import held_warnings, kept_on_interrupt, numbers, progress_line
+from vlm3.cli.loading_options import loading
+from vlm3.cli.photo_options import (
+    camera_options,
+    every_option,
+    examples,
+    form_option,
+    full_size_option,
+    grid_option,
+    model_options,
+    output_options,
+    points_option,
+    readout_option,
+    refine_option,
+)
+from vlm3.cli.picture_sources import are_many
+from vlm3.cli.pipeline import ask_and_print, ask_grid, opened, wanted_grid
+from vlm3.errors import InputError
+
+if TYPE_CHECKING:
+    from vlm3.tasks.base import Readout
+
+
+@click.command(
+    epilog=examples(
+        "vlm3 depth photo.jpg --at 320,240",
+        "vlm3 depth photo.jpg --at 320,240 --at 10,20 --f-px 615 --json",
+        "vlm3 depth photo.jpg --grid 64x48 -o depth.png -o depth.html",
+        "vlm3 depth photo.jpg --grid 64x48 --full-size -o depth.png",
+        "vlm3 depth holiday/ -o maps",
+        "vlm3 depth walk.mp4 --every 0.5 -o frames --form png",
+    )
+)
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
+@points_option
+@grid_option()
+@output_options(
+    "of a grid .npz, .png (16 bit, millimetres along the axis), .ply, .glb, .rrd (rerun) or .html "
+    "(a page to turn and measure); of points .html; of many pictures a folder"
+)
+@refine_option
+@full_size_option
+@form_option
+@every_option
+@readout_option
+@camera_options(1)
+@model_options
+def depth(
+    images: tuple[str, ...],
+    points: tuple[tuple[float, ...], ...],
+    grid: tuple[int, int] | None,
+    refine: bool,
+    full_size: bool,
+    forms: tuple[str, ...],
+    every_s: float | None,
+    **settings: Any,
+) -> None:
+    """Tell how far points of IMAGE are.
+
+    In metres: distance is the straight line from the camera, depth z is along its axis. Without
+    intrinsics, the focal length comes from EXIF, else a field of view of 60 degrees is assumed.
+
+    Several pictures, a folder, a pattern or a video: a map of each into the folder -o, 64x48 cells
+    without --grid. The same command goes on where it was stopped. Pictures that cannot be read are
+    named and skipped; the exit code is then 1.
+    """
+    if are_many(images):
+        if points:
+            named = ", ".join(images[:3])
+            raise InputError(
+                f"--at is for one picture, and {named} may be several, which get maps: leave it out"
+            )
+        from vlm3.cli.folder import Wanted, maps_of_many
+
+        wanted = Wanted(
+            grid=grid or (64, 48),
+            refine=refine,
+            full_size=full_size,
+            forms=forms or ("png", "npz"),
+        )
+        click.get_current_context().exit(maps_of_many(images, settings, wanted, every_s))
+    if forms or every_s is not None:
+        raise InputError("--form and --every are for many pictures; name a file's form by -o FILE")
+    cells = wanted_grid(points, grid, settings)
+    if full_size and not cells:
+        raise InputError("--full-size fills in a grid: give --grid CxR -o FILE with it")
+    if cells:
+        ask_grid(
+            "full depth" if full_size else "depth map",
+            list(images),
+            settings | {"refine": refine},
+            cells,
+            lambda asked, views, readout, progress: asked.depth_map(
+                views[0], grid=cells, readout=readout, refine=refine, progress=progress
+            ),
+        )
+    else:
+        ask_and_print(
+            "points",
+            list(images),
+            settings,
+            lambda asked, views, readout: asked.depth(views[0], points, readout=readout),
+        )
+
+
+@click.command(
+    epilog=examples(
+        "vlm3 cloud photo.jpg -o cloud.ply",
+        "vlm3 cloud photo.jpg --grid 160x120 --refine -o cloud.glb --fov-deg 65",
+        "vlm3 cloud photo.jpg -o cloud.html",
+    )
+)
+@click.argument("image")
+@grid_option("64x48")
+@output_options(".ply, .glb, .npz, .rrd (rerun) or .html (a page to turn and measure)")
+@refine_option
+@readout_option
+@camera_options(1)
+@model_options
+def cloud(image: str, grid: tuple[int, int], refine: bool, **settings: Any) -> None:
+    """Write the points of IMAGE as a coloured cloud.
+
+    Metres, in the camera's frame: X right, Y down, Z forward (.glb: Y up, as glTF wants it).
+    """
+    wanted_grid((), grid, settings)
+    ask_grid(
+        "cloud",
+        [image],
+        settings | {"refine": refine},
+        grid,
+        lambda asked, views, readout, progress: asked.depth_map(
+            views[0], grid=grid, readout=readout, refine=refine, progress=progress
+        ),
+    )
+
+
+@click.command(
+    epilog=examples(
+        "vlm3 match a.jpg b.jpg --at 320,240 --at 100,80",
+        "vlm3 match a.jpg b.jpg --at 320,240 --f-px 615 --f-px 980",
+        "vlm3 match a.jpg b.jpg --grid 32x24 -o matches.npz",
+    )
+)
+@click.argument("image_a", metavar="A")
+@click.argument("image_b", metavar="B")
+@points_option
+@grid_option()
+@output_options("of a grid .npz, of points .html")
+@readout_option
+@camera_options(2)
+@model_options
+def match(
+    image_a: str,
+    image_b: str,
+    points: tuple[tuple[float, ...], ...],
+    grid: tuple[int, int] | None,
+    **settings: Any,
+) -> None:
+    """Find points of picture A in picture B."""
+    wanted = wanted_grid(points, grid, settings)
+    if wanted:
+        ask_grid(
+            "match map",
+            [image_a, image_b],
+            settings,
+            wanted,
+            lambda asked, views, readout, progress: asked.match_map(
+                views[0], views[1], grid=wanted, readout=readout, progress=progress
+            ),
+        )
+        return
+    ask_and_print(
+        "points",
+        [image_a, image_b],
+        settings,
+        lambda asked, views, readout: asked.match(views[0], views[1], points, readout=readout),
+    )
+
+
+@click.command(
+    epilog=examples(
+        "vlm3 pose a.jpg b.jpg --fov-deg 65",
+        "vlm3 pose a.jpg b.jpg --intrinsics 615,615,320,240 --intrinsics 980,980,640,360 --json",
+    )
+)
+@click.argument("image_a", metavar="A")
+@click.argument("image_b", metavar="B")
+@output_options(".html, .rrd (rerun), or a folder for a COLMAP model")
+@readout_option
+@camera_options(2)
+@model_options
+def pose(image_a: str, image_b: str, **settings: Any) -> None:
+    """Tell how the camera moved from A to B.
+
+    Rotation, direction and distance in the frame of A's camera: X right, Y down, Z forward. Yaw
+    turns right, pitch looks up, roll banks to the right. The motion is asked back, too, and held
+    against the model's own matches, which gives a confidence from 0 to 1.
+    """
+    ask_and_print(
+        "pose",
+        [image_a, image_b],
+        settings,
+        lambda asked, views, readout: asked.pose(*views, readout=readout, check=True),
+    )
+
+
+@click.command(
+    epilog=examples(
+        'vlm3 ask photo.jpg "How wide is {0}?" --box 40,60,200,180',
+        'vlm3 ask photo.jpg "Is {0} behind {1}?" --box 40,60,200,180 --box 300,20,400,90',
+    )
+)
+@click.argument("image")
+@click.argument("question")
+@click.option(
+    "--box",
+    "boxes",
+    metavar="x1,y1,x2,y2",
+    callback=numbers("x1,y1,x2,y2"),
+    multiple=True,
+    help="A region in pixels; the first is {0} in the question, the next {1}, ...",
+)
+@output_options(".html")
+@camera_options(1)
+@model_options
+def ask(
+    image: str,
+    question: str,
+    boxes: tuple[tuple[float, ...], ...],
+    **settings: Any,
+) -> None:
+    """Ask about regions of IMAGE, in words.
+
+    Sizes, distances, directions, comparisons; {0}, {1} in QUESTION stand for the boxes.
+    """
+    ask_and_print(
+        "points",
+        [image],
+        settings,
+        lambda asked, views, readout: asked.ask(views[0], question, boxes),
+        question,
+    )
+
+
+@click.command(
+    epilog=examples(
+        "vlm3 scene a.jpg b.jpg c.jpg -o scene.glb --fov-deg 65",
+        "vlm3 scene walk/*.jpg --grid 64x48 --refine -o scene.html -o colmap/",
+    )
+)
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
+@grid_option("48x36")
+@refine_option
+@readout_option
+@click.option(
+    "-o",
+    "--output",
+    "outputs",
+    metavar="FILE",
+    multiple=True,
+    help=".glb, .ply, .npz, .html, .rrd (rerun), or a folder for a COLMAP model. Repeatable.",
+)
+@camera_options(3)
+@model_options
+def scene(
+    images: tuple[str, ...],
+    grid: tuple[int, int],
+    refine: bool,
+    outputs: tuple[str, ...],
+    readout: "Readout | None",
+    **settings: Any,
+) -> None:
+    """Put several IMAGEs of one place into one world.
+
+    Asks how the camera moved between pairs, both ways; averages the answers against outliers; fuses
+    the depth maps. Give pictures in the order they were taken. The world is the first one's camera.
+    Where the motions contradict each other, or the model's own matches, nothing is written: one
+    line says which pictures do not fit, and the exit code is 2.
+    """
+    from vlm3.infer.maps import grid_px
+    from vlm3.infer.predictor import load
+    from vlm3.multiview.build import build_scene, question_count
+    from vlm3.output.results import notes
+    from vlm3.output.scenes import check, summary, write_scene
+    from vlm3.tasks.protocol import get_protocol
+
+    check(outputs)
+    if len(images) < 2:
+        raise InputError("a scene needs two pictures or more")
+    protocol = get_protocol(settings["protocol"] or "joint")
+    if not {"pose", "depth"} <= protocol.tasks:
+        raise InputError(f"protocol {protocol.name!r} has not both pose and depth; try joint")
+    with held_warnings():
+        views = opened(images, settings)
+        for view in views:
+            grid_px(view.camera, *grid)
+    predictor = load(**loading(settings))
+    total = question_count(protocol, views, grid)
+    with (
+        kept_on_interrupt(lambda: "nothing was written"),
+        progress_line(total, at_most=refine) as progress,
+    ):
+        made = build_scene(
+            predictor, views, grid=grid, readout=readout, refine=refine, progress=progress
+        )
+    fused, written = write_scene(made, outputs, model=settings["model"])
+    said = {
+        "output": [str(path) for path in written],
+        "readout": made.maps[0].readout,
+        **summary(made, fused),
+    }
+    said |= {"intrinsics": [view.intrinsics for view in views]}
+    if settings["as_json"]:
+        poses = made.cameras.world_from_cam.tolist()
+        click.echo(strict_json.dumps({**said, "images": images, "world_from_cam": poses}))
+        return
+    for k, pose in enumerate(made.cameras.world_from_cam):
+        x, y, z = pose[:3, 3]
+        click.echo(f"camera {k + 1}: ({x:+.2f}, {y:+.2f}, {z:+.2f}) m  {images[k]}")
+    for name, text in said.items():
+        click.echo(f"{name}: {', '.join(text) if isinstance(text, list) else text}")
+    for note in notes(settings["model"], views):
+        click.echo(f"note: {note}")

@@ -1,0 +1,194 @@
+"""Opens photographs, loads a model, asks, writes and prints.
+
+Every import that costs time stands inside the function that needs it.
+"""
+
+import json
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vlm3.cli.console import held_warnings, kept_on_interrupt, progress_line
+from vlm3.cli.loading_options import loading
+from vlm3.errors import InputError
+
+if TYPE_CHECKING:
+    from vlm3.infer.generation import Progress
+    from vlm3.infer.predictor import Predictor
+    from vlm3.output.results import Kind
+    from vlm3.tasks.base import Answer, Readout
+    from vlm3.view import View
+
+
+def opened(paths: Sequence[str], settings: Mapping[str, Any]) -> list["View"]:
+    """The pictures with their cameras: one value of an option is for all, several are in order."""
+    from vlm3.view import View
+
+    return [
+        View.open(path, **lens)
+        for path, lens in zip(paths, lenses(settings, len(paths)), strict=True)
+    ]
+
+
+def lenses(settings: Mapping[str, Any], pictures: int) -> list[dict[str, Any]]:
+    """What `View.open` is told of each picture's lens: one value is for all, several in order."""
+    from vlm3.curation.intrinsics import calibrate_by
+
+    given = {name: settings[name] for name in ("f_px", "fov_deg", "intrinsics") if settings[name]}
+    if len(given) > 1:
+        names = " and ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise InputError(f"{names} were given; give only one of them")
+    cameras: list[dict[str, Any]] = [{} for _ in range(pictures)]
+    for name, values in given.items():
+        if len(values) not in (1, pictures):
+            allowed = {1: "once", 2: "once for both pictures, or twice: A, then B"}.get(
+                pictures, f"once for all pictures, or {pictures} times, in their order"
+            )
+            option = name.replace("_", "-")
+            raise InputError(f"--{option} was given {len(values)} times; give it {allowed}")
+        field = "intrinsics_px" if name == "intrinsics" else name
+        cameras = [{field: values[i % len(values)]} for i in range(pictures)]
+    calibrate = calibrate_by(settings["calibrator"])
+    return [{**camera, "calibrate": calibrate} for camera in cameras]
+
+
+def ask_and_print(
+    kind: "Kind",
+    paths: Sequence[str],
+    settings: Mapping[str, Any],
+    question: "Callable[[Predictor, Sequence[View], Readout | None], Answer]",
+    words: str = "",
+) -> None:
+    """Opens the pictures, loads the model, asks, writes what is wanted, and prints.
+
+    What is refused is refused before a model is loaded, and then nothing is warned about.
+    """
+    from vlm3.infer.predictor import load
+
+    outputs, figures = settings["outputs"], settings["figures"]
+    if outputs or figures:
+        from vlm3.output.results import check
+
+        check(kind, outputs, figures)
+    # The rehearsal's engine has no probabilities, so it is asked without a wish.
+    views = rehearsed(paths, settings, "", lambda asked, views: question(asked, views, None))
+    predictor = load(**loading(settings))
+    answer = question(predictor, views, settings.get("readout"))
+    from vlm3.cli.printing import lines, records
+
+    if settings["as_json"]:
+        for record in records(answer, predictor, views):
+            click.echo(json.dumps(record, allow_nan=False))
+    else:
+        for line in lines(answer, predictor, views):
+            click.echo(line)
+    if outputs or figures:
+        for path in _written(kind, answer, views, settings, words):
+            click.echo(f"written: {path}", err=True)
+
+
+def ask_grid(
+    kind: "Kind",
+    paths: Sequence[str],
+    settings: Mapping[str, Any],
+    grid: tuple[int, int],
+    question: "Callable[[Predictor, Sequence[View], Readout | None, Progress], Any]",
+) -> None:
+    """Opens the pictures, loads the model, asks for a whole grid, and writes it.
+
+    What is refused is refused before a model is loaded, and then nothing is warned about.
+
+    Args:
+        kind: what is made.
+        paths: of the pictures.
+        settings: of the command.
+        grid: columns and rows.
+        question: puts it; told whom to ask, about what, how, and whom to tell how far it is.
+    """
+    from vlm3.infer.predictor import load
+    from vlm3.output.results import check
+
+    check(kind, settings["outputs"], settings["figures"])
+    said = "02.75" if len(paths) == 1 else "1000 1000"
+    views = rehearsed(
+        paths, settings, said, lambda asked, views: question(asked, views, None, lambda count: None)
+    )
+    predictor = load(**loading(settings))
+    cells = grid[0] * grid[1]
+    with (
+        kept_on_interrupt(lambda: "nothing was written"),
+        progress_line(cells, at_most=settings.get("refine", False)) as progress,
+    ):
+        found = question(predictor, views, settings["readout"], progress)
+    written = _written(kind, found, views, settings)
+    values = found.distance_m if len(paths) == 1 else found.xy_px[..., 0]
+    record: dict[str, Any] = {"output": written[0] if len(written) == 1 else written}
+    record |= {"model": predictor.engine.name, "protocol": predictor.protocol.name}
+    record |= {"readout": found.readout}
+    record |= {"intrinsics": [v.intrinsics for v in views]}
+    unread = int((values != values).sum())
+    if kind == "cloud":
+        record |= {"points": values.size - unread}
+    else:
+        record |= {"questions": values.size, "unread": unread}
+    if settings["as_json"]:
+        click.echo(json.dumps(record, allow_nan=False))
+    else:
+        click.echo(", ".join(f"{key} {value}" for key, value in record.items()))
+
+
+def rehearsed(
+    paths: Sequence[str],
+    settings: Mapping[str, Any],
+    said: str,
+    question: "Callable[[Predictor, Sequence[View]], Any]",
+) -> list["View"]:
+    """The pictures, once the question has been put to pictures of one token and an engine that
+    answers `said`: what is refused is refused before a model is loaded.
+    """  # noqa: D205
+    from vlm3.infer.engines.fakes import ConstantEngine
+    from vlm3.infer.predictor import Predictor
+    from vlm3.tasks.protocol import get_protocol
+
+    with held_warnings():
+        views = opened(paths, settings)
+        protocol = get_protocol(settings["protocol"] or "joint")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            question(Predictor(ConstantEngine(said), protocol, multiple_px=16, max_tokens=1), views)
+    return views
+
+
+def wanted_grid(
+    points: Sequence[tuple[float, ...]], grid: tuple[int, int] | None, settings: Mapping[str, Any]
+) -> tuple[int, int] | None:
+    """The grid if one is asked for; refuses both, neither, and one that nobody would see."""
+    if bool(points) == (grid is not None):
+        raise InputError("give points with --at X,Y, or a grid with --grid COLUMNSxROWS -o FILE")
+    if grid is not None and not (settings["outputs"] or settings["figures"]):
+        raise InputError("a grid's answers need a file: give -o FILE or --figure FILE")
+    return grid
+
+
+def _written(
+    kind: "Kind",
+    result: Any,
+    views: "Sequence[View]",
+    settings: Mapping[str, Any],
+    words: str = "",
+) -> list[str]:
+    """Writes a result into every file that was asked for; their names."""
+    from vlm3.output.results import draw, write
+    from vlm3.viz.style import save_figure
+
+    model = settings["model"]
+    written = [
+        write(result, path, kind=kind, views=views, model=model, question=words)
+        for path in settings["outputs"]
+    ]
+    if settings["figures"]:
+        figure = draw(result, views, model=model, question=words)
+        written += [save_figure(figure, path) for path in settings["figures"]]
+    return [str(path) for path in written]

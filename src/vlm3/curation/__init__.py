@@ -1,0 +1,1 @@
+"""Curation: a published data set to shards, with hashes, a card and an export."""

@@ -1,0 +1,284 @@
+"""Pairs of one scene that see more than a quarter of each other, with matches and relative pose.
+
+The rule is MapAnything's (facebookresearch/map-anything, covisibility and _random_walk_sampling for
+two views): depth at a long side of 224 px; a pixel counts when the other view shows a surface there
+as far away as it is, within a tolerance that depends on how the depth came about; shares of all
+pixels, averaged over both directions, divided by the first view's share with depth. Partners are
+drawn uniformly from those above the threshold.
+
+Matches need more than that rule, whose tolerance of 17 cm and up lets a hand before a table pass as
+the table: each must also come back to where it started, by the second view's own depth.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vlm3.data.record import pair_row
+from vlm3.datasets.base import READ_ERRORS, DepthOrigin
+from vlm3.geometry.camera import Camera
+from vlm3.geometry.covisibility import correspond, where_seen
+from vlm3.geometry.depth import points_from_z
+from vlm3.geometry.pixels import pixel_centres
+from vlm3.geometry.pose import invert, nearest_rigid, relative_pose, transform_points
+
+Floats = NDArray[np.float64]
+Rng = np.random.Generator
+
+LEAST_COVISIBLE = 0.25
+MATCHES = 32
+"""As many as a row of `pairs.npy` holds."""
+LEAST_MATCHES = 10
+"""What the paper asks of a pair; one with fewer is left out."""
+
+_LONG_SIDE_PX = 224
+# Points of a view that are looked for in the other: a pair that shares a quarter keeps MATCHES.
+_TRIED = 16 * MATCHES
+# A match may come back this far from where it started, in pixels of the coarser of the two views.
+_RETURN_PX = 1.0
+# Frames that are compared with each other at once; 150 KB of depth each.
+_BLOCK = 1024
+# Points of a frame, across and down, that say which others can see it at all.
+_PROBES = (12, 9)
+# Candidates looked at for each partner wanted.
+_TRIES = 8
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """When two depths are of one surface: gap < absolute + ln 2 * softness + relative * depth."""
+
+    absolute_m: float
+    softness_m: float
+    relative: float
+
+
+TOLERANCES: dict[DepthOrigin, Tolerance] = {
+    "truth": Tolerance(0.1, 0.1, 0.005),
+    "mvs": Tolerance(0.5, 0.5, 0.005),
+    "predicted": Tolerance(0.4, 0.4, 0.02),
+}
+"""MapAnything's. In a scene without metric scale they are in its own unit, there as here."""
+
+
+@dataclass(frozen=True, eq=False)
+class PairView:
+    """A stored picture as pairs see it.
+
+    Attributes:
+        place: of the picture, as rows of `pairs.npy` name it.
+        camera: of the stored picture, a pinhole.
+        world_from_cam: (4, 4).
+        depth_z: reads its depth along the axis for its camera at any size, NaN where unknown.
+        surface: up to so many random pixels (n, 2) and what they show, (n, 3) in the camera's
+            frame, exact to the digits of the file: what matches start from.
+    """
+
+    place: int
+    camera: Camera
+    world_from_cam: Floats
+    depth_z: Callable[[Camera], Floats]
+    surface: Callable[[int, Rng], tuple[Floats, Floats]]
+
+
+def make_pairs(
+    frames: Sequence[PairView],
+    rng: Rng,
+    *,
+    origin: DepthOrigin = "truth",
+    per_view: int = 4,
+    metric: bool = True,
+) -> Iterator[NDArray[np.void]]:
+    """Rows for `pairs.npy`: up to `per_view` new partners for each frame of a scene.
+
+    Frames whose pose is no rigid one, or whose depth cannot be read, are left out. A pair comes
+    once, in either order. Of long scenes, 1024 frames that follow each other are compared at once.
+
+    Args:
+        frames: of one scene, in an order that never changes.
+        rng: draws partners and matches.
+        origin: how the depth came about.
+        per_view: partners drawn for each frame.
+        metric: whether lengths are metres.
+    """
+    tolerance = TOLERANCES[origin]
+    for start in range(0, len(frames), _BLOCK):
+        views = [v for frame in frames[start : start + _BLOCK] if (v := _view(frame)) is not None]
+        # Full depth is large; neighbours share their partners.
+        full = lru_cache(maxsize=8)(lambda k, views=views: views[k].full())
+        for i, partners in enumerate(_partners(views, rng, tolerance, per_view)):
+            if not partners:
+                continue
+            one = views[i]
+            xy, points = one.frame.surface(_TRIED * len(partners), rng)
+            for k, (j, share) in enumerate(partners):
+                two = views[j]
+                cam1_from_cam2 = relative_pose(one.pose, two.pose)
+                mine = slice(k, None, len(partners))
+                good, xy2 = matches(
+                    xy[mine], points[mine], one.frame.camera, full(j), two.frame.camera,
+                    cam1_from_cam2, tolerance=tolerance,
+                )  # fmt: skip
+                if good.sum() >= LEAST_MATCHES:
+                    yield pair_row(
+                        one.frame.place, two.frame.place, cam1_from_cam2,
+                        xy[mine][good][:MATCHES], xy2[good][:MATCHES],
+                        covisibility=share, metric=metric,
+                    )  # fmt: skip
+
+
+def matches(
+    xy1_px: Floats,
+    points1: Floats,
+    camera1: Camera,
+    depth_z2: Floats,
+    camera2: Camera,
+    cam1_from_cam2: Floats,
+    *,
+    tolerance: Tolerance,
+) -> tuple[NDArray[np.bool_], Floats]:
+    """Which points of view 1 are seen by view 2 too, and where.
+
+    Args:
+        xy1_px: (n, 2) pixels of picture 1.
+        points1: (n, 3) what they show, in camera 1's frame.
+        camera1: a pinhole.
+        depth_z2: (height, width) of picture 2, along the axis; NaN where unknown.
+        camera2: its camera.
+        cam1_from_cam2: (4, 4).
+        tolerance: of the depths.
+
+    Returns:
+        good (n,) and xy2_px (n, 2). Good are those within the tolerance whose pixel in picture 2,
+        lifted by picture 2's own depth, leads back to within `_RETURN_PX` of where they started.
+    """
+    xy2, seen = where_seen(points1, depth_z2, camera2, invert(cam1_from_cam2), **asdict(tolerance))
+    centre2 = np.where(seen[:, None], np.floor(xy2), 0.0) + 0.5
+    column, row = np.moveaxis(centre2.astype(np.intp), -1, 0)
+    z2 = depth_z2[row, column]
+    back = transform_points(cam1_from_cam2, points_from_z(centre2, z2, camera2))
+    # A pixel of view 2 covers so many of view 1 where it looks from further away.
+    coarser = np.maximum(1.0, z2 / camera2.fx_px / (points1[:, 2] / camera1.fx_px))
+    off = np.linalg.norm(camera1.project(back) - xy1_px, axis=-1)
+    # NaN (behind camera 1) is not back.
+    return np.asarray(seen & (off < _RETURN_PX * coarser)), xy2
+
+
+@dataclass(frozen=True, eq=False)
+class _View:
+    """A frame at the size of the covisibility rule; `known` is its share of pixels with depth."""
+
+    frame: PairView
+    pose: Floats
+    camera: Camera
+    depth: NDArray[np.float32]
+    known: float
+
+    def full(self) -> Floats:
+        """Depth at the size of the picture."""
+        return self.frame.depth_z(self.frame.camera)
+
+    def probes(self) -> Floats:
+        """(n, 3) points in the world on a coarse grid, NaN where depth is unknown."""
+        columns, rows = (
+            ((np.arange(n) + 0.5) * side / n).astype(np.intp)
+            for n, side in zip(_PROBES, self.depth.shape[::-1], strict=True)
+        )
+        column, row = (grid.ravel() for grid in np.meshgrid(columns, rows))
+        xy = np.stack([column + 0.5, row + 0.5], -1)
+        points = points_from_z(xy, self.depth[row, column], self.camera)
+        return transform_points(self.pose, points)
+
+
+def _view(frame: PairView) -> _View | None:
+    sides = (frame.camera.width_px, frame.camera.height_px)
+    width, height = (max(1, round(side * _LONG_SIDE_PX / max(sides))) for side in sides)
+    camera = frame.camera.resized(width, height)
+    try:
+        pose = nearest_rigid(frame.world_from_cam)
+        depth = frame.depth_z(camera).astype(np.float32)
+    except READ_ERRORS:
+        return None
+    known = float(np.isfinite(depth).mean())
+    return _View(frame, pose, camera, depth, known) if known else None
+
+
+def _partners(
+    views: Sequence[_View], rng: Rng, tolerance: Tolerance, per_view: int
+) -> Iterator[list[tuple[int, float]]]:
+    """For each view, its new partners and what they share with it."""
+    if not views:
+        return
+    bounds = _Bounds(views)
+    taken: set[tuple[int, int]] = set()
+    for i, one in enumerate(views):
+        found: list[tuple[int, float]] = []
+        candidates = [
+            j
+            for j in rng.permutation(bounds.candidates(i)).tolist()
+            if (min(i, j), max(i, j)) not in taken
+        ]
+        for j in candidates[: per_view * _TRIES]:
+            share = shared(one, views[j], tolerance)
+            if share > LEAST_COVISIBLE:
+                taken.add((min(i, j), max(i, j)))
+                found.append((j, share))
+            if len(found) == per_view:
+                break
+        yield found
+
+
+def shared(one: _View, two: _View, tolerance: Tolerance) -> float:
+    """How much views share: both directions' mean over the first one's share with depth."""
+    two_from_one = relative_pose(two.pose, one.pose)
+    there = _seen(one, two, two_from_one, tolerance)
+    back = _seen(two, one, invert(two_from_one), tolerance)
+    return (there + back) / 2 / one.known
+
+
+def _seen(one: _View, two: _View, two_from_one: Floats, tolerance: Tolerance) -> float:
+    """The share of ALL pixels of one, every second along both sides, that two sees."""
+    centres = pixel_centres(one.camera.width_px, one.camera.height_px)[::2, ::2]
+    _, visible = correspond(
+        centres, one.depth, one.camera, two.depth, two.camera, two_from_one, **asdict(tolerance)
+    )
+    return float(visible.mean())
+
+
+class _Bounds:
+    """Which views can share enough at all: points inside each other's pictures, nothing hidden.
+
+    So not every pair of a scene need be compared pixel by pixel. Half the threshold is asked, as
+    few points are taken.
+    """
+
+    def __init__(self, views: Sequence[_View]) -> None:
+        self.probes = np.stack([view.probes() for view in views])
+        self.cam_from_world = invert(np.stack([view.pose for view in views]))
+        self.K = np.stack([view.camera.K for view in views])
+        self.size = np.array([view.depth.shape[::-1] for view in views])
+        self.known = np.array([view.known for view in views])
+
+    def candidates(self, i: int) -> NDArray[np.intp]:
+        """The views that view i may be paired with, itself left out."""
+        there = self._inside(self.probes[i : i + 1], slice(None)) * self.known[i]
+        back = self._inside(self.probes, slice(i, i + 1)) * self.known
+        most = (there + back) / 2 / self.known[i]
+        most[i] = 0
+        return np.flatnonzero(most > LEAST_COVISIBLE / 2)
+
+    def _inside(self, points: Floats, views: slice) -> Floats:
+        """(n,) the share of known points (n or 1, p, 3) that project into the views."""
+        T, K, size = self.cam_from_world[views], self.K[views], self.size[views]
+        in_cam = points @ T[:, :3, :3].swapaxes(1, 2) + T[:, None, :3, 3]
+        plane = in_cam @ K.swapaxes(1, 2)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            xy = plane[..., :2] / plane[..., 2:]
+            # NaN compares as outside.
+            inside = (plane[..., 2] > 0) & (xy >= 0).all(-1) & (xy < size[:, None]).all(-1)
+        known = np.isfinite(points[..., 0]).sum(-1)
+        share: Floats = inside.sum(-1) / np.maximum(known, 1)
+        return share

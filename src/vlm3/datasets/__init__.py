@@ -1,0 +1,94 @@
+"""The data sets that vlm3 reads, one adapter each; foreign conventions end there.
+
+A new one is a module with a `Source` in it and a line here.
+"""
+
+import difflib
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+
+from vlm3.datasets.base import Source
+from vlm3.errors import InputError
+
+SINGLE = {
+    "argoverse2": "argoverse2:ARGOVERSE2",
+    "colmap": "colmap:COLMAP",
+    "ddad": "ddad:DDAD",
+    "depthlm": "depthlm:DEPTHLM",
+    "eth3d": "colmap:ETH3D",
+    "folder": "folder:FOLDER",
+    "hm3d": "omnidata:HM3D",
+    "ibims1": "indoor:IBIMS1",
+    "kitti-depth": "kitti:KITTI_DEPTH",
+    "kitti-object": "kitti:KITTI_OBJECT",
+    "matterport3d": "matterport3d:MATTERPORT3D",
+    "nuscenes": "nuscenes:NUSCENES",
+    "nuscenes-mmdet3d": "nuscenes:NUSCENES_MMDET3D",
+    "nyuv2": "indoor:NYUV2",
+    "scannetpp": "scannetpp:SCANNETPP",
+    "sunrgbd": "indoor:SUNRGBD",
+    "taskonomy": "omnidata:TASKONOMY",
+    "waymo": "waymo:WAYMO",
+}
+"""Sources of single pictures; some allow pairs too."""
+
+VIEWS = {
+    "7scenes": "rgbd:SEVEN_SCENES",
+    "aria-synthetic-environments": "aria:ASE",
+    "ase-wai": "wai:ASE",
+    "blendedmvs": "wai:BLENDEDMVS",
+    "dl3dv-10k": "wai:DL3DV",
+    "dtu": "dtu:DTU",
+    "dynamicreplica": "wai:DYNAMICREPLICA",
+    "eth3d-wai": "wai:ETH3D",
+    "gta-sfm": "gta_sfm:GTA_SFM",
+    "megadepth": "wai:MEGADEPTH",
+    "mpsd": "wai:MPSD",
+    "mvs-synth": "wai:MVS_SYNTH",
+    "open-spatial-dataset": "osd:OSD",
+    "realestate10k": "realestate10k:REALESTATE10K",
+    "rgbd-log": "rgbd:TRAJECTORY",
+    "sail-vos3d": "wai:SAIL_VOS3D",
+    "scannetpp-wai": "wai:SCANNETPP",
+    "spatialrgpt-bench": "osd:BENCH",
+    "spring": "wai:SPRING",
+    "tartanair-wb": "wai:TARTANAIR_WB",
+    "tartanairv2": "tartanair:TARTANAIR",
+    "unrealstereo4k": "wai:UNREALSTEREO4K",
+    "wai": "wai:WAI",
+}
+"""Sources of pairs, and of questions about objects."""
+
+_HOMES = dict(sorted((SINGLE | VIEWS).items()))
+
+
+def names() -> tuple[str, ...]:
+    """Every source there is."""
+    return tuple(_HOMES)
+
+
+def get_source(name: str, root: Path | None = None) -> Source:
+    """The source of that name.
+
+    Args:
+        name: of the source.
+        root: where it lies. A set that DepthLM curated may lie there as its jsonl, which is what
+            `vlm3 eval` reads: the same folder serves both.
+
+    Raises:
+        InputError: there is none.
+    """
+    if name not in _HOMES:
+        near = difflib.get_close_matches(name, _HOMES, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise InputError(f"no source {name!r}: {hint}There are {', '.join(_HOMES)}")
+    module, attribute = _HOMES[name].split(":")
+    found: Source = getattr(import_module(f"vlm3.datasets.{module}"), attribute)
+    if root is None or found.depthlm is None or len(list(root.glob("*.jsonl"))) != 1:
+        return found
+    rows = get_source("depthlm")
+    return replace(
+        found, tasks=rows.tasks, scenes=rows.scenes, frames=rows.frames, needs=(),
+        depthlm_frames=None,
+    )  # fmt: skip

@@ -1,0 +1,210 @@
+"""A plain folder: pictures, depth beside them, one K. The layout for what you recorded yourself.
+
+    ROOT/[SCENE/]images/NAME.jpg      or any picture that vlm3 opens
+    ROOT/[SCENE/]depth/NAME.png       16 bit, millimetres along the axis, 0 unknown; .tif as .png;
+                                      .npy, .npz, .exr, .pfm: metres, whole numbers need unit_m
+    ROOT/[SCENE/]K.txt                3x3, pixel centres at whole numbers (as OpenCV), of the stored
+                                      pixels, whatever EXIF says about turning them; optional:
+                                      without it, EXIF or `--fov-deg` says
+    ROOT/[SCENE/]poses.txt            optional: NAME and 16 numbers, world_from_cam, a line
+    ROOT/[SCENE/]format.json          optional, what differs: {"unit_m": 0.001, "kind": "z",
+                                      "pixel_origin": "center", "distortion": [],
+                                      "model": "pinhole", "split": "train", "metric": true,
+                                      "accept": []}
+
+Depth may be of another size than its picture, as sensors give it; it covers the same view. What is
+checked first, and what `accept` takes back, stands in `vlm3.datasets.own`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from vlm3.datasets.base import (
+    DepthMap,
+    Floats,
+    Frames,
+    Kind,
+    RawFrame,
+    Remark,
+    Source,
+    each,
+)
+from vlm3.datasets.files import matrix, picture_size, read_json
+from vlm3.datasets.own import Accepted, accepted, check_camera, check_poses, covering, survey
+from vlm3.datasets.own_depth import depth_files, matching, read_depth
+from vlm3.errors import InputError
+from vlm3.geometry.camera import Camera, LensModel
+
+_LAYOUT = "[SCENE/]images/, [SCENE/]depth/ (16-bit PNG in mm, or .npy in m), K.txt, poses.txt"
+_ONE_SCENE = "."
+_MOST_UNIT_M = 1000.0
+
+
+@dataclass(frozen=True)
+class Format:
+    """What `format.json` says; see the module."""
+
+    unit_m: float | None = None
+    kind: Kind = "z"
+    pixel_origin: Literal["corner", "center"] = "center"
+    distortion: tuple[float, ...] = ()
+    model: LensModel = "pinhole"
+    split: str = "train"
+    metric: bool = True
+    accept: frozenset[Accepted] = frozenset()
+
+
+def scenes(root: Path) -> list[str]:
+    """The folder itself if it holds images/, else each folder in it that does."""
+    if (root / "images").is_dir():
+        return [_ONE_SCENE]
+    found = sorted(p.parent.name for p in root.glob("*/images") if p.is_dir())
+    if not found:
+        raise InputError(f"{str(root)!r} has no images/; expected {_LAYOUT}")
+    return found
+
+
+def frames(root: Path, scene: str) -> Frames:
+    """Every picture of images/, by name."""
+    folder = root / scene
+    how = read_format(folder / "format.json")
+    K = matrix(folder / "K.txt", 3, 3) if (folder / "K.txt").is_file() else None
+    poses = _poses(folder / "poses.txt")
+    pictures = sorted(p for p in (folder / "images").iterdir() if p.is_file() and p.name[0] != ".")
+    depths, remarks = depth_files(folder / "depth")
+    remarks += matching((p.stem for p in pictures), depths)
+    remarks += _whose_poses(poses, pictures) + _like_depth(folder)
+
+    def make(picture: Path) -> RawFrame:
+        size = picture_size(picture)
+        camera = None
+        if K is not None:
+            camera = Camera.from_K(
+                K,
+                width_px=size[0],
+                height_px=size[1],
+                distortion=how.distortion,
+                model=how.model,
+                pixel_origin=how.pixel_origin,
+            )
+            check_camera(camera, how.accept)
+        depth = depths.get(picture.stem)
+        return RawFrame(
+            picture.stem,
+            picture,
+            camera,
+            None if depth is None else lambda: _depth(depth, how, size),
+            poses.get(picture.stem),
+            split=how.split,
+            metric=how.metric,
+        )
+
+    made = list(each(pictures, make))
+    raw = [one for one in made if isinstance(one, RawFrame)]
+    remarks += survey(raw, depths, unit_m=how.unit_m, metric=how.metric, accept=how.accept)
+    yield from map(Remark, remarks)
+    yield from made
+
+
+def read_format(path: Path) -> Format:
+    """What a folder's `format.json` says; the usual where there is none.
+
+    Raises:
+        InputError: it says something that is not known.
+    """
+    given = read_json(path) if path.is_file() else {}
+    known = [field.name for field in fields(Format)]
+    if not isinstance(given, dict) or set(given) - set(known):
+        raise InputError(f"{str(path)!r} may hold {', '.join(known)}; found {given!r:.200}")
+    return Format(**{name: _checked(name, value, path) for name, value in given.items()})
+
+
+def _checked(name: str, value: Any, path: Path) -> Any:
+    choices = {
+        "kind": get_args(Kind),
+        "pixel_origin": ("corner", "center"),
+        "model": get_args(LensModel),
+        "split": ("train", "val", "test"),
+        "metric": (True, False),
+    }
+    if name in choices and value not in choices[name]:
+        allowed = ", ".join(str(choice) for choice in choices[name])
+        raise InputError(f"{path}: {name} is {value!r}; give one of {allowed}")
+    if name == "unit_m" and not _is_number(value, 0.0, _MOST_UNIT_M):
+        raise InputError(f"{path}: unit_m is {value!r}; give metres, as 0.001 for millimetres")
+    if name == "distortion":
+        if not isinstance(value, list) or not all(_is_number(v) for v in value):
+            raise InputError(f"{path}: distortion is {value!r}; give a list of numbers")
+        return tuple(value)
+    return accepted(value, path) if name == "accept" else value
+
+
+def _is_number(value: object, above: float = -np.inf, most: float = np.inf) -> bool:
+    numeric = isinstance(value, int | float) and not isinstance(value, bool)
+    return numeric and bool(above < float(value) <= most)  # type: ignore[arg-type]
+
+
+def _poses(path: Path) -> dict[str, Floats]:
+    if not path.is_file():
+        return {}
+    found = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        # From the right, as a name may have spaces in it.
+        name, *numbers = line.rsplit(None, 16)
+        try:
+            values = np.array(numbers, dtype=np.float64).reshape(4, 4)
+        except ValueError:
+            raise InputError(f"{path}, line {number} is no name and 16 numbers") from None
+        found[Path(name.strip()).stem] = values
+    check_poses(found)
+    return found
+
+
+def _whose_poses(poses: Mapping[str, Floats], pictures: list[Path]) -> list[str]:
+    if not poses:
+        return []
+    names = {p.stem for p in pictures}
+    if not names & set(poses):
+        raise InputError(
+            f"poses.txt names no picture of images/: it has {next(iter(poses))!r}, "
+            f"images/ {min(names, default='nothing')!r}"
+        )
+    without, alone = len(names - set(poses)), len(set(poses) - names)
+    remarks = [f"{without} of {len(names)} pictures have no pose"] if without else []
+    return remarks + ([f"{alone} poses have no picture"] if alone else [])
+
+
+def _like_depth(folder: Path) -> list[str]:
+    """A remark where depth lies in a folder of another name."""
+    if (folder / "depth").is_dir():
+        return []
+    near = sorted(p.name for p in folder.iterdir() if p.is_dir() and "depth" in p.name.lower())
+    return (
+        [f"there is no depth/, but {', '.join(near)}/: call it depth to have it read"]
+        if (near)
+        else []
+    )
+
+
+def _depth(path: Path, how: Format, size: tuple[int, int]) -> DepthMap:
+    read = read_depth(path, how.unit_m)
+    return DepthMap(covering(read, size, how.accept), how.kind)
+
+
+FOLDER = Source(
+    name="folder",
+    title="A folder of your own",
+    licence="yours",
+    url="docs/data.md",
+    layout=_LAYOUT,
+    tasks=("depth", "correspondence", "pose"),
+    scenes=scenes,
+    frames=frames,
+    verified="real files",
+)

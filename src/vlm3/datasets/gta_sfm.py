@@ -1,0 +1,91 @@
+"""GTA-SfM (Wang and Shen 2020): one HDF5 file a sequence.
+
+    ROOT/[train|test]/SEQUENCE.hdf5   image_K (bytes of a JPEG), depth_K (h, w), K_K (3, 3),
+                                      pose_K (4, 4): world_from_cam, OpenCV axes; K = 0, 1, ...
+
+Its own reader (HKUST-Aerial-Robotics/Flow-Motion-Depth, extracted_dataset/read.py) says no more.
+Depth is along the axis, as its users take it. Its unit is not documented, though near a metre, so
+nothing is asked in metres.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vlm3.datasets.base import DepthMap, Frames, RawFrame, Source, each, need_folder
+from vlm3.errors import InputError, MissingDependencyError
+from vlm3.geometry.camera import Camera
+
+_LAYOUT = "[train|test]/SEQUENCE.hdf5"
+# The sky of the game has no depth; what it is filled with is further than any map.
+_FARTHEST = 1e4
+
+
+def scenes(root: Path) -> list[str]:
+    """Every sequence, by its path without the ending."""
+    need_folder(root, _LAYOUT)
+    found = sorted(p.relative_to(root).with_suffix("").as_posix() for p in root.glob("**/*.hdf5"))
+    if not found:
+        raise InputError(f"{str(root)!r} has no .hdf5 file; expected {_LAYOUT}")
+    return found
+
+
+def frames(root: Path, scene: str) -> Frames:
+    """The frames of a sequence, in its order."""
+    path = root / f"{scene}.hdf5"
+    with _opened(path) as file:
+        numbers = sorted(int(k[len("image_") :]) for k in file if k.startswith("image_"))
+    split = "test" if "test" in Path(scene).parts else "train"
+
+    def make(number: int) -> RawFrame:
+        with _opened(path) as file:
+            K, pose = np.array(file[f"K_{number}"]), np.array(file[f"pose_{number}"])
+            height, width = file[f"depth_{number}"].shape
+        return RawFrame(
+            f"{number:06d}",
+            lambda: _picture(path, number),
+            Camera.from_K(K, width_px=width, height_px=height),
+            lambda: _depth(path, number),
+            pose.astype(np.float64),
+            split=split,
+            metric=False,
+        )
+
+    return each(numbers, make)
+
+
+def _picture(path: Path, number: int) -> bytes:
+    with _opened(path) as file:
+        return np.asarray(file[f"image_{number}"], np.uint8).tobytes()
+
+
+def _depth(path: Path, number: int) -> DepthMap:
+    with _opened(path) as file:
+        values = np.array(file[f"depth_{number}"], np.float64)
+    known = np.isfinite(values) & (values > 0) & (values < _FARTHEST)
+    return DepthMap(np.where(known, values, np.nan), "z")
+
+
+def _opened(path: Path) -> Any:
+    try:
+        import h5py
+    except ImportError as error:
+        raise MissingDependencyError("HDF5 needs h5py: pip install 'vlm3[data]'") from error
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        raise InputError(f"{str(path)!r} is no HDF5 file that can be read ({error})") from error
+
+
+GTA_SFM = Source(
+    name="gta-sfm",
+    title="GTA-SfM",
+    licence="not stated; pictures of a game",
+    url="https://github.com/HKUST-Aerial-Robotics/Flow-Motion-Depth",
+    layout=_LAYOUT,
+    tasks=("correspondence", "pose"),
+    scenes=scenes,
+    frames=frames,
+    needs=("h5py",),
+)

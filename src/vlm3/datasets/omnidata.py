@@ -1,0 +1,141 @@
+"""Taskonomy and HM3D as Omnidata lays them out.
+
+    ROOT/rgb/[taskonomy/]BUILDING/point_I_view_J_domain_rgb.png
+    ROOT/depth_zbuffer/[taskonomy/]BUILDING/point_I_view_J_domain_depth_zbuffer.png
+    ROOT/point_info/[taskonomy/]BUILDING/point_I_view_J_domain_point_info.json
+                                    (HM3D: ..._domain_fixatedpose.json)
+    ROOT/mask_valid/...             optional: 0 where the scan has holes
+    ROOT/**/train_val_test_fullplus.csv (Taskonomy) or metadata.csv (HM3D)     optional: splits
+
+Depth is 16 bit, 1/512 m along the axis, 65535 unknown. Where only depth_euclidean is there, that is
+read, as straight distance. The focal length follows from each view's field of view; pixels count
+from the picture's corner. Listed by the pictures: some buildings have depth without.
+"""
+
+import csv
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from vlm3.datasets.base import DepthMap, Frames, Kind, RawFrame, Source, each
+from vlm3.datasets.files import depth_png_m, picture_size, read_json
+from vlm3.errors import InputError
+from vlm3.geometry.camera import Camera
+
+_LAYOUT = "{rgb,depth_zbuffer,point_info}/[COMPONENT/]BUILDING/point_I_view_J_domain_*"
+_UNIT_M = 1 / 512
+_DEPTHS: tuple[tuple[str, Kind], ...] = (("depth_zbuffer", "z"), ("depth_euclidean", "distance"))
+_INFOS = ("point_info", "fixatedpose")
+
+
+def scenes(root: Path, component: str) -> list[str]:
+    """Buildings that have pictures."""
+    folder = _component(root, "rgb", component)
+    found = sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
+    if not found:
+        layout = _LAYOUT.replace("COMPONENT", component)
+        raise InputError(f"{str(root)!r} has no rgb/BUILDING; expected {layout}")
+    return found
+
+
+def frames(root: Path, scene: str, component: str) -> Frames:
+    """Every view of a building."""
+    split = _splits(root).get(scene, "train")
+
+    def make(picture: Path) -> RawFrame:
+        stem = picture.stem.removesuffix("_domain_rgb")
+        depth, kind = _depth_file(root, component, scene, stem)
+        mask = _component(root, "mask_valid", component) / scene / f"{stem}_domain_mask_valid.png"
+        return RawFrame(
+            stem,
+            picture,
+            _camera(picture, _info(root, component, scene, stem)),
+            lambda: DepthMap(_depth(depth, mask), kind),
+            split=split,
+        )
+
+    found = (_component(root, "rgb", component) / scene).glob("*_domain_rgb.*")
+    return each(sorted(found), make)
+
+
+def _camera(picture: Path, info: dict[str, Any]) -> Camera:
+    width, height = picture_size(picture)
+    return Camera.from_fov(
+        float(np.degrees(info["field_of_view_rads"])), width_px=width, height_px=height
+    )
+
+
+def _info(root: Path, component: str, scene: str, stem: str) -> dict[str, Any]:
+    folder = _component(root, "point_info", component) / scene
+    for name in _INFOS:
+        path = folder / f"{stem}_domain_{name}.json"
+        if path.is_file():
+            found = read_json(path)
+            # Taskonomy keeps one entry for each view of the point in a list.
+            return dict(found[0] if isinstance(found, list) else found)
+    raise InputError(f"no point_info of {stem}")
+
+
+def _depth_file(root: Path, component: str, scene: str, stem: str) -> tuple[Path, Kind]:
+    for name, kind in _DEPTHS:
+        path = _component(root, name, component) / scene / f"{stem}_domain_{name}.png"
+        if path.is_file():
+            return path, kind
+    raise InputError(f"no depth of {stem}")
+
+
+def _depth(path: Path, mask: Path) -> Any:
+    depth = depth_png_m(path, unit_m=_UNIT_M)
+    if mask.is_file():
+        with Image.open(mask) as valid:
+            depth = np.where(np.asarray(valid.convert("L")) > 0, depth, np.nan)
+    return depth
+
+
+def _component(root: Path, task: str, component: str) -> Path:
+    inner = root / task / component
+    return inner if inner.is_dir() else root / task
+
+
+@lru_cache(4)
+def _splits(root: Path) -> dict[str, str]:
+    for name in ("train_val_test_fullplus.csv", "metadata.csv"):
+        for path in sorted(root.glob(f"**/{name}")):
+            with path.open(encoding="utf-8", newline="") as file:
+                rows = list(csv.DictReader(file))
+            if rows and "split" in rows[0]:
+                return {row["scene"]: row["split"] for row in rows}
+            return {
+                row["id"]: split
+                for row in rows
+                for split in ("train", "val", "test")
+                if row[split] == "1"
+            }
+    return {}
+
+
+def _source(name: str, title: str, licence: str, url: str) -> Source:
+    return Source(
+        name=name,
+        title=title,
+        licence=licence,
+        url=url,
+        layout=_LAYOUT.replace("COMPONENT", name),
+        tasks=("depth",),
+        scenes=partial(scenes, component=name),
+        frames=partial(frames, component=name),
+    )
+
+
+TASKONOMY = _source(
+    "taskonomy", "Taskonomy", "research only (its EULA)", "http://taskonomy.stanford.edu"
+)
+HM3D = _source(
+    "hm3d",
+    "HM3D, rendered by Omnidata",
+    "Matterport end-user licence for academic use",
+    "https://github.com/EPFL-VILAB/omnidata",
+)

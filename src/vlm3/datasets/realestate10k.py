@@ -1,0 +1,114 @@
+"""RealEstate10K: camera paths through videos of houses; the frames are fetched by whoever may.
+
+    ROOT/[train|test/]ID.txt            the video's address, then a line a frame: microseconds,
+                                        fx fy cx cy as shares of the sides, two zeros,
+                                        cam_from_world (3 x 4), OpenCV axes
+    ROOT/[train|test/]ID/MICROSECONDS.png   or .jpg: the frames, in any size of the video's shape
+
+The set has no depth and its scale is that of its SLAM, so nothing is asked in metres. The paper
+does not say how it got matches. Here they come from the poses: SIFT features of a frame are matched
+with those of four others of the same path, held to the known epipolar geometry, and triangulated;
+see `tracks`. So a match is a feature that was found in at least two frames, and where the poses put
+it in a third.
+"""
+
+from functools import lru_cache, partial
+from pathlib import Path
+
+import numpy as np
+
+from vlm3.datasets.base import Floats, Frames, PixelDepths, RawFrame, Source, each, need_folder
+from vlm3.datasets.files import picture_size
+from vlm3.datasets.tracks import Posed, triangulated
+from vlm3.errors import InputError
+from vlm3.geometry.camera import Camera
+from vlm3.geometry.pose import invert, nearest_rigid
+
+_LAYOUT = "[train|test/]ID.txt and the frames as [train|test/]ID/MICROSECONDS.png"
+# Frames before and after that features are looked for in.
+_STEPS = (-20, -8, 8, 20)
+
+
+def scenes(root: Path) -> list[str]:
+    """The paths whose frames are there."""
+    need_folder(root, _LAYOUT)
+    found = sorted(
+        path.relative_to(root).with_suffix("").as_posix()
+        for path in root.glob("**/*.txt")
+        if path.with_suffix("").is_dir()
+    )
+    if not found:
+        raise InputError(f"{str(root)!r} has no ID.txt beside a folder ID; expected {_LAYOUT}")
+    return found
+
+
+def frames(root: Path, scene: str) -> Frames:
+    """The frames of a path that were fetched, in its order."""
+    folder = root / scene
+    lines = _path_lines(root / f"{scene}.txt")
+    pictures = {p.stem: p for p in folder.iterdir() if p.suffix in (".png", ".jpg")}
+    known = [(str(int(line[0])), line) for line in lines if str(int(line[0])) in pictures]
+    # In memory: where each frame stands, for those who triangulate with it.
+    posed = tuple(_posed(pictures[name], line) for name, line in known)
+    split = next((p for p in Path(scene).parts if p in ("train", "test")), "train")
+
+    def make(thing: tuple[str, int]) -> RawFrame:
+        name, k = thing
+        one = posed[k]
+        if isinstance(one, InputError):
+            raise one
+        return RawFrame(
+            name,
+            one.picture,
+            one.camera,
+            partial(_depth, posed, k),
+            invert(one.cam_from_world),
+            split=split,
+            metric=False,
+        )
+
+    return each(((name, k) for k, (name, _) in enumerate(known)), make)
+
+
+def _posed(picture: Path, line: Floats) -> Posed | InputError:
+    try:
+        width, height = picture_size(picture)
+        fx, fy, cx, cy = line[1:5] * [width, height, width, height]
+        pose = np.eye(4)
+        pose[:3] = line[7:].reshape(3, 4)
+        return Posed(picture, Camera(fx, fy, cx, cy, width, height), nearest_rigid(pose))
+    except InputError as error:
+        return error
+
+
+@lru_cache(maxsize=1024)
+def _depth(posed: tuple[Posed | InputError, ...], k: int) -> PixelDepths:
+    others = [posed[k + step] for step in _STEPS if 0 <= k + step < len(posed)]
+    one = posed[k]
+    assert isinstance(one, Posed)
+    return triangulated(one, [other for other in others if isinstance(other, Posed)])
+
+
+def _path_lines(path: Path) -> Floats:
+    """(n, 19) numbers, without the address."""
+    try:
+        found = np.loadtxt(path, skiprows=1, ndmin=2, dtype=np.float64)
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read the camera path {str(path)!r} ({error})") from error
+    if found.shape[1] != 19:
+        raise InputError(f"{str(path)!r} has {found.shape[1]} numbers a line; expected 19")
+    return found
+
+
+REALESTATE10K = Source(
+    name="realestate10k",
+    title="RealEstate10K",
+    licence="CC BY 4.0 (paths); videos by their owners",
+    url="https://google.github.io/realestate10k",
+    layout=_LAYOUT,
+    tasks=("correspondence", "pose"),
+    scenes=scenes,
+    frames=frames,
+    origin="mvs",
+    needs=("cv2", "scipy"),
+)

@@ -1,0 +1,1 @@
+"""Models, classical methods and constant answers to put beside a vision language model."""

@@ -1,0 +1,1 @@
+"""Tables, pages and figures of scored runs, with the published rows."""

@@ -1,0 +1,196 @@
+"""Figures of an evaluation run: its pictures with what was answered and what is true.
+
+A predictions file holds no pictures, so the benchmark is read again, as it was asked. Texts are
+parsed anew, as scores do.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vlm3.errors import InputError
+from vlm3.eval.benchmarks import get_benchmark
+from vlm3.eval.predictions import FILE, numbers_of, read_again, read_header
+from vlm3.eval.readers import EVERY, Wanted, read_items
+from vlm3.geometry.pose import RelativePose, ypr_deg_from_rotation
+from vlm3.tasks.base import DepthAnswer, Floats, MatchAnswer, ObjectAnswer, PoseAnswer, Task
+from vlm3.tasks.protocol import get_protocol
+from vlm3.view import View
+from vlm3.viz import figures
+from vlm3.viz.evidence import ObjectTruth, object_evidence
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_MOST_QUESTIONS = 5
+_MOST_MATCHES = 16
+
+
+def run_figures(run: Path, data: Path | None, count: int) -> Iterator[tuple[str, Task, "Figure"]]:
+    """Item key, task and figure of the first pictures or pairs of a run that were answered.
+
+    Args:
+        run: the folder that `vlm3 eval` wrote.
+        data: the benchmark's data, where it has any.
+        count: how many pictures or pairs.
+
+    Raises:
+        InputError: no run, or data that is not the run's.
+    """
+    path = run / FILE if run.is_dir() else run
+    config, _ = read_header(path)
+    answered: dict[str, dict[str, dict[str, Any]]] = {}
+    for line in path.read_text(encoding="utf-8").splitlines()[1:]:
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue  # Half a line of a killed run; scores name it.
+        if "id" in record:
+            answered.setdefault(str(record["cluster"]), {})[str(record["id"])] = record
+    samples = EVERY if config["count"] == "all" else int(config["count"])
+    wanted = Wanted(
+        get_benchmark(config["benchmark"]),
+        data,
+        samples,
+        int(config["seed"]),
+        split=config.get("split", "heldout"),
+    )
+    source = f"model {config.get('name') or config['model']}"
+    if config.get("protocol"):
+        source += f"  ·  protocol {config['protocol']}"
+    done = 0
+    for item in read_items(wanted):
+        records = answered.get(item.key, {})
+        asked = [records[q.id] for q in item.queries if q.id in records]
+        if not asked:
+            continue
+        views = [open_picture() for open_picture in item.pictures]
+        for task in dict.fromkeys(record["task"] for record in asked):
+            own = [record for record in asked if record["task"] == task]
+            yield item.key, task, _draw(task, views, own, config, source)
+        done += 1
+        if done == count:
+            return
+    if not done:
+        raise InputError(f"nothing in {str(path)!r} is about this data; give the run's own --data")
+
+
+def _draw(
+    task: Task,
+    views: Sequence[View],
+    records: Sequence[dict[str, Any]],
+    config: dict[str, Any],
+    source: str,
+) -> "Figure":
+    protocol = get_protocol(config["protocol"]) if config.get("protocol") else None
+    said = [read_again(task, record, protocol) for record in records]
+    common: dict[str, Any] = {
+        "protocol": str(config.get("protocol") or ""),
+        "intrinsics": tuple(view.intrinsics for view in views),
+    }
+    if task == "depth":
+        return _draw_depth(views, records, said, common, source)
+    if task == "correspondence":
+        return _draw_matches(views, records[:_MOST_MATCHES], said[:_MOST_MATCHES], common, source)
+    if task == "pose":
+        return _draw_pose(views, records[0], said[0], common, source)
+    items = []
+    for record, found in list(zip(records, said, strict=True))[:_MOST_QUESTIONS]:
+        values = found or {}
+        answer = ObjectAnswer(
+            text=str(record["raw_text"] or ""),
+            value_m=values.get("value_m"),
+            clock_hour=values.get("clock_hour"),
+            yes=values.get("yes"),
+            region=values.get("region"),
+            parsed=found is not None,
+            raw_text=str(record["raw_text"] or ""),
+            prompt=str(record["prompt"] or ""),
+            boxes_xyxy_px=np.asarray(record["ask"]["boxes_xyxy_px"], dtype=float).reshape(-1, 4),
+            **common,
+        )
+        question = record["ask"]["question"]
+        truth = ObjectTruth(**{k: v for k, v in record["truth"].items() if v is not None})
+        items.append(figures.ObjectItem(question, answer, object_evidence(answer, question, truth)))
+    return figures.object_figure(views[0], items, source=source)
+
+
+def _words(records: Sequence[dict[str, Any]], key: str) -> tuple[str, ...]:
+    return tuple(str(record[key] or "") for record in records)
+
+
+def _draw_depth(
+    views: Sequence[View],
+    records: Sequence[dict[str, Any]],
+    said: Sequence[dict[str, Any] | None],
+    common: dict[str, Any],
+    source: str,
+) -> "Figure":
+    distance = np.array([numbers_of("depth", found)[0] for found in said])
+    answer = DepthAnswer(
+        xy_px=np.array([record["ask"]["xy_px"] for record in records]),
+        distance_m=distance,
+        depth_z_m=distance * np.array([record["ask"]["cosine"] for record in records]),
+        parsed=np.isfinite(distance),
+        raw_text=_words(records, "raw_text"),
+        prompt=_words(records, "prompt"),
+        **common,
+    )
+    truth = np.array([record["truth"]["distance_m"] for record in records])
+    return figures.depth_figure(views[0], answer, truth_distance_m=truth, source=source)
+
+
+def _draw_matches(
+    views: Sequence[View],
+    records: Sequence[dict[str, Any]],
+    said: Sequence[dict[str, Any] | None],
+    common: dict[str, Any],
+    source: str,
+) -> "Figure":
+    xy = np.array([numbers_of("correspondence", found) for found in said])
+    answer = MatchAnswer(
+        xy_a_px=np.array([record["ask"]["xy_px"] for record in records]),
+        xy_px=xy,
+        parsed=np.isfinite(xy).all(axis=1),
+        raw_text=_words(records, "raw_text"),
+        prompt=_words(records, "prompt"),
+        **common,
+    )
+    truth = np.array([record["truth"]["xy_px"] for record in records])
+    return figures.match_figure(views[0], views[1], answer, truth_xy_px=truth, source=source)
+
+
+def _draw_pose(
+    views: Sequence[View],
+    record: dict[str, Any],
+    said: dict[str, Any] | None,
+    common: dict[str, Any],
+    source: str,
+) -> "Figure":
+    numbers = np.array(numbers_of("pose", said))
+    rotation, direction, distance = numbers[:9].reshape(3, 3), numbers[9:12], float(numbers[12])
+    ypr = None if np.isnan(rotation).any() else ypr_deg_from_rotation(rotation)
+    moved: Floats | None = None if np.isnan(direction).any() else direction
+    whole = None
+    if ypr is not None and moved is not None and np.isfinite(distance):
+        whole = RelativePose.from_ypr_direction(ypr, moved, distance).cam1_from_cam2
+    raw, prompt = record["raw_text"], record["prompt"]
+    answer = PoseAnswer(
+        yaw_pitch_roll_deg=ypr,
+        direction=moved,
+        distance_m=distance if np.isfinite(distance) else None,
+        cam1_from_cam2=whole,
+        parsed={
+            "rotation": ypr is not None,
+            "direction": moved is not None,
+            "distance": bool(np.isfinite(distance)),
+        },
+        raw_text=raw if isinstance(raw, dict) else {},
+        prompt=prompt if isinstance(prompt, dict) else {},
+        **common,
+    )
+    truth = RelativePose.from_matrix(record["truth"]["cam1_from_cam2"])
+    return figures.pose_figure((views[0], views[1]), answer, truth=truth, source=source)

@@ -1,0 +1,184 @@
+"""A report as a terminal table, Markdown or LaTeX."""
+
+from collections.abc import Sequence
+
+from vlm3.eval.report.table import Cell, Report, Row, Section
+
+_KINDS = {"run": "", "floor": "floor", "published": "published", "expert": "published expert"}
+_ARROWS = {"higher": "↑", "lower": "↓"}
+_TEX = {"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}"}
+_TEX |= {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
+_TEX |= {">": r"\textgreater{}", "<": r"\textless{}"}
+# A terminal shows so many metrics beside a name; the files hold all of them.
+_MOST_COLUMNS = 7
+_WIDEST = 100
+# A page of a paper holds so many, with their intervals.
+_MOST_TEX = 5
+_OTHERS = ("published", "expert")
+_TEX_ARROWS = {"higher": r"$\uparrow$", "lower": r"$\downarrow$"}
+
+
+def as_text(report: Report) -> str:
+    """For the terminal; the categories of objects are left to the files."""
+    blocks = []
+    for section in report.sections:
+        # As many metrics as fit, one at least.
+        for count in range(min(_MOST_COLUMNS, len(section.columns)), 0, -1):
+            heads = ["", *(_head(section, i) for i in range(count)), "n", "failed", "s/query"]
+            body = [
+                [row.name, *(c.whole() for c in row.cells[:count]), *_counts(row)]
+                for row in section.rows
+            ]
+            widths = [max(len(line[i]) for line in [heads, *body]) for i in range(len(heads))]
+            if sum(widths) + 2 * len(widths) - 2 <= _WIDEST:
+                break
+        left_out = section.columns[count:]
+        lines = [section.title, _line(heads, widths), "-" * (sum(widths) + 2 * len(widths) - 2)]
+        kind = section.rows[0].kind
+        for row, cells in zip(section.rows, body, strict=True):
+            if row.kind != kind:
+                lines.append("")
+                kind = row.kind
+            lines.append(_line(cells, widths))
+        lines += ["", *_differences(section)]
+        if left_out:
+            lines.append(f"* Also measured, in the files of -o: {', '.join(left_out)}.")
+        lines += [f"* {note}" for note in section.notes]
+        blocks.append("\n".join(lines))
+    return "\n\n".join(blocks)
+
+
+def as_markdown(report: Report) -> str:
+    """Tables as GitHub and others show them, with notes and origins."""
+    blocks = []
+    for section in report.sections:
+        heads = ["row", *(_head(section, i) for i in range(len(section.columns)))]
+        heads += ["n", "failed", "s/query", "kind"]
+        lines = [f"## {section.title}", "", _bars(heads)]
+        lines.append(_bars(["---", *("---:" for _ in heads[1:-1]), "---"]))
+        for row in section.rows:
+            cells = [cell.whole() for cell in row.cells]
+            lines.append(_bars([row.name, *cells, *_counts(row), _KINDS[row.kind]]))
+        lines += ["", *(f"- {line}" for line in _differences(section))]
+        lines += [f"- {note}" for note in section.notes]
+        blocks.append("\n".join(lines))
+    origins = "\n".join(f"- **{name}**: {text}" for name, text in report.origins)
+    return "\n\n".join([*blocks, f"## Where the runs come from\n\n{origins}"]) + "\n"
+
+
+def as_latex(report: Report) -> str:
+    """One booktabs table a section, for a page: the columns that published rows fill, best in bold.
+
+    A section without published rows keeps its first columns. Notes stand below; the other forms
+    hold everything.
+    """
+    blocks = []
+    for section in report.sections:
+        places = _shared(section)
+        best = {place: _best(section, place) for place in places}
+        heads = " & ".join(
+            rf"{_tex(section.columns[i])} {_TEX_ARROWS[section.better[i]]}" for i in places
+        )
+        lines = [r"\begin{table}", rf"\caption{{{_tex(section.title)}}}", r"\small"]
+        lines.append(rf"\begin{{tabular}}{{l{'r' * len(places)}rr}}")
+        lines += [r"\toprule", rf" & {heads} & $n$ & failed \\", r"\midrule"]
+        kind = section.rows[0].kind
+        for row in section.rows:
+            if row.kind in _OTHERS and not any(row.cells[i].value is not None for i in places):
+                continue
+            if row.kind != kind:
+                lines.append(r"\midrule")
+                kind = row.kind
+            cells = " & ".join(
+                _tex_cell(row.cells[i], best=row.kind != "floor" and _is(row, i, best[i]))
+                for i in places
+            )
+            n, failed, _ = _counts(row)
+            lines.append(rf"{_tex(row.name)} & {cells} & {n} & {failed} \\")
+        lines += [r"\bottomrule", r"\end{tabular}", r"\par\footnotesize"]
+        lines += [_tex(note) for note in (*_differences(section), *section.notes)]
+        lines.append(r"\end{table}")
+        blocks.append("\n".join(lines))
+    return "\n\n".join(blocks) + "\n"
+
+
+def _shared(section: Section) -> list[int]:
+    """The columns of a page's table."""
+    published = [row for row in section.rows if row.kind in _OTHERS]
+    filled = [
+        i
+        for i in range(len(section.columns))
+        if any(row.cells[i].value is not None for row in published)
+    ]
+    return (filled or list(range(len(section.columns))))[:_MOST_TEX]
+
+
+def _best(section: Section, place: int) -> float | None:
+    """The best value of a column as it is shown; floors do not take part."""
+    shown = [
+        round(row.cells[place].value or 0.0, row.cells[place].digits)
+        for row in section.rows
+        if row.kind != "floor" and row.cells[place].value is not None
+    ]
+    if not shown:
+        return None
+    return max(shown) if section.better[place] == "higher" else min(shown)
+
+
+def _is(row: Row, place: int, best: float | None) -> bool:
+    cell = row.cells[place]
+    return cell.value is not None and round(cell.value, cell.digits) == best
+
+
+def difference_lines(section: Section) -> list[str]:
+    """Each paired difference as a sentence."""
+    return _differences(section)
+
+
+def _differences(section: Section) -> list[str]:
+    found = []
+    for a, b, measure, value in section.differences:
+        digits = section.rows[0].cells[section.columns.index(measure)].digits
+        between = ""
+        if value.interval is not None:
+            low, high = value.interval.low, value.interval.high
+            between = f" (95 %: {low:+.{digits}f} to {high:+.{digits}f})"
+        found.append(
+            f"{measure}, {a} minus {b}, paired on {value.samples} queries of {value.clusters} "
+            f"pictures: {value.value:+.{digits}f}{between}"
+        )
+    return found
+
+
+def _head(section: Section, place: int) -> str:
+    return f"{section.columns[place]} {_ARROWS[section.better[place]]}"
+
+
+def _counts(row: Row) -> list[str]:
+    seconds = "" if row.seconds is None else f"{row.seconds:.3f}"
+    if row.kind != "run":
+        return ["" if row.samples is None else str(row.samples), "", ""]
+    return [str(row.samples), str(row.failures), seconds]
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    first = cells[0].ljust(widths[0])
+    rest = (cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True))
+    return "  ".join((first, *rest)).rstrip()
+
+
+def _bars(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+
+
+def _tex(text: str) -> str:
+    return "".join(_TEX.get(letter, letter) for letter in text)
+
+
+def _tex_cell(cell: Cell, *, best: bool) -> str:
+    if cell.value is None:
+        return "--"
+    text = rf"\textbf{{{cell.text()}}}" if best else cell.text()
+    if cell.low is None or cell.high is None:
+        return text
+    return rf"{text} {{\scriptsize [{cell.low:.{cell.digits}f}, {cell.high:.{cell.digits}f}]}}"

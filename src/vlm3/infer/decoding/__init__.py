@@ -1,0 +1,1 @@
+"""Many questions in few passes: the shared prefix, batches, answer forms, and readouts."""

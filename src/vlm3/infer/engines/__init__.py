@@ -1,0 +1,1 @@
+"""What runs a model: in this process, over HTTP, by vLLM, and fakes for tests."""

@@ -1,0 +1,118 @@
+"""What an engine is: it opens pictures once and answers many questions about them, in text.
+
+Everything above this line is protocol and geometry, everything below it is a model. An engine knows
+neither cameras nor tasks, and whoever asks knows neither tokens nor devices.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol, Self, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from vlm3.infer.decoding.grammar import Grammar
+
+UInt8 = npt.NDArray[np.uint8]
+
+SYMBOLS = (*"0123456789", ".", "+", "-", " +", " -", " ", ",", ")", "")
+"""What numbers are written with and what ends them; "" is the end of an answer.
+
+A sign may be one token with the space before it."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Pictures that an engine has opened. Leaving the `with` block lets go of what it holds.
+
+    An engine that prepares pictures (encodes them, keeps a prefix) returns a subclass.
+
+    Attributes:
+        images: each (H, W, 3), at the size the model reads.
+    """
+
+    images: tuple[UInt8, ...]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Lets go of what the scene holds; a plain scene holds nothing but the pictures."""
+
+
+@dataclass(frozen=True, eq=False)
+class Reply:
+    """An answer and what stood behind it.
+
+    Attributes:
+        text: the answer without special tokens.
+        pieces: text of every token written, the end token as "".
+        symbols: what `logp` speaks of, of `SYMBOLS` those that the model has as one token.
+        logp: (len(pieces), len(symbols)) natural log of each symbol's probability at each step,
+            among all tokens the model has; None where it was not recorded.
+    """
+
+    text: str
+    pieces: tuple[str, ...] = ()
+    symbols: tuple[str, ...] = ()
+    logp: npt.NDArray[np.float32] | None = None
+
+
+class Engine(Protocol):
+    """Answers questions about pictures, each question on its own."""
+
+    @property
+    def name(self) -> str:
+        """What answers: names the model, or the fake."""
+
+    def open(self, images: Sequence[UInt8]) -> Scene:
+        """Opens pictures, in the order the questions number them.
+
+        Args:
+            images: each (H, W, 3); both sides multiples of what the model's patches need.
+        """
+
+    def ask(self, scene: Scene, questions: Sequence[str], *, max_new_tokens: int) -> list[str]:
+        """Answers every question as if it were the only one.
+
+        Args:
+            scene: from this engine's `open`.
+            questions: complete prompts, without chat markup.
+            max_new_tokens: an answer that is not finished by then is cut off there.
+
+        Returns:
+            The answers in the order of the questions, without special tokens.
+        """
+
+
+@runtime_checkable
+class RecordingEngine(Engine, Protocol):
+    """An engine that can also tell what it might have said instead."""
+
+    def reply(
+        self,
+        scene: Scene,
+        questions: Sequence[str],
+        *,
+        max_new_tokens: int,
+        grammar: Grammar | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> list[Reply]:
+        """Answers as `ask` does, with the distribution of every step.
+
+        Args:
+            scene: from this engine's `open`.
+            questions: complete prompts, without chat markup.
+            max_new_tokens: an answer that is not finished by then is cut off there.
+            grammar: a form that answers must have.
+            progress: told, now and then, how many more questions are answered.
+        """

@@ -1,0 +1,147 @@
+"""Answers from vLLM in this process, offline and batched: for a GPU and tens of thousands.
+
+One picture at a time: then vLLM's prefix cache holds it, and no other drives it out. (Cascade
+attention, which would also have read it once for all, is gone from vLLM since 0.32.) Needs the
+extra `vllm`.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from vlm3.errors import InputError, MissingDependencyError
+from vlm3.infer.decoding.grammar import Grammar
+from vlm3.infer.engines.base import Reply, Scene, UInt8
+from vlm3.infer.engines.top_logprobs import recorded, step
+from vlm3.tasks.reading import CUT_OFF
+
+# vLLM's own limit unless `max_logprobs` is raised; digits and what ends them are fewer.
+_TOP = 20
+
+
+@dataclass(frozen=True)
+class _VllmScene(Scene):
+    names: tuple[str, ...] = ()
+
+
+class VllmEngine:
+    """Greedy answers from a checkpoint that vLLM loads.
+
+    Args:
+        model: a folder or hub id.
+        folder: where its files lie, for the digest of its weights; None does without.
+        options: more arguments of `vllm.LLM`, such as `gpu_memory_utilization`.
+
+    Raises:
+        MissingDependencyError: without vLLM.
+    """
+
+    def __init__(self, model: str, *, folder: Path | None = None, **options: Any) -> None:
+        try:
+            from vllm import LLM, SamplingParams
+        except ImportError as error:
+            raise MissingDependencyError(
+                'this engine needs vLLM and a GPU: pip install "vlm3[vllm]"'
+            ) from error
+        self._sampling = SamplingParams
+        settings: dict[str, Any] = {
+            "enable_prefix_caching": True,
+            "limit_mm_per_prompt": {"image": 2},
+            # Pictures come at their final size; no side may be changed again.
+            "mm_processor_kwargs": {"min_pixels": 1, "max_pixels": 2**26},
+        }
+        self._llm = LLM(model=model, **(settings | options))
+        self._tokenizer = self._llm.get_tokenizer()
+        self.name = f"vllm:{model}"
+        self._folder = folder
+
+    @cached_property
+    def weights(self) -> str | None:
+        """The digest of the model's content; None where its folder is not known."""
+        from vlm3.model.digest import model_digest
+
+        return None if self._folder is None else model_digest(self._folder)
+
+    def open(self, images: Sequence[UInt8]) -> Scene:
+        """Names the pictures, so that vLLM need not hash them with every question."""
+        names = tuple(
+            hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()
+            for image in images
+        )
+        return _VllmScene(tuple(images), names)
+
+    def ask(self, scene: Scene, questions: Sequence[str], *, max_new_tokens: int) -> list[str]:
+        """Answers every question as if it were the only one."""
+        replies = self.reply(scene, questions, max_new_tokens=max_new_tokens)
+        return [reply.text for reply in replies]
+
+    def reply(
+        self,
+        scene: Scene,
+        questions: Sequence[str],
+        *,
+        max_new_tokens: int,
+        grammar: Grammar | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> list[Reply]:
+        """Answers with the likeliest tokens of every step.
+
+        Args:
+            scene: from `open`.
+            questions: complete prompts, without chat markup.
+            max_new_tokens: an answer that is not finished by then is cut off there.
+            grammar: None; this engine is not held to a form.
+            progress: told when all are answered.
+
+        Raises:
+            InputError: a grammar.
+        """
+        if grammar is not None:
+            raise InputError(f"{self.name} cannot be held to a form of answers; leave grammar out")
+        if not questions:
+            return []
+        assert isinstance(scene, _VllmScene)
+        pictures = [Image.fromarray(image) for image in scene.images]
+        prompts = [
+            {
+                "prompt": self._prompt(len(pictures), question),
+                "multi_modal_data": {"image": pictures},
+                "multi_modal_uuids": {"image": list(scene.names)},
+            }
+            for question in questions
+        ]
+        limits = self._sampling(temperature=0.0, max_tokens=max_new_tokens, logprobs=_TOP)
+        # The first alone: otherwise all of them miss the cache together.
+        outputs = self._llm.generate(prompts[:1], limits, use_tqdm=False)
+        outputs += self._llm.generate(prompts[1:], limits, use_tqdm=False) if prompts[1:] else []
+        if progress is not None:
+            progress(len(questions))
+        return [_reply(output.outputs[0]) for output in outputs]
+
+    def _prompt(self, pictures: int, question: str) -> str:
+        content: list[dict[str, str]] = [{"type": "image"} for _ in range(pictures)]
+        content.append({"type": "text", "text": question})
+        return str(
+            self._tokenizer.apply_chat_template(
+                [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
+            )
+        )
+
+
+def _reply(output: Any) -> Reply:
+    """One completion: its text, and for each token id the likeliest ids with their texts."""
+    steps = [
+        step(
+            listed[token].decoded_token or "",
+            listed[token].logprob,
+            [(one.decoded_token or "", one.logprob) for one in listed.values()],
+        )
+        for token, listed in zip(output.token_ids, output.logprobs, strict=True)
+    ]
+    cut = getattr(output, "finish_reason", None) == "length"
+    return recorded(str(output.text).strip() + (CUT_OFF if cut else ""), steps)

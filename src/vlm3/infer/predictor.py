@@ -1,0 +1,437 @@
+"""Ask a model about pictures in pixels, get geometry back: the calls most users make.
+
+A picture is resized as the protocol says, the question written, the engine asked (`asking`), the
+text parsed, and the result brought back to the pixels of the picture as it was given (`answers`).
+Knows no file format.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from numpy.typing import ArrayLike
+
+from vlm3.errors import InputError
+from vlm3.infer.answers import depth_answer, match_answer, object_answer, pose_answer
+from vlm3.infer.engines.base import Engine, Reply
+from vlm3.infer.generation import Progress, replies, require, require_able, sized
+from vlm3.infer.inputs import number_rows, points_in
+from vlm3.infer.maps import DepthMap, MatchMap, PointCloud, depth_map, match_map
+from vlm3.infer.measure import Measurement, measure
+from vlm3.infer.motion import ask_landmarks, check_motion
+from vlm3.infer.resolve_protocol import resolve_protocol
+from vlm3.tasks.base import DepthAnswer, MatchAnswer, ObjectAnswer, PoseAnswer, Readout
+from vlm3.tasks.prompting import (
+    depth_question,
+    match_question,
+    object_question,
+    pose_questions,
+)
+from vlm3.tasks.protocol import Protocol, get_protocol
+from vlm3.view import View
+
+MAX_TOKENS = 16_384
+"""Most tokens a picture may take when the checkpoint names no limit: Qwen3-VL's own."""
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """Answers about views, from one engine asked under one protocol.
+
+    All pixels, in and out, are those of the views as given, whatever size the model reads.
+
+    Attributes:
+        engine: what answers.
+        protocol: how it is asked.
+        multiple_px: picture sides must be multiples of this: patch side times merge.
+        max_tokens: most tokens one picture may take; a bigger one is made smaller, with a warning.
+        naive: what `engine="naive"` asks instead, one question a time: the oracle of the first.
+
+    Every method raises InputError when the protocol does not have its task, and warns with
+    `TokenBudgetWarning` where a picture had to be made smaller. Where a method takes them:
+    `engine="naive"` asks the slow engine; `readout` chooses between the number written ("digits")
+    and the "median" or "mean" of what might have been written: without it, the median where the
+    engine gives probabilities, as local models do, and the digits where it does not; an answer's
+    `readout` says which it was. `grammar=True` lets the model write only answers of the protocol's
+    form, which can all be read. Published results are of digits, without a grammar.
+    """
+
+    engine: Engine
+    protocol: Protocol
+    multiple_px: int
+    max_tokens: int | None = MAX_TOKENS
+    naive: Engine | None = None
+
+    def depth(
+        self,
+        view: View,
+        xy_px: ArrayLike,
+        *,
+        engine: Literal["naive"] | None = None,
+        readout: Readout | None = None,
+        grammar: bool = False,
+        progress: Progress | None = None,
+    ) -> DepthAnswer:
+        """How far the points at some pixels are from the camera.
+
+        Args:
+            view: the picture.
+            xy_px: (n, 2) or (2,) pixels of it.
+            engine: see the class.
+            readout: see the class.
+            grammar: see the class.
+            progress: told, now and then, how many more questions are answered.
+
+        Returns:
+            Distances and depths along the axis, (n,), in metres; NaN where unparsed.
+
+        Raises:
+            InputError: a point that is not two numbers inside the picture.
+        """
+        require(self.protocol, "depth", view)
+        xy = points_in(view, xy_px)
+        prompts = [depth_question(self.protocol, view.camera, point) for point in xy]
+        said = self._reply(
+            [view], prompts, ["depth"] * len(prompts), engine, readout, grammar, progress
+        )
+        return depth_answer(self.protocol, view, xy, prompts, said, readout)
+
+    def match(
+        self,
+        view_a: View,
+        view_b: View,
+        xy_px: ArrayLike,
+        *,
+        engine: Literal["naive"] | None = None,
+        readout: Readout | None = None,
+        grammar: bool = False,
+        progress: Progress | None = None,
+    ) -> MatchAnswer:
+        """Where points of one picture appear in another.
+
+        Args:
+            view_a: the picture with the points.
+            view_b: the picture to find them in.
+            xy_px: (n, 2) or (2,) pixels of `view_a`.
+            engine: see the class.
+            readout: see the class.
+            grammar: see the class.
+            progress: told, now and then, how many more questions are answered.
+
+        Returns:
+            Pixels of `view_b`, (n, 2); NaN where unparsed.
+
+        Raises:
+            InputError: a point that is not two numbers inside the first picture.
+        """
+        require(self.protocol, "correspondence", view_a, view_b)
+        views = (view_a, view_b)
+        xy = points_in(view_a, xy_px)
+        prompts = [match_question(self.protocol, view_a.camera, point) for point in xy]
+        components = ["correspondence"] * len(prompts)
+        said = self._reply(views, prompts, components, engine, readout, grammar, progress)
+        return match_answer(self.protocol, views, xy, prompts, said, readout)
+
+    def pose(
+        self,
+        view_a: View,
+        view_b: View,
+        *,
+        engine: Literal["naive"] | None = None,
+        readout: Readout | None = None,
+        grammar: bool = False,
+        check: bool = False,
+    ) -> PoseAnswer:
+        """How the camera turned and moved from one picture to the other.
+
+        Args:
+            view_a: the picture whose camera is the frame.
+            view_b: the other.
+            engine: see the class.
+            readout: see the class.
+            grammar: see the class.
+            check: also ask for the motion back, and for matches and distances of a small grid, to
+                fill `PoseAnswer.check`; about a hundred more questions.
+
+        Returns:
+            Rotation, direction and distance of camera b in camera a's frame, each None where
+            unparsed; `cam1_from_cam2` where all of them were read.
+        """
+        require(self.protocol, "pose", view_a, view_b)
+        views = (view_a, view_b)
+        prompts = dict[str, str](pose_questions(self.protocol).items())
+        components = [f"pose.{part}" for part in prompts]
+        said = self._reply(views, list(prompts.values()), components, engine, readout, grammar)
+        answer = pose_answer(self.protocol, views, prompts, said, readout)
+        if not check or answer.cam1_from_cam2 is None:
+            return answer
+        landmarks = ask_landmarks(self, view_a, view_b)
+        if landmarks is None:
+            return answer
+        back = self.pose(view_b, view_a, readout=readout, grammar=grammar)
+        checked = check_motion(answer.cam1_from_cam2, back.cam1_from_cam2, landmarks)
+        return replace(answer, check=checked)
+
+    def ask(
+        self,
+        view: View,
+        question: str,
+        boxes_xyxy_px: ArrayLike = (),
+        *,
+        engine: Literal["naive"] | None = None,
+    ) -> ObjectAnswer:
+        """A question in words about regions of a picture.
+
+        Args:
+            view: the picture.
+            question: with {0}, {1}, ... where a box is meant, such as "How wide is {0}?".
+            boxes_xyxy_px: (n, 4) or (4,) x_min, y_min, x_max, y_max in its pixels.
+            engine: see the class.
+
+        Returns:
+            The text, and the length, clock hour, yes or no, or region in it if there is one.
+
+        Raises:
+            InputError: an empty question, a box that is inverted or outside, or boxes and
+                placeholders that do not pair.
+        """
+        require(self.protocol, "objects", view)
+        if not question.strip():
+            raise InputError('the question is empty; ask such as "How wide is {0}?"')
+        boxes = number_rows("boxes_xyxy_px", boxes_xyxy_px, 4)
+        prompt = object_question(self.protocol, view.camera, question, boxes)
+        (said,) = self._reply([view], [prompt], [], engine)
+        return object_answer(self.protocol, view, boxes, prompt, said.text)
+
+    def measure(
+        self,
+        view: View,
+        pairs_px: ArrayLike = (),
+        boxes_xyxy_px: ArrayLike = (),
+        *,
+        readout: Readout | None = None,
+        grammar: bool = False,
+        progress: Progress | None = None,
+    ) -> Measurement:
+        """Metres between pairs of pixels, and the width and height of regions.
+
+        Two questions a pair, 64 a box. Intervals hold 80 % of what the probabilities of the digits
+        allow, the two ends of a length taken as independent; an error that all distances of a
+        picture share, such as that of a guessed focal length, is not in them.
+
+        Args:
+            view: the picture.
+            pairs_px: (n, 2, 2) or (2, 2) pixels: from, to.
+            boxes_xyxy_px: (m, 4) or (4,) x_min, y_min, x_max, y_max in pixels, drawn tightly.
+            readout: see the class.
+            grammar: see the class.
+            progress: told, now and then, how many more questions are answered.
+
+        Raises:
+            InputError: a point or box outside the picture, a box that is inverted, or neither.
+        """
+        return measure(
+            self,
+            view,
+            pairs_px,
+            boxes_xyxy_px,
+            readout=readout,
+            grammar=grammar,
+            progress=progress,
+        )
+
+    def depth_map(
+        self,
+        view: View,
+        *,
+        grid: tuple[int, int] = (64, 48),
+        readout: Readout | None = None,
+        grammar: bool = False,
+        refine: bool = False,
+        progress: Progress | None = None,
+    ) -> DepthMap:
+        """How far everything is: one question a cell of a grid.
+
+        Args:
+            view: the picture.
+            grid: columns and rows.
+            readout: see the class.
+            grammar: see the class.
+            refine: ask every second cell, and the others only where those around them disagree;
+                what is filled in is marked in `DepthMap.asked`.
+            progress: told, now and then, how many more questions are answered.
+
+        Raises:
+            InputError: a grid with no cells or more than the picture has pixels.
+        """
+        return depth_map(
+            self,
+            view,
+            grid,
+            readout=readout,
+            grammar=grammar,
+            refine=refine,
+            progress=progress,
+        )
+
+    def point_cloud(
+        self,
+        view: View,
+        *,
+        grid: tuple[int, int] = (64, 48),
+        readout: Readout | None = None,
+        grammar: bool = False,
+        refine: bool = False,
+        progress: Progress | None = None,
+    ) -> PointCloud:
+        """The points of a depth map, coloured, in the camera's frame; arguments as there."""
+        return self.depth_map(
+            view, grid=grid, readout=readout, grammar=grammar, refine=refine, progress=progress
+        ).cloud()
+
+    def match_map(
+        self,
+        view_a: View,
+        view_b: View,
+        *,
+        grid: tuple[int, int] = (64, 48),
+        readout: Readout | None = None,
+        grammar: bool = False,
+        progress: Progress | None = None,
+    ) -> MatchMap:
+        """Where everything in one picture appears in another: one question a cell of `view_a`.
+
+        Arguments as in `depth_map`.
+        """
+        return match_map(
+            self,
+            view_a,
+            view_b,
+            grid,
+            readout=readout,
+            grammar=grammar,
+            progress=progress,
+        )
+
+    def _reply(
+        self,
+        views: Sequence[View],
+        prompts: Sequence[str],
+        components: Sequence[str],
+        engine: Literal["naive"] | None,
+        readout: Readout | None = None,
+        grammar: bool = False,
+        progress: Progress | None = None,
+    ) -> list[Reply]:
+        asked = self._engine(engine)
+        require_able(asked, readout or "digits", grammar)
+        if not prompts:
+            return []
+        images = sized(
+            views, self.protocol, multiple_px=self.multiple_px, max_tokens=self.max_tokens
+        )
+        return replies(
+            asked,
+            self.protocol,
+            images,
+            prompts,
+            components=components if grammar else None,
+            progress=progress,
+        )
+
+    def _engine(self, which: Literal["naive"] | None) -> Engine:
+        if which is None:
+            return self.engine
+        if which != "naive" or self.naive is None:
+            raise InputError(
+                f"no engine {which!r} here; a predictor of a local model has engine='naive', "
+                "any other only its own: leave engine out"
+            )
+        return self.naive
+
+
+def load(
+    model: str | os.PathLike[str] = "nano",
+    *,
+    protocol: str | None = None,
+    device: str | None = None,
+    dtype: str | None = None,
+    engine: Literal["fast", "naive"] = "fast",
+    base_url: str | None = None,
+    int8: bool = False,
+    cache: bool = True,
+) -> Predictor:
+    """A predictor that runs a checkpoint in this process, or asks a server.
+
+    Args:
+        model: "nano" (in the package), a local folder, or a hub id such as "facebook/VLM3-depth";
+            "openai:NAME" for a model behind an OpenAI-compatible server; "vllm:" before a folder or
+            a hub id to run it in vLLM.
+        protocol: how to ask it, a name from `vlm3.tasks.protocol.PROTOCOLS`. Without one: what the
+            checkpoint's `vlm3.json` says, else what its name says, else `paper`, with a warning.
+        device: such as "cpu" or "cuda"; the GPU if there is one.
+        dtype: of a local model's weights: "float32", "bfloat16" or "float16". Without it float32
+            for models like nano, and for those below 2 GB on a CPU; else bfloat16.
+        engine: "fast" encodes pictures once and asks in batches; "naive" reads them again for every
+            question, gives the same texts, and is there to compare with.
+        base_url: of the server's API, such as "http://localhost:8000/v1"; OpenAI's own when None.
+            Its answers are kept on disk (VLM3_CACHE, ~/.cache/vlm3) and not asked for again.
+        int8: on a CPU, compute in whole numbers, which is faster and not the same; the model is
+            asked a hundred questions or so both ways first, and refused when its answers change.
+        cache: keep a server's answers on disk, and use those of earlier runs.
+
+    Raises:
+        InputError: an unknown protocol, device or engine; or int8 where it cannot be, or where it
+            changes the model's answers.
+        CheckpointError: the model cannot be found or loaded.
+        MissingDependencyError: a CUDA torchvision beside a CPU torch, which breaks every model.
+
+    Warns:
+        ProtocolWarning: nothing says how the checkpoint was trained to be asked.
+    """
+    # A wrong name should not take the seconds that importing torch takes.
+    if protocol is not None:
+        get_protocol(protocol)
+    if engine not in ("fast", "naive"):
+        raise InputError(f"no engine {engine!r}: give fast or naive")
+    if int8 and engine != "fast":
+        raise InputError("int8 is for the fast engine: leave engine out")
+    kind, _, name = str(model).partition(":")
+    if kind in ("openai", "vllm") and name:
+        if int8:
+            raise InputError(f"int8 is for models in this process, not for {model}: leave it out")
+        from vlm3.infer.engines.served import behind_server, in_vllm
+
+        if kind == "openai":
+            return behind_server(name, protocol, base_url, cache=cache)
+        if base_url is None:
+            return in_vllm(name, protocol)
+    if base_url is not None:
+        raise InputError(
+            f"base_url goes with a model behind a server: give openai:{name or model} instead of "
+            f"{model}"
+        )
+    from vlm3.infer.engines.naive import NaiveEngine, check_torchvision
+
+    check_torchvision()
+    from vlm3.infer.engines.local import LocalEngine
+    from vlm3.model import load_checkpoint
+
+    checkpoint = load_checkpoint(os.fspath(model), device=device, dtype=dtype)
+    settings = checkpoint.settings
+    naive = NaiveEngine(checkpoint)
+    predictor = Predictor(
+        engine=naive if engine == "naive" else LocalEngine(checkpoint),
+        protocol=resolve_protocol(
+            protocol, name=checkpoint.name, trained=settings.protocol, f_px=settings.f_px
+        ).within(checkpoint.picture_input.limits),
+        multiple_px=checkpoint.token_px,
+        max_tokens=settings.max_tokens or MAX_TOKENS,
+        naive=naive,
+    )
+    if not int8:
+        return predictor
+    from vlm3.infer.engines.int8 import in_int8
+
+    return in_int8(predictor, checkpoint)

@@ -1,0 +1,137 @@
+"""A scene in the form that its name says: cloud, COLMAP model, page, recording, figure, arrays."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from vlm3 import disk
+from vlm3.errors import InputError
+from vlm3.multiview.build import SceneModel
+from vlm3.multiview.fuse import Fused, fuse
+from vlm3.output.colmap import Tracked, write_colmap
+from vlm3.output.maps import save
+from vlm3.output.results import COLMAP, facts, notes, read_as, shown_map
+from vlm3.tasks.base import Floats
+from vlm3.viz.viewer import ShownMap, write_viewer
+
+FORMS = (".glb", ".ply", ".npz", ".html", ".rrd", COLMAP)
+
+
+def check(outputs: Sequence[str]) -> None:
+    """Refuses names that a scene could not be written to.
+
+    Raises:
+        InputError: no name, an ending without a form, or one name twice.
+        MissingDependencyError: rerun is wanted and not installed.
+    """
+    if not outputs:
+        raise InputError(f"where should the scene go? Give -o with {' or '.join(FORMS)}")
+    for name in outputs:
+        ending = Path(name).suffix.lower()
+        if ending and ending not in FORMS:
+            raise InputError(f"cannot write {name!r}: give {' or '.join(FORMS)}")
+        if list(outputs).count(name) > 1:
+            raise InputError(f"{name!r} is named twice; give every file its own name")
+        if ending == ".rrd":
+            from vlm3.output.rerun import require_rerun
+
+            require_rerun()
+        disk.check_place(name)
+
+
+def write_scene(
+    scene: SceneModel, outputs: Sequence[str], *, model: str
+) -> tuple[Fused, list[Path]]:
+    """Fuses and writes; returns the fused points and what was written."""
+    poses = list(scene.cameras.world_from_cam)
+    fused = fuse(scene.maps, poses)
+    return fused, [_write(scene, fused, poses, Path(name), model) for name in outputs]
+
+
+def _write(scene: SceneModel, fused: Fused, poses: list[Floats], target: Path, model: str) -> Path:
+    ending = target.suffix.lower()
+    if ending in (".glb", ".ply"):
+        return save(fused.cloud, target)
+    if not ending:
+        points = Tracked(fused.points_m, fused.rgb, fused.view, fused.xy_px)
+        return write_colmap(scene.views, poses, target, points)
+    if ending == ".npz":
+        with disk.whole(target) as partial, partial.open("wb") as file:
+            _save_arrays(scene, fused, file)
+        return target
+    maps = [
+        shown_map(one, view, pose)
+        for one, view, pose in zip(scene.maps, scene.views, poses, strict=True)
+    ]
+    if ending == ".rrd":
+        from vlm3.output.rerun import write_maps
+
+        return write_maps(maps, target)
+    return _page(scene, fused, maps, target, model)
+
+
+def _save_arrays(scene: SceneModel, fused: Fused, file: BinaryIO) -> None:
+    motions = scene.motions
+    np.savez_compressed(
+        file,
+        points_m=fused.cloud.points_m,
+        rgb=fused.cloud.rgb,
+        readout=np.array(fused.cloud.readout),
+        world_from_cam=scene.cameras.world_from_cam,
+        K=np.stack([view.camera.K for view in scene.views]),
+        pair=np.array([(m.a, m.b) for m in motions]),
+        a_from_b=np.stack([m.a_from_b for m in motions]),
+        weight=np.array([m.weight for m in motions]),
+        kept=scene.cameras.kept,
+        agree=scene.trust.agree,
+        rotation_error_deg=scene.cameras.rotation_error_deg,
+        translation_error_m=scene.cameras.translation_error_m,
+    )
+
+
+def _page(scene: SceneModel, fused: Fused, maps: list[ShownMap], target: Path, model: str) -> Path:
+    said = facts(scene.views[:1], model, scene.maps[0].protocol)
+    said["pictures"] = str(len(scene.views))
+    said["numbers"] = read_as(scene.maps[0].readout)
+    said |= {name: text for name, text in summary(scene, fused).items() if name != "points"}
+    return write_viewer(
+        maps,
+        target,
+        title=f"A scene of {len(scene.views)} pictures",
+        facts=said,
+        readout=scene.maps[0].readout,
+        notes=notes(model, scene.views),
+    )
+
+
+def summary(scene: SceneModel, fused: Fused) -> dict[str, str]:
+    """What came of the pairs and the points, in words."""
+    kept, used = int(scene.cameras.kept.sum()), len(scene.motions)
+    trust = scene.trust
+    said = {
+        "motions kept": f"{kept} of {used}",
+        "pairs that hold": f"{sum(trust.holds.values())} of {len(trust.holds)}",
+    }
+    checks = [check for pair in scene.pairs if (check := pair.check) is not None]
+    if checks:
+        said["confidence of the motions"] = (
+            f"{np.median([check.confidence for check in checks]):.2f} of 1 (median)"
+        )
+    if trust.loop_deg is not None:
+        said["round loops of three"] = (
+            f"{trust.loop_deg:.1f}° and {trust.loop_part:.0%} of the way left over (median)"
+        )
+    unread = 2 * len(scene.pairs) - used
+    if unread:
+        said["motions not read"] = str(unread)
+    good = scene.cameras.kept
+    if good.any():
+        said["they differ by"] = (
+            f"{np.median(scene.cameras.rotation_error_deg[good]):.1f}°, "
+            f"{np.median(scene.cameras.translation_error_m[good]):.2f} m (median)"
+        )
+    said["seen through"] = f"{fused.seen_through} points"
+    said["points"] = str(len(fused.cloud.points_m))
+    return said

@@ -1,0 +1,354 @@
+"""One model, many askers: questions wait in line and are asked together, picture by picture.
+
+A request runs in a thread of its own with a `Predictor` whose engine is a `Seat` here: asking it
+waits in line. One thread has the model; it takes what is oldest and, with it, everything else that
+waits for the same pictures, so that those are encoded once. Long jobs are asked in turns. Knows no
+HTTP, no task and no camera.
+"""
+
+import hashlib
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from vlm3.infer.decoding.grammar import Grammar
+from vlm3.infer.engines.base import Engine, RecordingEngine, Reply, Scene, UInt8
+from vlm3.server.limits import Limits, RefusedError, busy, stopping
+
+_LONGEST_ADVICE_S = 30
+# The engine cannot be interrupted; at the end it is waited for so long.
+_SECONDS_TO_CLOSE = 5
+
+# What questions must have in common to be asked together: pictures, longest answer, form.
+_Key = tuple[bytes, int, Grammar | None]
+
+
+class Ticket:
+    """A request's place in line, until it is answered, out of time, or its client has gone.
+
+    Args:
+        timeout_s: how long it may take.
+        progress: told, now and then, how many more questions are answered; from another thread.
+    """
+
+    def __init__(self, timeout_s: float, progress: Callable[[int], None] | None = None) -> None:
+        self.until = time.monotonic() + timeout_s
+        self.progress = progress
+        self.ended = False
+        self._jobs: list[_Job] = []
+
+    def hold(self, job: "_Job") -> None:
+        """Ends that job when this ticket ends."""
+        self._jobs.append(job)
+        if self.ended:
+            job.done.set()
+
+    def end(self) -> None:
+        """Gives the place up: what waits is not asked any more."""
+        self.ended = True
+        for job in self._jobs:
+            job.done.set()
+
+
+@dataclass(eq=False)
+class _Job:
+    """Questions of one request that can be asked together.
+
+    Attributes:
+        key: what they share.
+        images: the pictures.
+        questions: those not answered yet, in the order in which they are asked.
+        ticket: whose they are.
+        replies: what is answered.
+        error: why nothing more will be.
+        done: set when all is answered, or never will be.
+    """
+
+    key: _Key
+    images: tuple[UInt8, ...]
+    questions: list[str]
+    ticket: Ticket
+    replies: dict[str, Reply] = field(default_factory=dict)
+    error: BaseException | None = None
+    done: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One call of the engine, as the books show it.
+
+    Attributes:
+        questions: asked.
+        requests: whose they were.
+        seconds: it took.
+    """
+
+    questions: int
+    requests: int
+    seconds: float
+
+
+class Broker:
+    """The line in front of an engine, and the one thread that asks it.
+
+    Args:
+        engine: what answers; used by this thread alone from now on.
+        limits: how much may wait.
+        observe: told of every turn, from the model's thread.
+    """
+
+    def __init__(
+        self, engine: Engine, limits: Limits, observe: Callable[[Turn], None] | None = None
+    ) -> None:
+        self._engine, self._limits, self._observe = engine, limits, observe
+        self._jobs: deque[_Job] = deque()
+        self._changed = threading.Condition()
+        self._closing = False
+        self._remembered: OrderedDict[tuple[_Key, str], Reply] = OrderedDict()
+        self._remembered_bytes = 0
+        self._rate = 0.0
+        self.from_memory = 0
+        self._thread = threading.Thread(target=self._work, name="model", daemon=True)
+        self._thread.start()
+
+    @property
+    def name(self) -> str:
+        """What answers."""
+        return self._engine.name
+
+    @property
+    def waiting(self) -> int:
+        """Questions that are not answered yet."""
+        # A copy, which is made in one step, and no lock: the event loop asks, and must not wait.
+        jobs = tuple(self._jobs)
+        return sum(len(job.questions) for job in jobs if not job.ticket.ended)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the model's thread is there and questions are taken."""
+        return self._thread.is_alive() and not self._closing
+
+    def seat(self, ticket: Ticket) -> Engine:
+        """An engine whose questions wait in line under that ticket."""
+        kind = RecordingSeat if isinstance(self._engine, RecordingEngine) else Seat
+        return kind(self, ticket)
+
+    def close(self) -> None:
+        """Ends the model's thread; what still waits is refused."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.join(timeout=_SECONDS_TO_CLOSE)
+        self._refuse_all()
+
+    def submit(
+        self,
+        images: tuple[UInt8, ...],
+        questions: Sequence[str],
+        max_new_tokens: int,
+        grammar: Grammar | None,
+        ticket: Ticket,
+    ) -> list[Reply]:
+        """Waits in line, and for the answers.
+
+        Raises:
+            RefusedError: too much waits already, time is up, the client has gone, the server stops.
+        """
+        key = (_digest(images), max_new_tokens, grammar)
+        job = _Job(key, images, [], ticket)
+        with self._changed:
+            for question in dict.fromkeys(questions):
+                known = self._remembered.get((key, question))
+                if known is None:
+                    job.questions.append(question)
+                else:
+                    self._remembered.move_to_end((key, question))
+                    job.replies[question] = known
+            self.from_memory += len(job.replies)
+            if job.questions:
+                self._admit(job)
+        if ticket.progress is not None and job.replies:
+            ticket.progress(len(job.replies))
+        if job.questions:
+            ticket.hold(job)
+            self._wait(job)
+        return [job.replies[question] for question in questions]
+
+    def _admit(self, job: _Job) -> None:
+        if self._closing:
+            raise stopping()
+        waiting = sum(len(other.questions) for other in self._jobs if not other.ticket.ended)
+        if waiting + len(job.questions) > self._limits.questions:
+            seconds = waiting / self._rate if self._rate else 1.0
+            raise busy(f"{waiting} questions wait", max(1, min(round(seconds), _LONGEST_ADVICE_S)))
+        # Sorted, what begins alike stands together, whatever the order of a grid was.
+        job.questions.sort()
+        self._jobs.append(job)
+        self._changed.notify_all()
+
+    def _wait(self, job: _Job) -> None:
+        job.done.wait(max(job.ticket.until - time.monotonic(), 0))
+        if job.error is not None:
+            raise job.error
+        if job.questions:
+            gone = job.ticket.ended
+            job.ticket.end()
+            raise RefusedError(
+                504,
+                "the client has gone"
+                if gone
+                else "the time for this request is up: ask for less "
+                "at once, or come again when less is going on",
+                code="gone" if gone else "timeout",
+            )
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                while not self._jobs and not self._closing:
+                    self._changed.wait()
+                if self._closing:
+                    return
+                taken = self._take()
+            if taken:
+                self._turn(taken)
+
+    def _refuse_all(self) -> None:
+        with self._changed:
+            for job in self._jobs:
+                job.error = stopping()
+                job.done.set()
+
+    def _take(self) -> dict[_Job, list[str]]:
+        """The next questions: of the oldest job, and of all others about the same pictures."""
+        self._jobs = deque(job for job in self._jobs if not job.ticket.ended)
+        if not self._jobs:
+            return {}
+        key, room = self._jobs[0].key, self._limits.turn_questions
+        taken: dict[_Job, list[str]] = {}
+        # Short ones first: they are done in this turn, and a long one has others.
+        for job in sorted((j for j in self._jobs if j.key == key), key=lambda j: len(j.questions)):
+            part = job.questions[:room]
+            if part:
+                taken[job] = part
+                room -= len(part)
+        return taken
+
+    def _turn(self, taken: dict[_Job, list[str]]) -> None:
+        began = time.perf_counter()
+        first = next(iter(taken))
+        questions = list(dict.fromkeys(q for part in taken.values() for q in part))
+        try:
+            replies = dict(zip(questions, self._ask(first, questions), strict=True))
+        except Exception as error:
+            if len(taken) > 1:
+                # One request's fault is not the others'.
+                for job, part in taken.items():
+                    self._turn({job: part})
+                return
+            with self._changed:
+                first.error = error
+                self._jobs.remove(first)
+            first.done.set()
+            return
+        seconds = time.perf_counter() - began
+        with self._changed:
+            speed = len(questions) / max(seconds, 1e-6)
+            self._rate = speed if not self._rate else 0.8 * self._rate + 0.2 * speed
+            for question, reply in replies.items():
+                self._remember(first.key, question, reply)
+            for job, part in taken.items():
+                del job.questions[: len(part)]
+                job.replies.update((question, replies[question]) for question in part)
+                self._jobs.remove(job)
+                if job.questions:
+                    # To the back of the line, behind who came meanwhile.
+                    self._jobs.append(job)
+        for job, part in taken.items():
+            if job.ticket.progress is not None and not job.ticket.ended:
+                job.ticket.progress(len(part))
+            if not job.questions:
+                job.done.set()
+        if self._observe is not None:
+            self._observe(Turn(len(questions), len(taken), seconds))
+
+    def _remember(self, key: _Key, question: str, reply: Reply) -> None:
+        if (key, question) not in self._remembered:
+            self._remembered[key, question] = reply
+            self._remembered_bytes += _bytes(question, reply)
+        while self._remembered_bytes > self._limits.remembered_bytes:
+            (_, old), forgotten = self._remembered.popitem(last=False)
+            self._remembered_bytes -= _bytes(old, forgotten)
+
+    def _ask(self, job: _Job, questions: Sequence[str]) -> list[Reply]:
+        _, longest, grammar = job.key
+        with self._engine.open(job.images) as scene:
+            if isinstance(self._engine, RecordingEngine):
+                return self._engine.reply(scene, questions, max_new_tokens=longest, grammar=grammar)
+            return [
+                Reply(text) for text in self._engine.ask(scene, questions, max_new_tokens=longest)
+            ]
+
+
+class Seat:
+    """The engine as one request sees it.
+
+    Args:
+        broker: the line.
+        ticket: the request's place in it.
+    """
+
+    def __init__(self, broker: Broker, ticket: Ticket) -> None:
+        self._broker, self._ticket = broker, ticket
+
+    @property
+    def name(self) -> str:
+        """What answers."""
+        return self._broker.name
+
+    def open(self, images: Sequence[UInt8]) -> Scene:
+        """Keeps the pictures until they are asked about."""
+        return Scene(tuple(images))
+
+    def ask(self, scene: Scene, questions: Sequence[str], *, max_new_tokens: int) -> list[str]:
+        """Waits in line; see `Broker.submit`."""
+        return [
+            reply.text
+            for reply in self._broker.submit(
+                scene.images, questions, max_new_tokens, None, self._ticket
+            )
+        ]
+
+
+class RecordingSeat(Seat):
+    """A seat before an engine that also tells what it might have said instead."""
+
+    def reply(
+        self,
+        scene: Scene,
+        questions: Sequence[str],
+        *,
+        max_new_tokens: int,
+        grammar: Grammar | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> list[Reply]:
+        """Waits in line; see `Broker.submit`. Progress is told to the ticket."""
+        return self._broker.submit(scene.images, questions, max_new_tokens, grammar, self._ticket)
+
+
+def _digest(images: Sequence[UInt8]) -> bytes:
+    digest = hashlib.blake2b(digest_size=16)
+    for image in images:
+        data: Any = image if image.flags.c_contiguous else image.copy()
+        digest.update(repr(image.shape).encode())
+        digest.update(data)
+    return digest.digest()
+
+
+def _bytes(question: str, reply: Reply) -> int:
+    """About what a remembered answer takes."""
+    logp = 0 if reply.logp is None else reply.logp.nbytes
+    return 1000 + len(question) + len(reply.text) + 60 * len(reply.pieces) + logp

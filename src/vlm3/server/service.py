@@ -1,0 +1,170 @@
+"""One request's way through the house: pictures, a seat in line, an answer, or a reason why not.
+
+Ends what it began when the client goes or the time is up. Knows no route.
+"""
+
+import asyncio
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response
+
+from vlm3.infer.predictor import Predictor
+from vlm3.server.broker import Broker, Ticket
+from vlm3.server.limits import Budget, Limits, RefusedError
+from vlm3.server.metrics import Metrics
+from vlm3.server.schema import Camera, Interval, Picture
+from vlm3.server.uploads import Calibrate, Uploads
+from vlm3.tasks.base import Spread
+from vlm3.view import ASSUMED_FOV_DEG, View
+
+T = TypeVar("T")
+Work = Callable[[Predictor, list[View]], T]
+
+
+class Service:
+    """What all routes share.
+
+    Args:
+        predictor: what answers; its engine is asked by one thread from now on.
+        limits: how much is taken on.
+        metrics: where it is counted.
+        calibrate: the camera of pictures that come without one.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        limits: Limits,
+        metrics: Metrics,
+        calibrate: Calibrate | None = None,
+    ) -> None:
+        self.predictor, self.limits, self.metrics = predictor, limits, metrics
+        self.uploads = Uploads(limits, calibrate)
+        self.requests = Budget(limits.requests, f"{limits.requests} requests are under way")
+        self.broker = Broker(predictor.engine, limits, metrics.turn)
+        # Every request under way waits in a thread of its own.
+        self._pool = ThreadPoolExecutor(limits.requests, thread_name_prefix="request")
+        metrics.watch(self.broker, self.requests, self.uploads.budget)
+
+    def close(self) -> None:
+        """Refuses what waits and ends the threads."""
+        self.broker.close()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def answer(
+        self,
+        request: Request,
+        pictures: Sequence[Picture],
+        work: Work[T],
+        *,
+        progress: Callable[[int], None] | None = None,
+    ) -> T:
+        """What `work` makes of the pictures, in a thread; ends early when the client goes.
+
+        Raises:
+            InputError: the client's mistake.
+            RefusedError: too much to do, or no time left.
+        """
+        ticket = Ticket(self.limits.timeout_s, progress)
+
+        def run() -> T:
+            with self.uploads.open(pictures, ticket) as views:
+                seated = replace(self.predictor, engine=self.broker.seat(ticket), naive=None)
+                return work(seated, views)
+
+        loop = asyncio.get_running_loop()
+        answer = loop.run_in_executor(self._pool, run)
+        gone = asyncio.ensure_future(_until_gone(request))
+        try:
+            both: set[asyncio.Future[Any]] = {answer, gone}
+            await asyncio.wait(both, timeout=self.limits.timeout_s, return_when="FIRST_COMPLETED")
+            if not answer.done():
+                ticket.end()
+                # The thread notices at once, unless it is decoding a picture.
+                await asyncio.wait({answer}, timeout=1)
+            if not answer.done():
+                raise RefusedError(504, "the time for this request is up", code="timeout")
+            return await answer
+        finally:
+            ticket.end()
+            gone.cancel()
+            # Where nobody waits any more, what comes of it is looked at all the same: asyncio logs
+            # a trace-back of what is not.
+            answer.add_done_callback(lambda late: late.cancelled() or late.exception())
+
+    def notes(self, views: Sequence[View]) -> list[str]:
+        """What a reader of numbers about these pictures should know."""
+        said = []
+        for place, view in enumerate(views):
+            name = "the picture" if len(views) == 1 else f"picture {'ab'[place]}"
+            if view.intrinsics == "assumed":
+                said.append(
+                    f"{name}: nothing says what camera took it; a horizontal field of view of "
+                    f"{ASSUMED_FOV_DEG:g} degrees is assumed, so distances may be off by a common "
+                    "factor"
+                )
+            plan = self.predictor.protocol.plan(
+                view.camera,
+                multiple_px=self.predictor.multiple_px,
+                max_tokens=self.predictor.max_tokens,
+            )
+            if plan.note is not None:
+                said.append(f"{name}: {plan.note}")
+        return said
+
+    def about(self, views: Sequence[View]) -> dict[str, Any]:
+        """What every answer says."""
+        return {
+            "model": self.broker.name,
+            "protocol": self.predictor.protocol.name,
+            "cameras": [camera_of(view) for view in views],
+            "notes": self.notes(views),
+        }
+
+
+async def _until_gone(request: Request) -> None:
+    """Returns when the client has closed the connection."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def rendered(answer: BaseModel) -> Response:
+    """The answer as bytes: made by the thread that worked it out, not by the event loop."""
+    return Response(answer.model_dump_json(), media_type="application/json")
+
+
+def camera_of(view: View) -> Camera:
+    """The camera a picture was read with."""
+    camera = view.camera
+    return Camera(
+        fx_px=camera.fx_px,
+        fy_px=camera.fy_px,
+        cx_px=camera.cx_px,
+        cy_px=camera.cy_px,
+        width_px=camera.width_px,
+        height_px=camera.height_px,
+        fov_deg=math.degrees(2 * math.atan(camera.width_px / 2 / camera.fx_px)),
+        source=view.intrinsics,
+    )
+
+
+def number(value: Any) -> float | None:
+    """A finite number, else null."""
+    return float(value) if math.isfinite(value) else None
+
+
+def intervals(spread: Spread | None) -> list[Interval] | None:
+    """One for each number of a spread, in its order."""
+    if spread is None:
+        return None
+    columns = (spread.p10.ravel(), spread.p50.ravel(), spread.p90.ravel())
+    return [
+        Interval(p10=number(p10), p50=number(p50), p90=number(p90))
+        for p10, p50, p90 in zip(*columns, strict=True)
+    ]

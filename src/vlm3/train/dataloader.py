@@ -1,0 +1,81 @@
+"""The samples of each step, prepared in workers: step s, rank r is a function of the run alone."""
+
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from vlm3.errors import InputError
+from vlm3.train.collate import Collator, Encoded, MicroBatch
+from vlm3.train.config import Run
+from vlm3.train.datasets import Curriculum
+
+
+@dataclass(frozen=True, eq=False)
+class RankStep:
+    """What one process does in one step.
+
+    Attributes:
+        batches: its forward passes.
+        samples: conversations in them.
+        answer_tokens: tokens the loss falls on.
+        damaged: what was left out, and why.
+    """
+
+    batches: tuple[MicroBatch, ...]
+    samples: int
+    answer_tokens: int
+    damaged: tuple[str, ...]
+
+
+def _deaf(worker: int) -> None:
+    """Lets the training process answer a SIGTERM that reaches its whole group, by saving."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+class Stream(torch.utils.data.Dataset[RankStep]):
+    """Item s is step s of one rank; the global batch is counted in samples on any mesh."""
+
+    def __init__(
+        self, run: Run, found: Curriculum, collator: Collator, rank: int, world: int
+    ) -> None:
+        self.run, self.found, self.collator = run, found, collator
+        self.rank, self.world = rank, world
+
+    def __getitem__(self, step: int) -> RankStep:
+        torch.set_num_threads(1)
+        encoded: list[Encoded] = []
+        damaged: list[str] = []
+        first = step * self.run.batch
+        for count in range(first + self.rank, first + self.run.batch, self.world):
+            draw = self.found.draw(count)
+            source = self.found.sources[draw.source]
+            name = f"sample {count}, {source.describe(draw.place)}"
+            try:
+                lesson = source.lesson(draw.place, (self.run.seed, count))
+                encoded.append(self.collator.encoder(lesson, name))
+            except (InputError, OSError) as error:
+                damaged.append(f"{name}: {error}")
+        return RankStep(
+            tuple(self.collator.micro_batches(encoded, self.run.budget)),
+            len(encoded),
+            sum(e.answer_tokens for e in encoded),
+            tuple(damaged),
+        )
+
+    def steps(self, start: int) -> Iterator[RankStep]:
+        """From a step to the end of the run."""
+        workers = self.run.workers
+        return iter(
+            torch.utils.data.DataLoader(
+                self,
+                batch_size=None,
+                sampler=range(start, self.run.steps),
+                num_workers=workers,
+                prefetch_factor=2 if workers else None,
+                multiprocessing_context="spawn" if workers else None,
+                worker_init_fn=_deaf if workers else None,
+            )
+        )

@@ -1,0 +1,230 @@
+"""Does it learn, and does it look? Losses on held-out samples, by task, with two controls.
+
+Beside each task's loss stand what it gains from the truth being in its place: `gap_shuffled` with
+the answers shuffled among a sample's questions (as good as shuffled coordinates), `gap_blank` with
+grey pictures. No gap: the model ignores where the text points, or the picture.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from vlm3.errors import InputError
+from vlm3.model import pixel_values
+from vlm3.tasks import depth
+from vlm3.tasks.base import QA
+from vlm3.tasks.protocol import get_protocol
+from vlm3.train.collate import Collator, Lesson, MicroBatch
+from vlm3.train.config import Run
+from vlm3.train.datasets import Curriculum
+from vlm3.train.loss_module import Trainee, stock
+from vlm3.train.packing import IGNORE
+from vlm3.train.parallel import Parallel, precision
+
+_KINDS = ("depth", "objects", "correspondence", "pose", "color")
+
+
+@dataclass(frozen=True)
+class Check:
+    """Held-out batches of one kind of question of this rank: as they are, shuffled, blank."""
+
+    plain: tuple[MicroBatch, ...]
+    shuffled: tuple[MicroBatch, ...]
+    blank: tuple[MicroBatch, ...]
+
+
+def kind_of(qa: QA) -> str:
+    """The task of a question, or "color" for those of the pointing lessons."""
+    return "color" if qa.question.startswith("Color of") else qa.task
+
+
+def held_out(
+    run: Run, found: Curriculum, collator: Collator, parallel: Parallel
+) -> dict[str, Check]:
+    """Prepares a run's checks: some samples of every source that no training step draws."""
+    lessons: dict[str, list[Lesson]] = {kind: [] for kind in _KINDS}
+    for number, source in enumerate(found.sources):
+        count = max(1, run.held_out // len(found.sources))
+        for k in range(count):
+            try:
+                lesson = source.lesson(
+                    len(source) + k, (run.seed, 1_000_000_007 + 1000 * number + k)
+                )
+            except (InputError, OSError, IndexError):
+                continue
+            for kind in _KINDS:
+                qas = tuple(qa for qa in lesson.qas if kind_of(qa) == kind)
+                if qas:
+                    lessons[kind].append(Lesson(lesson.images, qas))
+    rng = np.random.default_rng(0)
+
+    def batches(chosen: Sequence[Lesson]) -> tuple[MicroBatch, ...]:
+        mine = [collator.encoder(lesson) for lesson in chosen[parallel.rank :: parallel.world]]
+        made = collator.micro_batches(mine, run.budget)
+        # Every rank runs as many passes as any other: collectives must meet.
+        most = int(parallel.largest(len(made)))
+        return tuple(made + [collator.batch([])] * (most - len(made)))
+
+    return {
+        kind: Check(
+            batches(every),
+            batches([Lesson(one.images, _shuffled(one.qas, rng)) for one in every]),
+            batches([blanked(one) for one in every]),
+        )
+        for kind, every in lessons.items()
+        if every
+    }
+
+
+def _shuffled(qas: tuple[QA, ...], rng: np.random.Generator) -> tuple[QA, ...]:
+    order = rng.permutation(len(qas))
+    return tuple(QA(qa.task, qa.question, qas[k].answer) for qa, k in zip(qas, order, strict=True))
+
+
+def blanked(lesson: Lesson) -> Lesson:
+    """The same questions about grey pictures."""
+    return Lesson(tuple(np.full_like(image, 128) for image in lesson.images), lesson.qas)
+
+
+@torch.no_grad()
+def measure(
+    module: Any, checks: dict[str, Check], parallel: Parallel, *, bf16: bool
+) -> dict[str, float]:
+    """Losses and gaps by name, the same on every rank."""
+    module.eval()
+    out: dict[str, float] = {}
+    for kind, check in checks.items():
+        losses = []
+        for batches in (check.plain, check.shuffled, check.blank):
+            total, count = 0.0, 0
+            for batch in batches:
+                with precision(parallel, bf16=bf16):
+                    each = module(moved(batch.tensors, parallel.device))
+                total, count = total + float(each.double().sum()), count + len(each)
+            total, every = parallel.sums([total, float(count)])
+            losses.append(total / max(1.0, every))
+        plain, shuffled, blank = losses
+        out |= {f"{kind}_loss": plain, f"{kind}_gap_shuffled": shuffled - plain}
+        out |= {f"{kind}_gap_blank": blank - plain}
+    module.train()
+    return out
+
+
+def moved(tensors: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
+    """A batch on a device."""
+    return {name: value.to(device, non_blocking=True) for name, value in tensors.items()}
+
+
+@dataclass(frozen=True)
+class Printed:
+    """What a model wrote where an answer of the truth's length was wanted.
+
+    Attributes:
+        name: of the conversation.
+        said: the model's text.
+        truth: the right one.
+    """
+
+    name: str
+    said: str
+    truth: str
+
+
+@torch.no_grad()
+def printed(trainee: Trainee, tokenizer: Any, batches: Sequence[MicroBatch]) -> list[Printed]:
+    """The model's own answers, digit after digit, in the order of the questions.
+
+    Every question of a packed row at once, a token a pass, with the keys and values of what stands
+    before kept. No answer is longer than the truth; one that wanted to be is cut, and wrong. For
+    one process, whole weights, and rows packed as trees.
+    """
+    device = next(trainee.parameters()).device
+    trainee.eval()
+    out: list[Printed] = []
+    for batch in batches:
+        tensors = trainee.prepared(moved(batch.tensors, device))
+        labels = tensors["labels"]
+        wanted = labels != IGNORE
+        owners = torch.full_like(labels, -1)
+        owners[wanted] = batch.owners.to(device)
+        places = _answers(wanted)
+        written = _written(trainee, tensors, places)
+        for row, column, length in places:
+            said, truth = (
+                tokenizer.decode(table[row, column : column + length], skip_special_tokens=True)
+                for table in (written, labels)
+            )
+            out.append(Printed(batch.names[int(owners[row, column])], said, truth))
+    trainee.train()
+    return out
+
+
+def _answers(wanted: torch.Tensor) -> list[tuple[int, int, int]]:
+    """Row, first column and length of every run of places (B, T) that predict an answer."""
+    edges = torch.nn.functional.pad(wanted.int(), (1, 1)).diff(dim=1)
+    begins, ends = (edges == 1).nonzero().tolist(), (edges == -1).nonzero().tolist()
+    return [(row, first, end - first) for (row, first), (_, end) in zip(begins, ends, strict=True)]
+
+
+def _written(
+    trainee: Trainee, tensors: dict[str, torch.Tensor], places: Sequence[tuple[int, int, int]]
+) -> torch.Tensor:
+    """The model's tokens (B, T), each where the label of the right one stands."""
+    model = stock(trainee.model)
+    inputs = {k: v for k, v in tensors.items() if k not in ("labels", "patches")}
+    pixels = pixel_values(tensors["patches"], trainee.spec)
+    read = model.model(**inputs, pixel_values=pixels, use_cache=True)
+    # Questions of a row stand side by side; in a row with fewer of them, the rest of the slots
+    # have no length, and nobody looks at what they write.
+    rows = [[(c, n) for r, c, n in places if r == row] for row in range(len(tensors["labels"]))]
+    most = max(map(len, rows))
+    first, length = torch.tensor(
+        [[*row, *[(0, 0)] * (most - len(row))] for row in rows], device=tensors["labels"].device
+    ).unbind(-1)
+    row = torch.arange(len(rows), device=first.device)[:, None].expand_as(first)
+    hidden = read.last_hidden_state[row, first]
+    mask = tensors["attention_mask"][row, 0, first]
+    # Of the tokens of one step, a question sees its own.
+    own = torch.eye(most, dtype=torch.bool, device=first.device).expand(len(rows), -1, -1)
+    own = trainee.prepared({"attention_mask": own})["attention_mask"]
+    written = torch.zeros_like(tensors["labels"])
+    for step in range(int(length.max())):
+        token, goes_on = model.lm_head(hidden).argmax(-1), step < length
+        written[row[goes_on], first[goes_on] + step] = token[goes_on]
+        mask = torch.cat([mask, own], dim=-1)
+        read = model.model(
+            input_ids=token,
+            position_ids=tensors["position_ids"][:, row, first] + step + 1,
+            attention_mask=mask[:, None],
+            past_key_values=read.past_key_values,
+            use_cache=True,
+        )
+        hidden = read.last_hidden_state
+    return written
+
+
+def delta1_of(
+    trainee: Trainee, tokenizer: Any, check: Check, protocol_name: str
+) -> dict[str, float]:
+    """Held-out distances within a factor 1.25: printed, printed on grey pictures, best constant."""
+    protocol = get_protocol(protocol_name)
+
+    def metres(texts: Sequence[str]) -> Any:
+        read = (depth.parse(protocol, text) for text in texts)
+        return np.array([one if isinstance(one, float) else np.nan for one in read])
+
+    seeing = printed(trainee, tokenizer, check.plain)
+    blind = printed(trainee, tokenizer, check.blank)
+    right = metres([one.truth for one in seeing])
+
+    def share(answer: Any) -> float:
+        return float((np.maximum(right / answer, answer / right) < 1.25).mean())
+
+    return {
+        "depth_delta1": share(metres([one.said for one in seeing])),
+        "blind_delta1": share(metres([one.said for one in blind])),
+        "constant_delta1": max(share(c) for c in right),
+    }

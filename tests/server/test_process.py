@@ -1,0 +1,174 @@
+"""The process around the server: its end, and connections that say nothing or take nothing."""
+
+import json
+import os
+import signal
+import socket
+import threading
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+pytest.importorskip("fastapi", reason="the extra app is not installed")
+
+import uvicorn
+from app_serving import Client, Serve, Slow, data_url, noise, predictor_of
+from click.testing import CliRunner, Result
+
+from vlm3.cli.main import main
+from vlm3.server import process
+from vlm3.server.limits import DECODING_BYTES_A_PX, Limits, memory_bytes, pixels_for
+
+ONE = {"image": {"url": data_url(noise(0)), "fov_deg": 60}, "points_px": [[10, 20]]}
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    return port
+
+
+def served_until(
+    engine: Slow, signals: list[int], monkeypatch: pytest.MonkeyPatch
+) -> tuple[Result, list[Any], float]:
+    """`vlm3 serve`, sent those signals while one request is under way.
+
+    Returns:
+        What the command said, what the client got, and how long the end took in seconds.
+    """
+    monkeypatch.setattr("vlm3.infer.predictor.load", lambda *_, **__: predictor_of(engine))
+    port, got, sent = free_port(), [], []
+    client = Client(f"http://127.0.0.1:{port}")
+
+    def ask() -> None:
+        try:
+            got.append(client("/v1/depth", ONE)[0])
+        except OSError as error:
+            got.append(type(error).__name__)
+
+    def end() -> None:
+        until = time.monotonic() + 20
+        while time.monotonic() < until:
+            try:
+                client("/health")
+                break
+            except OSError:
+                time.sleep(0.05)
+        asking = threading.Thread(target=ask, daemon=True)
+        asking.start()
+        while not engine.calls and time.monotonic() < until:
+            time.sleep(0.01)
+        sent.append(time.monotonic())
+        for number in signals:
+            os.kill(os.getpid(), number)
+            time.sleep(0.3)
+        if len(signals) == 1 and process.SECONDS_TO_END > 1:
+            engine.gate.set()
+        asking.join(20)
+
+    engine.gate.clear()
+    thread = threading.Thread(target=end, daemon=True)
+    thread.start()
+    result = CliRunner().invoke(main, ["serve", "--port", str(port)])
+    took = time.monotonic() - sent[0]
+    engine.gate.set()
+    thread.join(20)
+    return result, got, took
+
+
+def said_nothing_wrong(result: Result) -> None:
+    assert "rror" not in result.output and "Traceback" not in result.output, result.output
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
+def test_what_is_under_way_is_finished_first(
+    number: int, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result, got, _ = served_until(Slow(), [number], monkeypatch)
+    assert (result.exit_code, got) == (code, [200])
+    said_nothing_wrong(result)
+
+
+@pytest.mark.parametrize("signals", [[signal.SIGTERM], [signal.SIGINT, signal.SIGINT]])
+def test_what_takes_too_long_is_cut(signals: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that never answers: after the time is up, or after a second Ctrl-C."""
+    monkeypatch.setattr(process, "SECONDS_TO_END", 1 if len(signals) == 1 else 60)
+    monkeypatch.setattr("vlm3.server.broker._SECONDS_TO_CLOSE", 0.2)
+    result, got, took = served_until(Slow(), signals, monkeypatch)
+    assert result.exit_code == (0 if len(signals) == 1 else 130)
+    assert got == [503]
+    assert took < 10
+    said_nothing_wrong(result)
+
+
+def test_connections_without_a_request_are_closed_and_busy_ones_are_not() -> None:
+    aborted = []
+
+    class Connection:
+        def __init__(self, name: str, cycle: Any, closing: bool = False) -> None:
+            self.cycle = cycle
+            self.transport = SimpleNamespace(
+                is_closing=lambda: closing, abort=lambda: aborted.append(name)
+            )
+
+    done, open_ = SimpleNamespace(response_complete=True), SimpleNamespace(response_complete=False)
+    kept = Connection("kept", done)
+    server = process.Server(uvicorn.Config(lambda: None))
+    server.server_state.connections = {
+        Connection("silent", None),
+        Connection("over", done),
+        Connection("busy", open_),
+        Connection("stuck", open_, closing=True),
+        kept,
+    }  # type: ignore[assignment]
+    for second in range(process.IDLE_SECONDS + 2):
+        # It was always idle when looked at, but answered something in between.
+        kept.cycle = SimpleNamespace(response_complete=True)
+        server.close_idle(float(second))
+    assert sorted(aborted) == ["over", "silent", "stuck"]
+
+
+def test_an_answer_that_is_not_taken_is_given_up(serve: Serve) -> None:
+    client = serve(Slow(), limits=Limits(body_timeout_s=0.5))
+    picture = {"url": data_url(noise(1, 1600, 1200), "JPEG"), "fov_deg": 60}
+    host, port = client.url.removeprefix("http://").split(":")
+    body = json.dumps({"image": picture, "preview_side_px": 2048}).encode()
+    head = (
+        f"POST /v1/picture HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    lazy = socket.socket()
+    lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    lazy.connect((host, int(port)))
+    with lazy:
+        lazy.sendall(head.encode() + body)
+        until = time.monotonic() + 20
+        time.sleep(0.5)
+        while client("/health")[1]["requests"]:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+    assert client("/v1/depth", ONE)[0] == 200
+
+
+def test_a_body_in_pieces_of_a_byte_holds_nobody_up(serve: Serve) -> None:
+    client = serve(Slow())
+    host, port = client.url.removeprefix("http://").split(":")
+    head = b"POST /v1/depth HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+    pieces = b"1\r\n \r\n" * 20_000
+    with socket.create_connection((host, int(port))) as slow:
+        slow.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n" + pieces + b"0\r\n\r\n")
+        assert b" 400 " in slow.recv(1000)
+
+
+@pytest.mark.parametrize(
+    ("gib", "wanted_mp", "one_mp"), [(16, 50, 50), (4, 50, 41.3), (1, 150, 10.3), (1024, 150, 150)]
+)
+def test_pictures_fit_the_memory(gib: float, wanted_mp: float, one_mp: float) -> None:
+    one, together = pixels_for(int(gib * 2**30), int(wanted_mp * 1e6))
+    assert one / 1e6 == pytest.approx(one_mp, abs=0.05)
+    assert one * DECODING_BYTES_A_PX <= gib * 2**30 / 4 + 26
+    assert 2 * one <= together <= 300_000_000
+    assert 2**20 < memory_bytes() <= 2**40
