@@ -18,7 +18,7 @@ from PIL import Image
 from vlm3.curation.launch import curate
 from vlm3.curation.prepare import encode
 from vlm3.curation.units import Job
-from vlm3.data.questions import decode
+from vlm3.data.decoding import decode
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.focal import plan_focal
 from vlm3.view import resize_image

@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 
 from vlm3 import Predictor, load
-from vlm3.eval import metrics
 from vlm3.eval.benchmarks import get_benchmark
 from vlm3.eval.items import Item
 from vlm3.eval.readers import Wanted, read_items
 from vlm3.geometry.pose import direction_error_deg, rotation_error_deg, ypr_deg_from_rotation
 from vlm3.infer.answers import P10_TO_P90
+from vlm3.tasks import metrics
 from vlm3.tasks.base import PoseAnswer
 
 RIGHT_DEG = 15.0

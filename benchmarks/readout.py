@@ -23,14 +23,13 @@ import matplotlib.pyplot as plt
 
 from vlm3 import Predictor, View, load
 from vlm3.assets import load_example
-from vlm3.eval import metrics
 from vlm3.eval.benchmarks import get_benchmark
 from vlm3.eval.items import Item
 from vlm3.eval.readers import EVERY, Wanted, read_items
 from vlm3.infer.answers import depth_answer
 from vlm3.infer.decoding.readout import chance_below
 from vlm3.infer.generation import READOUTS, replies, sized
-from vlm3.tasks import depth
+from vlm3.tasks import depth, metrics
 
 INK, SOFT, COLORS = "#1c2530", "#8a95a1", ("#0b6bcb", "#c2410c")
 

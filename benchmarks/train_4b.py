@@ -21,7 +21,8 @@ import torch
 from results import keep
 
 from vlm3.tasks.base import QA
-from vlm3.train.collate import Collator, Lesson
+from vlm3.tasks.conversation import Conversation
+from vlm3.train.collate import Collator
 from vlm3.train.loss_module import begin, optimizers
 from vlm3.train.parallel import Parallel, precision, spread, start
 from vlm3.train.plan import GPUS, SHAPES, batch_flops, peak_flops, plan
@@ -31,7 +32,7 @@ from vlm3.train.validation import moved
 PAPER = {"depth": 3.9, "objects": 2.9, "correspondence": 2.1, "pose": 0.9}
 
 
-def lesson(task: str, token_px: int, tokenizer: object, shrink: int) -> Lesson:
+def lesson(task: str, token_px: int, tokenizer: object, shrink: int) -> Conversation:
     """Noise with as many tokens as a sample of the task has."""
     shape = SHAPES[task]
     rng = np.random.default_rng(0)
@@ -46,7 +47,7 @@ def lesson(task: str, token_px: int, tokenizer: object, shrink: int) -> Lesson:
     per_question = len(tokenizer(question)["input_ids"]) + 10
     for k in range(max(1, shape.text // per_question)):
         qas.append(QA("depth", f"{question} {k:04d}", "02.75"))
-    return Lesson(tuple(images), tuple(qas))
+    return Conversation(tuple(images), tuple(qas))
 
 
 def main() -> None:

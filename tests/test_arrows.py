@@ -12,13 +12,13 @@ PACKAGE = Path(__file__).parents[1] / "src" / "vlm3"
 # What each room may import of the others; itself and the small tools at the root always.
 TOOLS = {"disk", "errors", "files", "lock", "strict_json", "threads", "__version__"}
 ALLOWED: dict[str, set[str]] = {
-    **dict.fromkeys(TOOLS, set()),
+    **{tool: set() for tool in TOOLS},
     "geometry": set(),
     "pictures": {"geometry"},
     "view": {"geometry", "pictures"},
     "tasks": {"geometry", "view"},
     "model": {"geometry", "view"},
-    "assets": {"geometry", "view"},
+    "assets": {"geometry", "view", "tasks"},
     "data": {"geometry", "pictures", "view", "tasks"},
     "datasets": {"geometry", "pictures", "view", "tasks", "data"},
     "curation": {"geometry", "pictures", "view", "tasks", "data", "datasets"},

@@ -39,8 +39,7 @@ def test_the_pieces_agree_with_each_other() -> None:
     assert len(example.point_labels) == len(example.points_xy_px) == 12
     assert len(example.match_labels) == len(example.matches_xy_2_px) == 8
     for question in example.questions:
-        truths = (question.value_m, question.region, question.yes)
-        assert sum(truth is not None for truth in truths) == 1
+        assert question.truth.problem(len(question.labels)) is None
         assert question.question.count("{") == len(question.boxes_xyxy_px) == len(question.labels)
 
 
@@ -139,13 +138,15 @@ def test_object_truth_follows_from_depth() -> None:
 
     width, apart, closer, left = example.questions
     across_m = surface(width.boxes_xyxy_px[0])[:, 0]
-    assert width.value_m == pytest.approx(np.subtract(*np.percentile(across_m, [99, 1])), abs=0.01)
+    assert width.truth.value == pytest.approx(
+        np.subtract(*np.percentile(across_m, [99, 1])), abs=0.01
+    )
     centres = [np.median(surface(box), axis=0) for box in apart.boxes_xyxy_px]
-    assert apart.value_m == pytest.approx(np.linalg.norm(centres[0] - centres[1]), abs=0.01)
+    assert apart.truth.value == pytest.approx(np.linalg.norm(centres[0] - centres[1]), abs=0.01)
     far = [np.linalg.norm(np.median(surface(box), axis=0)) for box in closer.boxes_xyxy_px]
-    assert closer.region == int(np.argmin(far))
+    assert closer.truth.value == int(np.argmin(far))
     middles_px = left.boxes_xyxy_px[:, [0, 2]].mean(axis=1)
-    assert left.yes == (middles_px[0] < middles_px[1])
+    assert left.truth.value == (middles_px[0] < middles_px[1])
 
 
 def test_example_json_says_how_truth_was_derived() -> None:

@@ -36,12 +36,7 @@ def truths(protocol: Protocol) -> dict[str, str]:
         written[pose.ask(protocol, component)] = pose.answer(protocol, component, example.pose)
     for item in example.questions:
         boxes = item.boxes_xyxy_px
-        if item.value_m is not None:
-            text = objects.answer_length(protocol, item.value_m)
-        elif item.region is not None:
-            text = objects.answer_region(protocol, item.region, boxes, **size)
-        else:
-            text = objects.answer_yes_no(protocol, bool(item.yes))
+        text = objects.answer(protocol, item.truth, boxes, **size)
         written[objects.ask(protocol, item.question, boxes, **size)] = text
     return written
 

@@ -16,14 +16,18 @@ from faulty.mutate import Rng, damaged_array, damaged_bytes, damaged_json, pick
 from vlm3.curation.integrity import check
 from vlm3.curation.launch import curate
 from vlm3.curation.units import Job
-from vlm3.data.questions import Asker, decode
-from vlm3.data.record import ObjectQuestion, Record, pair_row
+from vlm3.data.dataset import ShardDataset
+from vlm3.data.decoding import decode
+from vlm3.data.record import Record, pair_row
 from vlm3.data.shards import Shards, write_pairs, write_shards
-from vlm3.data.source import ShardSource
 from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
 from vlm3.pictures import read_picture
 from vlm3.tasks.protocol import get_protocol
+from vlm3.tasks.question_writer import QuestionWriter
+from vlm3.tasks.registry import in_order
+from vlm3.tasks.sample import ObjectQuestion
+from vlm3.tasks.truth import Length
 
 CAMERA = Camera(100.0, 110.0, 48.0, 32.0, 96, 64)
 Files = dict[str, bytes]
@@ -40,7 +44,7 @@ def picture(seed: int, kind: str = "JPEG") -> bytes:
 def record(seed: int) -> Record:
     """Twelve labelled pixels and a question."""
     rng = np.random.default_rng(seed)
-    question = ObjectQuestion("How wide is {0}?", ((1.0, 2.0, 30.0, 40.0),), value_m=1.25)
+    question = ObjectQuestion("How wide is {0}?", ((1.0, 2.0, 30.0, 40.0),), Length(1.25))
     xy_px = rng.uniform((0, 0), (96, 64), (12, 2)).round(3)
     return Record(CAMERA, xy_px, rng.uniform(0.5, 9, 12).round(3), (question,), source="made")
 
@@ -96,15 +100,16 @@ def train_on(folder: Path) -> str:
     """Opens shards and asks about every sample, as training does; damaged ones are left out."""
     protocol = get_protocol("joint").with_focal(100.0)
     shards = Shards(folder)
-    sources = [ShardSource("made", shards, Asker(protocol, ("depth", "objects"), multiple_px=16))]
+    asked = [(ShardDataset("made", shards), ("depth", "objects"))]
     if shards.pairs:
-        asker = Asker(protocol, ("correspondence", "pose"), multiple_px=16)
-        sources.append(ShardSource("pairs", shards, asker))
+        asked.append((ShardDataset("pairs", shards, pairs=True), ("correspondence", "pose")))
     skipped = 0
-    for source in sources:
+    for source, tasks in asked:
+        writer = QuestionWriter(protocol, in_order(tasks), multiple_px=16)
         for place in range(min(source.count, 12)):
+            rng = np.random.default_rng(0)
             try:
-                source.conversation(place, (0,))
+                writer.write(source.sample(place, rng), rng)
             except InputError as error:
                 clear(error)
                 skipped += bool(source.describe(place))

@@ -18,18 +18,20 @@ from vlm3.ablations import arms
 from vlm3.ablations import run as running
 from vlm3.ablations.arms import ARMS, STARTS, STUDIES, base, start_run
 from vlm3.ablations.data import WorldSet, prepare
-from vlm3.ablations.score import LOSS, MEASURES, QUESTIONS, _right, _spread, score
+from vlm3.ablations.score import LOSS, QUESTIONS, _spread, score
 from vlm3.cli.study import study
 from vlm3.data.record import Record
 from vlm3.errors import InputError, Vlm3Error
 from vlm3.geometry.camera import Camera
-from vlm3.tasks.base import Task
+from vlm3.tasks.base import TaskName
 from vlm3.tasks.protocol import get_protocol
+from vlm3.tasks.registry import TASKS
+from vlm3.tasks.sample import Points, Sample
 from vlm3.train.config import Run
 from vlm3.train.loss_module import begin
-from vlm3.train.mosaics import COLORS
-from vlm3.train.references import MARKED_COLOR, MARKED_DEPTH, OtherAsker, marked
-from vlm3.train.rendered import Mosaics
+from vlm3.train.mosaics import COLORS, Mosaics
+from vlm3.train.references import MARKED_COLOR, MARKED_DEPTH, marked, question_writer
+from vlm3.view import View
 
 SETS = (
     WorldSet("rooms", "room", 3, 0),
@@ -54,8 +56,14 @@ def asked(reference: Any) -> Any:
     camera = Camera(64.0, 64.0, 64.0, 48.0, 128, 96)
     record = Record(camera, np.array([[40.0, 24.0], [100.0, 90.0]]), np.array([2.5, 4.0]))
     protocol = get_protocol("joint").with_focal(32.0)
-    asker = OtherAsker(protocol, ("depth",), 16, 8, None, reference)
-    return asker.single(jpeg(128, 96), record, np.random.default_rng(0))
+    sample = Sample(
+        "one",
+        (camera,),
+        (lambda: View(np.full((96, 128, 3), 90, np.uint8), camera),),
+        points=Points(record.xy_px, record.distance_m),
+    )
+    writer = question_writer(reference, protocol, ("depth",), 16, 8)
+    return writer.write(sample, np.random.default_rng(0))
 
 
 def test_the_same_pixel_named_four_ways() -> None:
@@ -67,7 +75,7 @@ def test_the_same_pixel_named_four_ways() -> None:
     assert texts["pixels"] == {"0200 0120", "0500 0450"}
     plain, drawn = asked("normalised"), asked("marker")
     assert [qa.question for qa in drawn.turns] == [MARKED_DEPTH]
-    ring = (drawn.views[0].image != plain.views[0].image).any(-1)
+    ring = (drawn.images[0] != plain.images[0]).any(-1)
     rows, columns = np.nonzero(ring)
     right = {"02.50": (20, 12), "04.00": (50, 45)}[drawn.turns[0].answer]
     inside = np.hypot(columns + 0.5 - right[0], rows + 0.5 - right[1])
@@ -83,32 +91,32 @@ def test_the_same_pixel_named_four_ways() -> None:
 def test_a_mosaic_has_the_answer_where_the_question_points(
     place: int, reference: Any, size_px: tuple[int, int]
 ) -> None:
-    lesson = Mosaics(get_protocol("joint"), size_px, 16, 12, 0, reference).lesson(place, (0, 0))
-    height_px, width_px, _ = lesson.images[0].shape
+    made = Mosaics(get_protocol("joint"), size_px, 16, 12, 0, reference).conversation(place, (0, 0))
+    height_px, width_px, _ = made.images[0].shape
     unit = {
         "normalised": (width_px / 2000, height_px / 2000),
         "relative": (width_px / 1000, height_px / 1000),
         "pixels": (0.1, 0.1),
     }[reference]
-    for qa in lesson.qas:
+    for qa in made.turns:
         x, y = (int(int(part) * u) for part, u in zip(qa.question.split()[-2:], unit, strict=True))
-        red, green, blue = lesson.images[0][y, x] >= 128
+        red, green, blue = made.images[0][y, x] >= 128
         assert qa.answer == COLORS[4 * red + 2 * green + blue]
 
 
 def test_a_marked_mosaic_has_one_question_and_its_colour_within_the_ring() -> None:
     source = Mosaics(get_protocol("joint"), (64, 64), 16, 1, 0, "marker")
     for place in range(10):
-        lesson = source.lesson(place, (0, place))
-        assert [qa.question for qa in lesson.qas] == [MARKED_COLOR]
-        ring = (lesson.images[0] == (255, 0, 255)).all(-1)
+        made = source.conversation(place, (0, place))
+        assert [qa.question for qa in made.turns] == [MARKED_COLOR]
+        ring = (made.images[0] == (255, 0, 255)).all(-1)
         rows, columns = np.nonzero(ring)
         # At an edge half of the ring is missing; then its middle cannot be told from its pixels.
         if ring.sum() < 16:
             continue
         y, x = (int((v.min() + v.max()) // 2) for v in (rows, columns))
-        red, green, blue = lesson.images[0][y, x] >= 128
-        assert lesson.qas[0].answer == COLORS[4 * red + 2 * green + blue]
+        red, green, blue = made.images[0][y, x] >= 128
+        assert made.turns[0].answer == COLORS[4 * red + 2 * green + blue]
 
 
 def test_a_marker_at_the_edge_stays_inside() -> None:
@@ -119,23 +127,7 @@ def test_a_marker_at_the_edge_stays_inside() -> None:
 
 def test_other_references_are_for_depth() -> None:
     with pytest.raises(InputError, match="depth alone"):
-        OtherAsker(get_protocol("joint"), ("objects",), 16, 8, None, "marker")
-
-
-@pytest.mark.parametrize(
-    ("said", "truth", "right"),
-    [
-        ("yes", "yes", 1),
-        ("no", "yes", 0),
-        ("01.20 m", "01.00 m", 1),
-        ("01.30 m", "01.00 m", 0),
-        ("12 o'clock", "01 o'clock", 1),
-        ("03 o'clock", "01 o'clock", 0),
-        ("01 o'clock", "01.00 m", 0),
-    ],
-)
-def test_what_counts_as_right(said: str, truth: str, right: float) -> None:
-    assert _right(said, truth) == right
+        question_writer("marker", get_protocol("joint"), ("objects",), 16, 8)
 
 
 def test_pixels_asked_stand_apart() -> None:
@@ -201,9 +193,9 @@ def test_four_tasks_are_scored(tmp_path: Path) -> None:
     pytest.importorskip("warp")
     prepare(tmp_path, lambda _: None, SETS)
     plain = base(tmp_path, "", samples=8, seed=0, start="tiny", model="tiny")
-    tasks: tuple[Task, ...] = ("depth", "objects", "correspondence", "pose")
+    tasks: tuple[TaskName, ...] = ("depth", "objects", "correspondence", "pose")
     found = score(plain, begin(plain), tmp_path, tasks)
-    assert set(found) == {(task, m) for task in tasks for m in (MEASURES[task], LOSS)}
+    assert set(found) == {(task, m) for task in tasks for m in (TASKS[task].headline, LOSS)}
     for scores in found.values():
         assert len(scores.values) == len(scores.pictures) == len(scores.floor) > 0
         assert np.isfinite(scores.values).all() and np.isfinite(scores.floor).all()

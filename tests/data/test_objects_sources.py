@@ -20,6 +20,7 @@ from vlm3.datasets.base import RawFrame, Skipped
 from vlm3.datasets.masks import box_of_mask
 from vlm3.datasets.osd import object_question
 from vlm3.errors import InputError
+from vlm3.tasks.truth import ClockHour, Length, YesNo
 
 BOXES = [[10, 12, 50, 60], [60, 20, 90, 70], [5, 5, 30, 30], [40, 8, 95, 64], [1, 2, 20, 40]]
 
@@ -64,12 +65,13 @@ def test_regions_in_their_order(tmp_path: Path) -> None:
     assert len(shards) == 2
     first, second, third = shards.record(0).questions
     assert first.question == "Is {0} to the left of {1}?"
-    assert first.answer == "Correct, you'll find {0} to the left of {1}." and first.yes is True
+    assert first.sentence == "Correct, you'll find {0} to the left of {1}."
+    assert first.truth == YesNo(True)
     assert [list(b) for b in first.boxes_xyxy_px] == BOXES[:2]
     # Counted anew: the third region of the conversation is the first of the question.
-    assert second.value_m == pytest.approx(3 * 0.3048)
+    assert second.truth == Length(pytest.approx(3 * 0.3048))
     assert [list(b) for b in second.boxes_xyxy_px] == BOXES[2:3]
-    assert third.clock_hour == 10 and third.question.endswith("{0}, where will you find {1}?")
+    assert third.truth == ClockHour(10) and third.question.endswith("{0}, where will you find {1}?")
     assert [list(b) for b in third.boxes_xyxy_px] == BOXES[3:]
 
 
@@ -107,13 +109,13 @@ def test_what_cannot_be_used_is_named(tmp_path: Path) -> None:
 def test_reasoning_gets_no_value() -> None:
     boxes = ((0.0, 0.0, 4.0, 4.0), (5.0, 5.0, 9.0, 9.0))
     long = "Region [0] is 1.2 m wide and Region [1] 0.8 m, so it is 0.4 m wider."
-    assert object_question("How much wider is {0} than {1}?", long, boxes).value_m is None
+    assert object_question("How much wider is {0} than {1}?", long, boxes).truth is None
     plain = object_question(
         "How far is {0} from {1}?", "Region [0] is 5 feet 3 inches away.", boxes
     )
-    assert plain.value_m == pytest.approx(1.6002)
+    assert plain.truth == Length(pytest.approx(1.6002))
     two = object_question("Is {0} above {1}?", "Yes. It hangs there.", boxes)
-    assert two.yes is None and two.answer == "Yes. It hangs there."
+    assert two.truth is None and two.sentence == "Yes. It hangs there."
 
 
 @settings(max_examples=60, deadline=None)
@@ -205,5 +207,5 @@ def test_the_benchmark(tmp_path: Path) -> None:
     )
     record = Shards(tmp_path / "out").record(0)
     assert record.split == "test"
-    assert [q.value_m for q in record.questions] == [1.5, 2.5]
+    assert [q.truth for q in record.questions] == [Length(1.5), Length(2.5)]
     assert record.questions[0].boxes_xyxy_px == ((0, 12, 50, 72),)

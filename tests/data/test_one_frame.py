@@ -1,13 +1,13 @@
 """Law: training and asking show a model the same picture and put to it the same question.
 
-For any camera, pixel, box, protocol and task: what `data.questions` makes of a stored record is
-what `infer.predict` makes of the same picture given by a user.
+For any camera, pixel, box, protocol and task: what `tasks.question_writer` makes of a sample is
+what `infer.predictor` makes of the same picture given by a user, and `eval.solvers` of a query.
 """
 
 import io
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,18 +16,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from vlm3.data.questions import Asker
-from vlm3.data.record import ObjectQuestion, PairRecord, Record
+from vlm3.eval.items import Item, queries_of
+from vlm3.eval.solvers import ModelSolver
 from vlm3.geometry.camera import Camera
+from vlm3.geometry.pose import RelativePose
 from vlm3.infer.engines.base import Scene, UInt8
 from vlm3.infer.engines.fakes import ConstantEngine
 from vlm3.infer.predictor import Predictor
-from vlm3.tasks.base import Task
 from vlm3.tasks.conversation import Conversation
+from vlm3.tasks.depth import DEPTH
 from vlm3.tasks.protocol import PROTOCOLS, Protocol
-from vlm3.train.references import OtherAsker
+from vlm3.tasks.question_writer import QuestionWriter
+from vlm3.tasks.registry import in_order
+from vlm3.tasks.sample import Box, Matches, ObjectQuestion, Objects, Points, Sample
+from vlm3.tasks.task import Task
+from vlm3.tasks.truth import Length
+from vlm3.train.references import question_writer
 from vlm3.view import View
-from vlm3.worlds import labels
+from vlm3.worlds.labels import FrameDistances
 
 MULTIPLE_PX = 16
 MAX_TOKENS = 64
@@ -82,35 +88,46 @@ def small(protocol: Protocol) -> Protocol:
     return replace(protocol, prep=prep, templates=one, match_wording=0)
 
 
-def trained(protocol: Protocol, task: Task, camera: Camera, second: Camera, xy: np.ndarray,
-            boxes: tuple[tuple[float, ...], ...]) -> Conversation:  # fmt: skip
-    asker = Asker(protocol, (task,), MULTIPLE_PX, per_picture=99, max_tokens=MAX_TOKENS)
-    one, two = (picture(c.width_px, c.height_px) for c in (camera, second))
-    rng = np.random.default_rng(0)
-    question = ObjectQuestion("How wide is {0}?", boxes, answer="{0} is wide.", value_m=1.0)
-    record = Record(camera, xy, np.full(len(xy), 2.0), (question,))
-    if task in ("depth", "objects"):
-        return asker.single(one, record, rng)
-    motion = np.eye(4)
-    motion[:3, 3] = 0.3, 0.0, 0.4
-    there = Record(second, np.zeros((0, 2)), np.zeros(0))
+def sample(camera: Camera, second: Camera | None, xy: np.ndarray, boxes: tuple[Box, ...]) -> Sample:
+    """One picture with distances and a question, or a pair with matches and a motion."""
+    cameras = (camera,) if second is None else (camera, second)
+    views = tuple(partial(View.open, picture(c.width_px, c.height_px), camera=c) for c in cameras)
+    if second is None:
+        question = ObjectQuestion("How wide is {0}?", boxes, Length(1.0), "{0} is wide.")
+        points = Points(xy, np.full(len(xy), 2.0))
+        return Sample("one", cameras, views, points=points, objects=Objects((question,)))
+    motion = RelativePose.from_ypr_direction((10.0, 2.0, 1.0), (0.6, 0.0, 0.8), 0.5)
     xy2 = np.broadcast_to((second.width_px / 2, second.height_px / 2), xy.shape)
-    return asker.pair((one, two), PairRecord(record, there, motion, xy, xy2, True), rng)
+    return Sample("two", cameras, views, matches=Matches(xy, xy2), motion=motion)
 
 
-def asked(protocol: Protocol, task: Task, camera: Camera, second: Camera, xy: np.ndarray,
-          boxes: tuple[tuple[float, ...], ...]) -> Listening:  # fmt: skip
+def trained(protocol: Protocol, task: Task, labelled: Sample) -> Conversation:
+    writer = QuestionWriter(protocol, (task,), MULTIPLE_PX, 999, MAX_TOKENS)
+    return writer.write(labelled, np.random.default_rng(0))
+
+
+def asked(protocol: Protocol, task: Task, labelled: Sample, boxes: tuple[Box, ...]) -> Listening:
+    """By the methods that users call."""
     engine = Listening()
     predictor = Predictor(engine, protocol, MULTIPLE_PX, MAX_TOKENS)
-    one, two = (View.open(picture(c.width_px, c.height_px), camera=c) for c in (camera, second))
-    if task == "depth":
-        predictor.depth(one, xy)
-    elif task == "objects":
-        predictor.ask(one, "How wide is {0}?", boxes)
-    elif task == "correspondence":
-        predictor.match(one, two, xy)
+    views = labelled.open()
+    if task.name == "objects":
+        predictor.ask(views[0], "How wide is {0}?", boxes)
+    elif task.name == "pose":
+        predictor.pose(*views)
     else:
-        predictor.pose(one, two)
+        labels = labelled.points or labelled.matches
+        xy = labels.xy_px if isinstance(labels, Points) else labels.xy1_px  # type: ignore[union-attr]
+        (predictor.depth if task.name == "depth" else predictor.match)(*views, xy)  # type: ignore[operator]
+    return engine
+
+
+def evaluated(protocol: Protocol, task: Task, labelled: Sample) -> Listening:
+    """By an evaluation of the same sample."""
+    engine = Listening()
+    solver = ModelSolver(Predictor(engine, protocol, MULTIPLE_PX, MAX_TOKENS))
+    queries = [q for q in queries_of(labelled, "one") if q.task == task.name]
+    solver.solve(Item("one", labelled.pictures, tuple(queries)), queries)
     return engine
 
 
@@ -127,13 +144,14 @@ def test_the_prompt_and_the_picture_of_training_and_asking_are_equal(
     low = np.floor(data.draw(pixels(camera, 1))[0] / 2)
     x, y = low.tolist()
     boxes = ((x, y, x + 5.5, y + 7.0),)
-    for task in sorted(protocol.tasks):
-        learnt = trained(protocol, task, camera, second, xy, boxes)
-        heard = asked(protocol, task, camera, second, xy, boxes)
-        questions = [turn.question for turn in learnt.turns]
-        assert set(questions) == set(heard.questions)
-        for view, image in zip(learnt.views, heard.images, strict=True):
-            assert np.array_equal(view.image, image)
+    for task in in_order(protocol.tasks):
+        labelled = sample(camera, second if task.pictures == 2 else None, xy, boxes)
+        learnt = trained(protocol, task, labelled)
+        questions = {turn.question for turn in learnt.turns}
+        for heard in (asked(protocol, task, labelled, boxes), evaluated(protocol, task, labelled)):
+            assert questions == set(heard.questions)
+            for one, other in zip(learnt.images, heard.images, strict=True):
+                assert np.array_equal(one, other)
 
 
 @pytest.mark.parametrize("name", ["paper", "joint", "release-depth"])
@@ -147,11 +165,9 @@ def test_30_000_prompts_are_equal(name: str) -> None:
         camera = Camera(f, f, width / 2, height / 2, width, height)
         places = rng.choice(width * height, 200, replace=False)
         xy = np.stack([places % width, places // width], -1) + 0.5
-        asker = Asker(protocol, ("depth",), MULTIPLE_PX, per_picture=200)
-        record = Record(camera, xy, np.full(200, 2.0))
-        learnt = asker.single(picture(width, height), record, np.random.default_rng(1))
+        learnt = trained(protocol, DEPTH, sample(camera, None, xy, ()))
         engine = Listening()
-        Predictor(engine, protocol, MULTIPLE_PX).depth(
+        Predictor(engine, protocol, MULTIPLE_PX, MAX_TOKENS).depth(
             View.open(picture(width, height), camera=camera), xy
         )
         different += len({turn.question for turn in learnt.turns} - set(engine.questions))
@@ -163,12 +179,13 @@ def test_worlds_and_studies_write_as_asking_does(name: str) -> None:
     protocol, camera = small(PROTOCOLS[name]), Camera(70.0, 80.0, 31.0, 25.0, 61, 47)
     rng = np.random.default_rng(0)
     frame = SimpleNamespace(camera=camera, distance_m=rng.uniform(1, 9, (47, 61)))
-    qas = labels.depth_qas(frame, protocol, 200, rng)  # type: ignore[arg-type]
+    of_world = replace(sample(camera, None, np.zeros((0, 2)), ()), points=FrameDistances(frame))  # type: ignore[arg-type]
+    qas = DEPTH.examples(of_world, protocol, rng, 200)
     every = np.stack(np.meshgrid(np.arange(61) + 0.5, np.arange(47) + 0.5), -1).reshape(-1, 2)
     engine = Listening()
     view = View.open(picture(61, 47), camera=camera)
     Predictor(engine, protocol, MULTIPLE_PX).depth(view, every)
     assert len(qas) == 200 and {qa.question for qa in qas} <= set(engine.questions)
-    study = OtherAsker(protocol, ("depth",), MULTIPLE_PX, per_picture=9999)
-    learnt = study.single(picture(61, 47), Record(camera, every, np.ones(len(every))), rng)
+    study = question_writer("normalised", protocol, ("depth",), MULTIPLE_PX, 9999)
+    learnt = study.write(sample(camera, None, every, ()), rng)
     assert {turn.question for turn in learnt.turns} == set(engine.questions)

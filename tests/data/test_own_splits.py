@@ -14,11 +14,10 @@ from PIL import Image
 from vlm3.cli.data import export as export_command
 from vlm3.cli.train import with_folders
 from vlm3.curation.export import LAYOUTS, export
+from vlm3.data.dataset import ShardDataset
 from vlm3.data.heldout import held_out_pairs, held_out_pictures, held_out_scenes, scenes_of
-from vlm3.data.questions import Asker
-from vlm3.data.record import ObjectQuestion, Record, pair_row
+from vlm3.data.record import Record, pair_row
 from vlm3.data.shards import Shards, write_pairs, write_shards
-from vlm3.data.source import ShardSource
 from vlm3.errors import InputError
 from vlm3.eval.benchmarks import get_benchmark
 from vlm3.eval.items import Item
@@ -26,10 +25,12 @@ from vlm3.eval.predict import predict
 from vlm3.eval.readers import EVERY, Wanted, read_items
 from vlm3.eval.readers.shards import truth_of
 from vlm3.eval.score import score
-from vlm3.eval.solvers import OracleAnswerer
+from vlm3.eval.solvers import OracleSolver
 from vlm3.geometry.camera import Camera
-from vlm3.tasks.base import Task
+from vlm3.tasks.base import TaskName
 from vlm3.tasks.protocol import get_protocol
+from vlm3.tasks.sample import ObjectQuestion
+from vlm3.tasks.truth import Length, YesNo
 
 CAMERA = Camera(100.0, 100.0, 48.0, 32.0, 96, 64)
 SCENES = ("attic", "barn", "cellar", "den")
@@ -45,8 +46,8 @@ def record(scene: str, k: int) -> bytes:
     rng = np.random.default_rng(k)
     xy = rng.uniform(0, 1, (12, 2)) * (96, 64)
     asked = (
-        ObjectQuestion("How wide is {0}?", ((1, 2, 30, 40),), value_m=1.25),
-        ObjectQuestion("Is {0} wider than {1}?", ((1, 2, 30, 40), (5, 6, 9, 20)), yes=True),
+        ObjectQuestion("How wide is {0}?", ((1, 2, 30, 40),), Length(1.25)),
+        ObjectQuestion("Is {0} wider than {1}?", ((1, 2, 30, 40), (5, 6, 9, 20)), YesNo(True)),
     )
     made = Record(CAMERA, xy, rng.uniform(0.5, 9, 12), asked, source="folder")
     return made.to_json({"scene": scene, "frame": str(k)})
@@ -70,10 +71,6 @@ def wanted(folder: Path, split: str = "heldout", count: int = EVERY) -> Wanted:
     return Wanted(get_benchmark("shards"), folder, count, 0, split=split)  # type: ignore[arg-type]
 
 
-def asker(*tasks: Task) -> Asker:
-    return Asker(get_protocol("joint"), tasks, 32)
-
-
 @settings(max_examples=60)
 @given(st.lists(st.text(max_size=6), max_size=60, unique=True), st.randoms())
 def test_scenes_are_kept_by_name_alone(names: list[str], chance: object) -> None:
@@ -95,9 +92,9 @@ def test_one_scene_in_twenty_in_the_long_run() -> None:
 
 
 @pytest.mark.parametrize("tasks", [("depth",), ("correspondence", "pose")])
-def test_training_and_evaluation_share_nothing(tmp_path: Path, tasks: tuple[Task, ...]) -> None:
+def test_training_and_evaluation_share_nothing(tmp_path: Path, tasks: tuple[TaskName, ...]) -> None:
     shards = write(tmp_path)
-    source = ShardSource("mine", shards, asker(*tasks), by_scene=True)
+    source = ShardDataset("mine", shards, pairs="pose" in tasks, by_scene=True)
     trained = {p for place in range(len(source)) for p in source.pictures(place)}
     checked = {p for place in range(len(source), source.count) for p in source.pictures(place)}
     kept = set(np.flatnonzero(held_out_pictures(shards)).tolist())
@@ -110,7 +107,7 @@ def test_training_and_evaluation_share_nothing(tmp_path: Path, tasks: tuple[Task
 def test_one_scene_keeps_its_end(tmp_path: Path) -> None:
     shards = write(tmp_path, ("one",), 45)
     assert np.flatnonzero(held_out_pictures(shards)).tolist() == [43, 44]
-    source = ShardSource("mine", shards, asker("depth"), by_scene=True)
+    source = ShardDataset("mine", shards, by_scene=True)
     assert [source.pictures(k) for k in range(len(source))] == [(k,) for k in range(43)]
     few = tmp_path / "few"
     write(few, ("one",), 5)
@@ -138,16 +135,16 @@ def test_own_shards_ask_all_four_tasks(tmp_path: Path) -> None:
 def oracle(items: list[Item], folder: Path) -> dict[str, float]:
     tasks = ["depth", "objects", "correspondence", "pose"]
     config = {"benchmark": "shards", "name": "oracle", "protocol": "joint", "tasks": tasks}
-    predict(items, OracleAnswerer(get_protocol("joint")), folder, config)
+    predict(items, OracleSolver(get_protocol("joint")), folder, config)
     return {one.name: one.value for task in score(folder).tasks for one in task.scores}
 
 
 def test_a_truth_in_words_is_read_or_left_out() -> None:
     box = ((1.0, 2.0, 30.0, 40.0),)
-    told = ObjectQuestion("How wide is {0}?", box, answer="{0} is 1.2 meters wide.")
+    told = ObjectQuestion("How wide is {0}?", box, sentence="{0} is 1.2 meters wide.")
     found = truth_of(told)
-    assert found is not None and found.value_m == pytest.approx(1.2)
-    assert truth_of(ObjectQuestion("How wide is {0}?", box, answer="Hard to say.")) is None
+    assert found is not None and found.value == pytest.approx(1.2)
+    assert truth_of(ObjectQuestion("How wide is {0}?", box, sentence="Hard to say.")) is None
 
 
 def test_exports_have_the_layout_their_reader_wants(tmp_path: Path) -> None:

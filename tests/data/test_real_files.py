@@ -8,7 +8,7 @@ import pytest
 from vlm3.curation.integrity import check
 from vlm3.curation.launch import curate
 from vlm3.curation.units import Job
-from vlm3.data.questions import decode
+from vlm3.data.decoding import decode
 from vlm3.data.shards import Shards
 
 DATA = Path(__file__).parents[3] / "shared" / "data"

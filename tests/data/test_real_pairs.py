@@ -12,7 +12,7 @@ import cv2
 from vlm3.curation.launch import curate
 from vlm3.curation.prepare import Kept, Size
 from vlm3.curation.units import Job
-from vlm3.data.questions import decode
+from vlm3.data.decoding import decode
 from vlm3.data.shards import Shards
 from vlm3.datasets import get_source
 from vlm3.datasets.base import RawFrame

@@ -15,17 +15,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from vlm3.data.questions import Asker
-from vlm3.data.record import Intrinsics, ObjectQuestion, Record, pair_row
+from vlm3.data.dataset import ShardDataset
+from vlm3.data.record import Intrinsics, Record, pair_row
 from vlm3.data.shards import Shards, ShardWarning, build_index, write_pairs, write_shards
-from vlm3.data.source import ShardSource
 from vlm3.data.store import Store
 from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import RelativePose
 from vlm3.tasks import correspondence, depth
-from vlm3.tasks.base import Task
+from vlm3.tasks.base import TaskName
+from vlm3.tasks.conversation import Conversation
 from vlm3.tasks.protocol import get_protocol
+from vlm3.tasks.question_writer import QuestionWriter
+from vlm3.tasks.registry import in_order
+from vlm3.tasks.sample import ObjectQuestion
+from vlm3.tasks.truth import Length
 
 CAMERA = Camera(100.0, 110.0, 48.0, 32.0, 96, 64)
 
@@ -40,7 +44,7 @@ def jpeg(seed: int) -> bytes:
 def record(seed: int) -> Record:
     rng = np.random.default_rng(seed)
     xy_px = rng.uniform((0, 0), (96, 64), (12, 2))
-    question = ObjectQuestion("How wide is {0}?", ((1.0, 2.0, 30.0, 40.0),), value_m=1.25)
+    question = ObjectQuestion("How wide is {0}?", ((1.0, 2.0, 30.0, 40.0),), Length(1.25))
     return Record(CAMERA, xy_px, rng.uniform(0.5, 9, 12), (question,))
 
 
@@ -50,8 +54,9 @@ def write(folder: Path, count: int = 10) -> Shards:
     return Shards(folder)
 
 
-def asker(*tasks: Task) -> Asker:
-    return Asker(get_protocol("joint").with_focal(100.0), tasks, multiple_px=16)
+def conversation(dataset: ShardDataset, place: int, seed: int, *tasks: TaskName) -> Conversation:
+    protocol, rng = get_protocol("joint").with_focal(100.0), np.random.default_rng((seed,))
+    return QuestionWriter(protocol, in_order(tasks), 16).write(dataset.sample(place, rng), rng)
 
 
 def test_round_trip_and_stock_tools(tmp_path: Path) -> None:
@@ -86,8 +91,8 @@ def test_pairs_are_two_places(tmp_path: Path) -> None:
     first, second, pair = Shards(tmp_path).pair(1)
     assert (first, second) == (2, 7)
     assert np.abs(pair.cam1_from_cam2 - motion.cam1_from_cam2).max() < 1e-6
-    source = ShardSource("pairs", Shards(tmp_path), asker("correspondence", "pose"))
-    turns = source.conversation(0, (0,)).turns
+    source = ShardDataset("pairs", Shards(tmp_path), pairs=True)
+    turns = conversation(source, 0, 0, "correspondence", "pose").turns
     assert [t.task for t in turns].count("pose") == 3
     found = correspondence.parse(
         get_protocol("joint"), turns[0].answer or "", width_px=96, height_px=64
@@ -96,14 +101,13 @@ def test_pairs_are_two_places(tmp_path: Path) -> None:
 
 
 def test_asked_where_the_label_lies_after_the_resize(tmp_path: Path) -> None:
-    source = ShardSource("rooms", write(tmp_path), asker("depth", "objects"))
-    conversation = source.conversation(3, (1,))
-    view, truth = conversation.views[0], record(3)
-    assert view.image.shape == (64, 96, 3) and view.camera.fx_px == 100.0
+    source = ShardDataset("rooms", write(tmp_path))
+    made, truth = conversation(source, 3, 1, "depth", "objects"), record(3)
+    assert made.images[0].shape == (64, 96, 3)
     protocol = get_protocol("joint")
-    asked = {t.question: t.answer for t in conversation.turns if t.task == "depth"}
+    asked = {t.question: t.answer for t in made.turns if t.task == "depth"}
     assert len(asked) == 10
-    height = view.camera.height_px
+    height = made.images[0].shape[0]
     for xy_px, metres in zip(truth.xy_px, truth.distance_m, strict=True):
         at = xy_px * (1, height / 64)
         text = depth.ask(protocol, at, width_px=96, height_px=height)
@@ -116,14 +120,14 @@ def test_damage_is_named(tmp_path: Path) -> None:
     tar.write_bytes(tar.read_bytes()[:1500])
     with pytest.raises(InputError, match=r"00002\.tar is cut off"):
         Shards(tmp_path).picture(9)
-    source = ShardSource("rooms", shards, asker("depth"))
+    source = ShardDataset("rooms", shards)
     _, offset, size, *_ = shards.index[0].tolist()
     handle = os.open(tmp_path / "00000.tar", os.O_RDWR)
     os.pwrite(handle, b"\0" * (size // 2), offset + size // 3)
     os.pwrite(handle, b"no", offset)
     os.close(handle)
     with pytest.raises(InputError, match="damaged"):
-        source.conversation(0, (0,))
+        conversation(source, 0, 0, "depth")
     with pytest.warns(ShardWarning, match=r"00002\.tar is damaged"):
         assert build_index(tmp_path) >= 8
 
@@ -135,7 +139,7 @@ def test_worlds_write_records(tmp_path: Path) -> None:
     list(render_shards(tmp_path, 2, 0, width_px=96, height_px=64))
     shards = Shards(tmp_path)
     assert len(shards) == 2 and len(shards.record(1).xy_px) > 20
-    assert ShardSource("worlds", shards, asker("depth", "objects")).conversation(0, (0,)).turns
+    assert conversation(ShardDataset("worlds", shards), 0, 0, "depth", "objects").turns
 
 
 @settings(max_examples=60)
@@ -171,7 +175,7 @@ def test_wrong_records_are_refused() -> None:
         ('"value_m": 1.25', '"value_m": null', r"questions\[0\] has no answer"),
         ('"value_m": 1.25', '"value_m": "1.25"', r"questions\[0\]\.value_m is '1.25'"),
         ('"clock_hour": null', '"clock_hour": 13', r"questions\[0\]\.clock_hour is 13"),
-        ('"region": null', '"region": 1', r"questions\[0\]\.region is 1 of 1"),
+        ('"region": null', '"region": 1', r"questions\[0\]\.region is 1; there are 1 boxes"),
         ("wide is {0}", "wide is {1}", r"questions\[0\]\.question names box \{1\} of 1"),
         ("30.0, 40.0]", "30.0]", r"questions\[0\]\.boxes_xyxy_px\[0\]"),
         ('"intrinsics": "given"', '"intrinsics": "guess"', "intrinsics is 'guess'"),

@@ -13,7 +13,7 @@ from vlm3.curation.export_depthlm import to_depthlm
 from vlm3.curation.launch import curate
 from vlm3.curation.prepare import Size
 from vlm3.curation.units import Job
-from vlm3.data.questions import decode
+from vlm3.data.decoding import decode
 from vlm3.data.shards import Shards
 from vlm3.datasets import SINGLE, names
 from vlm3.geometry.pose import invert

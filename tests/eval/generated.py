@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from vlm3.tasks.objects import ObjectValue
+from vlm3.tasks.truth import ClockHour, Length, ObjectTruth, Region, YesNo
 
 R0, R1 = "Region [0]", "Region [1]"
 
@@ -20,7 +20,7 @@ class Sample:
     category: str
     manner: str
     question: str
-    truth: ObjectValue
+    truth: ObjectTruth
     answer: str
     right: bool
 
@@ -105,7 +105,7 @@ def _predicate(category: str, rng: random.Random) -> Sample:
                 f"{'True' if says else 'False'}, {R0} is {relation if says else other} {R1}.",
             )
         answer = rng.choice(forms)
-    return Sample(category, manner, question, ObjectValue(yes=yes), answer, right)
+    return Sample(category, manner, question, YesNo(yes), answer, right)
 
 
 def _choice(category: str, rng: random.Random) -> Sample:
@@ -132,7 +132,7 @@ def _choice(category: str, rng: random.Random) -> Sample:
         )
     else:
         answer = f"{name} is {word}."
-    return Sample(category, manner, question, ObjectValue(region=region), answer, right)
+    return Sample(category, manner, question, Region(region), answer, right)
 
 
 _UNITS: tuple[tuple[float, tuple[str, ...]], ...] = (
@@ -180,9 +180,7 @@ def _length(category: str, rng: random.Random) -> Sample:
         if category in ("width", "height"):
             what = "wide" if category == "width" else "tall"
             answer = f"{R0} is {number} {unit} {what}."
-    return Sample(
-        category, manner, _QUANTITY[category], ObjectValue(value_m=truth_m), answer, right
-    )
+    return Sample(category, manner, _QUANTITY[category], Length(truth_m), answer, right)
 
 
 def _clock(rng: random.Random) -> Sample:
@@ -205,4 +203,4 @@ def _clock(rng: random.Random) -> Sample:
     answer = rng.choice(words)(said)
     if manner == "refusal":
         answer, right = rng.choice(_REFUSALS), False
-    return Sample("direction", manner, question, ObjectValue(clock_hour=hour), answer, right)
+    return Sample("direction", manner, question, ClockHour(hour), answer, right)

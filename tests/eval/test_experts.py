@@ -257,7 +257,7 @@ def test_roads_get_the_outdoor_model(monkeypatch: pytest.MonkeyPatch) -> None:
             rooms = ("eth3d", "scannetpp", "sunrgbd", "ibims1", "nyuv2")
             kind = "indoor" if name in rooms else "outdoor"
             assert who.name == f"DepthAnythingV2 (metric, {kind})", name
-            checkpoint = who.answerer.expert.checkpoint  # type: ignore[attr-defined]
+            checkpoint = who.solver.expert.checkpoint  # type: ignore[attr-defined]
             assert f"Metric-{kind.title()}-Large" in checkpoint
 
 

@@ -6,23 +6,31 @@ import numpy as np
 import pytest
 from generated import CATEGORIES, samples
 
-from vlm3.eval.judge import QUALITATIVE, QUANTITATIVE, judge, judge_one
 from vlm3.tasks.base import ParseFailure
-from vlm3.tasks.objects import ObjectValue, parse
+from vlm3.tasks.object_judge import QUALITATIVE, QUANTITATIVE, is_right, judge
+from vlm3.tasks.object_reading import parse
+from vlm3.tasks.truth import Length, ObjectTruth, YesNo
 
 NAN = np.nan
+
+
+def read(question: str, answer: str) -> ObjectTruth | None:
+    value = parse(question, answer, 2)
+    return None if isinstance(value, ParseFailure) else value
 
 
 def test_agreement_on_500_generated_answers() -> None:
     made = samples(500)
     assert {s.category for s in made} == set(CATEGORIES) == {*QUALITATIVE, *QUANTITATIVE}
     assert 0.3 < np.mean([s.right for s in made]) < 0.8
-    misses = [s for s in made if judge_one(parse(s.question, s.answer, 2), s.truth) != s.right]
+    misses = [s for s in made if is_right(read(s.question, s.answer), s.truth) != s.right]
     agreement = 1 - len(misses) / len(made)
     print(f"agreement {agreement:.3f}, {len(misses)} misses")
     for s in misses:
-        read = parse(s.question, s.answer, 2)
-        print(f"  {s.category}/{s.manner}: {s.answer!r} is {s.right}, truth {s.truth}, read {read}")
+        found = parse(s.question, s.answer, 2)
+        print(
+            f"  {s.category}/{s.manner}: {s.answer!r} is {s.right}, truth {s.truth}, read {found}"
+        )
     assert agreement >= 0.99
 
 
@@ -32,7 +40,7 @@ def test_agreement_holds_for_other_draws(seed: int) -> None:
     wrong = Counter(
         (s.category, s.manner)
         for s in made
-        if judge_one(parse(s.question, s.answer, 2), s.truth) != s.right
+        if is_right(read(s.question, s.answer), s.truth) != s.right
     )
     assert wrong.total() <= 5, wrong
 
@@ -64,6 +72,6 @@ def test_marks_by_hand() -> None:
 
 
 def test_an_answer_of_another_kind_is_a_failure() -> None:
-    assert not judge_one(ObjectValue(yes=True), ObjectValue(value_m=1.0))
-    assert not judge_one(ParseFailure("", "empty"), ObjectValue(yes=False))
-    assert judge_one(ObjectValue(yes=False), ObjectValue(yes=False))
+    assert not is_right(YesNo(True), Length(1.0))
+    assert not is_right(None, YesNo(False))
+    assert is_right(YesNo(False), YesNo(False))

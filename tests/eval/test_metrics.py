@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from vlm3.errors import InputError
-from vlm3.eval import metrics as m
 from vlm3.geometry.pose import rotation_from_ypr_deg
+from vlm3.tasks import metrics as m
 
 NAN = math.nan
 lengths = arrays(float, st.integers(1, 30), elements=st.floats(0.01, 500))

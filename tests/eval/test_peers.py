@@ -12,19 +12,19 @@ from helpers import real
 from scipy.spatial.transform import Rotation
 
 from vlm3.eval.benchmarks import get_benchmark
-from vlm3.eval.measures import measures
-from vlm3.eval.metrics import pose_auc, pose_errors_deg
 from vlm3.eval.predictions import Rows
 from vlm3.eval.readers import Wanted, read_items
 from vlm3.eval.score import _scores
-from vlm3.eval.solvers import ModelAnswerer
+from vlm3.eval.solvers import ModelSolver
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import relative_pose
 from vlm3.infer.engines.base import Scene
 from vlm3.infer.engines.fakes import ConstantEngine
 from vlm3.infer.predictor import Predictor
-from vlm3.tasks.prompting import depth_question
+from vlm3.tasks.depth import DEPTH
+from vlm3.tasks.metrics import pose_auc, pose_errors_deg
 from vlm3.tasks.protocol import get_protocol
+from vlm3.tasks.registry import TASKS
 from vlm3.view import View
 
 
@@ -55,7 +55,7 @@ def test_ibims_prompts_are_the_releases_byte_for_byte() -> None:
     }
     engine = ConstantEngine("<answer> 2.75 </answer>")
     # The smallest picture there is: only the prompts count.
-    answerer = ModelAnswerer(Predictor(engine, get_protocol("release-depth"), 32, max_tokens=4))
+    solver = ModelSolver(Predictor(engine, get_protocol("release-depth"), 32, max_tokens=4))
     equal = total = 0
     with pytest.warns(UserWarning, match="tokens"):
         for item in read_items(Wanted(benchmark, folder, 500, benchmark.seed)):
@@ -66,7 +66,7 @@ def test_ibims_prompts_are_the_releases_byte_for_byte() -> None:
                 assert [x, y] in row["pixel_coords"]
                 size = tuple(row["intrinsics"][4:6])
                 wanted.append(released_prompt(row["intrinsics"][:4], size, [x, y]))
-            found = [said.prompt for said in answerer.answer(item, item.queries)]
+            found = [said.prompt for said in solver.solve(item, item.queries)]
             equal += sum(a == b for a, b in zip(found, wanted, strict=True))
             total += len(wanted)
     assert (equal, total) == (500, 500)
@@ -84,7 +84,7 @@ def test_released_prompts_of_any_camera() -> None:
         wanted = released_prompt([fx, fy, cx, cy], (width, height), at)
         # A point anywhere in the pixel is that pixel.
         for inside in (0.0, 0.5, 0.999):
-            assert depth_question(protocol, camera, np.array(at) + inside) == wanted
+            assert DEPTH.question(protocol, camera, np.array(at) + inside) == wanted
 
 
 class Heard(ConstantEngine):
@@ -205,7 +205,7 @@ def test_spatialrgpts_errors_are_of_the_answers_alone() -> None:
     said_hour = np.where(rng.random(20) < 0.3, np.nan, rng.integers(1, 13, 20))
     kinds = ["width"] * 20 + ["height"] * 20
     rows = object_rows(said_m, truth_m, said_hour, hour, [*kinds, *["direction"] * 20])
-    scores = {score.name: score for score in _scores(measures(rows))}
+    scores = {score.name: score for score in _scores(TASKS[rows.task].measures(rows))}
 
     read = np.isfinite(said_m)
     relative = np.abs(truth_m - said_m) / truth_m
@@ -229,7 +229,7 @@ def test_errors_of_no_answers_are_a_gap_not_a_number() -> None:
     nothing = np.full(40, np.nan)
     kinds = ["width"] * 40 + ["direction"] * 20
     rows = object_rows(nothing, np.ones(40), nothing[:20], np.full(20, 3), kinds)
-    names = [score.name for score in _scores(measures(rows))]
+    names = [score.name for score in _scores(TASKS[rows.task].measures(rows))]
     assert "relative error" not in names and "clock error" not in names
     assert "relative error, failures as 1" in names and "success" in names
 
@@ -241,7 +241,7 @@ def object_rows(
     hour: np.ndarray,
     kinds: list[str],
 ) -> Rows:
-    """Lengths, then directions, as a run holds them: columns are `OBJECT_VALUES`."""
+    """Lengths, then directions, as a run holds them: columns are `vlm3.tasks.truth.FIELDS`."""
     n, lengths = len(kinds), len(truth_m)
     predicted, truth = np.full((2, n, 4), np.nan)
     predicted[:lengths, 0], truth[:lengths, 0] = said_m, truth_m

@@ -14,13 +14,13 @@ from PIL import Image
 from vlm3.curation.prepare import surface
 from vlm3.datasets.base import LaserPoints
 from vlm3.datasets.depthlm import DEPTHLM
-from vlm3.datasets.depthlm_labels import distance_from_label, label_from_distance
 from vlm3.errors import InputError
 from vlm3.eval.benchmarks import BENCHMARKS, get_benchmark
 from vlm3.eval.readers import Wanted, read_items
 from vlm3.eval.readers.depthlm import sample_list
 from vlm3.eval.readers.spatialrgpt import column, query
 from vlm3.geometry.camera import Camera
+from vlm3.tasks.depth_labels import distance_from_label, label_from_distance
 
 LABELS = ("distance", "z", "scannetpp", "0.8 distance")
 

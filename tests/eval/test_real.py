@@ -17,8 +17,8 @@ def run(name: str, data: Path | None, model: str, out: Path, count: int | None =
     benchmark = get_benchmark(name)
     items = list(read_items(Wanted(benchmark, data, count or benchmark.count, benchmark.seed)))
     who = choose(model, benchmark, items)
-    tasks = [t for t in benchmark.tasks if t in who.answerer.tasks]
-    predict(items, who.answerer, out, {"benchmark": name, **who.config(), "tasks": tasks})
+    tasks = [t for t in benchmark.tasks if t in who.solver.tasks]
+    predict(items, who.solver, out, {"benchmark": name, **who.config(), "tasks": tasks})
     return score(out)
 
 

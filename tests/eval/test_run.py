@@ -24,7 +24,7 @@ from vlm3.eval.predict import predict
 from vlm3.eval.predictions import FILE, read_run
 from vlm3.eval.readers import EVERY, Wanted, read_items
 from vlm3.eval.score import Scored, compare, score
-from vlm3.eval.solvers import OracleAnswerer
+from vlm3.eval.solvers import OracleSolver
 from vlm3.infer.engines.fakes import ConstantEngine, OracleEngine
 from vlm3.infer.predictor import Predictor
 from vlm3.lock import writing
@@ -48,41 +48,41 @@ def value(scored: Scored, name: str) -> float:
 
 def test_a_killed_run_resumes_to_the_same_file(depthlm: Path, tmp_path: Path) -> None:
     items = items_of(depthlm)
-    predict(items, OracleAnswerer(JOINT), tmp_path / "whole", config())
+    predict(items, OracleSolver(JOINT), tmp_path / "whole", config())
     with pytest.raises(KeyboardInterrupt):
-        predict(items, Counting(OracleAnswerer(JOINT), stop_after=2), tmp_path / "cut", config())
+        predict(items, Counting(OracleSolver(JOINT), stop_after=2), tmp_path / "cut", config())
     # A kill in the middle of a write leaves half a line.
     with (tmp_path / "cut" / FILE).open("a") as file:
         file.write('{"id": "00009", "clus')
     half = score(tmp_path / "cut")
     assert not half.run.complete and len(half.run.rows["depth"]) == 10
-    rest = Counting(OracleAnswerer(JOINT))
+    rest = Counting(OracleSolver(JOINT))
     progress = predict(items, rest, tmp_path / "cut", config())
     assert (progress.resumed, rest.items, rest.queries) == (10, 2, 10)
     whole, cut = score(tmp_path / "whole"), score(tmp_path / "cut")
     assert cut.run.complete and not cut.run.damaged
     assert [t.scores for t in cut.tasks] == [t.scores for t in whole.tasks]
     # Finished: nothing is asked again.
-    again = Counting(OracleAnswerer(JOINT))
+    again = Counting(OracleSolver(JOINT))
     predict(items, again, tmp_path / "cut", config())
     assert again.items == 0
 
 
 def test_another_configuration_or_other_data_is_refused(depthlm: Path, tmp_path: Path) -> None:
     items = items_of(depthlm)
-    predict(items, OracleAnswerer(JOINT), tmp_path / "run", config())
+    predict(items, OracleSolver(JOINT), tmp_path / "run", config())
     with pytest.raises(InputError, match=r"another configuration.*seed: nothing there, 7 now"):
-        predict(items, OracleAnswerer(JOINT), tmp_path / "run", config(seed=7))
+        predict(items, OracleSolver(JOINT), tmp_path / "run", config(seed=7))
     text = (depthlm / "val.jsonl").read_text().replace('"depth": [', '"depth": [9.0, ', 1)
     rows = [json.loads(line) for line in text.splitlines()]
     rows[0]["depth"] = rows[0]["depth"][:5]
     (depthlm / "val.jsonl").write_text("\n".join(map(json.dumps, rows)))
     with pytest.raises(InputError, match="the data changed since"):
-        predict(items_of(depthlm), OracleAnswerer(JOINT), tmp_path / "run", config())
+        predict(items_of(depthlm), OracleSolver(JOINT), tmp_path / "run", config())
 
 
 def test_a_damaged_line_is_named_and_the_rest_scored(depthlm: Path, tmp_path: Path) -> None:
-    predict(items_of(depthlm), OracleAnswerer(JOINT), tmp_path / "run", config())
+    predict(items_of(depthlm), OracleSolver(JOINT), tmp_path / "run", config())
     path = tmp_path / "run" / FILE
     rows = path.read_text().splitlines()
     rows[4] = rows[4][:40]
@@ -96,7 +96,7 @@ def test_a_damaged_line_is_named_and_the_rest_scored(depthlm: Path, tmp_path: Pa
 
 def test_scoring_reads_the_text_again(depthlm: Path, tmp_path: Path) -> None:
     """The stored prediction is for people; the score comes from what was said."""
-    predict(items_of(depthlm), OracleAnswerer(JOINT), tmp_path / "run", config())
+    predict(items_of(depthlm), OracleSolver(JOINT), tmp_path / "run", config())
     path = tmp_path / "run" / FILE
     rows = path.read_text().splitlines()
     record = json.loads(rows[1])
@@ -126,7 +126,7 @@ def test_an_experts_file_is_joined(depthlm: Path, tmp_path: Path) -> None:
     said, damaged = joined(tmp_path / "mine.jsonl", queries, "z")
     assert [number for number, _ in damaged] == [4, 6, 7, 8] and len(said) == 16
     who = from_file(tmp_path / "mine.jsonl", "Mine", get_benchmark("ibims1"), items)
-    predict(items, who.answerer, tmp_path / "run", config(**who.config()), joined_damaged=damaged)
+    predict(items, who.solver, tmp_path / "run", config(**who.config()), joined_damaged=damaged)
     scored = score(tmp_path / "run")
     # z was given: it equals the column's z label and, along the ray, the true distance.
     for name in ("delta1 (label: z)", "delta1 (true distance)"):
@@ -137,23 +137,23 @@ def test_an_experts_file_is_joined(depthlm: Path, tmp_path: Path) -> None:
 
 def test_two_runs_are_compared_query_by_query(depthlm: Path, tmp_path: Path) -> None:
     items = items_of(depthlm)
-    predict(items, OracleAnswerer(JOINT), tmp_path / "a", config())
+    predict(items, OracleSolver(JOINT), tmp_path / "a", config())
     who = choose("says:03.00", get_benchmark("ibims1"), None)
-    predict(items, who.answerer, tmp_path / "b", config(**who.config()))
+    predict(items, who.solver, tmp_path / "b", config(**who.config()))
     a, b = read_run(tmp_path / "a"), read_run(tmp_path / "b")
     found = compare(a, b)["depth"]["delta1 (true distance)"]
     assert found.value == pytest.approx(1 - value(score(tmp_path / "b"), "delta1 (true distance)"))
     assert found.samples == 20 and found.clusters == 4 and found.interval is not None
     assert found.interval.low <= found.value <= found.interval.high
     # On the queries both have.
-    predict(items[:2], OracleAnswerer(JOINT), tmp_path / "c", config())
+    predict(items[:2], OracleSolver(JOINT), tmp_path / "c", config())
     assert compare(read_run(tmp_path / "c"), b)["depth"]["RMSE"].samples == 10
 
 
 def test_floors_run_as_models_too(depthlm: Path, tmp_path: Path) -> None:
     items = items_of(depthlm)
     who = choose("constant", get_benchmark("ibims1"), items)
-    predict(items, who.answerer, tmp_path / "run", config(**who.config()))
+    predict(items, who.solver, tmp_path / "run", config(**who.config()))
     scored = score(tmp_path / "run")
     name = next(name for name in scored.tasks[0].floors if name.startswith("constant"))
     assert scored.tasks[0].scores == scored.tasks[0].floors[name]
@@ -174,21 +174,21 @@ def test_nothing_to_score_is_said_in_one_line(tmp_path: Path) -> None:
 def test_a_second_writer_is_told_who_holds_the_folder(depthlm: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     with writing(out), pytest.raises(InputError, match=f"process {os.getpid()} on "):
-        predict(items_of(depthlm), OracleAnswerer(JOINT), out, config())
-    predict(items_of(depthlm), OracleAnswerer(JOINT), out, config())
+        predict(items_of(depthlm), OracleSolver(JOINT), out, config())
+    predict(items_of(depthlm), OracleSolver(JOINT), out, config())
     assert [path.name for path in out.iterdir()] == [FILE]
 
 
 def test_doubled_ids_are_an_error_that_names_them(depthlm: Path, tmp_path: Path) -> None:
     items = items_of(depthlm)
-    predict(items, OracleAnswerer(JOINT), tmp_path / "run", config())
+    predict(items, OracleSolver(JOINT), tmp_path / "run", config())
     path = tmp_path / "run" / FILE
     rows = path.read_text().splitlines()
     path.write_text("\n".join([*rows[:4], rows[3], rows[3], rows[2], *rows[4:]]) + "\n")
     first = json.loads(rows[3])["id"]
     for act in (
         lambda: score(tmp_path / "run"),
-        lambda: predict(items, OracleAnswerer(JOINT), tmp_path / "run", config()),
+        lambda: predict(items, OracleSolver(JOINT), tmp_path / "run", config()),
     ):
         with pytest.raises(InputError, match="2 of 20 queries more than once") as caught:
             act()
@@ -196,7 +196,7 @@ def test_doubled_ids_are_an_error_that_names_them(depthlm: Path, tmp_path: Path)
 
 
 def test_missing_answers_are_counted(depthlm: Path, tmp_path: Path) -> None:
-    predict(items_of(depthlm), OracleAnswerer(JOINT), tmp_path / "run", config())
+    predict(items_of(depthlm), OracleSolver(JOINT), tmp_path / "run", config())
     path = tmp_path / "run" / FILE
     rows = path.read_text().splitlines()
     path.write_text("\n".join([*rows[:3], *rows[13:]]) + "\n")
@@ -230,7 +230,7 @@ SPOILED: dict[str, Callable[[str], str]] = {
 
 @pytest.mark.parametrize("name", SPOILED)
 def test_a_bad_line_is_named_and_the_rest_scored(depthlm: Path, tmp_path: Path, name: str) -> None:
-    predict(items_of(depthlm), OracleAnswerer(JOINT), tmp_path / "run", config())
+    predict(items_of(depthlm), OracleSolver(JOINT), tmp_path / "run", config())
     path = tmp_path / "run" / FILE
     rows = path.read_text().splitlines()
     rows[4] = SPOILED[name](rows[4])
@@ -248,7 +248,7 @@ def test_a_bad_line_is_named_and_the_rest_scored(depthlm: Path, tmp_path: Path, 
 def test_a_prediction_nobody_could_mean_is_a_failure(
     depthlm: Path, tmp_path: Path, prediction: float
 ) -> None:
-    predict(items_of(depthlm), OracleAnswerer(JOINT), tmp_path / "run", config())
+    predict(items_of(depthlm), OracleSolver(JOINT), tmp_path / "run", config())
     path = tmp_path / "run" / FILE
     rows = path.read_text().splitlines()
     record = json.loads(rows[4])
@@ -271,7 +271,7 @@ def test_a_prediction_nobody_could_mean_is_a_failure(
     ],
 )  # fmt: skip
 def test_a_damaged_header_is_one_line(depthlm: Path, tmp_path: Path, header: Any) -> None:
-    predict(items_of(depthlm), OracleAnswerer(JOINT), tmp_path / "run", config())
+    predict(items_of(depthlm), OracleSolver(JOINT), tmp_path / "run", config())
     path = tmp_path / "run" / FILE
     first, *rest = path.read_text().splitlines()
     for line in (json.dumps(json.loads(first) | header), "[" * 5000, '"text"'):

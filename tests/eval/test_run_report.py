@@ -20,7 +20,7 @@ from vlm3.eval.report.published import flags, table, tables
 from vlm3.eval.report.render import as_latex, as_markdown, as_text
 from vlm3.eval.report.table import Report, build
 from vlm3.eval.score import score
-from vlm3.eval.solvers import OracleAnswerer
+from vlm3.eval.solvers import OracleSolver
 from vlm3.tasks.protocol import get_protocol
 
 
@@ -31,7 +31,7 @@ def report(depthlm: Path, tmp_path: Path) -> Report:
     for name, model in (("a", "oracle"), ("b", "says:no idea")):
         who = choose(model, benchmark, None)
         config = {"benchmark": "ibims1", "model": model, **who.config(), "tasks": ["depth"]}
-        predict(items, who.answerer, tmp_path / name, config)
+        predict(items, who.solver, tmp_path / name, config)
     return build([score(tmp_path / "a"), score(tmp_path / "b")])
 
 
@@ -90,7 +90,7 @@ def test_the_same_numbers_through_lmms_eval(depthlm: Path, tmp_path: Path) -> No
     truths = [json.loads(doc["truth"])["label_m"] for doc in docs]
     right = [max(g / (2 + k / 10), (2 + k / 10) / g) < 1.25 for k, g in enumerate(truths) if k]
     assert aggregate(answers) == pytest.approx(sum(right) / 20)
-    oracle = OracleAnswerer(protocol).answer(items[0], items[0].queries)
+    oracle = OracleSolver(protocol).solve(items[0], items[0].queries)
     assert docs[0]["prompt"] == oracle[0].prompt
     assert {p.name for p in (tmp_path / "lmms").iterdir()} >= {"vlm3_ibims1.yaml", "utils.py"}
     # The room for an answer is the protocol's, as the notebook has it.

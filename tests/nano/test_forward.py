@@ -11,7 +11,8 @@ from vlm3.nano.forward import Forward
 from vlm3.nano.recipe import MINIATURE
 from vlm3.nano.validation import answered
 from vlm3.tasks.base import QA
-from vlm3.train.collate import Collator, Encoder, Lesson, answer_losses
+from vlm3.tasks.conversation import Conversation
+from vlm3.train.collate import Collator, Encoder, answer_losses
 from vlm3.train.packing import IGNORE
 
 SPEC = MINIATURE.size.picture_input
@@ -24,7 +25,7 @@ def made(maker: BatchMaker, kind: Any, seed: int = 0) -> Batch:
     return replace(batch, images=batch.images.round())
 
 
-def lessons(batch: Batch, tokenizer: Any) -> list[tuple[int, int, int, Lesson]]:
+def lessons(batch: Batch, tokenizer: Any) -> list[tuple[int, int, int, Conversation]]:
     """Row, group, question and what the project would make of it, for each that has a label."""
     out = []
     count = batch.layout.pictures
@@ -41,7 +42,9 @@ def lessons(batch: Batch, tokenizer: Any) -> list[tuple[int, int, int, Lesson]]:
                 question = tokenizer.decode([*stem, *ids[:first]])
                 answer = tokenizer.decode(ids[first + 1 : last + 1])
                 shown = tuple(images[count * row : count * (row + 1)])
-                out.append((row, group, number, Lesson(shown, (QA("depth", question, answer),))))
+                out.append(
+                    (row, group, number, Conversation(shown, (QA("depth", question, answer),)))
+                )
     return out
 
 

@@ -8,12 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vlm3.errors import InputError
-from vlm3.geometry.camera import Camera
 from vlm3.tasks.base import QA
-from vlm3.tasks.conversation import Conversation, pack
-from vlm3.view import View
+from vlm3.tasks.conversation import Conversation
 
-VIEW = View(np.zeros((48, 64, 3), np.uint8), Camera.from_fov(60, width_px=64, height_px=48))
+IMAGE = np.zeros((48, 64, 3), np.uint8)
 TASKS = ("depth", "objects", "correspondence", "pose")
 qas = st.builds(QA, st.sampled_from(TASKS), st.text(min_size=1), st.text())
 
@@ -32,22 +30,21 @@ def pictures(messages: list[dict[str, Any]]) -> list[int]:
     return [sum(part["type"] == "image" for part in m["content"]) for m in messages]
 
 
-@given(turns=st.lists(qas, min_size=1, max_size=10), n_views=st.integers(1, 2))
-def test_packed_prompts_equal_single_prompts(turns: list[QA], n_views: int) -> None:
-    packed = pack([VIEW] * n_views, turns)
-    singles = [alone.messages() for alone in packed.split()]
+@given(turns=st.lists(qas, min_size=1, max_size=10), pictures_shown=st.integers(1, 2))
+def test_packed_prompts_equal_single_prompts(turns: list[QA], pictures_shown: int) -> None:
+    images = (IMAGE,) * pictures_shown
+    packed = Conversation(images, tuple(turns))
+    singles = [Conversation(images, (turn,)).messages() for turn in turns]
     for role in ("user", "assistant"):
         assert texts(packed.messages(), role) == [t for s in singles for t in texts(s, role)]
-    assert pictures(packed.messages()) == [n_views] + [0] * (2 * len(turns) - 1)
-    assert all(pictures(single) == [n_views, 0] for single in singles)
-    assert [turn for alone in packed.split() for turn in alone.turns] == turns
-    assert all(alone.views == packed.views for alone in packed.split())
+    assert pictures(packed.messages()) == [pictures_shown] + [0] * (2 * len(turns) - 1)
+    assert all(pictures(single) == [pictures_shown, 0] for single in singles)
     roles = [message["role"] for message in packed.messages()]
     assert roles == ["user", "assistant"] * len(turns)
 
 
 def test_chat_format() -> None:
-    packed = pack([VIEW, VIEW], [QA("pose", "Where?", "There."), QA("pose", "How far?")])
+    packed = Conversation((IMAGE, IMAGE), (QA("pose", "Where?", "There."), QA("pose", "How far?")))
     assert packed.messages() == [
         {
             "role": "user",
@@ -59,9 +56,7 @@ def test_chat_format() -> None:
 
 
 def test_what_cannot_be_packed_is_refused() -> None:
-    with pytest.raises(InputError, match="0 questions"):
-        pack([VIEW], [])
-    with pytest.raises(InputError, match="0 pictures"):
-        Conversation((), (QA("depth", "How far?"),))
+    with pytest.raises(InputError, match="needs a question"):
+        Conversation((IMAGE,), ())
     with pytest.raises(InputError, match="another question follows"):
-        pack([VIEW], [QA("depth", "How far?"), QA("depth", "And there?")])
+        Conversation((IMAGE,), (QA("depth", "How far?"), QA("depth", "And there?")))

@@ -41,8 +41,7 @@ def read(row: dict[str, Any]) -> Any:
     value = objects.parse(question, answer, 2)
     if isinstance(value, ParseFailure):
         return value
-    four = (value.value_m, value.clock_hour, value.yes, value.region)
-    return next(v for v in four if v is not None)
+    return value.value
 
 
 def verdict(row: dict[str, Any]) -> str:

@@ -387,8 +387,7 @@ def read(question: str, answer: str) -> Any:
     value = parse(question, answer, 2)
     if isinstance(value, ParseFailure):
         return None
-    four = (value.value_m, value.clock_hour, value.yes, value.region)
-    return next(v for v in four if v is not None)
+    return value.value
 
 
 def right(value: Any, truth: Any) -> bool:

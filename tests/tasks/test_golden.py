@@ -9,6 +9,7 @@ from vlm3.geometry.pixels import norm_from_px
 from vlm3.geometry.pose import RelativePose
 from vlm3.tasks import correspondence, depth, objects, pose
 from vlm3.tasks.protocol import PROTOCOLS, get_protocol, protocol_for_checkpoint
+from vlm3.tasks.truth import YesNo
 
 PAPER, JOINT = get_protocol("paper"), get_protocol("joint")
 R_DEPTH, R_OBJECT = get_protocol("release-depth"), get_protocol("release-object")
@@ -120,7 +121,7 @@ def test_release_object() -> None:
         "Incorrect, bounding box region (0, 39, 652, 999) is not smaller in size than bounding "
         "box region (6, 380, 228, 562)."
     )
-    assert objects.parse(question, text, 2) == objects.ObjectValue(yes=False)
+    assert objects.parse(question, text, 2) == YesNo(False)
 
 
 RELEASED_POSE = {

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from vlm3.tasks import correspondence, depth, objects, pose
 from vlm3.tasks.base import ParseFailure
-from vlm3.tasks.object_reading import ObjectValue, parse
+from vlm3.tasks.object_reading import parse
 from vlm3.tasks.protocol import get_protocol
+from vlm3.tasks.truth import ClockHour, Length, ObjectTruth, Region, YesNo
 
 PAPER = get_protocol("paper")
 SIZE = {"width_px": 2000, "height_px": 2000}
@@ -71,8 +72,8 @@ def test_a_frame_changes_no_length(value: float, unit: str, frame: str, depth_to
     if not 1e-4 <= expected <= 1e6:
         return
     read = parse(WIDE, text, 2)
-    assert isinstance(read, ObjectValue), (text, read)
-    assert read.value_m == pytest.approx(expected, rel=1e-9)
+    assert isinstance(read, ObjectTruth), (text, read)
+    assert read.value == pytest.approx(expected, rel=1e-9)
     assert depth.parse(PAPER, text) == pytest.approx(expected, rel=1e-9)
     assert pose.parse(PAPER, "distance", text) == pytest.approx(expected, rel=1e-9)
 
@@ -95,9 +96,9 @@ def test_a_frame_changes_no_pixel(x: int, y: int, frame: str) -> None:
 @given(hour=st.integers(1, 12), yes=st.booleans(), region=st.integers(0, 1), frame=frames)
 def test_a_frame_changes_no_choice(hour: int, yes: bool, region: int, frame: str) -> None:
     said = frame.format("Yes" if yes else "No")
-    assert parse(LEFT, said, 2) == ObjectValue(yes=yes)
-    assert parse(TALLER, frame.format(f"region [{region}]"), 2) == ObjectValue(region=region)
-    assert parse(CLOCK, frame.format(f"{hour} o'clock"), 2) == ObjectValue(clock_hour=hour)
+    assert parse(LEFT, said, 2) == YesNo(yes)
+    assert parse(TALLER, frame.format(f"region [{region}]"), 2) == Region(region)
+    assert parse(CLOCK, frame.format(f"{hour} o'clock"), 2) == ClockHour(hour)
 
 
 JOINS = (" or ", " to ", ", ", " and ", ". ", "\n", " - ", " / ", "; or maybe ", " and then ")
@@ -132,7 +133,7 @@ def test_two_pixels_are_none(a: int, b: int, join: str) -> None:
 )
 def test_the_last_word_counts(a: float, b: float, join: str) -> None:
     read = parse(WIDE, f"{a:.2f} m{join}{b:.2f} m", 2)
-    assert read == ObjectValue(value_m=pytest.approx(b))
+    assert read == Length(pytest.approx(b))
 
 
 @given(
@@ -143,10 +144,10 @@ def test_the_last_word_counts(a: float, b: float, join: str) -> None:
 )
 def test_compound_units(metres: int, rest: int, feet: int, inches: int) -> None:
     for text in (f"{metres} m {rest} cm", f"{metres} meters and {rest} centimeters"):
-        assert parse(WIDE, text, 2) == ObjectValue(value_m=pytest.approx(metres + rest / 100))
+        assert parse(WIDE, text, 2) == Length(pytest.approx(metres + rest / 100))
     length = feet * 0.3048 + inches * 0.0254
     for text in (f"{feet} ft {inches} in", f"{feet}'{inches}\"", f"{feet} feet, {inches} inches"):
-        assert parse(WIDE, text, 2) == ObjectValue(value_m=pytest.approx(length))
+        assert parse(WIDE, text, 2) == Length(pytest.approx(length))
 
 
 @given(wide=hundredths, tall=hundredths)
@@ -158,9 +159,9 @@ def test_the_length_that_was_asked_for(wide: float, tall: float) -> None:
         f"The width is {wide:.2f} m, the height is {tall:.2f} m.",
         f'{{"height_m": {tall:.2f}, "width_m": {wide:.2f}}}',
     ):
-        assert parse(WIDE, text, 2) == ObjectValue(value_m=pytest.approx(wide)), text
+        assert parse(WIDE, text, 2) == Length(pytest.approx(wide)), text
         high = parse("How tall is region [0]?", text, 2)
-        assert high == ObjectValue(value_m=pytest.approx(tall)), text
+        assert high == Length(pytest.approx(tall)), text
 
 
 @given(degrees=st.tuples(*[st.integers(-90, 90)] * 3))
@@ -178,7 +179,7 @@ def test_radians_are_never_read_as_degrees(degrees: tuple[int, int, int]) -> Non
 @given(text=st.text(max_size=200))
 def test_any_text_gives_a_value_or_a_failure(text: str) -> None:
     for question in (WIDE, LEFT, TALLER, CLOCK, text):
-        assert isinstance(objects.parse(question, text, 2), ObjectValue | ParseFailure)
+        assert isinstance(objects.parse(question, text, 2), ObjectTruth | ParseFailure)
     depth.parse(PAPER, text)
     correspondence.parse(PAPER, text, **SIZE, question=text)
     for component in pose.components(PAPER):

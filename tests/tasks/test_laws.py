@@ -12,6 +12,7 @@ from vlm3.geometry.pose import RelativePose, direction_error_deg, rotation_from_
 from vlm3.tasks import correspondence, depth, objects, pose
 from vlm3.tasks.base import ParseFailure
 from vlm3.tasks.protocol import PROTOCOLS, Protocol
+from vlm3.tasks.truth import ClockHour, ObjectTruth, Region, YesNo
 
 
 def able(task: str) -> pytest.MarkDecorator:
@@ -86,16 +87,16 @@ def test_object_answers(protocol: Protocol, length_m: float, hour: int, yes: boo
     size = {"width_px": 640, "height_px": 480}
     box = [[10, 20, 300, 400]]
 
-    def read(question: str, answer: str) -> objects.ObjectValue | ParseFailure:
+    def read(question: str, answer: str) -> ObjectTruth | ParseFailure:
         return objects.parse(objects.ask(protocol, question, box, **size), answer, 1)
 
     length = read("How wide is {0}?", objects.answer_length(protocol, length_m))
-    assert isinstance(length, objects.ObjectValue)
-    assert length.value_m == pytest.approx(written(length_m), abs=0.005 + 1e-9)
+    assert isinstance(length, ObjectTruth)
+    assert length.value == pytest.approx(written(length_m), abs=0.005 + 1e-9)
     clock = read("In which direction is {0}?", objects.answer_clock(protocol, hour))
-    assert clock == objects.ObjectValue(clock_hour=hour)
+    assert clock == ClockHour(hour)
     agreement = read("Is {0} taller than a door?", objects.answer_yes_no(protocol, yes))
-    assert agreement == objects.ObjectValue(yes=yes)
+    assert agreement == YesNo(yes)
 
 
 @st.composite
@@ -121,7 +122,7 @@ def test_region_choice(protocol: Protocol, boxes: list[list[float]], data: st.Da
     boxes_norm = objects.written_boxes(protocol, boxes, **size)
     read = objects.parse(question, answer, len(boxes), boxes_norm=boxes_norm)
     if "(" not in answer or boxes_norm.count(boxes_norm[chosen]) == 1:
-        assert read == objects.ObjectValue(region=chosen)
+        assert read == Region(chosen)
 
 
 @able("depth")

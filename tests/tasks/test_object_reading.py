@@ -3,7 +3,8 @@
 import pytest
 
 from vlm3.tasks.base import ParseFailure
-from vlm3.tasks.objects import ObjectValue, parse
+from vlm3.tasks.object_reading import parse
+from vlm3.tasks.truth import ClockHour, Length, ObjectTruth, Region, YesNo
 
 A, B = "bounding box region (0, 39, 652, 999)", "bounding box region (6, 380, 228, 562)"
 WIDE = "How wide is region 0?"
@@ -165,24 +166,24 @@ NOTHING = [
 @pytest.mark.parametrize(("question", "text", "value_m"), LENGTHS)
 def test_lengths(question: str, text: str, value_m: float) -> None:
     read = parse(question, text, 2)
-    assert isinstance(read, ObjectValue), read
-    assert read == ObjectValue(value_m=read.value_m)
-    assert read.value_m == pytest.approx(value_m, rel=1e-12)
+    assert isinstance(read, ObjectTruth), read
+    assert read == Length(read.value)
+    assert read.value == pytest.approx(value_m, rel=1e-12)
 
 
 @pytest.mark.parametrize(("question", "text", "hour"), HOURS)
 def test_hours(question: str, text: str, hour: int) -> None:
-    assert parse(question, text, 2) == ObjectValue(clock_hour=hour)
+    assert parse(question, text, 2) == ClockHour(hour)
 
 
 @pytest.mark.parametrize(("question", "text", "yes"), AGREEMENTS)
 def test_agreement(question: str, text: str, yes: bool) -> None:
-    assert parse(question, text, 2) == ObjectValue(yes=yes)
+    assert parse(question, text, 2) == YesNo(yes)
 
 
 @pytest.mark.parametrize(("question", "text", "region"), REGIONS)
 def test_regions(question: str, text: str, region: int) -> None:
-    assert parse(question, text, 2) == ObjectValue(region=region)
+    assert parse(question, text, 2) == Region(region)
 
 
 @pytest.mark.parametrize(("question", "text"), NOTHING)
@@ -196,27 +197,27 @@ def test_nothing(question: str, text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ("2 m", ObjectValue(value_m=2.0)),
-        ("Yes.", ObjectValue(yes=True)),
-        ("5 o'clock", ObjectValue(clock_hour=5)),
-        ("region 1", ObjectValue(region=1)),
+        ("2 m", Length(2.0)),
+        ("Yes.", YesNo(True)),
+        ("5 o'clock", ClockHour(5)),
+        ("region 1", Region(1)),
     ],
 )
-def test_a_question_of_no_known_kind_takes_any_answer(text: str, value: ObjectValue) -> None:
+def test_a_question_of_no_known_kind_takes_any_answer(text: str, value: ObjectTruth) -> None:
     assert parse(OPEN, text, 2) == value
 
 
 def test_the_list_of_boxes_is_not_taken_for_words() -> None:
     question = "How wide is region 0? Regions x1 y1 x2 y2, each in [0, 2000): 0010 0039 0652 0999"
-    assert parse(question, "01.25 m", 1) == ObjectValue(value_m=1.25)
+    assert parse(question, "01.25 m", 1) == Length(1.25)
 
 
 def test_boxes_named_out_of_order() -> None:
     question = f"Which is taller, {B} or {A}?"
     boxes = [[0, 39, 652, 999], [6, 380, 228, 562]]
-    assert parse(question, B, 2, boxes_norm=boxes) == ObjectValue(region=1)
-    assert parse(question, B, 2) == ObjectValue(region=0), "order of appearance, when not told"
+    assert parse(question, B, 2, boxes_norm=boxes) == Region(1)
+    assert parse(question, B, 2) == Region(0), "order of appearance, when not told"
 
 
 def test_equal_boxes() -> None:
-    assert parse(f"Which is taller, {A} or {A}?", A, 2) == ObjectValue(region=0)
+    assert parse(f"Which is taller, {A} or {A}?", A, 2) == Region(0)

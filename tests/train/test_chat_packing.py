@@ -8,19 +8,20 @@ import torch
 
 from vlm3.model import PictureInput, pixel_values
 from vlm3.tasks.base import QA
+from vlm3.tasks.conversation import Conversation
 from vlm3.train import varlen
-from vlm3.train.collate import Collator, Lesson
+from vlm3.train.collate import Collator
 
 SPEC = PictureInput(8, 2, 2, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
-def mixed() -> list[Lesson]:
+def mixed() -> list[Conversation]:
     rng = np.random.default_rng(1)
 
-    def one(*shapes: tuple[int, int], questions: int) -> Lesson:
+    def one(*shapes: tuple[int, int], questions: int) -> Conversation:
         images = tuple(rng.integers(0, 256, (*s, 3), dtype=np.uint8) for s in shapes)
         qas = [QA("depth", f"point {rng.integers(2000):04d}", f"{k}.07") for k in range(questions)]
-        return Lesson(images, tuple(qas))
+        return Conversation(images, tuple(qas))
 
     return [
         one((32, 48), questions=3),
@@ -75,7 +76,7 @@ def test_turns_are_those_of_the_template(tiny_tokenizer: Any) -> None:
     encoded = Collator(tiny_tokenizer, SPEC, "chat").encoder(lesson)
     messages: list[dict[str, Any]] = []
     content: list[dict[str, str]] = [{"type": "image"}]
-    for qa in lesson.qas:
+    for qa in lesson.turns:
         messages.append(
             {"role": "user", "content": [*content, {"type": "text", "text": qa.question}]}
         )
@@ -85,7 +86,7 @@ def test_turns_are_those_of_the_template(tiny_tokenizer: Any) -> None:
     text = text.replace("<|image_pad|>", "<|image_pad|>" * 6)
     assert encoded.ids.tolist() == tiny_tokenizer(text, add_special_tokens=False)["input_ids"]
     learnt = encoded.labels[encoded.labels != -100]
-    answers = "".join(f"{qa.answer}<|im_end|>" for qa in lesson.qas)
+    answers = "".join(f"{qa.answer}<|im_end|>" for qa in lesson.turns)
     assert tiny_tokenizer.decode(learnt) == answers
 
 

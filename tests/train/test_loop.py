@@ -313,11 +313,11 @@ def test_worlds_and_mosaics_are_sources(tmp_path: Path) -> None:
     run = tiny(tmp_path, parts=(Part("worlds", ("depth",)), Part("pointing", ())))
     found = sources.curriculum(replace(run, size_px=(64, 48)), 16)
     for source in found.sources:
-        first, again = (source.lesson(5, (0, 9)) for _ in range(2))
-        assert first.qas == again.qas and np.array_equal(first.images[0], again.images[0])
-        assert source.lesson(len(source) + 1, (0, 9)).qas
+        first, again = (source.conversation(5, (0, 9)) for _ in range(2))
+        assert first.turns == again.turns and np.array_equal(first.images[0], again.images[0])
+        assert source.conversation(len(source) + 1, (0, 9)).turns
     first = sources.curriculum(replace(run, size_px=(64, 48), pointing=9), 16).sources[-1]
-    asked = [qa.question for k in range(12) for qa in first.lesson(k, (0, 9)).qas]
+    asked = [qa.question for k in range(12) for qa in first.conversation(k, (0, 9)).turns]
     assert all(text.startswith("Color of") for text in asked)
 
 
@@ -326,13 +326,13 @@ def test_views_that_are_kept_look_another_way_each_time(tmp_path: Path) -> None:
     run = tiny(tmp_path, parts=(Part("worlds", ("depth",), colors=2, views=3),), size_px=(64, 48))
     (source,) = sources.curriculum(run, 16).sources
     assert len(source) == 3
-    first, again, later = (source.lesson(1, (0, count)) for count in (1, 1, 4))
-    assert first.qas == again.qas and np.array_equal(first.images[0], again.images[0])
+    first, again, later = (source.conversation(1, (0, count)) for count in (1, 1, 4))
+    assert first.turns == again.turns and np.array_equal(first.images[0], again.images[0])
     # Shown again the view is painted anew, and asked about elsewhere.
-    assert first.qas != later.qas and not np.array_equal(first.images[0], later.images[0])
+    assert first.turns != later.turns and not np.array_equal(first.images[0], later.images[0])
     grey = [one.images[0].mean(-1).ravel() for one in (first, later)]
     turned = later.images[0][:, ::-1].mean(-1).ravel()
     assert max(np.corrcoef(grey[0], one)[0, 1] for one in (grey[1], turned)) > 0.9
     # Held-out views are other worlds, as they are.
-    held, same = (source.lesson(4, (0, count)) for count in (1, 2))
-    assert np.array_equal(held.images[0], same.images[0]) and held.qas != same.qas
+    held, same = (source.conversation(4, (0, count)) for count in (1, 2))
+    assert np.array_equal(held.images[0], same.images[0]) and held.turns != same.turns

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from vlm3.model import PictureInput
 from vlm3.tasks.base import QA
-from vlm3.train.collate import Collator, Lesson, answer_loss
+from vlm3.tasks.conversation import Conversation
+from vlm3.train.collate import Collator, answer_loss
 from vlm3.train.packing import IGNORE, pack_independent
 
 SPEC = PictureInput(8, 2, 2, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -51,11 +52,11 @@ def test_two_answers_to_one_prompt_are_refused() -> None:
         pack_independent([1], [([2], [3]), ([2], [4])])
 
 
-def lessons(two: bool) -> list[Lesson]:
+def lessons(two: bool) -> list[Conversation]:
     rng = np.random.default_rng(0)
     shapes = [(32, 48, 3)] * (2 if two else 1)
     return [
-        Lesson(
+        Conversation(
             tuple(rng.integers(0, 256, shape, dtype=np.uint8) for shape in shapes),
             tuple(
                 QA("depth", f"Distance to the point: {rng.integers(2000):04d}", f"{k}.{k}7")
@@ -86,9 +87,9 @@ def test_packed_logits_equal_each_question_alone(
     packed = answer_logits(collator(given))
     alone = torch.cat(
         [
-            answer_logits(collator([Lesson(lesson.images, (qa,))]))
+            answer_logits(collator([Conversation(lesson.images, (qa,))]))
             for lesson in given
-            for qa in lesson.qas
+            for qa in lesson.turns
         ]
     )
     assert packed.shape == alone.shape
@@ -108,8 +109,8 @@ def test_collator_speaks_as_the_checkpoint_is_asked(tiny_folder: Any) -> None:
 
     checkpoint = load_checkpoint(tiny_folder, device="cpu")
     lesson = lessons(True)[1]
-    batch = Collator(checkpoint.tokenizer, SPEC)([Lesson(lesson.images, lesson.qas[:1])])
-    content = [{"type": "image"}] * 2 + [{"type": "text", "text": lesson.qas[0].question}]
+    batch = Collator(checkpoint.tokenizer, SPEC)([Conversation(lesson.images, lesson.turns[:1])])
+    content = [{"type": "image"}] * 2 + [{"type": "text", "text": lesson.turns[0].question}]
     asked = checkpoint.encode([{"role": "user", "content": content}], lesson.images)
     length = asked["input_ids"].shape[1]
     assert torch.equal(batch["input_ids"][:, :length], asked["input_ids"])
@@ -132,9 +133,9 @@ def test_a_run_hides_questions_from_each_other(attention: str) -> None:
         packed = made.trainee(collator(lessons(True)))
         alone = torch.cat(
             [
-                made.trainee(collator([Lesson(lesson.images, (qa,))]))
+                made.trainee(collator([Conversation(lesson.images, (qa,))]))
                 for lesson in lessons(True)
-                for qa in lesson.qas
+                for qa in lesson.turns
             ]
         )
     assert (packed - alone).abs().max() < 1e-5

@@ -5,8 +5,8 @@ import pytest
 
 from vlm3.assets import Example
 from vlm3.tasks.base import DepthAnswer, MatchAnswer, ObjectAnswer, PoseAnswer
+from vlm3.tasks.truth import YesNo, truth_of_fields
 from vlm3.viz.evidence import (
-    ObjectTruth,
     depth_evidence,
     match_evidence,
     object_evidence,
@@ -113,12 +113,12 @@ def test_objects(
     object_answers: list[ObjectAnswer],
 ) -> None:
     answer = replace(object_answers[3], parsed=True, **said)
-    line = object_evidence(answer, "it", ObjectTruth(**truth))
+    line = object_evidence(answer, "it", truth_of_fields(truth))
     assert line.value == value
     assert line.good is good
 
 
 def test_an_unparsed_object_answer_is_wrong_not_no(object_answers: list[ObjectAnswer]) -> None:
-    line = object_evidence(object_answers[3], "it", ObjectTruth(yes=False))
+    line = object_evidence(object_answers[3], "it", YesNo(False))
     assert line.value is None
     assert line.good is False

@@ -9,8 +9,10 @@ import pytest
 
 pytest.importorskip("warp")
 
+from vlm3.tasks.depth import DEPTH
+from vlm3.tasks.objects import OBJECTS
 from vlm3.tasks.protocol import get_protocol
-from vlm3.worlds.labels import depth_qas, object_qas
+from vlm3.worlds.labels import frame_sample
 from vlm3.worlds.sample import World
 
 GOLDEN = Path(__file__).parent / "heldout.json"
@@ -32,7 +34,8 @@ def described(seed: int, index: int, kind: str) -> dict[str, object]:
     for numbers in (mesh.faces, mesh.material, mesh.instance):
         scene.update(np.asarray(numbers, np.int64).tobytes())
     rng = np.random.default_rng(0)
-    qas = depth_qas(frame, protocol, 8, rng) + object_qas(frame, protocol, 8, rng)
+    sample = frame_sample(frame, "one")
+    qas = [qa for task in (DEPTH, OBJECTS) for qa in task.examples(sample, protocol, rng, 8)]
     words = hashlib.sha256("\n".join(f"{qa.question} {qa.answer}" for qa in qas).encode())
     solid = frame.distance_m[np.isfinite(frame.distance_m)]
     return {

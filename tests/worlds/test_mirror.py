@@ -6,6 +6,7 @@ import pytest
 pytest.importorskip("warp")
 
 from vlm3.geometry.pose import RelativePose, invert, relative_pose, transform_points
+from vlm3.tasks.truth import YesNo
 from vlm3.worlds.mirror import mirrored
 from vlm3.worlds.questions import object_questions
 from vlm3.worlds.sample import Pair, World, sample_view
@@ -58,16 +59,22 @@ def test_left_in_a_room_is_right_in_its_mirror() -> None:
         frame = sample_view(5, index, kind="room", **SIZE)
         width_px = frame.camera.width_px
         plain, turned = (
-            [q for q in object_questions(f, np.random.default_rng(1), 40) if q.form == "predicate"]
+            [
+                q
+                for q in object_questions(f, np.random.default_rng(1), 40)
+                if isinstance(q.truth, YesNo)
+            ]
             for f in (frame, mirrored(frame))
         )
-        answers = {(q.question, q.boxes_xyxy_px): q.yes for q in plain if "left" in q.question}
+        answers = {
+            (q.question, q.boxes_xyxy_px): q.truth.value for q in plain if "left" in q.question
+        }
         for q in turned:
             boxes = tuple(
                 (width_px - x2, y1, width_px - x1, y2) for x1, y1, x2, y2 in q.boxes_xyxy_px
             )
             if (q.question, boxes[::-1]) in answers:
-                assert answers[q.question, boxes[::-1]] == q.yes
+                assert answers[q.question, boxes[::-1]] == q.truth.value
                 found += 1
-            assert (q.question, boxes) not in answers or answers[q.question, boxes] != q.yes
+            assert (q.question, boxes) not in answers or answers[q.question, boxes] != q.truth.value
     assert found

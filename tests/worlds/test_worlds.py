@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import tarfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,9 +18,14 @@ from vlm3.cli.worlds import worlds as command
 from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
 from vlm3.tasks import correspondence, depth, objects, pose
+from vlm3.tasks.correspondence import CORRESPONDENCE
+from vlm3.tasks.depth import DEPTH
+from vlm3.tasks.objects import OBJECTS
+from vlm3.tasks.pose import POSE
 from vlm3.tasks.protocol import get_protocol
+from vlm3.tasks.truth import Region, YesNo
 from vlm3.worlds import sample_pair, sample_view
-from vlm3.worlds.labels import depth_qas, match_qas, object_qa, object_qas, pose_qas
+from vlm3.worlds.labels import frame_sample, pair_sample
 from vlm3.worlds.questions import (
     CATEGORIES,
     RELATIONS,
@@ -125,8 +131,8 @@ def test_every_category_is_asked(questions):
 
 def test_answers_are_balanced(questions):
     """Answers go by turns, so the share of yes and of the first region is about half."""
-    for name in ("yes", "region"):
-        values = [bool(getattr(q, name)) for q in questions if getattr(q, name) is not None]
+    for kind in (YesNo, Region):
+        values = [bool(q.truth.value) for q in questions if isinstance(q.truth, kind)]
         assert len(values) > 300
         assert 0.45 < np.mean(values) < 0.55
 
@@ -141,23 +147,23 @@ def test_questions_say_what_is_true(ask, count):
         for q in ask(frame, np.random.default_rng(1), count):
             things = [by_box[b] for b in q.boxes_xyxy_px]
             if q.category == "width":
-                assert q.value_m == things[0].size_wdh_m[0]
+                assert q.truth.value == things[0].size_wdh_m[0]
             elif q.category == "height":
-                assert q.value_m == things[0].size_wdh_m[2]
+                assert q.truth.value == things[0].size_wdh_m[2]
             elif q.category == "direct_distance":
                 expected = np.linalg.norm(things[0].center_m - things[1].center_m)
-                assert abs(q.value_m - expected) < 1e-9
-            elif q.form == "predicate" and q.category == "tall_short":
+                assert abs(q.truth.value - expected) < 1e-9
+            elif isinstance(q.truth, YesNo) and q.category == "tall_short":
                 taller = things[0].size_wdh_m[2] > things[1].size_wdh_m[2]
-                assert q.yes == (taller if "taller" in q.question else not taller)
-            elif q.form == "predicate" and q.category == "below_above":
+                assert q.truth.value == (taller if "taller" in q.question else not taller)
+            elif isinstance(q.truth, YesNo) and q.category == "below_above":
                 below = things[0].center_m[2] < things[1].center_m[2]
-                assert q.yes == (below if "below" in q.question else not below)
-            elif q.form == "predicate" and q.category == "left_right":
+                assert q.truth.value == (below if "below" in q.question else not below)
+            elif isinstance(q.truth, YesNo) and q.category == "left_right":
                 right = frame.world_from_cam[:3, 0] * [1, 1, 0]
                 left = (things[0].center_m - things[1].center_m) @ right < 0
                 if abs((things[0].center_m - things[1].center_m) @ right) > 0.3:
-                    assert q.yes == (left if "left" in q.question else not left)
+                    assert q.truth.value == (left if "left" in q.question else not left)
             else:
                 continue
             checked += 1
@@ -179,13 +185,13 @@ def test_groups_begin_alike_and_are_answered_as_one_by_one():
             if len(group[0].boxes_xyxy_px) == 2:
                 assert len({q.boxes_xyxy_px[0] for q in group}) == 1
         known = {
-            (q.question, q.boxes_xyxy_px): (q.yes, q.region, q.value_m, q.clock_hour)
+            (q.question, q.boxes_xyxy_px): q.truth
             for q in object_questions(frame, np.random.default_rng(1), 300)
         }
         for q in made:
             key = (q.question, q.boxes_xyxy_px)
             if key in known:
-                assert (q.yes, q.region, q.value_m, q.clock_hour) == known[key]
+                assert q.truth == known[key]
                 shared += 1
     assert shared > 100
 
@@ -213,7 +219,7 @@ def test_on_a_wall_boxes_tell():
             found = [word for word in value if word in text]
             words |= set(found)
             if found:
-                said = q.yes if q.region is None else q.region == 0
+                said = q.truth.value if isinstance(q.truth, YesNo) else q.truth.value == 0
                 assert said == (value[found[0]] > 0), q
                 checked += 1
             else:
@@ -225,21 +231,23 @@ def test_labels_parse_back():
     protocol = get_protocol("joint")
     pair = sample_pair(1, 2, f_px=50.0, kind="room", **SIZE)
     frame, rng = pair.frame1, np.random.default_rng(0)
-    for qa in depth_qas(frame, protocol, 5, rng):
+    one, two = frame_sample(frame, "one"), pair_sample(pair, "two")
+    for qa in DEPTH.examples(one, protocol, rng, 5):
         assert depth.parse(protocol, qa.answer) > 0
-    for qa in match_qas(pair, protocol, 5, rng):
+    for qa in CORRESPONDENCE.examples(two, protocol, rng, 5):
         assert np.isfinite(correspondence.parse(protocol, qa.answer, **SIZE)).all()
-    assert {len(pose_qas(pair, protocol))} == {3}
-    for qa, part in zip(
-        pose_qas(pair, protocol), ("rotation", "direction", "distance"), strict=True
-    ):
+    moved = POSE.examples(two, protocol, rng, 5)
+    for qa, part in zip(moved, ("rotation", "direction", "distance"), strict=True):
         assert pose.parse(protocol, part, qa.answer) is not None
     for q in object_questions(frame, rng, 12):
-        qa = object_qa(protocol, q, **SIZE)
+        qa = OBJECTS.example(protocol, frame.camera, q)
         value = objects.parse(qa.question, qa.answer, len(q.boxes_xyxy_px))
-        said = (value.yes, value.region, value.clock_hour)
-        assert said == (q.yes, q.region, q.clock_hour)
-    assert object_qas(frame, get_protocol("release-object"), 3, rng, sentences=True)
+        assert type(value) is type(q.truth)
+        assert value.value == pytest.approx(q.truth.value, abs=0.006)
+        words = OBJECTS.example(
+            get_protocol("release-object"), frame.camera, replace(q, truth=None)
+        )
+        assert len(words.answer) > 3
 
 
 def test_shards_resume_and_hold_the_truth(tmp_path):

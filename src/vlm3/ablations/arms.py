@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from vlm3.ablations.data import F_PX
 from vlm3.errors import InputError
-from vlm3.tasks.base import Task
+from vlm3.tasks.base import TaskName
 from vlm3.train.config import Part, Reference, Run
 
 LONG_SIDE_PX = 120
@@ -86,7 +86,7 @@ class Study:
     paper: str
     arms: tuple[str, ...]
     equal: str
-    task: Task | None = "depth"
+    task: TaskName | None = "depth"
     samples: int = 3200
     mosaics: int = 12_800
 
@@ -171,7 +171,7 @@ def start_run(folder: Path, name: str, *, samples: int, seed: int) -> Run:
     )
 
 
-def _sets(tasks: tuple[Task, ...], share: float = 1.0, weights: tuple[float, ...] = ()) -> Part:
+def _sets(tasks: tuple[TaskName, ...], share: float = 1.0, weights: tuple[float, ...] = ()) -> Part:
     return Part(
         "folders",
         tasks,

@@ -12,10 +12,11 @@ import numpy as np
 from vlm3 import disk, strict_json
 from vlm3.ablations.arms import ARMS, STARTS, Arm, Study, base, start_run, study
 from vlm3.ablations.data import prepare
-from vlm3.ablations.score import LOSS, MEASURES, Scores, score
+from vlm3.ablations.score import LOSS, Scores, score
 from vlm3.errors import Vlm3Error
 from vlm3.eval.resample import Difference, Interval, Sums, difference, interval
-from vlm3.tasks.base import Task
+from vlm3.tasks.base import TaskName
+from vlm3.tasks.registry import TASKS
 from vlm3.train.config import Run
 from vlm3.train.loss_module import begin
 from vlm3.train.mosaics import COLORS
@@ -47,7 +48,7 @@ class Line:
 
     arm: str
     says: str
-    task: Task
+    task: TaskName
     measure: str
     value: float
     seeds: tuple[float, ...]
@@ -86,7 +87,7 @@ def run_study(
     samples = chosen.samples if samples is None else samples
     mosaics = chosen.mosaics if mosaics is None else mosaics
     prepare(folder / "data", say)
-    found: dict[tuple[str, Task, str], list[Scores]] = {}
+    found: dict[tuple[str, TaskName, str], list[Scores]] = {}
     for seed in range(seeds):
         for arm in chosen.arms:
             for measured, scores in _measured(
@@ -114,7 +115,7 @@ def run_study(
 
 def _measured(
     name: str, folder: Path, *, samples: int, mosaics: int, seed: int, say: Say
-) -> dict[tuple[Task, str], Scores]:
+) -> dict[tuple[TaskName, str], Scores]:
     arm = ARMS[name]
     count = round(samples * arm.times)
     # What is not trained is the same for all seeds.
@@ -123,7 +124,7 @@ def _measured(
     answers = {
         (task, measure): out / f"{task}-{measure}.npz"
         for task in tasks
-        for measure in (MEASURES[task], LOSS)
+        for measure in (TASKS[task].headline, LOSS)
     }
     if not all(path.is_file() for path in answers.values()):
         if count:
@@ -186,7 +187,7 @@ def _pointing(start: Path) -> int | None:
     return None
 
 
-def _tasks(arm: Arm) -> tuple[Task, ...]:
+def _tasks(arm: Arm) -> tuple[TaskName, ...]:
     """What an arm learns, and so is asked."""
     parts = arm.change(base(Path(), "", samples=1, seed=0, start="", model="")).parts
     return tuple(dict.fromkeys(task for part in parts for task in part.tasks))
@@ -194,7 +195,7 @@ def _tasks(arm: Arm) -> tuple[Task, ...]:
 
 def _lines(
     chosen: Study,
-    found: dict[tuple[str, Task, str], list[Scores]],
+    found: dict[tuple[str, TaskName, str], list[Scores]],
     samples: int,
     pointing: dict[str, tuple[int | None, ...]],
 ) -> tuple[Line, ...]:

@@ -1,7 +1,7 @@
 """The pictures that lie in the package: two photographs of one room, with their truth.
 
 `load_example()` is all there is. How the truth was derived, and whose pictures these are, stands in
-`examples/example.json` and `examples/LICENSE`. It will not know any task, model or figure.
+`examples/example.json` and `examples/LICENSE`. Knows no model and no figure.
 """
 
 import json
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import RelativePose
+from vlm3.tasks.truth import ObjectTruth, truth_of_fields
 from vlm3.view import View
 
 EXAMPLES_DIR = Path(__file__).parent / "examples"
@@ -23,15 +24,13 @@ EXAMPLES_DIR = Path(__file__).parent / "examples"
 class ExampleQuestion:
     """A question about regions of picture 1, and its true answer.
 
-    Exactly one of `value_m`, `region` (index into this question's boxes) and `yes` is set.
+    A region is an index into this question's boxes.
     """
 
     question: str
     boxes_xyxy_px: NDArray[np.float64]
     labels: tuple[str, ...]
-    value_m: float | None = None
-    region: int | None = None
-    yes: bool | None = None
+    truth: ObjectTruth
 
 
 @dataclass(frozen=True)
@@ -74,10 +73,16 @@ def _questions(objects: dict[str, Any]) -> tuple[ExampleQuestion, ...]:
             question=item["question"],
             boxes_xyxy_px=_column([boxes[i] for i in item["boxes"]], "xyxy_px"),
             labels=tuple(boxes[i]["label"] for i in item["boxes"]),
-            **item["truth"],
+            truth=_truth(item["truth"]),
         )
         for item in objects["questions"]
     )
+
+
+def _truth(fields: dict[str, Any]) -> ObjectTruth:
+    truth = truth_of_fields(fields)
+    assert truth is not None
+    return truth
 
 
 def load_example() -> Example:

@@ -7,7 +7,7 @@ truth, and hides nothing: what could not be parsed is shown as such. Knows no mo
 import platform
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from os import PathLike
 from pathlib import Path
@@ -17,11 +17,11 @@ import vlm3
 from vlm3 import disk, strict_json
 from vlm3.assets import Example, ExampleQuestion, load_example
 from vlm3.errors import InputError
-from vlm3.tasks.base import Answer, Task
+from vlm3.tasks.base import Answer, TaskName
+from vlm3.tasks.truth import all_fields
 from vlm3.viz import figures
 from vlm3.viz.evidence import (
     Evidence,
-    ObjectTruth,
     depth_evidence,
     match_evidence,
     object_evidence,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 REPORT = "report.html"
 ANSWERS = "answers.jsonl"
-FIGURES: dict[Task, str] = {
+FIGURES: dict[TaskName, str] = {
     "depth": "depth.png",
     "correspondence": "match.png",
     "pose": "pose.png",
@@ -48,13 +48,13 @@ NANO_NOTE = (
     "streets, without one photograph. About half of its distances in rooms are within a factor "
     "1.25; roads it reads as too near. For real work load a released checkpoint, or your own."
 )
-_TITLES: dict[Task, str] = {
+_TITLES: dict[TaskName, str] = {
     "depth": "Distance at pixels",
     "correspondence": "Pixel correspondence",
     "pose": "Camera motion",
     "objects": "Objects",
 }
-_TEXTS: dict[Task, str] = {
+_TEXTS: dict[TaskName, str] = {
     "depth": "How far is the point at a pixel from the camera? The truth was measured by a depth "
     "camera. An answer counts as right within a factor 1.25 of it (δ1, the paper's score).",
     "correspondence": "Where is a pixel of picture 1 seen in picture 2? Lines with dotted ends "
@@ -71,7 +71,7 @@ _MOST_ROWS = 6
 class _Done:
     """One task, asked: its answers with their truths, the evidence, and what draws the figure."""
 
-    task: Task
+    task: TaskName
     answers: Sequence[tuple[Answer, dict[str, Any]]]
     evidence: tuple[Evidence, ...]
     draw: "Callable[[str], Figure]"
@@ -203,9 +203,8 @@ def _ask_objects(asked: "Predictor", example: Example) -> _Done:
     answers, items = [], []
     for question in example.questions:
         answer = asked.ask(view, question.question, question.boxes_xyxy_px)
-        truth = ObjectTruth(value_m=question.value_m, yes=question.yes, region=question.region)
-        evidence = object_evidence(answer, _in_words(question), truth)
-        answers.append((answer, asdict(truth)))
+        evidence = object_evidence(answer, _in_words(question), question.truth)
+        answers.append((answer, all_fields(question.truth)))
         items.append(figures.ObjectItem(question.question, answer, evidence))
     return _Done(
         "objects",
@@ -220,7 +219,7 @@ def _in_words(question: ExampleQuestion) -> str:
     return question.question.format(*(f"the {label}" for label in question.labels))
 
 
-_ASK: dict[Task, "Callable[[Predictor, Example], _Done]"] = {
+_ASK: dict[TaskName, "Callable[[Predictor, Example], _Done]"] = {
     "depth": _ask_depth,
     "correspondence": _ask_match,
     "pose": _ask_pose,

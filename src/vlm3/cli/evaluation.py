@@ -138,10 +138,10 @@ def evaluate(
     else:
         items = list(read_items(wanted)) if model in FLOORS else []
         who = choose(benchmark=chosen, items=items, **loading(settings))
-    able = [t for t in chosen.tasks if t in who.answerer.tasks and (not tasks or t in tasks)]
+    able = [t for t in chosen.tasks if t in who.solver.tasks and (not tasks or t in tasks)]
     if not able:
         raise InputError(
-            f"{who.name} answers {', '.join(sorted(who.answerer.tasks))}, "
+            f"{who.name} answers {', '.join(sorted(who.solver.tasks))}, "
             f"{benchmark} asks {', '.join(tasks or chosen.tasks)}"
         )
     config = {
@@ -164,7 +164,7 @@ def evaluate(
     ):
         progress = predict(
             items or read_items(wanted),
-            who.answerer,
+            who.solver,
             Path(output),
             config,
             show=shown,

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from vlm3.data.questions import decode
+from vlm3.data.decoding import decode
 from vlm3.data.record import PairRecord, Record
 from vlm3.data.shards import Shards
 from vlm3.datasets import get_source, names

@@ -21,18 +21,16 @@ import numpy as np
 from PIL import Image
 
 from vlm3 import disk
-from vlm3.data.questions import Asker
+from vlm3.data.dataset import ShardDataset
 from vlm3.data.shards import Shards
-from vlm3.data.source import ShardSource
 from vlm3.errors import InputError
-from vlm3.tasks.base import Task
 from vlm3.tasks.conversation import Conversation
 from vlm3.tasks.protocol import Protocol
+from vlm3.tasks.question_writer import QuestionWriter
+from vlm3.tasks.registry import in_order
 
 Row = dict[str, Any]
 _PLACE = "<image>"
-_SINGLE: tuple[Task, ...] = ("depth", "objects")
-_PAIR: tuple[Task, ...] = ("correspondence", "pose")
 
 
 def _trl(conversation: Conversation, images: list[str], out: Path) -> Row:
@@ -135,20 +133,19 @@ def export(
     written: set[str] = set()
     with disk.whole(out / layout.file) as partial, partial.open("w", encoding="utf-8") as file:
         file.write("[\n" if layout.array else "")
-        for source, place in _drawn(folder, protocol, multiple_px, count, seed):
+        for source, writer, place in _drawn(folder, protocol, multiple_px, count, seed):
+            rng = np.random.default_rng((seed, place))
             try:
-                conversation = source.conversation(place, (seed, place))
+                conversation = writer.write(source.sample(place, rng), rng)
             except InputError:
                 # No label of these tasks, or a damaged picture: as training leaves it out.
                 continue
             images = [f"images/{at:08d}.jpg" for at in source.pictures(place)]
-            for name, view in zip(images, conversation.views, strict=True):
+            for name, image in zip(images, conversation.images, strict=True):
                 if name not in written:
                     # 4:4:4 keeps the colours of thin things; 95 is as good as not compressed.
                     with disk.whole(out / name) as picture, picture.open("wb") as jpeg:
-                        Image.fromarray(view.image).save(
-                            jpeg, format="JPEG", quality=95, subsampling=0
-                        )
+                        Image.fromarray(image).save(jpeg, format="JPEG", quality=95, subsampling=0)
                     written.add(name)
             text = json.dumps(
                 layout.row(conversation, images, out), ensure_ascii=False, allow_nan=False
@@ -177,16 +174,17 @@ def empty(out: Path) -> None:
 
 def _drawn(
     folder: Path, protocol: Protocol, multiple_px: int, count: int | None, seed: int
-) -> Iterator[tuple[ShardSource, int]]:
+) -> Iterator[tuple[ShardDataset, QuestionWriter, int]]:
     """Samples to train on, in the order of the shards."""
     shards = Shards(folder)
+    able = in_order(protocol.tasks)
     sources = []
-    for tasks, there in ((_SINGLE, len(shards)), (_PAIR, shards.pairs)):
-        able = tuple(task for task in tasks if task in protocol.tasks)
-        if able and there:
-            asker = Asker(protocol, able, multiple_px)
-            sources.append(ShardSource(str(folder), shards, asker, by_scene=True))
-    places = [(source, place) for source in sources for place in range(len(source))]
+    for pictures, there in ((1, len(shards)), (2, shards.pairs)):
+        tasks = tuple(task for task in able if task.pictures == pictures)
+        if tasks and there:
+            dataset = ShardDataset(str(folder), shards, pairs=pictures == 2, by_scene=True)
+            sources.append((dataset, QuestionWriter(protocol, tasks, multiple_px)))
+    places = [(*source, place) for source in sources for place in range(len(source[0]))]
     if count is None or count >= len(places):
         yield from places
         return

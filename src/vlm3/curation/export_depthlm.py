@@ -15,7 +15,7 @@ from vlm3 import disk
 from vlm3.curation.export import empty
 from vlm3.data.shards import Shards
 from vlm3.datasets import get_source, names
-from vlm3.datasets.depthlm_labels import cosines, label_from_distance
+from vlm3.tasks.depth_labels import cosines, label_from_distance
 
 
 def to_depthlm(folder: Path, out: Path) -> Iterator[int]:

@@ -22,8 +22,8 @@ from vlm3.curation.label_faults import label_faults
 from vlm3.curation.merge import shard_size
 from vlm3.curation.prepare import fingerprint_of
 from vlm3.curation.units import sha256_of
+from vlm3.data.decoding import decode
 from vlm3.data.manifests import read_joined, read_unit
-from vlm3.data.questions import decode
 from vlm3.data.shards import INDEX, NAMES, PAIRS, Shards, build_index, table_of
 from vlm3.errors import InputError
 from vlm3.files import sums

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vlm3.curation.intrinsics import Calibration
-from vlm3.data.questions import decode
-from vlm3.data.record import Intrinsics, ObjectQuestion
+from vlm3.data.decoding import decode
+from vlm3.data.record import Intrinsics
 from vlm3.datasets.base import (
     Depth,
     DepthMap,
@@ -33,6 +33,7 @@ from vlm3.geometry.pixels import pixel_centres
 from vlm3.geometry.pose import pose_fault
 from vlm3.geometry.undistort import undistort_image, undistort_points
 from vlm3.pictures import Picture, read_picture
+from vlm3.tasks.sample import ObjectQuestion
 from vlm3.view import resize_image
 
 try:

@@ -15,8 +15,6 @@ Pictures are undistorted, pixels continuous from the top left corner, distances 
 """
 
 import json
-import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
@@ -28,10 +26,10 @@ from vlm3.errors import InputError
 from vlm3.files import schema
 from vlm3.files.reading import parse_json, short, why
 from vlm3.geometry.camera import Camera
+from vlm3.tasks.sample import ObjectQuestion
+from vlm3.tasks.truth import MOST_M, all_fields, truth_of_fields
 
 SCHEMA = 1
-MOST_M = 1e9
-"""No length is larger; a damaged file may hold any number."""
 Intrinsics = Literal["given", "exif", "fov", "assumed", "calibrator"]
 Floats = NDArray[np.float64]
 
@@ -49,56 +47,6 @@ PAIR_DTYPE = np.dtype(
     ]
 )
 """A row of `pairs.npy`: two pictures, the motion between them, and where some pixels went."""
-
-
-@dataclass(frozen=True)
-class ObjectQuestion:
-    """A question about boxes, with {0}, {1} for them, and one kind of answer.
-
-    Attributes:
-        question: with {k} where box k is meant.
-        boxes_xyxy_px: corners of the boxes.
-        answer: in words, for protocols that answer in sentences.
-        value_m: a length.
-        clock_hour: 1 to 12.
-        yes: agreement.
-        region: index of the chosen box.
-    """
-
-    question: str
-    boxes_xyxy_px: tuple[tuple[float, ...], ...]
-    answer: str | None = None
-    value_m: float | None = None
-    clock_hour: int | None = None
-    yes: bool | None = None
-    region: int | None = None
-
-    def validate(self, name: str) -> None:
-        """Checks the question; messages call it `name`.
-
-        Raises:
-            InputError: a box without area, a {k} without a box, an answer that cannot be or none.
-        """
-        for k, box in enumerate(self.boxes_xyxy_px):
-            if len(box) != 4 or not (box[0] < box[2] and box[1] < box[3] and _finite(box)):
-                raise InputError(f"{name}.boxes_xyxy_px[{k}] is not x1, y1, x2, y2 with an area")
-        texts = (("question", self.question), ("answer", self.answer or ""))
-        for part, text in texts:
-            named = [int(k[:9]) for k in re.findall(r"\{(\d+)\}", text)]
-            if named and max(named) >= len(self.boxes_xyxy_px):
-                raise InputError(
-                    f"{name}.{part} names box {{{max(named)}}} of {len(self.boxes_xyxy_px)}"
-                )
-        if (self.answer, self.value_m, self.clock_hour, self.yes, self.region) == (None,) * 5:
-            raise InputError(f"{name} has no answer")
-        if self.value_m is not None and not 0 <= self.value_m <= MOST_M:
-            raise InputError(f"{name}.value_m is {short(self.value_m)}; give metres, 0 or more")
-        if self.clock_hour is not None and self.clock_hour not in range(1, 13):
-            raise InputError(f"{name}.clock_hour is {short(self.clock_hour)}; give 1 to 12")
-        if self.region is not None and self.region not in range(len(self.boxes_xyxy_px)):
-            raise InputError(
-                f"{name}.region is {short(self.region)} of {len(self.boxes_xyxy_px)} boxes"
-            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,7 +120,7 @@ class Record:
             "intrinsics": self.intrinsics,
             "camera": camera,
             "points": {"xy_px": self.xy_px.tolist(), "distance_m": self.distance_m.tolist()},
-            "questions": [asdict(q) for q in self.questions],
+            "questions": [question_fields(q) for q in self.questions],
             **(notes or {}),
         }
         return json.dumps(fields, allow_nan=False).encode()
@@ -297,10 +245,6 @@ def check_inside(xy_px: Floats, camera: Camera, name: str) -> None:
         )
 
 
-def _finite(values: Sequence[float]) -> bool:
-    return all(math.isfinite(v) for v in values)
-
-
 def _object(value: Any, name: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise InputError(f"{name} is {type(value).__name__}; give an object with its fields")
@@ -352,23 +296,29 @@ def _question(value: Any, name: str) -> ObjectQuestion:
     boxes = []
     for k, box in enumerate(_list(fields.get("boxes_xyxy_px"), f"{name}.boxes_xyxy_px")):
         try:
-            boxes.append(tuple(float(v) for v in box))
+            x1, y1, x2, y2 = (float(v) for v in box)
+            boxes.append((x1, y1, x2, y2))
         except (TypeError, ValueError, OverflowError):
             raise InputError(f"{name}.boxes_xyxy_px[{k}] is not four numbers") from None
-    kinds = {
-        "question": str,
-        "answer": str,
-        "value_m": int | float,
-        "clock_hour": int,
-        "yes": bool,
-        "region": int,
+    texts: dict[str, str | None] = {}
+    for field in ("question", "answer"):
+        text = fields.get(field)
+        if not isinstance(text, str) and (text is not None or field == "question"):
+            raise InputError(f"{name}.{field} is {short(text)}; it is of another kind")
+        texts[field] = text
+    return ObjectQuestion(
+        texts["question"] or "",
+        tuple(boxes),
+        truth=truth_of_fields(fields, name, len(boxes)),
+        sentence=texts["answer"],
+    )
+
+
+def question_fields(q: ObjectQuestion) -> dict[str, Any]:
+    """As KEY.json holds a question: every kind of answer has a key."""
+    return {
+        "question": q.question,
+        "boxes_xyxy_px": q.boxes_xyxy_px,
+        "answer": q.sentence,
+        **all_fields(q.truth),
     }
-    known: dict[str, Any] = {}
-    for field, kind in kinds.items():
-        found = fields.get(field)
-        # JSON's true is no number, though Python's is.
-        wrong = not isinstance(found, kind) or (isinstance(found, bool) and kind is not bool)
-        if wrong and (found is not None or field == "question"):
-            raise InputError(f"{name}.{field} is {short(found)}; it is of another kind")
-        known[field] = found
-    return ObjectQuestion(boxes_xyxy_px=tuple(boxes), **known)

@@ -26,10 +26,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vlm3.data.record import ObjectQuestion
 from vlm3.errors import InputError, MissingDependencyError
 from vlm3.geometry.camera import Camera
-from vlm3.tasks.base import Task
+from vlm3.tasks.base import TaskName
+from vlm3.tasks.sample import ObjectQuestion
 
 Floats = NDArray[np.float64]
 Pixels = NDArray[np.uint8]
@@ -163,7 +163,7 @@ class Source:
         origin: how its depth came about; `pairs` chooses tolerances by it.
         verified: "real files" if the adapter was checked on files of the set, else "fixtures".
         needs: packages to install, where the format needs any (the extra `vlm3[data]`).
-        depthlm: what DepthLM's curation calls depth in this set (`depthlm_labels`), if it has it.
+        depthlm: what DepthLM's curation calls depth (`vlm3.tasks.depth_labels`), if it has the set.
         depthlm_frames: `frames` with DepthLM's deviations in geometry, where it has any.
     """
 
@@ -172,7 +172,7 @@ class Source:
     licence: str
     url: str
     layout: str
-    tasks: tuple[Task, ...]
+    tasks: tuple[TaskName, ...]
     scenes: Callable[[Path], list[str]]
     frames: Callable[[Path, str], Frames]
     origin: DepthOrigin = "truth"

@@ -5,8 +5,8 @@
 
 Any set curated with facebookresearch/DepthLM_Official utils/curate_*.py reads as it is. Pixels are
 integers there: their centres, half a pixel further, are meant. What "depth" is depends on the set
-(`depthlm_labels`): it is told by the file's name (`ibims1_val.jsonl`), and is a straight distance
-where the name tells nothing, or what `ROOT/label.txt` says.
+(`vlm3.tasks.depth_labels`): it is told by the file's name (`ibims1_val.jsonl`), and is a straight
+distance where the name tells nothing, or what `ROOT/label.txt` says.
 """
 
 import posixpath
@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from vlm3.data.record import MOST_M
 from vlm3.datasets.base import Floats, Frames, PixelDepths, RawFrame, Source, each
-from vlm3.datasets.depthlm_labels import cosines, distance_from_label
 from vlm3.datasets.files import json_lines, one_file, read_text
 from vlm3.errors import InputError
 from vlm3.files.reading import short
 from vlm3.geometry.camera import Camera
+from vlm3.tasks.depth_labels import cosines, distance_from_label
+from vlm3.tasks.truth import MOST_M
 
 # Rows in one unit of work.
 _ROWS = 2000

@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from vlm3.data.record import ObjectQuestion
 from vlm3.datasets.base import Frames, RawFrame, Source, each, need_folder
 from vlm3.datasets.files import one_file, picture_size, read_json
 from vlm3.datasets.json_array import entries, part_count
@@ -27,7 +26,8 @@ from vlm3.errors import InputError
 from vlm3.files.reading import below, short
 from vlm3.geometry.camera import Camera
 from vlm3.tasks.base import ParseFailure
-from vlm3.tasks.objects import ObjectValue, parse
+from vlm3.tasks.object_reading import parse
+from vlm3.tasks.sample import ObjectQuestion
 
 _LAYOUT = "result_10_depth_convs.json, Openimages/train/ID.jpg"
 _BENCH_LAYOUT = "SpatialRGPT-Bench*.json, and Omni3D's pictures under it or omni3d/ or images/"
@@ -109,16 +109,11 @@ def object_question(question: str, answer: str, boxes: Sequence[Box]) -> ObjectQ
     """
     spoken = re.sub(r"\{(\d+)\}", r"Region [\1]", question)
     value = parse(spoken, answer, len(boxes)) if _is_plain(answer) else None
-    if value is None or isinstance(value, ParseFailure):
-        value = ObjectValue()
     return ObjectQuestion(
         question,
         tuple(boxes),
-        answer=_REGION.sub(lambda found: "{" + found[1] + "}", answer),
-        value_m=value.value_m,
-        clock_hour=value.clock_hour,
-        yes=value.yes,
-        region=value.region,
+        truth=None if isinstance(value, ParseFailure) else value,
+        sentence=_REGION.sub(lambda found: "{" + found[1] + "}", answer),
     )
 
 

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from vlm3.errors import InputError
-from vlm3.tasks.base import Task
+from vlm3.tasks.base import TaskName
 
 Label = Literal["distance", "z", "scannetpp", "0.8 distance"]
 """What a depth set's published label is; see `labels`."""
@@ -48,7 +48,7 @@ class Benchmark:
 
     name: str
     title: str
-    tasks: tuple[Task, ...]
+    tasks: tuple[TaskName, ...]
     reader: str
     data_format: str
     split: str
@@ -102,7 +102,7 @@ def _lidar_set(name: str, title: str, data_format: str, column: str | None) -> B
 
 
 def _pair_set(
-    name: str, title: str, task: Task, split: str, count: int, seed: int, sampling: str
+    name: str, title: str, task: TaskName, split: str, count: int, seed: int, sampling: str
 ) -> Benchmark:
     return Benchmark(
         name=name,

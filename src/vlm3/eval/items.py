@@ -5,19 +5,25 @@ query becomes one line of a predictions file, so `ask` and `truth` are plain JSO
 Knows no model and no score.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from vlm3.geometry.pose import RelativePose
-from vlm3.tasks.base import Task
-from vlm3.tasks.objects import ObjectValue
+from vlm3.tasks.base import TaskName
+from vlm3.tasks.correspondence import CORRESPONDENCE
+from vlm3.tasks.depth import DEPTH
+from vlm3.tasks.objects import OBJECTS
+from vlm3.tasks.pose import POSE
+from vlm3.tasks.registry import TASKS
+from vlm3.tasks.sample import ObjectQuestion, Sample
+from vlm3.tasks.task import Json
+from vlm3.tasks.truth import ObjectTruth
 from vlm3.view import View
 
-Json = dict[str, Any]
+_ALL = 1 << 31
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,7 @@ class Query:
     """
 
     id: str
-    task: Task
+    task: TaskName
     ask: Json
     truth: Json
 
@@ -64,41 +70,51 @@ def depth_query(
         distance_m: the true straight distance.
         label_m: what the benchmark's own label says, which may be z or something else.
     """
-    truth = {"distance_m": float(distance_m), "label_m": float(label_m)}
-    return Query(id, "depth", {"xy_px": _floats(xy_px), "cosine": float(cosine)}, truth)
+    asked = DEPTH.query(xy_px, cosine=cosine, distance_m=distance_m, label_m=label_m)
+    return Query(id, DEPTH.name, *asked)
 
 
 def match_query(
     id: str, xy_a_px: ArrayLike, xy_b_px: ArrayLike, size_a_px: ArrayLike, size_b_px: ArrayLike
 ) -> Query:
     """Where a pixel (2,) of picture a lies in picture b; sizes are width and height."""
-    ask = {
-        "xy_px": _floats(xy_a_px),
-        "size_a_px": _floats(size_a_px),
-        "size_b_px": _floats(size_b_px),
-    }
-    return Query(id, "correspondence", ask, {"xy_px": _floats(xy_b_px)})
+    asked = CORRESPONDENCE.query(xy_a_px, xy_b_px, size_a_px, size_b_px)
+    return Query(id, CORRESPONDENCE.name, *asked)
 
 
 def pose_query(id: str, pose: RelativePose, *, metric: bool = True) -> Query:
     """How the camera moved; `metric` says whether its distance is in metres."""
-    return Query(id, "pose", {"metric": metric}, {"cam1_from_cam2": pose.cam1_from_cam2.tolist()})
+    return Query(id, POSE.name, *POSE.query(pose, metric=metric))
 
 
 def object_query(
-    id: str, category: str, question: str, boxes_xyxy_px: ArrayLike, truth: ObjectValue
+    id: str, category: str, question: str, boxes_xyxy_px: ArrayLike, truth: ObjectTruth
 ) -> Query:
     """A question about boxes with {0}, {1} where they are meant; `category` is a column's name."""
-    boxes = np.asarray(boxes_xyxy_px, dtype=np.float64).reshape(-1, 4).tolist()
-    said = {
-        name: value
-        for name in ("value_m", "clock_hour", "yes", "region")
-        if (value := getattr(truth, name)) is not None
-    }
-    ask = {"question": question, "boxes_xyxy_px": boxes, "category": category}
-    return Query(id, "objects", ask, said)
+    boxes = [tuple(box) for box in np.asarray(boxes_xyxy_px, float).reshape(-1, 4).tolist()]
+    asked = OBJECTS.query(ObjectQuestion(question, tuple(boxes), truth, category=category))
+    return Query(id, OBJECTS.name, *asked)
 
 
-def _floats(values: ArrayLike) -> list[float]:
-    found: list[float] = np.asarray(values, dtype=np.float64).ravel().tolist()
-    return found
+def queries_of(
+    sample: Sample, key: str, *, numbers: Mapping[str, Sequence[int]] | None = None, digits: int = 2
+) -> tuple[Query, ...]:
+    """All labels of a sample as queries, task by task; those without a short truth are left out.
+
+    Args:
+        sample: its listed labels are asked in their order.
+        key: what ids begin with: KEY/depth-00, ..., KEY/pose.
+        numbers: task -> the numbers in the ids of its labels, where they do not count from 0.
+        digits: of those numbers, at least.
+    """
+    made = []
+    for task in TASKS.values():
+        if task.pictures != len(sample.cameras):
+            continue
+        counted = (numbers or {}).get(task.name)
+        for k, (ask, truth) in enumerate(task.queries(sample, _ALL)):
+            name = f"{task.mark}-{counted[k] if counted else k:0{digits}d}"
+            ident = f"{key}/{task.mark if task.once else name}"
+            if not np.isnan(task.numbers(truth)).all():
+                made.append(Query(ident, task.name, ask, truth))
+    return tuple(made)

@@ -16,19 +16,15 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from vlm3 import disk
-from vlm3.datasets.depthlm_labels import label_from_distance
 from vlm3.errors import InputError
-from vlm3.eval.items import Item, Json, Query
-from vlm3.eval.predictions import OBJECT_VALUES, UNUSABLE, Ids, dumps, lines, numbers_of
-from vlm3.eval.solvers import Said
+from vlm3.eval.items import Item, Query
+from vlm3.eval.predictions import UNUSABLE, Ids, dumps, lines
+from vlm3.eval.solvers import Prediction
 from vlm3.strict_json import finite
+from vlm3.tasks.registry import TASKS
+from vlm3.tasks.task import Json
 
 _FARTHEST_M = 1e9
-_FIELDS = {
-    "correspondence": ("xy_px",),
-    "pose": ("cam1_from_cam2", "rotation", "direction", "distance_m"),
-    "objects": OBJECT_VALUES,
-}
 
 
 def write_queries(items: Iterable[Item], path: Path) -> int:
@@ -45,7 +41,7 @@ def write_queries(items: Iterable[Item], path: Path) -> int:
 
 def joined(
     path: Path, queries: dict[str, Query], label: str
-) -> tuple[dict[str, Said], list[tuple[int, str]]]:
+) -> tuple[dict[str, Prediction], list[tuple[int, str]]]:
     """The usable answers in a predictions file, and (line number, reason) of the others.
 
     Args:
@@ -56,7 +52,7 @@ def joined(
     Raises:
         InputError: the file cannot be read, holds no answer to any query, or two to one.
     """
-    found: dict[str, Said] = {}
+    found: dict[str, Prediction] = {}
     damaged: list[tuple[int, str]] = []
     ids = Ids(path)
     try:
@@ -80,31 +76,13 @@ def joined(
     return found, sorted(damaged)
 
 
-def depth_prediction(query: Query, *, distance_m: float, label: str) -> Json:
-    """A depth in metres as a record holds it: the distance, and what the column calls it."""
-    as_label = float(label_from_distance(distance_m, query.ask["cosine"], label))
-    return {"distance_m": distance_m, "label_m": as_label}
-
-
-def _said(query: Query, record: Json, label: str) -> Said:
+def _said(query: Query, record: Json, label: str) -> Prediction:
     if finite(record) != record:
         raise ValueError("NaN or Infinity, which is no answer")
-    if query.task == "depth":
-        z = record.get("depth_z_m")
-        name, value = ("distance_m", record["distance_m"]) if z is None else ("depth_z_m", z)
-        number = float(value)
-        if not 0 < number <= _FARTHEST_M:
-            raise ValueError(f"{name} is {number:g}, which is no distance in metres")
-        distance = number if z is None else number / query.ask["cosine"]
-        prediction = depth_prediction(query, distance_m=distance, label=label)
-    else:
-        prediction = {k: record[k] for k in _FIELDS[query.task] if k in record}
-        numbers = numbers_of(query.task, prediction)
-        if not any(n == n for n in numbers):
-            raise ValueError(f"no answer to a {query.task} query in it")
-        # NaN beside numbers: refused here, where the line can be named.
-        dumps(prediction)
-    return Said(
+    prediction = TASKS[query.task].predicted(query.ask, record, label=label)
+    # NaN beside numbers: refused here, where the line can be named.
+    dumps(prediction)
+    return Prediction(
         prediction=prediction,
         seconds=_spent(record, "seconds"),
         cost_usd=_spent(record, "cost_usd"),

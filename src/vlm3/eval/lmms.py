@@ -4,7 +4,7 @@
 
     python -m lmms_eval --model ... --include_path FOLDER --tasks vlm3_<benchmark>
 
-asks lmms-eval's model, and what it prints comes from `vlm3.eval.measures`. Pictures are stored as
+asks lmms-eval's model, and what it prints comes from `vlm3.eval.score`. Pictures are stored as
 the protocol resizes them, so that a model whose processor keeps sizes sees what it would see here.
 The functions below are what the task file names.
 """
@@ -19,14 +19,16 @@ from PIL import Image
 
 from vlm3 import disk
 from vlm3.eval.benchmarks import Benchmark
-from vlm3.eval.items import Item, Json
+from vlm3.eval.items import Item
 from vlm3.eval.predictions import FILE, dumps, header_line
 from vlm3.eval.score import score
-from vlm3.eval.solvers import ModelAnswerer, Words
+from vlm3.eval.solvers import ModelSolver
 from vlm3.infer.engines.base import Scene, UInt8
 from vlm3.infer.generation import max_new_tokens
 from vlm3.infer.predictor import Predictor
 from vlm3.tasks.protocol import Protocol
+from vlm3.tasks.registry import TASKS
+from vlm3.tasks.task import Json, Words
 
 DATA = "questions.jsonl"
 _MULTIPLE_PX = 32
@@ -88,14 +90,14 @@ def _write(
     """Writes into `partial` what says that it lies in `folder`."""
     (partial / "pictures").mkdir()
     listener = _Listener()
-    answerer = ModelAnswerer(Predictor(listener, protocol, _MULTIPLE_PX))
+    solver = ModelSolver(Predictor(listener, protocol, _MULTIPLE_PX))
     count = 0
     with (partial / DATA).open("w", encoding="utf-8") as file:
         for number, item in enumerate(items):
             queries = [q for q in item.queries if q.task in protocol.tasks]
             if not queries:
                 continue
-            said = answerer.answer(item, queries)
+            said = solver.solve(item, queries)
             paths = [f"pictures/{number:05d}-{k}.png" for k in range(len(listener.images))]
             for path, image in zip(paths, listener.images, strict=True):
                 Image.fromarray(image).save(partial / path)
@@ -116,7 +118,7 @@ def _write(
                     count += 1
     # What `aggregate` returns is the first task's.
     first = next(task for task in benchmark.tasks if task in protocol.tasks)
-    higher = str(first != "correspondence").lower()
+    higher = str(TASKS[first].higher_is_better).lower()
     task = _TASK.format(
         name=benchmark.name,
         data=json.dumps(str(folder / DATA), allow_nan=False),

@@ -6,17 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from vlm3.errors import InputError
-from vlm3.eval.baselines.experts import ADAPTERS, ExpertAnswerer
-from vlm3.eval.baselines.floors import floors
+from vlm3.eval.baselines.experts import ADAPTERS, ExpertSolver
 from vlm3.eval.benchmarks import Benchmark
-from vlm3.eval.items import Item, Json
+from vlm3.eval.items import Item
 from vlm3.eval.join import joined
-from vlm3.eval.predictions import pack, values_of
-from vlm3.eval.solvers import Answerer, FixedAnswerer, ModelAnswerer, OracleAnswerer, Said
+from vlm3.eval.predictions import pack, unanswered
+from vlm3.eval.solvers import FixedSolver, ModelSolver, OracleSolver, Prediction, Solver
 from vlm3.infer.engines.fakes import ConstantEngine
 from vlm3.infer.predictor import Predictor, load
 from vlm3.infer.resolve_protocol import wording_digest
 from vlm3.tasks.protocol import get_protocol
+from vlm3.tasks.registry import TASKS
+from vlm3.tasks.task import Json
 
 FLOORS = ("constant", "median", "identity", "majority")
 """Floors that can be a row of their own; constant is the first of every task's."""
@@ -31,7 +32,7 @@ class Chosen:
 
     Attributes:
         name: what tables call it.
-        answerer: does it.
+        solver: does it.
         protocol: the words it is asked in; None for those without words.
         damaged: lines of a joined file that could not be used, with their numbers.
         unanswered: ids of queries that a joined file has no usable line for.
@@ -39,7 +40,7 @@ class Chosen:
     """
 
     name: str
-    answerer: Answerer
+    solver: Solver
     protocol: str | None = None
     f_px: float | None = None
     damaged: tuple[tuple[int, str], ...] = ()
@@ -63,7 +64,7 @@ class Chosen:
 
     def kept(self) -> int:
         """Answers that came from what an earlier run kept of a server."""
-        predictor = getattr(self.answerer, "predictor", None)
+        predictor = getattr(self.solver, "predictor", None)
         return int(getattr(getattr(predictor, "engine", None), "kept", 0))
 
 
@@ -90,25 +91,25 @@ def choose(
     if model == "oracle":
         words = get_protocol(protocol or _ANY)
         identity = {"wording": wording_digest(words)}
-        return Chosen("oracle", OracleAnswerer(words, _MULTIPLE_PX), words.name, identity=identity)
+        return Chosen("oracle", OracleSolver(words, _MULTIPLE_PX), words.name, identity=identity)
     if model.startswith("says:"):
         words = get_protocol(protocol or _ANY)
         text = model.removeprefix("says:")
         predictor = Predictor(ConstantEngine(text), words, multiple_px=_MULTIPLE_PX)
         identity = {"wording": wording_digest(words)}
-        return Chosen(f"says {text!r}", ModelAnswerer(predictor), words.name, identity=identity)
+        return Chosen(f"says {text!r}", ModelSolver(predictor), words.name, identity=identity)
     if model in FLOORS or model in ADAPTERS:
         if protocol is not None:
             raise InputError(f"{model} is asked without words; leave --protocol out")
         if model in FLOORS:
             return _floor(model, items or [])
         expert = ADAPTERS[model].load(roads=benchmark.roads)
-        return Chosen(expert.name, ExpertAnswerer(expert, benchmark.label))
+        return Chosen(expert.name, ExpertSolver(expert, benchmark.label))
     predictor = load(model, protocol=protocol, **where)
     prep = predictor.protocol.prep
     return Chosen(
         model,
-        ModelAnswerer(predictor),
+        ModelSolver(predictor),
         predictor.protocol.name,
         prep.target_px if prep.kind != "long_side" else None,
         identity=identity_of(predictor) | ({"int8": True} if where.get("int8") else {}),
@@ -139,7 +140,7 @@ def from_file(path: Path, name: str, benchmark: Benchmark, items: list[Item]) ->
     tasks = frozenset(queries[ident].task for ident in said)
     return Chosen(
         name,
-        FixedAnswerer(said.get, tasks),
+        FixedSolver(said.get, tasks),
         damaged=tuple(damaged),
         unanswered=tuple(i for i, q in queries.items() if q.task in tasks and i not in said),
         identity={"predictions_sha256": hashlib.sha256(path.read_bytes()).hexdigest()[:16]},
@@ -147,10 +148,11 @@ def from_file(path: Path, name: str, benchmark: Benchmark, items: list[Item]) ->
 
 
 def _floor(model: str, items: list[Item]) -> Chosen:
-    found: dict[str, Said] = {}
+    found: dict[str, Prediction] = {}
     names = []
-    for task, rows in pack(items).items():
-        offered = floors(rows)
+    for name, rows in pack(unanswered(items)).items():
+        task = TASKS[name]
+        offered = task.floors(rows)
         if model != "constant":
             offered = [floor for floor in offered if floor.name.startswith(model)]
         if not offered:
@@ -158,8 +160,8 @@ def _floor(model: str, items: list[Item]) -> Chosen:
         floor = offered[0]
         names.append(floor.name)
         for ident, values in zip(rows.ids, floor.rows.predicted, strict=True):
-            found[ident] = Said(prediction=values_of(task, values.tolist()))
+            found[ident] = Prediction(prediction=task.values(values.tolist()))
     tasks = frozenset(q.task for item in items for q in item.queries if q.id in found)
     if not found:
         raise InputError(f"this benchmark has no floor called {model!r}; try constant")
-    return Chosen("; ".join(names), FixedAnswerer(found.get, tasks))
+    return Chosen("; ".join(names), FixedSolver(found.get, tasks))

@@ -22,10 +22,11 @@ from typing import Any
 
 from vlm3 import __version__, disk
 from vlm3.errors import InputError
-from vlm3.eval.items import Item, Json, Query
+from vlm3.eval.items import Item, Query
 from vlm3.eval.predictions import FILE, Ids, dumps, header_line, lines, read_header
-from vlm3.eval.solvers import Answerer, Said
+from vlm3.eval.solvers import Prediction, Solver
 from vlm3.lock import writing
+from vlm3.tasks.task import Json
 
 _THEN = "make room; the answers so far are kept, and the same command goes on from there"
 _PACKAGES = ("torch", "transformers", "numpy", "pillow", "vllm", "opencv-python-headless")
@@ -65,7 +66,7 @@ class _Done:
 
 def predict(
     items: Iterable[Item],
-    answerer: Answerer,
+    solver: Solver,
     folder: Path,
     config: Json,
     *,
@@ -76,7 +77,7 @@ def predict(
 
     Args:
         items: of the benchmark.
-        answerer: who answers.
+        solver: who answers.
         folder: created if absent.
         config: what identifies the run; JSON.
         show: called after every item.
@@ -87,17 +88,17 @@ def predict(
 
     Raises:
         InputError: the folder is a file, belongs to another configuration or is being written by
-            another process, the data changed, or the answerer has none of the tasks.
+            another process, the data changed, or the solver has none of the tasks.
     """
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{str(folder)!r} is a file; give a folder for the run")
     with writing(folder):
-        return _predict(items, answerer, folder / FILE, config, show, joined_damaged)
+        return _predict(items, solver, folder / FILE, config, show, joined_damaged)
 
 
 def _predict(
     items: Iterable[Item],
-    answerer: Answerer,
+    solver: Solver,
     path: Path,
     config: Json,
     show: Callable[[Progress], None],
@@ -119,7 +120,7 @@ def _predict(
                 raise InputError(f"{str(path)!r} is finished, but {left[0].id!r} is not in it")
             failures = 0
             if left:
-                failures = _ask(item, left, answerer, append)
+                failures = _ask(item, left, solver, append)
             at = replace(
                 at,
                 items=at.items + 1,
@@ -156,17 +157,17 @@ def _appending(path: Path) -> Iterator[Callable[[str], None]]:
         yield append
 
 
-def _ask(item: Item, queries: list[Query], answerer: Answerer, write: Callable[[str], Any]) -> int:
+def _ask(item: Item, queries: list[Query], solver: Solver, write: Callable[[str], Any]) -> int:
     """Asks and writes; returns how many answers hold nothing."""
     start = time.perf_counter()
-    answers = answerer.answer(item, queries)
+    answers = solver.solve(item, queries)
     each = (time.perf_counter() - start) / len(queries)
     # One write an item: what a kill leaves is whole items and at most one broken line.
     write("".join(_line(item, q, said, each) for q, said in zip(queries, answers, strict=True)))
     return sum(not said.prediction for said in answers)
 
 
-def _line(item: Item, query: Query, said: Said, seconds: float) -> str:
+def _line(item: Item, query: Query, said: Prediction, seconds: float) -> str:
     record: Json = {
         "id": query.id,
         "cluster": item.key,

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from vlm3 import disk
 from vlm3.errors import InputError
-from vlm3.eval.baselines.floors import floors
 from vlm3.eval.benchmarks import BENCHMARKS
-from vlm3.eval.items import Json
-from vlm3.eval.measures import Measure, measures
-from vlm3.eval.predictions import Rows, Run, read_run
+from vlm3.eval.predictions import Run, read_run
 from vlm3.eval.resample import Difference, Sums, difference, interval
-from vlm3.tasks.base import Task
+from vlm3.tasks.base import TaskName
+from vlm3.tasks.registry import TASKS
+from vlm3.tasks.scoring import Measure, Rows
+from vlm3.tasks.task import Json
 
 FILE = "scores.json"
 
@@ -68,7 +68,7 @@ class TaskScores:
         cost_usd: what all of them cost; None where unknown.
     """
 
-    task: Task
+    task: TaskName
     scores: tuple[Score, ...]
     floors: dict[str, tuple[Score, ...]]
     seconds: float | None
@@ -117,11 +117,14 @@ def label_of(run: Run) -> str:
 
 
 def _score_task(run: Run, rows: Rows) -> TaskScores:
-    label = label_of(run)
+    label, task = label_of(run), TASKS[rows.task]
     return TaskScores(
         task=rows.task,
-        scores=_scores(measures(rows, label=label)),
-        floors={floor.name: _scores(measures(floor.rows, label=label)) for floor in floors(rows)},
+        scores=_scores(task.measures(rows, label=label)),
+        floors={
+            floor.name: _scores(task.measures(floor.rows, label=label))
+            for floor in task.floors(rows)
+        },
         seconds=_known_mean(rows.seconds),
         cost_usd=None if np.isnan(rows.cost_usd).all() else float(np.nansum(rows.cost_usd)),
     )
@@ -174,18 +177,19 @@ def _known_mean(values: Sequence[float] | np.ndarray) -> float | None:
     return float(known.mean()) if len(known) else None
 
 
-def compare(a: Run, b: Run) -> dict[Task, dict[str, Difference]]:
+def compare(a: Run, b: Run) -> dict[TaskName, dict[str, Difference]]:
     """Paired differences a - b of every measure, on the queries that both have.
 
     Raises:
         InputError: they have no query in common, or its truth differs.
     """
-    found: dict[Task, dict[str, Difference]] = {}
+    found: dict[TaskName, dict[str, Difference]] = {}
     label = label_of(a)
     for task in a.rows.keys() & b.rows.keys():
         rows_a, rows_b = _common(a.rows[task], b.rows[task])
         if not len(rows_a):
             continue
+        measures = TASKS[task].measures
         pairs = zip(measures(rows_a, label=label), measures(rows_b, label=label), strict=True)
         found[task] = {
             one.name: difference(

@@ -26,8 +26,10 @@ from vlm3.tasks.base import (
     Readout,
     Spread,
 )
+from vlm3.tasks.object_reading import parse as parse_object
 from vlm3.tasks.protocol import Protocol
 from vlm3.tasks.reading import answer_part
+from vlm3.tasks.truth import all_fields
 from vlm3.view import View
 
 DEFAULT_READOUT: Readout = "median"
@@ -157,15 +159,12 @@ def object_answer(
     size = {"width_px": view.camera.width_px, "height_px": view.camera.height_px}
     written = objects.written_boxes(protocol, boxes_xyxy_px, **size) if len(boxes_xyxy_px) else None
     spoken = answer_part(raw_text)
-    value = objects.parse(prompt, raw_text, len(boxes_xyxy_px), boxes_norm=written)
-    said = objects.ObjectValue() if isinstance(value, ParseFailure) else value
+    value = parse_object(prompt, raw_text, len(boxes_xyxy_px), boxes_norm=written)
+    truth = None if isinstance(value, ParseFailure) else value
     return ObjectAnswer(
         text="" if isinstance(spoken, ParseFailure) else spoken,
-        value_m=said.value_m,
-        clock_hour=said.clock_hour,
-        yes=said.yes,
-        region=said.region,
-        parsed=not isinstance(value, ParseFailure),
+        **all_fields(truth),
+        parsed=truth is not None,
         raw_text=raw_text,
         prompt=prompt,
         boxes_xyxy_px=boxes_xyxy_px,

@@ -10,7 +10,7 @@ from vlm3.errors import InputError
 from vlm3.infer.decoding.answer_forms import answer_form
 from vlm3.infer.decoding.grammar import Grammar
 from vlm3.infer.engines.base import Engine, RecordingEngine, Reply, UInt8
-from vlm3.tasks.base import Readout, Task
+from vlm3.tasks.base import Readout, TaskName
 from vlm3.tasks.protocol import PROTOCOLS, Protocol
 from vlm3.view import View
 
@@ -37,7 +37,7 @@ def max_new_tokens(protocol: Protocol) -> int:
     return _MAX_NEW_TOKENS.get(protocol.name, _MAX_NEW_TOKENS_OTHERS)
 
 
-def require(protocol: Protocol, task: Task, *views: View) -> None:
+def require(protocol: Protocol, task: TaskName, *views: View) -> None:
     """Refuses a task that the protocol does not have, and views that are none."""
     if task not in protocol.tasks:
         able = [p.name for p in PROTOCOLS.values() if task in p.tasks]

@@ -21,13 +21,18 @@ from vlm3.infer.maps import DepthMap, MatchMap, PointCloud, depth_map, match_map
 from vlm3.infer.measure import Measurement, measure
 from vlm3.infer.motion import ask_landmarks, check_motion
 from vlm3.infer.resolve_protocol import resolve_protocol
-from vlm3.tasks.base import DepthAnswer, MatchAnswer, ObjectAnswer, PoseAnswer, Readout
-from vlm3.tasks.prompting import (
-    depth_question,
-    match_question,
-    object_question,
-    pose_questions,
+from vlm3.tasks.base import (
+    DepthAnswer,
+    MatchAnswer,
+    ObjectAnswer,
+    PoseAnswer,
+    Readout,
+    TaskName,
 )
+from vlm3.tasks.correspondence import CORRESPONDENCE
+from vlm3.tasks.depth import DEPTH
+from vlm3.tasks.objects import OBJECTS
+from vlm3.tasks.pose import POSE
 from vlm3.tasks.protocol import Protocol, get_protocol
 from vlm3.view import View
 
@@ -91,7 +96,7 @@ class Predictor:
         """
         require(self.protocol, "depth", view)
         xy = points_in(view, xy_px)
-        prompts = [depth_question(self.protocol, view.camera, point) for point in xy]
+        prompts = [DEPTH.question(self.protocol, view.camera, point) for point in xy]
         said = self._reply(
             [view], prompts, ["depth"] * len(prompts), engine, readout, grammar, progress
         )
@@ -128,7 +133,7 @@ class Predictor:
         require(self.protocol, "correspondence", view_a, view_b)
         views = (view_a, view_b)
         xy = points_in(view_a, xy_px)
-        prompts = [match_question(self.protocol, view_a.camera, point) for point in xy]
+        prompts = [CORRESPONDENCE.question(self.protocol, view_a.camera, point) for point in xy]
         components = ["correspondence"] * len(prompts)
         said = self._reply(views, prompts, components, engine, readout, grammar, progress)
         return match_answer(self.protocol, views, xy, prompts, said, readout)
@@ -160,7 +165,7 @@ class Predictor:
         """
         require(self.protocol, "pose", view_a, view_b)
         views = (view_a, view_b)
-        prompts = dict[str, str](pose_questions(self.protocol).items())
+        prompts = dict[str, str](POSE.questions(self.protocol).items())
         components = [f"pose.{part}" for part in prompts]
         said = self._reply(views, list(prompts.values()), components, engine, readout, grammar)
         answer = pose_answer(self.protocol, views, prompts, said, readout)
@@ -200,9 +205,28 @@ class Predictor:
         if not question.strip():
             raise InputError('the question is empty; ask such as "How wide is {0}?"')
         boxes = number_rows("boxes_xyxy_px", boxes_xyxy_px, 4)
-        prompt = object_question(self.protocol, view.camera, question, boxes)
+        prompt = OBJECTS.question(self.protocol, view.camera, question, boxes)
         (said,) = self._reply([view], [prompt], [], engine)
         return object_answer(self.protocol, view, boxes, prompt, said.text)
+
+    def texts(
+        self,
+        task: TaskName,
+        views: Sequence[View],
+        prompts: Sequence[str],
+        *,
+        engine: Literal["naive"] | None = None,
+    ) -> list[str]:
+        """What the model writes to complete prompts of one task, word for word.
+
+        Args:
+            task: the name of the task that wrote the prompts; see `vlm3.tasks.registry`.
+            views: the pictures that they are about.
+            prompts: each is answered on its own.
+            engine: see the class.
+        """
+        require(self.protocol, task, *views)
+        return [reply.text for reply in self._reply(views, prompts, [], engine)]
 
     def measure(
         self,

@@ -20,7 +20,7 @@ from vlm3.infer.predictor import Predictor
 from vlm3.multiview.averaging import Cameras, Motion, average
 from vlm3.multiview.trust import Trust, judge
 from vlm3.tasks.base import MotionCheck, PoseAnswer, Readout, Spread
-from vlm3.tasks.prompting import pose_questions
+from vlm3.tasks.pose import POSE
 from vlm3.tasks.protocol import Protocol
 from vlm3.view import View
 
@@ -105,7 +105,7 @@ def choose_pairs(count: int) -> list[tuple[int, int]]:
 def question_count(protocol: Protocol, views: Sequence[View], grid: tuple[int, int]) -> int:
     """How many questions `build_scene` asks; with `refine`, at most."""
     pairs = choose_pairs(len(views))
-    count = 2 * len(pairs) * len(pose_questions(protocol))
+    count = 2 * len(pairs) * len(POSE.questions(protocol))
     if "correspondence" in protocol.tasks:
         count += sum(2 * prod(landmark_grid(views[a].camera)) for a, _ in pairs)
     return count + len(views) * prod(grid)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import relative_pose
 from vlm3.nano.pairs import (
     BOX_QUESTIONS,
@@ -25,10 +26,10 @@ from vlm3.nano.pairs import (
     pair_dtype,
 )
 from vlm3.tasks.base import QA
+from vlm3.tasks.objects import OBJECTS
 from vlm3.tasks.protocol import Protocol, get_protocol
-from vlm3.worlds.labels import grouped_object_qas, object_qa, object_qas
 from vlm3.worlds.mirror import mirrored
-from vlm3.worlds.questions import wall_questions
+from vlm3.worlds.questions import grouped_object_questions, object_questions, wall_questions
 from vlm3.worlds.sample import Frame, Kind, Split, World
 
 FEWEST_MATCHES = 16
@@ -95,10 +96,11 @@ class PairRenderer:
 
     def _about_objects(self, frame: Frame, rng: np.random.Generator) -> list[QA]:
         # As they are asked in evaluation, and where few fit, in groups that begin alike.
-        made = list(object_qas(frame, self.protocol, OBJECT_QUESTIONS, rng))
+        made = object_questions(frame, rng, OBJECT_QUESTIONS)
         if len(made) < OBJECT_QUESTIONS:
-            made += grouped_object_qas(frame, self.protocol, 4, rng)
-        return list({qa.question: qa for qa in made}.values())
+            made += grouped_object_questions(frame, rng, 4)
+        qas = [OBJECTS.example(self.protocol, frame.camera, q) for q in made]
+        return list({qa.question: qa for qa in qas}.values())
 
     def _write(self, qas: Sequence[QA], ids: NDArray[np.int16], spans: NDArray[np.int16]) -> None:
         """Fills (n, LONGEST) ids and (n, 2) spans with as many questions as fit."""
@@ -124,13 +126,15 @@ def box_qas(
     """
     width_px, height_px = 64, 48
     size = np.array([width_px, height_px])
+    # Boxes are named by the size alone, so a picture without a camera may have any.
+    camera = Camera.from_fov(60.0, width_px=width_px, height_px=height_px)
     qas = []
     for _ in range(groups):
         sides = size * np.exp(rng.uniform(np.log(0.04), np.log(0.6), (8, 2)))
         corners = rng.uniform(0, size - sides)
         boxes = np.concatenate([corners, corners + sides], -1)
         made = wall_questions([tuple(box) for box in boxes.tolist()], rng, opposites=opposites)
-        qas += [object_qa(protocol, q, width_px=width_px, height_px=height_px) for q in made]
+        qas += [OBJECTS.example(protocol, camera, q) for q in made]
     return [qas[k] for k in rng.permutation(len(qas))[:BOX_QUESTIONS]]
 
 

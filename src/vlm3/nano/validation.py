@@ -20,8 +20,10 @@ from vlm3.nano.forward import Forward
 from vlm3.nano.losses import answer_losses
 from vlm3.nano.recipe import ViewSize
 from vlm3.nano.store import Store, views
-from vlm3.tasks import correspondence, depth, objects, pose
+from vlm3.tasks import correspondence, depth, pose
 from vlm3.tasks.base import ParseFailure
+from vlm3.tasks.object_judge import judge
+from vlm3.tasks.objects import OBJECTS
 from vlm3.tasks.protocol import get_protocol
 from vlm3.train.packing import IGNORE
 
@@ -234,18 +236,13 @@ def _auc(errors_deg: NDArray[np.float64]) -> float:
 
 def _agrees(text: _Answer) -> bool:
     """Whether an answer about objects is right: lengths within a quarter, hours within one."""
-    regions = 2 if "region 1" in text.question else 1
-    given, true = (objects.parse(text.question, one, regions) for one in (text.given, text.true))
-    if isinstance(given, ParseFailure) or isinstance(true, ParseFailure):
-        return False
-    if true.value_m is not None:
-        return given.value_m is not None and abs(given.value_m / true.value_m - 1) <= 0.25
-    if true.clock_hour is not None:
-        if given.clock_hour is None:
-            return False
-        apart = abs(given.clock_hour - true.clock_hour) % 12
-        return min(apart, 12 - apart) <= 1
-    return given == true
+    protocol = get_protocol("joint")
+    asked = {"boxes_xyxy_px": [None] * (2 if "region 1" in text.question else 1)}
+    given, true = (
+        OBJECTS.numbers(OBJECTS.read(protocol, asked, text.question, one) or {})
+        for one in (text.given, text.true)
+    )
+    return bool(judge(np.array([given]), np.array([true])).right[0])
 
 
 @contextmanager

@@ -11,7 +11,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Task = Literal["depth", "objects", "correspondence", "pose"]
+TaskName = str
+"""What a task is called: a name in `vlm3.tasks.registry.TASKS`."""
 Readout = Literal["digits", "mean", "median"]
 """Which number an answer gives: the one written, or one from the probabilities of its digits."""
 Floats = NDArray[np.float64]
@@ -38,7 +39,7 @@ class ParseFailure:
 class QA:
     """One question about one or two pictures, with its answer where it is known."""
 
-    task: Task
+    task: TaskName
     question: str
     answer: str | None = None
 
@@ -100,7 +101,7 @@ class _Answer:
             f.name: _plain(getattr(self, f.name)) for f in fields(self)
         }
 
-    def _task(self) -> Task:
+    def _task(self) -> TaskName:
         raise NotImplementedError
 
 
@@ -129,7 +130,7 @@ class DepthAnswer(_Answer):
     spread: Spread | None = None
     readout: Readout = "digits"
 
-    def _task(self) -> Task:
+    def _task(self) -> TaskName:
         return "depth"
 
 
@@ -155,7 +156,7 @@ class MatchAnswer(_Answer):
     spread: Spread | None = None
     readout: Readout = "digits"
 
-    def _task(self) -> Task:
+    def _task(self) -> TaskName:
         return "correspondence"
 
 
@@ -224,7 +225,7 @@ class PoseAnswer(_Answer):
     direction_cone_deg: float | None = None
     check: MotionCheck | None = None
 
-    def _task(self) -> Task:
+    def _task(self) -> TaskName:
         return "pose"
 
 
@@ -254,7 +255,7 @@ class ObjectAnswer(_Answer):
     prompt: str
     boxes_xyxy_px: Floats
 
-    def _task(self) -> Task:
+    def _task(self) -> TaskName:
         return "objects"
 
 

@@ -1,15 +1,42 @@
-"""Packing (paper, section 3.1): the pictures once, many questions about them.
+"""Conversations: pictures once, then questions about them, and the only writer of chat messages.
 
-Shared by training and inference, so that a prompt cannot differ between the two.
+QA packing (paper, section 3.1) is many questions in one conversation. Training, the engines of
+this process, servers and exports all take their messages from here, so that a prompt cannot differ
+between them.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vlm3.errors import InputError
 from vlm3.tasks.base import QA
-from vlm3.view import View
+
+Message = dict[str, Any]
+"""{"role": "user" | "assistant", "content": [{"type": "image"} or {"type": "text", "text": ...}]};
+pictures stand beside the messages, in their order."""
+
+
+def messages(pictures: int, turns: Sequence[QA]) -> list[Message]:
+    """Chat messages: so many pictures before the first question, then questions and answers."""
+    made: list[Message] = []
+    content: list[dict[str, str]] = [{"type": "image"} for _ in range(pictures)]
+    for turn in turns:
+        content.append({"type": "text", "text": turn.question})
+        made.append({"role": "user", "content": content})
+        if turn.answer is not None:
+            reply = [{"type": "text", "text": turn.answer}]
+            made.append({"role": "assistant", "content": reply})
+        content = []
+    return made
+
+
+def question_messages(pictures: int, question: str) -> list[Message]:
+    """One question about so many pictures, to be answered."""
+    return messages(pictures, [QA("", question)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,22 +44,19 @@ class Conversation:
     """Questions about the same pictures, in the order they are put.
 
     Attributes:
-        views: the pictures, one or two.
+        images: the pictures at their final size, (H, W, 3) each.
         turns: the questions; only the last may lack its answer.
 
     Raises:
-        InputError: no picture, no question, or an unanswered question before the last.
+        InputError: no question, or an unanswered question before the last.
     """
 
-    views: tuple[View, ...]
+    images: tuple[NDArray[np.uint8], ...]
     turns: tuple[QA, ...]
 
     def __post_init__(self) -> None:
-        if not self.views or not self.turns:
-            raise InputError(
-                f"a conversation needs a picture and a question; got {len(self.views)} pictures "
-                f"and {len(self.turns)} questions"
-            )
+        if not self.turns:
+            raise InputError("a conversation needs a question")
         for turn in self.turns[:-1]:
             if turn.answer is None:
                 raise InputError(
@@ -40,28 +64,6 @@ class Conversation:
                     "answer it, or split the conversation"
                 )
 
-    def messages(self) -> list[dict[str, Any]]:
-        """Chat messages: the pictures once, before the first question.
-
-        Each is {"role": "user" | "assistant", "content": [...]}, whose items are {"type": "image"}
-        and {"type": "text", "text": ...}. The pixels are not in it; they are `views`, in order.
-        """
-        messages: list[dict[str, Any]] = []
-        content: list[dict[str, str]] = [{"type": "image"} for _ in self.views]
-        for turn in self.turns:
-            content.append({"type": "text", "text": turn.question})
-            messages.append({"role": "user", "content": content})
-            if turn.answer is not None:
-                reply = [{"type": "text", "text": turn.answer}]
-                messages.append({"role": "assistant", "content": reply})
-            content = []
-        return messages
-
-    def split(self) -> tuple["Conversation", ...]:
-        """One conversation a question: what is asked when each must see only the pictures."""
-        return tuple(Conversation(self.views, (turn,)) for turn in self.turns)
-
-
-def pack(views: Sequence[View], qas: Iterable[QA]) -> Conversation:
-    """Many questions about the same pictures as one conversation."""
-    return Conversation(tuple(views), tuple(qas))
+    def messages(self) -> list[Message]:
+        """Chat messages; see `messages`."""
+        return messages(len(self.images), self.turns)

@@ -9,7 +9,6 @@ surrounds an answer is taken away by `framing`; lengths are read by `lengths`, t
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -21,31 +20,14 @@ from vlm3.tasks.clock import read_clock
 from vlm3.tasks.framing import framed, plain
 from vlm3.tasks.lengths import read_length, wanted
 from vlm3.tasks.reading import length_in_metres
-
-
-@dataclass(frozen=True)
-class ObjectValue:
-    """What an answer says; exactly one is not None.
-
-    Attributes:
-        value_m: a length in metres.
-        clock_hour: a direction, 1 to 12.
-        yes: agreement or not.
-        region: index, from 0, of the box that was chosen.
-    """
-
-    value_m: float | None = None
-    clock_hour: int | None = None
-    yes: bool | None = None
-    region: int | None = None
-
+from vlm3.tasks.truth import ClockHour, Length, ObjectTruth, Region, YesNo
 
 _Kind = Literal["length", "agreement", "clock", "choice"]
 
 
 def parse(
     question: str, text: str, n_regions: int, *, boxes_norm: ArrayLike | None = None
-) -> ObjectValue | ParseFailure:
+) -> ObjectTruth | ParseFailure:
     """What an answer about objects says.
 
     Args:
@@ -77,7 +59,7 @@ def parse(
     said = Said(said_text, tuple(_index(m, boxes, n_regions) for m in said_mentions))
     for reader in [_READERS[kind]] if kind else _READERS.values():
         found = reader(asked, said)
-        if isinstance(found, ObjectValue):
+        if not isinstance(found, str):
             return found
         reason = found
     return ParseFailure(text, reason if kind else "no length, hour, yes, no or region")
@@ -162,30 +144,30 @@ def _kind(question: str) -> _Kind | None:
     return next((kind for pattern, kind in _KINDS if pattern.search(question)), None)
 
 
-def _length(asked: Asked, said: Said) -> ObjectValue | str:
+def _length(asked: Asked, said: Said) -> ObjectTruth | str:
     value = read_length(wanted(asked.text, asked.regions), said.text, said.regions)
     if isinstance(value, str):
         return value
     checked = length_in_metres(said.text, value)
-    return checked.reason if isinstance(checked, ParseFailure) else ObjectValue(value_m=checked)
+    return checked.reason if isinstance(checked, ParseFailure) else Length(checked)
 
 
-def _agreement(asked: Asked, said: Said) -> ObjectValue | str:
+def _agreement(asked: Asked, said: Said) -> ObjectTruth | str:
     yes = read_agreement(asked, said)
-    return yes if isinstance(yes, str) else ObjectValue(yes=yes)
+    return yes if isinstance(yes, str) else YesNo(yes)
 
 
-def _clock(asked: Asked, said: Said) -> ObjectValue | str:
+def _clock(asked: Asked, said: Said) -> ObjectTruth | str:
     hour = read_clock(said.text)
-    return hour if isinstance(hour, str) else ObjectValue(clock_hour=hour)
+    return hour if isinstance(hour, str) else ClockHour(hour)
 
 
-def _choice(asked: Asked, said: Said) -> ObjectValue | str:
+def _choice(asked: Asked, said: Said) -> ObjectTruth | str:
     region = read_choice(asked, said)
-    return region if isinstance(region, str) else ObjectValue(region=region)
+    return region if isinstance(region, str) else Region(region)
 
 
-_READERS: dict[_Kind, Callable[[Asked, Said], ObjectValue | str]] = {
+_READERS: dict[_Kind, Callable[[Asked, Said], ObjectTruth | str]] = {
     "agreement": _agreement,
     "clock": _clock,
     "length": _length,

@@ -19,7 +19,7 @@ from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.focal import PixelLimits, ResizePlan, plan_focal, plan_long_side
 from vlm3.tasks import wordings
-from vlm3.tasks.base import Task
+from vlm3.tasks.base import TaskName
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Protocol:
 
     name: str
     description: str
-    tasks: frozenset[Task]
+    tasks: frozenset[TaskName]
     prep: ImagePrep
     norm_size: int
     half_open: bool

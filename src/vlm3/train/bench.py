@@ -14,17 +14,19 @@ import numpy as np
 import torch
 from PIL import Image
 
+from vlm3.data.dataset import ShardDataset
+from vlm3.data.decoding import decode
 from vlm3.data.mixture import Mixture
-from vlm3.data.questions import Asker, decode
 from vlm3.data.shards import Shards
-from vlm3.data.source import ShardSource
 from vlm3.errors import InputError
 from vlm3.model import PictureInput, train_tokenizer
+from vlm3.tasks.depth import DEPTH
 from vlm3.tasks.protocol import get_protocol
+from vlm3.tasks.question_writer import QuestionWriter
 from vlm3.train.collate import Collator
 from vlm3.train.config import Part, Run
 from vlm3.train.dataloader import Stream
-from vlm3.train.datasets import Curriculum, FromShards
+from vlm3.train.datasets import Asked, Curriculum
 from vlm3.view import resize_image
 
 _BATCH = 16
@@ -66,13 +68,13 @@ class Speed:
 class _Bare(torch.utils.data.Dataset[int]):
     """The pictures of the same samples, decoded and resized, and nothing sent back."""
 
-    def __init__(self, stream: Stream, shards: Shards, asker: Asker) -> None:
-        self.stream, self.shards, self.asker = stream, shards, asker
+    def __init__(self, stream: Stream, shards: Shards, writer: QuestionWriter) -> None:
+        self.stream, self.shards, self.writer = stream, shards, writer
 
     def __getitem__(self, step: int) -> int:
         for count in range(step * _BATCH, (step + 1) * _BATCH):
             place = self.stream.found.mixture[count].place
-            plan = self.asker.plan(self.shards.record(place).camera)
+            plan = self.writer.plan(self.shards.record(place).camera)
             resize_image(decode(self.shards.picture(place)), plan)
         return step
 
@@ -88,8 +90,8 @@ def measure(
     if samples < 2 * _ROUNDS * _BATCH:
         raise InputError(f"samples is {samples}; give at least {2 * _ROUNDS * _BATCH}")
     shards = Shards(folder)
-    asker = Asker(get_protocol("joint").with_focal(f_px), ("depth",), multiple_px)
-    source = FromShards(ShardSource("bench", shards, asker))
+    writer = QuestionWriter(get_protocol("joint").with_focal(f_px), (DEPTH,), multiple_px)
+    source = Asked(ShardDataset("bench", shards), writer)
     run = Run(
         name="bench",
         out=Path(),
@@ -113,7 +115,7 @@ def measure(
     whole = _batches(stream, count, workers)
     next(whole)
     first = time.perf_counter() - begun
-    bare = _batches(_Bare(stream, shards, asker), count, workers)
+    bare = _batches(_Bare(stream, shards, writer), count, workers)
     next(bare)
     rates: tuple[list[float], list[float]] = ([], [])
     for _ in range(_ROUNDS):

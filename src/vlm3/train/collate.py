@@ -16,18 +16,11 @@ import torch
 
 from vlm3.model import PictureInput, mrope_positions, patchify, pixel_values
 from vlm3.tasks.base import QA
+from vlm3.tasks.conversation import Conversation, messages
 from vlm3.train.packing import IGNORE, Ints, pack_independent
 
 TensorBatch = dict[str, torch.Tensor]
 Packing = Literal["independent", "chat"]
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """Pictures at their final size, (H, W, 3) each, and answered questions about them."""
-
-    images: tuple[npt.NDArray[np.uint8], ...]
-    qas: tuple[QA, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +69,7 @@ class MicroBatch:
 
 
 class Encoder:
-    """Turns lessons into numbers, as a checkpoint with this tokenizer would be asked.
+    """Turns conversations into numbers, as a checkpoint with this tokenizer would be asked.
 
     Args:
         tokenizer: with its chat template.
@@ -89,12 +82,7 @@ class Encoder:
     ) -> None:
         self.tokenizer, self.spec, self.packing = tokenizer, spec, packing
         self.image_token_id = tokenizer.convert_tokens_to_ids("<|image_pad|>")
-        text = {"type": "text", "text": "\0"}
-        turns = [
-            {"role": "user", "content": [{"type": "image"}, text]},
-            {"role": "assistant", "content": [text]},
-            {"role": "user", "content": [text]},
-        ]
+        turns = messages(1, [QA("", "\0", "\0"), QA("", "\0")])
         template = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
         picture = "<|vision_start|><|image_pad|><|vision_end|>"
         # The cuts fall behind special tokens, so the parts tokenise as the whole does.
@@ -102,9 +90,9 @@ class Encoder:
         _, self.closing, between, _ = rest.split("\0")
         self.between = between.removeprefix("<|im_end|>")
 
-    def __call__(self, lesson: Lesson, name: str = "") -> Encoded:
-        """Encodes one lesson."""
-        pieces = [patchify(image, self.spec) for image in lesson.images]
+    def __call__(self, conversation: Conversation, name: str = "") -> Encoded:
+        """Encodes one conversation."""
+        pieces = [patchify(image, self.spec) for image in conversation.images]
         grids = tuple(grid for _, grid in pieces)
         area = 3 * self.spec.patch_px**2
         patches = [patch for patch, _ in pieces] or [np.zeros((0, area), np.uint8)]
@@ -115,7 +103,7 @@ class Encoder:
             for _, rows, columns in grids
         )
         make = self._tree if self.packing == "independent" else self._turns
-        parts = make(self._ids(self.opening + pictures), lesson.qas, grids)
+        parts = make(self._ids(self.opening + pictures), conversation.turns, grids)
         return Encoded(*parts, np.concatenate(patches), grids, name)
 
     def dummy(self) -> Encoded:
@@ -123,7 +111,7 @@ class Encoder:
         pictures, or without anything, in step with the other ranks.
         """  # noqa: D205
         side = self.spec.token_px
-        blank = Lesson((np.zeros((side, side, 3), np.uint8),), (QA("depth", "0", "0"),))
+        blank = Conversation((np.zeros((side, side, 3), np.uint8),), (QA("depth", "0", "0"),))
         made = self(blank)
         labels = np.full_like(made.labels, IGNORE)
         return Encoded(made.ids, labels, made.positions, made.sees, made.patches, made.grids)
@@ -207,9 +195,9 @@ class Collator:
         self.encoder = Encoder(tokenizer, spec, packing)
         self.pad_id = tokenizer.pad_token_id
 
-    def __call__(self, lessons: Sequence[Lesson]) -> TensorBatch:
-        """All lessons in one pass."""
-        return self.batch([self.encoder(lesson) for lesson in lessons]).tensors
+    def __call__(self, conversations: Sequence[Conversation]) -> TensorBatch:
+        """All conversations in one pass."""
+        return self.batch([self.encoder(one) for one in conversations]).tensors
 
     def batch(self, encoded: Sequence[Encoded]) -> MicroBatch:
         """One pass; with a dummy picture where none is in it."""

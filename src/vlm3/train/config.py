@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from vlm3.errors import InputError
-from vlm3.tasks.base import Task
+from vlm3.tasks.base import TaskName
 from vlm3.train.collate import Packing
 
 Kind = Literal["depth", "pairs", "objects", "folders", "worlds", "pointing"]
@@ -40,7 +40,7 @@ class Part:
     """
 
     kind: Kind
-    tasks: tuple[Task, ...]
+    tasks: tuple[TaskName, ...]
     share: float = 1.0
     weights: Literal["table5", "size", "uniform"] = "table5"
     folders: tuple[str, ...] = ()

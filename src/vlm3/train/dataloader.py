@@ -54,8 +54,8 @@ class Stream(torch.utils.data.Dataset[RankStep]):
             source = self.found.sources[draw.source]
             name = f"sample {count}, {source.describe(draw.place)}"
             try:
-                lesson = source.lesson(draw.place, (self.run.seed, count))
-                encoded.append(self.collator.encoder(lesson, name))
+                made = source.conversation(draw.place, (self.run.seed, count))
+                encoded.append(self.collator.encoder(made, name))
             except (InputError, OSError) as error:
                 damaged.append(f"{name}: {error}")
         return RankStep(

@@ -5,45 +5,69 @@ Everything is found and checked here, before any model is loaded.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import get_args
+from typing import Protocol as Interface
 
+import numpy as np
+
+from vlm3.data.dataset import Dataset, ShardDataset
 from vlm3.data.mixture import Draw, Mixture, weights_of
 from vlm3.data.paper_tables import SetPlan, table
 from vlm3.data.shards import Shards
-from vlm3.data.source import ShardSource
 from vlm3.errors import InputError
 from vlm3.geometry.focal import PixelLimits
-from vlm3.tasks.base import Task
 from vlm3.tasks.conversation import Conversation
 from vlm3.tasks.protocol import ImagePrep, Protocol, get_protocol
-from vlm3.train.collate import Lesson
+from vlm3.tasks.question_writer import QuestionWriter
+from vlm3.tasks.registry import TASKS, in_order, paired
 from vlm3.train.config import RENDERED, Part, Run
-from vlm3.train.references import OtherAsker
-from vlm3.train.rendered import LessonSource, Mosaics, Worlds
+from vlm3.train.mosaics import Colors, Mosaics
+from vlm3.train.references import question_writer
 
 
-@dataclass(frozen=True)
-class FromShards:
-    """Shards as lessons."""
-
-    inner: ShardSource
+class Source(Interface):
+    """Conversations to train on, made from labelled pictures of one kind."""
 
     @property
     def name(self) -> str:
-        """See `LessonSource`."""
-        return self.inner.name
+        """What reports call it."""
 
     def __len__(self) -> int:
-        return len(self.inner)
+        """Samples to train on."""
 
-    def lesson(self, place: int, seed: tuple[int, int]) -> Lesson:
-        """See `LessonSource`."""
-        made = self.inner.conversation(place, seed)
-        return _lesson(made)
+    def conversation(self, place: int, seed: tuple[int, ...]) -> Conversation:
+        """Sample `place` asked with the chance of `seed`; from len() on they are held out.
+
+        Raises:
+            InputError: this sample is damaged, or has no label that is asked about.
+        """
 
     def describe(self, place: int) -> str:
-        """See `LessonSource`."""
-        return self.inner.describe(place)
+        """What messages call a sample."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A data set and the questions that are written about it."""
+
+    dataset: Dataset
+    writer: QuestionWriter
+
+    @property
+    def name(self) -> str:
+        """See `Source`."""
+        return self.dataset.name
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def conversation(self, place: int, seed: tuple[int, ...]) -> Conversation:
+        """See `Source`."""
+        rng = np.random.default_rng(seed)
+        return self.writer.write(self.dataset.sample(place, rng), rng)
+
+    def describe(self, place: int) -> str:
+        """See `Source`."""
+        return self.dataset.describe(place)
 
 
 @dataclass(frozen=True)
@@ -57,7 +81,7 @@ class Curriculum:
         pointing: draws at the start that are mosaics alone.
     """
 
-    sources: tuple[LessonSource, ...]
+    sources: tuple[Source, ...]
     mixture: Mixture
     absent: tuple[SetPlan, ...]
     pointing: int = 0
@@ -81,12 +105,12 @@ def curriculum(run: Run, multiple_px: int, limits: PixelLimits | None = None) ->
         InputError: a set is missing, or its shards cannot be used.
     """
     protocol = protocol_of(run).within(limits)
-    sources: list[LessonSource] = []
+    sources: list[Source] = []
     weights: list[float] = []
     absent: list[SetPlan] = []
     for part in run.parts:
         wrong = set(part.tasks) - protocol.tasks
-        if wrong or not set(part.tasks) <= set(get_args(Task)):
+        if wrong or not set(part.tasks) <= set(TASKS):
             raise InputError(f"protocol {protocol.name} does not ask about {sorted(wrong)}")
         if part.kind in RENDERED:
             sources.append(_rendered(run, part, protocol, multiple_px))
@@ -110,29 +134,33 @@ def protocol_of(run: Run) -> Protocol:
     return protocol if run.f_px is None else protocol.with_focal(run.f_px)
 
 
-def _rendered(run: Run, part: Part, protocol: Protocol, multiple_px: int) -> LessonSource:
+def _rendered(run: Run, part: Part, protocol: Protocol, multiple_px: int) -> Source:
     f_px = protocol.prep.target_px
     if any(side % multiple_px for side in run.size_px):
         raise InputError(f"size_px is {run.size_px}; give multiples of {multiple_px}")
     if part.kind == "pointing":
         return Mosaics(protocol, run.size_px, multiple_px, run.questions, run.seed, run.reference)
-    return Worlds(
-        protocol,
-        part.tasks,
+    # Loaded here: worlds need Warp, and shards do not.
+    from vlm3.worlds.dataset import RenderedWorlds
+
+    tasks = in_order(part.tasks)
+    pairs = paired(part.tasks)
+    worlds = RenderedWorlds(
+        pairs,
         run.size_px,
         f_px,
-        run.questions,
         run.seed,
-        colors=part.colors,
         kind=part.worlds,
         tilt_deg=part.tilt_deg,
         views=part.views,
     )
+    colors = (Colors(part.colors),) if part.colors and not pairs else ()
+    return Asked(worlds, QuestionWriter(protocol, (*tasks, *colors), multiple_px, run.questions))
 
 
 def _sets(
     run: Run, part: Part, protocol: Protocol, multiple_px: int
-) -> tuple[list[LessonSource], tuple[float, ...], list[SetPlan]]:
+) -> tuple[list[Source], tuple[float, ...], list[SetPlan]]:
     if not run.data:
         raise InputError(
             f"recipe {run.name} reads shards: give --data DIR with a folder for each set "
@@ -142,10 +170,11 @@ def _sets(
     unknown = set(run.without) - {s.folder for kind in ("depth", "pairs") for s in table(kind)}
     if unknown - {"objects"}:
         raise InputError(f"without names no set of Table 5: {', '.join(sorted(unknown))}")
-    asker = OtherAsker(
-        protocol, part.tasks, multiple_px, run.questions, run.max_tokens, run.reference
+    writer = question_writer(
+        run.reference, protocol, part.tasks, multiple_px, run.questions, run.max_tokens
     )
-    found: list[LessonSource] = []
+    pairs = paired(part.tasks)
+    found: list[Source] = []
     plans: list[SetPlan] = []
     missing: list[SetPlan] = []
     lost: list[str] = []
@@ -161,7 +190,8 @@ def _sets(
             missing.append(one)
             continue
         name = f"{one.folder} {'+'.join(part.tasks)}"
-        found.append(FromShards(ShardSource(name, shards, asker, by_scene=part.kind == "folders")))
+        dataset = ShardDataset(name, shards, pairs=pairs, by_scene=part.kind == "folders")
+        found.append(Asked(dataset, writer))
         plans.append(one)
     if lost and part.kind == "folders":
         raise InputError(f"{len(lost)} of {len(wanted)} folders cannot be used: {lost[0]}")
@@ -192,7 +222,3 @@ def _wanted(part: Part) -> tuple[SetPlan, ...]:
             f"{len(part.folders)} folders have {len(part.folder_weights)} folder_weights"
         )
     return tuple(SetPlan(name, name, 1, 1.0) for name in part.folders)
-
-
-def _lesson(made: Conversation) -> Lesson:
-    return Lesson(tuple(view.image for view in made.views), made.turns)

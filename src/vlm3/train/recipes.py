@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vlm3.errors import InputError
-from vlm3.tasks.base import Task
+from vlm3.tasks.base import TaskName
 from vlm3.train.config import Part, Run
 
 BASE = "Qwen/Qwen3-VL-4B-Instruct"
@@ -87,7 +87,7 @@ def pose_4b() -> Run:
 
 def joint_4b() -> Run:
     """One checkpoint for four tasks; shares, rate and length are ours, not the paper's."""
-    four: tuple[tuple[str, tuple[Task, ...], float], ...] = (
+    four: tuple[tuple[str, tuple[TaskName, ...], float], ...] = (
         ("depth", ("depth",), 0.40),
         ("objects", ("objects",), 0.10),
         ("pairs", ("correspondence",), 0.35),

@@ -7,22 +7,25 @@ the paper's. `marker` is DepthLM's visual prompting: the pixel is drawn on the p
 is always the same, so each question needs a picture of its own.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 from numpy.typing import ArrayLike
 
-from vlm3.data.questions import Asker
-from vlm3.data.record import Record
 from vlm3.errors import InputError
+from vlm3.geometry.camera import Camera
+from vlm3.geometry.focal import ResizePlan
 from vlm3.tasks import depth
-from vlm3.tasks.base import QA
+from vlm3.tasks.base import TaskName
 from vlm3.tasks.conversation import Conversation
+from vlm3.tasks.depth import Depth
 from vlm3.tasks.protocol import Protocol
+from vlm3.tasks.question_writer import QuestionWriter
+from vlm3.tasks.registry import in_order
+from vlm3.tasks.sample import Points, Sample
 from vlm3.train.config import Reference
-from vlm3.view import View
 
 Image = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
@@ -76,37 +79,74 @@ def question_place(
     return xy, {"width_px": protocol.norm_size, "height_px": protocol.norm_size}
 
 
-@dataclass(frozen=True)
-class OtherAsker(Asker):
-    """An `Asker` about distances that names pixels in another way."""
+class ReferencedDepth(Depth):
+    """Distances at pixels that are named in another way.
 
-    reference: Reference = "normalised"
+    Args:
+        reference: which.
+        plan: the picture's one resize.
+    """
 
-    def __post_init__(self) -> None:
-        if self.reference != "normalised" and self.tasks != ("depth",):
-            raise InputError(f"reference {self.reference} is there for depth alone")
+    def __init__(self, reference: Reference, plan: Callable[[Camera], ResizePlan]) -> None:
+        self._reference, self._plan = reference, plan
 
-    def single(self, picture: bytes, record: Record, rng: np.random.Generator) -> Conversation:
-        """See `Asker`; the marked picture comes with the one question about it."""
-        if self.reference != "marker":
-            return super().single(picture, record, rng)
-        k = int(rng.integers(len(record.xy_px)))
-        answer = depth.answer(self.protocol, float(record.distance_m[k]))
-        (view,) = super().single(picture, record, rng).views
-        image = marked(view.image, self.plan(record.camera).xy_to_resized(record.xy_px[k]).tolist())
-        image.setflags(write=False)
-        return Conversation((View(image, view.camera),), (QA("depth", MARKED_DEPTH, answer),))
-
-    def _depth(self, record: Record, k: int) -> QA:
-        if self.reference == "normalised":
-            return super()._depth(record, k)
-        plan = self.plan(record.camera)
+    def question(self, protocol: Protocol, camera: Camera, xy_px: ArrayLike) -> str:
+        """See `Depth`."""
+        if self._reference == "marker":
+            return MARKED_DEPTH
+        plan = self._plan(camera)
         at, size = question_place(
-            self.reference,
-            self.protocol,
-            plan.xy_to_resized(record.xy_px[k]),
+            self._reference,
+            protocol,
+            plan.xy_to_resized(xy_px),
             plan.camera.width_px,
             plan.camera.height_px,
         )
-        answer = depth.answer(self.protocol, float(record.distance_m[k]))
-        return QA("depth", depth.ask(self.protocol, at, **size), answer)
+        return depth.ask(protocol, at, **size)
+
+
+@dataclass(frozen=True)
+class MarkingWriter(QuestionWriter):
+    """One question a picture, about a point that is drawn on it."""
+
+    def write(self, sample: Sample, rng: np.random.Generator) -> Conversation:
+        """See `QuestionWriter`."""
+        points = _listed(sample)
+        k = int(rng.integers(len(points.xy_px)))
+        one = Points(points.xy_px[[k]], points.distance_m[[k]])
+        return super().write(replace(sample, points=one), rng)
+
+    def images(self, sample: Sample) -> tuple[Image, ...]:
+        """The picture with a ring around the sample's first point."""
+        xy_px = _listed(sample).xy_px[0]
+        (image,) = super().images(sample)
+        return (marked(image, self.plan(sample.cameras[0]).xy_to_resized(xy_px).tolist()),)
+
+
+def _listed(sample: Sample) -> Points:
+    if not isinstance(sample.points, Points) or not len(sample.points.xy_px):
+        raise InputError("reference marker needs pictures with labelled points")
+    return sample.points
+
+
+def question_writer(
+    reference: Reference,
+    protocol: Protocol,
+    tasks: Sequence[TaskName],
+    multiple_px: int,
+    per_picture: int,
+    max_tokens: int | None = None,
+) -> QuestionWriter:
+    """A writer that names pixels as a reference does; see `QuestionWriter`.
+
+    Raises:
+        InputError: another reference than the paper's for anything but distances.
+    """
+    plain = QuestionWriter(protocol, in_order(tasks), multiple_px, per_picture, max_tokens)
+    if reference == "normalised":
+        return plain
+    if tuple(tasks) != ("depth",):
+        raise InputError(f"reference {reference} is there for depth alone")
+    kind = MarkingWriter if reference == "marker" else QuestionWriter
+    named = (ReferencedDepth(reference, plain.plan),)
+    return kind(protocol, named, multiple_px, per_picture, max_tokens)

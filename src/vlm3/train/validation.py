@@ -14,17 +14,22 @@ import torch
 
 from vlm3.errors import InputError
 from vlm3.model import pixel_values
-from vlm3.tasks import depth
 from vlm3.tasks.base import QA
+from vlm3.tasks.conversation import Conversation
+from vlm3.tasks.depth import DEPTH
+from vlm3.tasks.metrics import delta
 from vlm3.tasks.protocol import get_protocol
-from vlm3.train.collate import Collator, Lesson, MicroBatch
+from vlm3.tasks.registry import TASKS
+from vlm3.tasks.scoring import Floats, best_constant_m
+from vlm3.train.collate import Collator, MicroBatch
 from vlm3.train.config import Run
 from vlm3.train.datasets import Curriculum
 from vlm3.train.loss_module import Trainee, stock
+from vlm3.train.mosaics import COLOR
 from vlm3.train.packing import IGNORE
 from vlm3.train.parallel import Parallel, precision
 
-_KINDS = ("depth", "objects", "correspondence", "pose", "color")
+_KINDS = (*TASKS, COLOR)
 
 
 @dataclass(frozen=True)
@@ -36,33 +41,28 @@ class Check:
     blank: tuple[MicroBatch, ...]
 
 
-def kind_of(qa: QA) -> str:
-    """The task of a question, or "color" for those of the pointing lessons."""
-    return "color" if qa.question.startswith("Color of") else qa.task
-
-
 def held_out(
     run: Run, found: Curriculum, collator: Collator, parallel: Parallel
 ) -> dict[str, Check]:
     """Prepares a run's checks: some samples of every source that no training step draws."""
-    lessons: dict[str, list[Lesson]] = {kind: [] for kind in _KINDS}
+    asked: dict[str, list[Conversation]] = {kind: [] for kind in _KINDS}
     for number, source in enumerate(found.sources):
         count = max(1, run.held_out // len(found.sources))
         for k in range(count):
             try:
-                lesson = source.lesson(
+                made = source.conversation(
                     len(source) + k, (run.seed, 1_000_000_007 + 1000 * number + k)
                 )
             except (InputError, OSError, IndexError):
                 continue
             for kind in _KINDS:
-                qas = tuple(qa for qa in lesson.qas if kind_of(qa) == kind)
-                if qas:
-                    lessons[kind].append(Lesson(lesson.images, qas))
+                turns = tuple(qa for qa in made.turns if qa.task == kind)
+                if turns:
+                    asked[kind].append(Conversation(made.images, turns))
     rng = np.random.default_rng(0)
 
-    def batches(chosen: Sequence[Lesson]) -> tuple[MicroBatch, ...]:
-        mine = [collator.encoder(lesson) for lesson in chosen[parallel.rank :: parallel.world]]
+    def batches(chosen: Sequence[Conversation]) -> tuple[MicroBatch, ...]:
+        mine = [collator.encoder(one) for one in chosen[parallel.rank :: parallel.world]]
         made = collator.micro_batches(mine, run.budget)
         # Every rank runs as many passes as any other: collectives must meet.
         most = int(parallel.largest(len(made)))
@@ -71,10 +71,10 @@ def held_out(
     return {
         kind: Check(
             batches(every),
-            batches([Lesson(one.images, _shuffled(one.qas, rng)) for one in every]),
+            batches([Conversation(one.images, _shuffled(one.turns, rng)) for one in every]),
             batches([blanked(one) for one in every]),
         )
-        for kind, every in lessons.items()
+        for kind, every in asked.items()
         if every
     }
 
@@ -84,9 +84,10 @@ def _shuffled(qas: tuple[QA, ...], rng: np.random.Generator) -> tuple[QA, ...]:
     return tuple(QA(qa.task, qa.question, qas[k].answer) for qa, k in zip(qas, order, strict=True))
 
 
-def blanked(lesson: Lesson) -> Lesson:
+def blanked(conversation: Conversation) -> Conversation:
     """The same questions about grey pictures."""
-    return Lesson(tuple(np.full_like(image, 128) for image in lesson.images), lesson.qas)
+    grey = tuple(np.full_like(image, 128) for image in conversation.images)
+    return Conversation(grey, conversation.turns)
 
 
 @torch.no_grad()
@@ -212,19 +213,16 @@ def delta1_of(
     """Held-out distances within a factor 1.25: printed, printed on grey pictures, best constant."""
     protocol = get_protocol(protocol_name)
 
-    def metres(texts: Sequence[str]) -> Any:
-        read = (depth.parse(protocol, text) for text in texts)
-        return np.array([one if isinstance(one, float) else np.nan for one in read])
+    def metres(texts: Sequence[str]) -> Floats:
+        read = (DEPTH.read(protocol, {}, "", text) or {} for text in texts)
+        return np.array([DEPTH.numbers(one)[0] for one in read])
 
     seeing = printed(trainee, tokenizer, check.plain)
     blind = printed(trainee, tokenizer, check.blank)
-    right = metres([one.truth for one in seeing])
-
-    def share(answer: Any) -> float:
-        return float((np.maximum(right / answer, answer / right) < 1.25).mean())
-
+    truth = metres([one.truth for one in seeing])
+    constant = np.full_like(truth, best_constant_m(truth))
     return {
-        "depth_delta1": share(metres([one.said for one in seeing])),
-        "blind_delta1": share(metres([one.said for one in blind])),
-        "constant_delta1": max(share(c) for c in right),
+        "depth_delta1": delta(metres([one.said for one in seeing]), truth),
+        "blind_delta1": delta(metres([one.said for one in blind]), truth),
+        "constant_delta1": delta(constant, truth),
     }

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from vlm3.geometry.pose import RelativePose, direction_error_deg, rotation_error_deg
 from vlm3.tasks.base import DepthAnswer, MatchAnswer, ObjectAnswer, PoseAnswer
+from vlm3.tasks.object_judge import is_right
+from vlm3.tasks.truth import Length, ObjectTruth, truth_of_fields
 
 Array = NDArray[np.float64]
 
@@ -38,16 +40,6 @@ class Evidence:
     truth: str | None = None
     error: str | None = None
     good: bool | None = None
-
-
-@dataclass(frozen=True)
-class ObjectTruth:
-    """The true answer to an object question: the one field that is set says of which kind."""
-
-    value_m: float | None = None
-    clock_hour: int | None = None
-    yes: bool | None = None
-    region: int | None = None
 
 
 def depth_evidence(
@@ -118,18 +110,18 @@ def pose_evidence(answer: PoseAnswer, truth: RelativePose | None = None) -> list
 
 def object_evidence(answer: ObjectAnswer, what: str, truth: ObjectTruth | None = None) -> Evidence:
     """The line of one object question."""
-    given = ObjectTruth(answer.value_m, answer.clock_hour, answer.yes, answer.region)
+    given = truth_of_fields(vars(answer)) if answer.parsed else None
     error, good = None, None
     if truth is not None:
-        good = answer.parsed and _object_good(given, truth)
-        if answer.parsed and given.value_m is not None and truth.value_m:
-            error = f"{(given.value_m - truth.value_m) / truth.value_m:+z.0%}"
+        good = is_right(given, truth)
+        if isinstance(given, Length) and isinstance(truth, Length) and truth.value:
+            error = f"{(given.value - truth.value) / truth.value:+z.0%}"
     return Evidence(
         what=what,
         prompt=answer.prompt,
         raw_text=answer.raw_text,
-        value=_object_words(given) if answer.parsed else None,
-        truth=None if truth is None else _object_words(truth),
+        value=None if given is None else str(given),
+        truth=None if truth is None else str(truth),
         error=error,
         good=good,
     )
@@ -185,28 +177,3 @@ def _truth_values(truth: RelativePose) -> dict[str, str]:
 
 def _pixel(xy_px: Array) -> str:
     return f"({xy_px[0]:.0f}, {xy_px[1]:.0f})"
-
-
-def _object_words(value: ObjectTruth) -> str:
-    if value.value_m is not None:
-        return f"{value.value_m:.2f} m"
-    if value.clock_hour is not None:
-        return f"{value.clock_hour} o'clock"
-    if value.region is not None:
-        return f"region {value.region}"
-    return "yes" if value.yes else "no"
-
-
-def _object_good(given: ObjectTruth, truth: ObjectTruth) -> bool:
-    if truth.value_m is not None:
-        if given.value_m is None:
-            return False
-        return 0.75 * truth.value_m <= given.value_m <= 1.25 * truth.value_m
-    if truth.clock_hour is not None:
-        if given.clock_hour is None:
-            return False
-        apart = abs(given.clock_hour - truth.clock_hour)
-        return min(apart, 12 - apart) <= 1
-    if truth.region is not None:
-        return given.region == truth.region
-    return given.yes == truth.yes

@@ -19,12 +19,19 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from vlm3.tasks.sample import Box, ObjectQuestion
+from vlm3.tasks.truth import ClockHour, Length, Region, YesNo
 from vlm3.worlds.sample import Frame, WorldObject
 
 Rng = np.random.Generator
-Box = tuple[float, float, float, float]
-"""x1, y1, x2, y2 in pixels."""
 Form = Literal["predicate", "choice", "length", "clock"]
+FORM_OF: dict[type, Form] = {
+    YesNo: "predicate",
+    Region: "choice",
+    Length: "length",
+    ClockHour: "clock",
+}
+"""How a question is answered, by the kind of its answer."""
 
 RELATIONS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
     # category: (word, word of the opposite), (comparative as predicate needs it, of the opposite)
@@ -87,30 +94,6 @@ _ON_A_WALL: dict[str, Callable[[float, float, float, float], float]] = {
 
 
 @dataclass(frozen=True)
-class ObjectQuestion:
-    """One question with its exact answer.
-
-    Attributes:
-        category: one of `CATEGORIES`.
-        form: how it is answered.
-        question: text with {0}, {1} where regions are meant.
-        sentence: an answer in words, {0}, {1} as above, lengths in mixed units.
-        boxes_xyxy_px: the regions in order.
-        yes, region, value_m, clock_hour: the answer; the one that `form` means is set.
-    """
-
-    category: str
-    form: Form
-    question: str
-    sentence: str
-    boxes_xyxy_px: tuple[Box, ...]
-    yes: bool | None = None
-    region: int | None = None
-    value_m: float | None = None
-    clock_hour: int | None = None
-
-
-@dataclass(frozen=True)
 class _Seen:
     """An object in the levelled camera frame: right, up, ahead, metres."""
 
@@ -137,8 +120,8 @@ def object_questions(
         made = _make(frame, seen, order[k % len(order)], rng, turns)
         if made is not None:
             found.append(made)
-            if made.form in ("predicate", "choice"):
-                turns[made.form == "choice"] ^= True
+            if isinstance(made.truth, YesNo | Region):
+                turns[isinstance(made.truth, Region)] ^= True
     return tuple(found)
 
 
@@ -290,7 +273,8 @@ class _Wording:
     """How something is asked, whatever the regions.
 
     Attributes:
-        category, form, question: as in `ObjectQuestion`.
+        category, question: as in `ObjectQuestion`.
+        form: how it is answered.
         relation: that a yes or no is about.
         inverse: whether the opposite word is asked about.
     """
@@ -329,29 +313,29 @@ def _fits(wording: _Wording, things: tuple[_Seen, ...]) -> bool:
 
 
 def _answered(wording: _Wording, things: tuple[_Seen, ...], rng: Rng) -> ObjectQuestion:
-    category, form = wording.category, wording.form
+    category = wording.category
     boxes = tuple(s.thing.box_xyxy_px for s in things)
     if category in RELATIONS:
         return _related(wording, boxes, _fits(wording, things))
-    if form == "clock":
+    if wording.form == "clock":
         offset = things[1].center - things[0].center
         hour = clock_hour(float(offset[0]), float(offset[2]))
         sentence = f"{{1}} is at {hour} o'clock from {{0}}."
-        return ObjectQuestion(category, form, wording.question, sentence, boxes, clock_hour=hour)
+        return ObjectQuestion(wording.question, boxes, ClockHour(hour), sentence, category)
     value = _length_m(category, things)
     sentence = f"It is {in_words(value, rng)}."
-    return ObjectQuestion(category, form, wording.question, sentence, boxes, value_m=value)
+    return ObjectQuestion(wording.question, boxes, Length(value), sentence, category)
 
 
 def _related(wording: _Wording, boxes: tuple[Box, ...], fits: bool) -> ObjectQuestion:
     """Whether, or which: `fits` says that the first region is what the word says."""
-    category, form, text = wording.category, wording.form, wording.question
-    if form == "choice":
+    category, text = wording.category, wording.question
+    if wording.form == "choice":
         region = 0 if fits else 1
-        return ObjectQuestion(category, form, text, f"{{{region}}}.", boxes, region=region)
+        return ObjectQuestion(text, boxes, Region(region), f"{{{region}}}.", category)
     relation = wording.relation
     sentence = f"Yes, {{0}} is {relation} {{1}}." if fits else f"No, {{0}} is not {relation} {{1}}."
-    return ObjectQuestion(category, form, text, sentence, boxes, yes=fits)
+    return ObjectQuestion(text, boxes, YesNo(fits), sentence, category)
 
 
 def in_words(length_m: float, rng: Rng) -> str:

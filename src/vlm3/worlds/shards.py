@@ -17,12 +17,13 @@ import numpy as np
 from PIL import Image
 
 from vlm3 import disk
+from vlm3.data.record import question_fields
 from vlm3.errors import InputError
 from vlm3.files.reading import read_json
 from vlm3.files.schema import anything, table_of
 from vlm3.files.sums import add_sums, read_sums, sha256_of_file
 from vlm3.files.tars import members
-from vlm3.worlds.questions import object_questions
+from vlm3.worlds.questions import FORM_OF, object_questions
 from vlm3.worlds.sample import Frame, Kind, Split, World
 
 SHARD_SIZE = 256
@@ -81,17 +82,7 @@ def frame_record(frame: Frame, seed: int, index: int, split: str) -> dict[str, A
             for o in frame.objects
         ],
         "questions": [
-            {
-                "category": q.category,
-                "form": q.form,
-                "question": q.question,
-                "answer": q.sentence,
-                "boxes_xyxy_px": [list(b) for b in q.boxes_xyxy_px],
-                "value_m": q.value_m,
-                "clock_hour": q.clock_hour,
-                "yes": q.yes,
-                "region": q.region,
-            }
+            {"category": q.category, "form": FORM_OF[type(q.truth)], **question_fields(q)}
             for q in object_questions(frame, rng, 12)
         ],
     }

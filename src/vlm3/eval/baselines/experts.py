@@ -3,7 +3,7 @@
 An adapter is an object with a `name` and one to three of the methods of `Expert`; pictures come in
 as views (picture and camera), lengths go out in metres, pixels as vlm3 counts them ((0.5, 0.5) is
 the first one's centre). `ADAPTERS` names those that come with vlm3; a package that is not installed
-is said in one line. Your own needs no registration: `ExpertAnswerer(MyExpert())`.
+is said in one line. Your own needs no registration: `ExpertSolver(MyExpert())`.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlm3.errors import InputError, MissingDependencyError
-from vlm3.eval.items import Item, Json, Query
-from vlm3.eval.join import depth_prediction
-from vlm3.eval.solvers import Said
+from vlm3.eval.items import Item, Query
+from vlm3.eval.solvers import Prediction
 from vlm3.geometry.pose import RelativePose
-from vlm3.tasks.base import Task
+from vlm3.tasks.base import TaskName
+from vlm3.tasks.depth import DEPTH
+from vlm3.tasks.task import Json
 from vlm3.view import View
 
 Floats = NDArray[np.float64]
@@ -40,58 +41,73 @@ class Expert(Protocol):
         """cam1_from_cam2; the length of the move may be in any unit. None: not found."""
 
 
-_METHODS: dict[str, Task] = {"depth_z_m": "depth", "match": "correspondence", "pose": "pose"}
-
-
 @dataclass(frozen=True)
-class ExpertAnswerer:
+class ExpertSolver:
     """Asks an expert; `label` is what the benchmark's depth label is."""
 
     expert: Expert
     label: str = "distance"
 
     @property
-    def tasks(self) -> frozenset[Task]:
+    def tasks(self) -> frozenset[TaskName]:
         """What the adapter has methods for."""
-        return frozenset(task for name, task in _METHODS.items() if hasattr(self.expert, name))
+        return frozenset(
+            task for task, (method, _) in _SOLVERS.items() if hasattr(self.expert, method)
+        )
 
-    def answer(self, item: Item, queries: Sequence[Query]) -> list[Said]:
+    def solve(self, item: Item, queries: Sequence[Query]) -> list[Prediction]:
         """One call of the expert a picture or pair and task."""
         views = [open_picture() for open_picture in item.pictures]
         found: dict[str, Json | None] = {}
         for task in dict.fromkeys(query.task for query in queries):
             asked = [query for query in queries if query.task == task]
-            found.update(zip((q.id for q in asked), self._ask(task, views, asked), strict=True))
-        return [Said(prediction=found[query.id]) for query in queries]
+            _, solve = _SOLVERS[task]
+            found.update(zip((q.id for q in asked), solve(self, views, asked), strict=True))
+        return [Prediction(prediction=found[query.id]) for query in queries]
 
-    def _ask(self, task: Task, views: list[View], queries: list[Query]) -> list[Json | None]:
-        if task == "depth":
-            return self._depth(views[0], queries)
-        if task == "correspondence":
-            xy = self.expert.match(views[0], views[1], np.array([q.ask["xy_px"] for q in queries]))
-            return [{"xy_px": row.tolist()} if np.isfinite(row).all() else None for row in xy]
-        motion = self.expert.pose(views[0], views[1])
-        said = None if motion is None else {"cam1_from_cam2": motion.cam1_from_cam2.tolist()}
-        return [said] * len(queries)
 
-    def _depth(self, view: View, queries: list[Query]) -> list[Json | None]:
-        depth_z_m = np.asarray(self.expert.depth_z_m(view), dtype=np.float64)
-        camera = view.camera
-        if depth_z_m.shape != (camera.height_px, camera.width_px):
-            raise InputError(
-                f"{self.expert.name} gave depth of shape {depth_z_m.shape}; resize it to "
-                f"the view's ({camera.height_px}, {camera.width_px})"
-            )
-        said: list[Json | None] = []
-        for query in queries:
-            column, row = (int(v) for v in query.ask["xy_px"])
-            z = float(depth_z_m[min(row, camera.height_px - 1), min(column, camera.width_px - 1)])
-            distance = z / query.ask["cosine"]
-            known = np.isfinite(distance) and distance > 0
-            said.append(
-                depth_prediction(query, distance_m=distance, label=self.label) if known else None
-            )
-        return said
+def _depth(solver: ExpertSolver, views: list[View], queries: list[Query]) -> list[Json | None]:
+    view, expert = views[0], solver.expert
+    depth_z_m = np.asarray(expert.depth_z_m(view), dtype=np.float64)
+    camera = view.camera
+    if depth_z_m.shape != (camera.height_px, camera.width_px):
+        raise InputError(
+            f"{expert.name} gave depth of shape {depth_z_m.shape}; resize it to "
+            f"the view's ({camera.height_px}, {camera.width_px})"
+        )
+    predictions: list[Json | None] = []
+    for query in queries:
+        column, row = (int(v) for v in query.ask["xy_px"])
+        z = float(depth_z_m[min(row, camera.height_px - 1), min(column, camera.width_px - 1)])
+        distance = z / query.ask["cosine"]
+        known = np.isfinite(distance) and distance > 0
+        predictions.append(
+            DEPTH.prediction(query.ask, distance_m=distance, label=solver.label) if known else None
+        )
+    return predictions
+
+
+def _match(solver: ExpertSolver, views: list[View], queries: list[Query]) -> list[Json | None]:
+    points = np.array([query.ask["xy_px"] for query in queries])
+    xy = solver.expert.match(views[0], views[1], points)
+    return [{"xy_px": row.tolist()} if np.isfinite(row).all() else None for row in xy]
+
+
+def _pose(solver: ExpertSolver, views: list[View], queries: list[Query]) -> list[Json | None]:
+    motion = solver.expert.pose(views[0], views[1])
+    found = None if motion is None else {"cam1_from_cam2": motion.cam1_from_cam2.tolist()}
+    return [found] * len(queries)
+
+
+_SOLVERS: dict[
+    TaskName,
+    tuple[str, Callable[[ExpertSolver, list[View], list[Query]], list[Json | None]]],
+] = {
+    "depth": ("depth_z_m", _depth),
+    "correspondence": ("match", _match),
+    "pose": ("pose", _pose),
+}
+"""Task -> the method of an expert that it needs, and how its queries are answered by it."""
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ import random
 from collections.abc import Iterator
 
 from vlm3.datasets.depthlm import Row, read_row
-from vlm3.datasets.depthlm_labels import cosines, distance_from_label
 from vlm3.datasets.files import json_lines, one_file
 from vlm3.errors import InputError
 from vlm3.eval.items import Item, depth_query
 from vlm3.eval.readers import EVERY, Wanted
 from vlm3.eval.readers.files import opener
+from vlm3.tasks.depth_labels import cosines, distance_from_label
 
 _LAST_ROWS = 0.02
 

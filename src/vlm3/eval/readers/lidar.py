@@ -12,11 +12,11 @@ import numpy as np
 from vlm3.curation.prepare import Kept
 from vlm3.datasets import get_source
 from vlm3.datasets.base import READ_ERRORS, RawFrame, Remark, reason
-from vlm3.datasets.depthlm_labels import cosines, label_from_distance
 from vlm3.errors import InputError
 from vlm3.eval.items import Item, depth_query
 from vlm3.eval.readers import Wanted
 from vlm3.eval.readers.files import opener
+from vlm3.tasks.depth_labels import cosines, label_from_distance
 
 POINTS_A_PICTURE = 100
 _SOURCES = {

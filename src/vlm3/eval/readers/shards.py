@@ -5,23 +5,22 @@
 has learnt.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vlm3.data.dataset import pair_sample, single_sample
 from vlm3.data.heldout import held_out_pairs, held_out_pictures, scenes_of
-from vlm3.data.questions import decode
-from vlm3.data.record import ObjectQuestion, Record
 from vlm3.data.shards import Shards
-from vlm3.datasets.depthlm_labels import cosines
 from vlm3.errors import InputError
-from vlm3.eval.items import Item, Query, depth_query, match_query, object_query, pose_query
+from vlm3.eval.items import Item, queries_of
 from vlm3.eval.readers import Wanted
-from vlm3.geometry.pose import RelativePose
 from vlm3.tasks.base import ParseFailure
-from vlm3.tasks.objects import ObjectValue, parse
-from vlm3.view import View
+from vlm3.tasks.object_reading import parse
+from vlm3.tasks.sample import ObjectQuestion, Objects, Points
+from vlm3.tasks.truth import ObjectTruth
 
 DEPTHS_A_PICTURE = 32
 OBJECTS_A_PICTURE = 12
@@ -44,8 +43,7 @@ def read(wanted: Wanted) -> Iterator[Item]:
         if (item := _picture(shards, place, wanted.seed)) is not None:
             yield item
     for place in pairs.tolist():
-        if (item := _pair(shards, place)) is not None:
-            yield item
+        yield _pair(shards, place)
 
 
 def _chosen(wanted: Wanted, kept: NDArray[np.bool_], mark: int) -> NDArray[np.intp]:
@@ -58,69 +56,33 @@ def _chosen(wanted: Wanted, kept: NDArray[np.bool_], mark: int) -> NDArray[np.in
 
 
 def _picture(shards: Shards, place: int, seed: int) -> Item | None:
-    record = shards.record(place)
     key = f"picture-{place:07d}"
-    queries: list[Query] = []
-    if record.metric:
-        rng = np.random.default_rng([seed, place])
-        order = rng.permutation(len(record.xy_px))[:DEPTHS_A_PICTURE]
-        slant = cosines(record.xy_px, record.camera) if len(record.xy_px) else np.empty(0)
-        queries += [
-            depth_query(
-                f"{key}/depth-{k:03d}",
-                record.xy_px[k],
-                cosine=float(slant[k]),
-                distance_m=float(record.distance_m[k]),
-                label_m=float(record.distance_m[k]),
-            )
-            for k in np.sort(order).tolist()
-        ]
-    told = [(k, q, truth) for k, q in enumerate(record.questions) if (truth := truth_of(q))]
-    for k, q, truth in told[:OBJECTS_A_PICTURE]:
-        category = _category(truth)
-        boxes = q.boxes_xyxy_px
-        queries.append(object_query(f"{key}/object-{k:03d}", category, q.question, boxes, truth))
-    return Item(key, (_opener(shards, place, record),), tuple(queries)) if queries else None
+    sample, record = single_sample(shards, place, key), shards.record(place)
+    rng = np.random.default_rng([seed, place])
+    points = np.sort(rng.permutation(len(record.xy_px))[:DEPTHS_A_PICTURE])
+    known = [(k, q, truth) for k, q in enumerate(record.questions) if (truth := truth_of(q))]
+    known = known[:OBJECTS_A_PICTURE]
+    sample = replace(
+        sample,
+        points=Points(record.xy_px[points], record.distance_m[points]),
+        objects=Objects(tuple(replace(q, truth=truth) for _, q, truth in known)),
+    )
+    numbers = {"depth": points.tolist(), "objects": [k for k, _, _ in known]}
+    queries = queries_of(sample, key, numbers=numbers, digits=3)
+    return Item(key, sample.pictures, queries) if queries else None
 
 
-def _pair(shards: Shards, place: int) -> Item | None:
-    first, second, pair = shards.pair(place)
+def _pair(shards: Shards, place: int) -> Item:
     key = f"pair-{place:07d}"
-    sizes = [(r.camera.width_px, r.camera.height_px) for r in (pair.first, pair.second)]
-    queries = [
-        match_query(f"{key}/match-{k:02d}", a, b, *sizes)
-        for k, (a, b) in enumerate(zip(pair.xy1_px, pair.xy2_px, strict=True))
-    ]
-    motion = RelativePose.from_matrix(pair.cam1_from_cam2)
-    queries.append(pose_query(f"{key}/pose", motion, metric=pair.metric))
-    openers = (_opener(shards, first, pair.first), _opener(shards, second, pair.second))
-    return Item(key, openers, tuple(queries))
+    sample = pair_sample(shards, place, key)
+    return Item(key, sample.pictures, queries_of(sample, key))
 
 
-def truth_of(q: ObjectQuestion) -> ObjectValue | None:
+def truth_of(q: ObjectQuestion) -> ObjectTruth | None:
     """The answer as a value; None where it is known as a sentence that says none."""
-    if (q.value_m, q.clock_hour, q.yes, q.region) != (None,) * 4:
-        return ObjectValue(value_m=q.value_m, clock_hour=q.clock_hour, yes=q.yes, region=q.region)
+    if q.truth is not None:
+        return q.truth
     names = [f"Region [{k}]" for k in range(len(q.boxes_xyxy_px))]
-    question, answer = (text.format(*names) for text in (q.question, q.answer or ""))
+    question, answer = (text.format(*names) for text in (q.question, q.sentence or ""))
     found = parse(question, answer, len(names))
     return None if isinstance(found, ParseFailure) else found
-
-
-def _category(truth: ObjectValue) -> str:
-    """The column of a question: its record names none, so the kind of its answer does."""
-    for name, value in (("direction", truth.clock_hour), ("length", truth.value_m)):
-        if value is not None:
-            return name
-    return "yes or no" if truth.yes is not None else "which"
-
-
-def _opener(shards: Shards, place: int, record: Record) -> Callable[[], View]:
-    """Opens a picture with its camera when called."""
-
-    def open_view() -> View:
-        image = decode(shards.picture(place))
-        image.setflags(write=False)
-        return View(image, record.camera, intrinsics=record.intrinsics)
-
-    return open_view

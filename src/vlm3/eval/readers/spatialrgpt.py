@@ -24,7 +24,7 @@ from vlm3.files.reading import below, short
 from vlm3.files.schema import anything, fields, list_of, number, numbers, text
 from vlm3.geometry.camera import Camera
 from vlm3.tasks.base import ParseFailure
-from vlm3.tasks.objects import parse
+from vlm3.tasks.object_reading import parse
 
 _QUANTITIES = {
     "distance_data": "direct_distance",

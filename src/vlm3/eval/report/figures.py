@@ -13,14 +13,19 @@ import numpy as np
 
 from vlm3.errors import InputError
 from vlm3.eval.benchmarks import get_benchmark
-from vlm3.eval.predictions import FILE, numbers_of, read_again, read_header
+from vlm3.eval.predictions import FILE, read_again, read_header
 from vlm3.eval.readers import EVERY, Wanted, read_items
 from vlm3.geometry.pose import RelativePose, ypr_deg_from_rotation
-from vlm3.tasks.base import DepthAnswer, Floats, MatchAnswer, ObjectAnswer, PoseAnswer, Task
+from vlm3.tasks.base import DepthAnswer, Floats, MatchAnswer, ObjectAnswer, PoseAnswer, TaskName
+from vlm3.tasks.correspondence import CORRESPONDENCE
+from vlm3.tasks.depth import DEPTH
+from vlm3.tasks.pose import POSE
 from vlm3.tasks.protocol import get_protocol
+from vlm3.tasks.registry import TASKS
+from vlm3.tasks.truth import all_fields, truth_of_fields
 from vlm3.view import View
 from vlm3.viz import figures
-from vlm3.viz.evidence import ObjectTruth, object_evidence
+from vlm3.viz.evidence import object_evidence
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,7 +34,9 @@ _MOST_QUESTIONS = 5
 _MOST_MATCHES = 16
 
 
-def run_figures(run: Path, data: Path | None, count: int) -> Iterator[tuple[str, Task, "Figure"]]:
+def run_figures(
+    run: Path, data: Path | None, count: int
+) -> Iterator[tuple[str, TaskName, "Figure"]]:
     """Item key, task and figure of the first pictures or pairs of a run that were answered.
 
     Args:
@@ -79,14 +86,14 @@ def run_figures(run: Path, data: Path | None, count: int) -> Iterator[tuple[str,
 
 
 def _draw(
-    task: Task,
+    task: TaskName,
     views: Sequence[View],
     records: Sequence[dict[str, Any]],
     config: dict[str, Any],
     source: str,
 ) -> "Figure":
     protocol = get_protocol(config["protocol"]) if config.get("protocol") else None
-    said = [read_again(task, record, protocol) for record in records]
+    said = [read_again(TASKS[task], record, protocol) for record in records]
     common: dict[str, Any] = {
         "protocol": str(config.get("protocol") or ""),
         "intrinsics": tuple(view.intrinsics for view in views),
@@ -99,13 +106,9 @@ def _draw(
         return _draw_pose(views, records[0], said[0], common, source)
     items = []
     for record, found in list(zip(records, said, strict=True))[:_MOST_QUESTIONS]:
-        values = found or {}
         answer = ObjectAnswer(
             text=str(record["raw_text"] or ""),
-            value_m=values.get("value_m"),
-            clock_hour=values.get("clock_hour"),
-            yes=values.get("yes"),
-            region=values.get("region"),
+            **all_fields(truth_of_fields(found or {})),
             parsed=found is not None,
             raw_text=str(record["raw_text"] or ""),
             prompt=str(record["prompt"] or ""),
@@ -113,7 +116,7 @@ def _draw(
             **common,
         )
         question = record["ask"]["question"]
-        truth = ObjectTruth(**{k: v for k, v in record["truth"].items() if v is not None})
+        truth = truth_of_fields(record["truth"])
         items.append(figures.ObjectItem(question, answer, object_evidence(answer, question, truth)))
     return figures.object_figure(views[0], items, source=source)
 
@@ -129,7 +132,7 @@ def _draw_depth(
     common: dict[str, Any],
     source: str,
 ) -> "Figure":
-    distance = np.array([numbers_of("depth", found)[0] for found in said])
+    distance = np.array([DEPTH.numbers(found or {})[0] for found in said])
     answer = DepthAnswer(
         xy_px=np.array([record["ask"]["xy_px"] for record in records]),
         distance_m=distance,
@@ -150,7 +153,7 @@ def _draw_matches(
     common: dict[str, Any],
     source: str,
 ) -> "Figure":
-    xy = np.array([numbers_of("correspondence", found) for found in said])
+    xy = np.array([CORRESPONDENCE.numbers(found or {}) for found in said])
     answer = MatchAnswer(
         xy_a_px=np.array([record["ask"]["xy_px"] for record in records]),
         xy_px=xy,
@@ -170,7 +173,7 @@ def _draw_pose(
     common: dict[str, Any],
     source: str,
 ) -> "Figure":
-    numbers = np.array(numbers_of("pose", said))
+    numbers = np.array(POSE.numbers(said or {}))
     rotation, direction, distance = numbers[:9].reshape(3, 3), numbers[9:12], float(numbers[12])
     ypr = None if np.isnan(rotation).any() else ypr_deg_from_rotation(rotation)
     moved: Floats | None = None if np.isnan(direction).any() else direction

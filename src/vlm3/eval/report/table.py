@@ -14,22 +14,10 @@ from vlm3.eval.benchmarks import BENCHMARKS, Benchmark
 from vlm3.eval.report.published import flags, table
 from vlm3.eval.resample import Difference
 from vlm3.eval.score import Score, Scored, TaskScores, compare
+from vlm3.tasks.registry import TASKS
 
 Kind = Literal["run", "floor", "published", "expert"]
 
-_FAILURES = {
-    "depth": "An answer that could not be read counts as wrong, and as 0 m in AbsRel and RMSE.",
-    "correspondence": "An answer that could not be read counts as the centre of the picture. "
-    "EPE is in pixels of a 560x420 picture.",
-    "pose": "An answer that could not be read counts as an error of 180 degrees. AUC@30 is the "
-    "histogram form with v and -v the same, the direction that of camera 2 seen from camera 1 "
-    "(VGGT, MapAnything); signed and exact stand beside it. AUC@30 DA3 is Depth Anything 3's: its "
-    "direction is that of camera 1 seen from camera 2.",
-    "objects": "Judged by rule, without a language model. An answer that could not be read counts "
-    "as wrong. Relative and clock error are of the answers alone, as in SpatialRGPT's script; "
-    "with failures as 1 or 180 degrees they stand beside. Accuracy, success and relative error are "
-    "macro means of the categories.",
-}
 _LABELS = {
     "z": "The published label is depth along the axis (z): the first column compares with it, "
     "the others with the true distance.",
@@ -251,14 +239,14 @@ def _notes(
     benchmark: Benchmark | None,
 ) -> list[str]:
     task = parts[0][2].task
-    notes = [_FAILURES[task]]
+    notes = [TASKS[task].failure]
     if any(s.low is not None for s in columns):
         notes.append(
             "Intervals hold 95 % of 1000 resamples of whole pictures or pairs "
             f"({columns[0].clusters} here)."
         )
     notes.append("Floors see no picture; an oracle floor is told part of the truth.")
-    if task == "depth" and benchmark and benchmark.label in _LABELS:
+    if benchmark and benchmark.label in _LABELS:
         notes.append(_LABELS[benchmark.label])
     for name, scored, _ in parts:
         if not scored.run.complete:

@@ -10,7 +10,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +22,7 @@ from vlm3.infer.decoding.prefix_attention import ATTENTION, Segment
 from vlm3.infer.engines.base import Reply, Scene, UInt8
 from vlm3.model import Checkpoint
 from vlm3.model.digest import model_digest
+from vlm3.tasks.conversation import question_messages
 
 _HELD_BYTES = 2**30
 # A shared beginning shorter than this costs more as a pass of its own than it saves.
@@ -165,7 +165,7 @@ class LocalEngine:
         checkpoint = self._checkpoint
         side = checkpoint.token_px
         seen: int = sum(i.shape[0] // side * (i.shape[1] // side) for i in scene.images)
-        text = checkpoint.prompt_text(_messages(len(scene.images), question))
+        text = checkpoint.prompt_text(question_messages(len(scene.images), question))
         words: int = len(checkpoint.tokenizer(text, add_special_tokens=False)["input_ids"])
         return words - len(scene.images) + seen
 
@@ -179,7 +179,7 @@ class LocalEngine:
         mark = checkpoint.tokenizer.convert_ids_to_tokens(checkpoint.image_token_id)
         texts = []
         for question in questions:
-            parts = checkpoint.prompt_text(_messages(pictures, question)).split(mark)
+            parts = checkpoint.prompt_text(question_messages(pictures, question)).split(mark)
             if len(parts) != pictures + 1:
                 raise InputError(
                     f"a question holds {mark}, which stands for a picture; leave it out"
@@ -213,7 +213,7 @@ class LocalEngine:
 
     def _encode(self, scene: Scene, words: Ids) -> _Prefix:
         checkpoint = self._checkpoint
-        inputs = checkpoint.encode(_messages(len(scene.images), ""), scene.images)
+        inputs = checkpoint.encode(question_messages(len(scene.images), ""), scene.images)
         (ids,), positions = inputs["input_ids"], inputs["position_ids"]
         marks = (ids == checkpoint.image_token_id).nonzero()
         pictures = int(marks[-1]) + 1 if len(marks) else 0
@@ -234,9 +234,3 @@ class LocalEngine:
             tuple(layer.values.contiguous() for layer in layers),
         )
         return _Prefix(segment, words, pictures, offset)
-
-
-def _messages(pictures: int, question: str) -> list[dict[str, Any]]:
-    content: list[dict[str, Any]] = [{"type": "image"} for _ in range(pictures)]
-    content.append({"type": "text", "text": question})
-    return [{"role": "user", "content": content}]

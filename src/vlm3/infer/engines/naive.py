@@ -8,12 +8,12 @@ import importlib.util
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from vlm3.errors import MissingDependencyError
 from vlm3.infer.engines.base import Scene, UInt8
 from vlm3.model import Checkpoint
 from vlm3.model.digest import model_digest
+from vlm3.tasks.conversation import question_messages
 from vlm3.tasks.reading import CUT_OFF
 
 
@@ -56,7 +56,7 @@ class NaiveEngine:
         import torch
 
         checkpoint = self._checkpoint
-        inputs = checkpoint.encode(_messages(len(scene.images), question), scene.images)
+        inputs = checkpoint.encode(question_messages(len(scene.images), question), scene.images)
         with torch.inference_mode():
             ids = checkpoint.model.generate(
                 **inputs,
@@ -75,12 +75,6 @@ class NaiveEngine:
         known = [ends] if isinstance(ends, int) else ends or []
         cut = len(answer) >= max_new_tokens and int(answer[-1]) not in known
         return text + (CUT_OFF if cut else "")
-
-
-def _messages(images: int, question: str) -> list[dict[str, Any]]:
-    content: list[dict[str, Any]] = [{"type": "image"} for _ in range(images)]
-    content.append({"type": "text", "text": question})
-    return [{"role": "user", "content": content}]
 
 
 def check_torchvision() -> None:

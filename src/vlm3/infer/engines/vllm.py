@@ -18,6 +18,7 @@ from vlm3.errors import InputError, MissingDependencyError
 from vlm3.infer.decoding.grammar import Grammar
 from vlm3.infer.engines.base import Reply, Scene, UInt8
 from vlm3.infer.engines.top_logprobs import recorded, step
+from vlm3.tasks.conversation import question_messages
 from vlm3.tasks.reading import CUT_OFF
 
 # vLLM's own limit unless `max_logprobs` is raised; digits and what ends them are fewer.
@@ -124,11 +125,9 @@ class VllmEngine:
         return [_reply(output.outputs[0]) for output in outputs]
 
     def _prompt(self, pictures: int, question: str) -> str:
-        content: list[dict[str, str]] = [{"type": "image"} for _ in range(pictures)]
-        content.append({"type": "text", "text": question})
         return str(
             self._tokenizer.apply_chat_template(
-                [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
+                question_messages(pictures, question), tokenize=False, add_generation_prompt=True
             )
         )
 

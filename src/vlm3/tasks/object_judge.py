@@ -1,7 +1,7 @@
 """The judge of answers about objects: SpatialRGPT-Bench's marks without a language model.
 
-An answer is read by `tasks.objects.parse`; here it meets the truth. Agreement and choice are right
-or wrong, lengths within a quarter of the truth, hours within one. What was not read is wrong.
+An answer is read by `vlm3.tasks.objects.parse`; here it meets the truth. Agreement and choice are
+right or wrong, lengths within a quarter of the truth, hours within one. What was not read is wrong.
 """
 
 from dataclasses import dataclass
@@ -9,10 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vlm3.eval.metrics import clock_error_hours, clock_success_values, length_success_values
-from vlm3.eval.predictions import OBJECT_VALUES
-from vlm3.tasks.base import ParseFailure
-from vlm3.tasks.objects import ObjectValue
+from vlm3.tasks.metrics import clock_error_hours, clock_success_values, length_success_values
+from vlm3.tasks.truth import FIELDS, ClockHour, Length, ObjectTruth, all_fields
 
 Floats = NDArray[np.float64]
 
@@ -55,19 +53,19 @@ class Marks:
     parsed: NDArray[np.bool_]
 
 
-def judge(said: Floats, truth: Floats) -> Marks:
-    """Marks for answers (n, 4) against truths (n, 4), columns as `records.OBJECT_VALUES`."""
+def judge(answers: Floats, truth: Floats) -> Marks:
+    """Marks for answers (n, 4) against truths (n, 4), columns as `vlm3.tasks.truth.FIELDS`."""
     n = len(truth)
     right, relative = np.zeros(n), np.full(n, np.nan)
     clock_deg, parsed = np.full(n, np.nan), np.zeros(n, dtype=np.bool_)
-    for column, name in enumerate(OBJECT_VALUES):
+    for column, name in enumerate(FIELDS):
         rows = np.isfinite(truth[:, column])
-        p, g = said[rows, column], truth[rows, column]
+        p, g = answers[rows, column], truth[rows, column]
         parsed[rows] = np.isfinite(p)
-        if name == "value_m":
+        if name == Length.field:
             right[rows] = length_success_values(p, g)
             relative[rows] = np.abs(np.where(np.isfinite(p), p, 0.0) - g) / g
-        elif name == "clock_hour":
+        elif name == ClockHour.field:
             right[rows] = clock_success_values(p, g)
             off = clock_error_hours(p, g) * 30
             clock_deg[rows] = np.where(np.isfinite(off), off, 180.0)
@@ -76,11 +74,10 @@ def judge(said: Floats, truth: Floats) -> Marks:
     return Marks(right, relative, clock_deg, parsed)
 
 
-def judge_one(said: ObjectValue | ParseFailure, truth: ObjectValue) -> bool:
+def is_right(given: ObjectTruth | None, truth: ObjectTruth) -> bool:
     """Whether one answer is right."""
-    return bool(judge(_row(said), _row(truth)).right[0])
-
-
-def _row(value: ObjectValue | ParseFailure) -> Floats:
-    given = [getattr(value, name, None) for name in OBJECT_VALUES]
-    return np.array([[np.nan if v is None else float(v) for v in given]])
+    rows = (
+        np.array([[np.nan if v is None else float(v) for v in all_fields(one).values()]])
+        for one in (given, truth)
+    )
+    return bool(judge(*rows).right[0])

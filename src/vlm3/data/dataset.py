@@ -1,0 +1,149 @@
+"""Data sets: anything that has a length and gives a sample for a place.
+
+`ShardDataset` reads shards; worlds and mosaics are made while training (`vlm3.worlds.dataset`,
+`vlm3.train.mosaics`).
+"""
+
+from functools import partial
+from typing import Protocol as Interface
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vlm3.data.decoding import decode
+from vlm3.data.heldout import held_out_pairs, held_out_pictures, tail_of
+from vlm3.data.record import Record
+from vlm3.data.shards import Shards
+from vlm3.errors import InputError
+from vlm3.geometry.pose import RelativePose
+from vlm3.tasks.sample import Matches, Objects, Points, Sample
+from vlm3.view import View
+
+
+class Dataset(Interface):
+    """Labelled pictures of one kind."""
+
+    @property
+    def name(self) -> str:
+        """What reports call it."""
+
+    def __len__(self) -> int:
+        """Samples to train on."""
+
+    def sample(self, place: int, rng: np.random.Generator) -> Sample:
+        """Sample `place`, with the chance of `rng` where it varies; from len() on held out.
+
+        Raises:
+            InputError: this sample is damaged; training leaves it out and says so.
+        """
+
+    def describe(self, place: int) -> str:
+        """What messages call a sample."""
+
+
+class ShardDataset:
+    """The pictures of a folder of shards, or its pairs.
+
+    Args:
+        name: what reports call it.
+        shards: the folder.
+        pairs: whether a sample is a pair.
+        by_scene: keep whole scenes for evaluation, see `vlm3.data.heldout`; else the end of the
+            folder, at most one sample in twenty.
+
+    Raises:
+        InputError: no shards there, or no pairs.
+    """
+
+    def __init__(
+        self, name: str, shards: Shards, *, pairs: bool = False, by_scene: bool = False
+    ) -> None:
+        self.name, self.shards, self.pairs = name, shards, pairs
+        self.count = shards.pairs if self.pairs else len(shards)
+        if not self.count:
+            raise InputError(f"{shards.store.root} has no pairs.npy: it holds single pictures")
+        self._kept = tail_of(self.count)
+        self._order: NDArray[np.int64] | None = None
+        if by_scene:
+            kept = (held_out_pairs if self.pairs else held_out_pictures)(shards)
+            # Validation takes the first of those held out: they should be of every kept scene.
+            mixed = np.random.default_rng(0).permutation(np.flatnonzero(kept))
+            self._order = np.concatenate([np.flatnonzero(~kept), mixed])
+            self._kept = len(mixed)
+        if len(self) < 1:
+            raise InputError(
+                f"{shards.store.root} has nothing left to train on beside what is kept"
+            )
+
+    def __len__(self) -> int:
+        return self.count - self._kept
+
+    def sample(self, place: int, rng: np.random.Generator) -> Sample:
+        """See `Dataset`; shards are the same every time."""
+        at, key = self._place(place), self.describe(place)
+        return (
+            pair_sample(self.shards, at, key) if self.pairs else single_sample(self.shards, at, key)
+        )
+
+    def describe(self, place: int) -> str:
+        """See `Dataset`."""
+        place = self._place(place)
+        kind = f"{self.shards.store.root} pair {place}" if self.pairs else self.shards.name(place)
+        return f"{self.name}: {kind}"
+
+    def pictures(self, place: int) -> tuple[int, ...]:
+        """Which pictures of the shards sample `place` shows, in order."""
+        place = self._place(place)
+        return self.shards.places(place) if self.pairs else (place,)
+
+    def _place(self, place: int) -> int:
+        return place if self._order is None else int(self._order[place])
+
+
+def single_sample(shards: Shards, place: int, key: str) -> Sample:
+    """A picture of shards with its record.
+
+    Raises:
+        InputError: its record is damaged.
+    """
+    record = shards.record(place)
+    return Sample(
+        key,
+        (record.camera,),
+        (partial(open_picture, shards, place, record),),
+        points=Points(record.xy_px, record.distance_m),
+        objects=Objects(record.questions),
+        metric=record.metric,
+    )
+
+
+def pair_sample(shards: Shards, place: int, key: str) -> Sample:
+    """A pair of shards with its records; only what is known of both pictures together.
+
+    Raises:
+        InputError: a record or the pair's row is damaged.
+    """
+    first, second, pair = shards.pair(place)
+    records = (pair.first, pair.second)
+    return Sample(
+        key,
+        tuple(record.camera for record in records),
+        tuple(
+            partial(open_picture, shards, at, record)
+            for at, record in zip((first, second), records, strict=True)
+        ),
+        matches=Matches(pair.xy1_px, pair.xy2_px),
+        motion=RelativePose.from_matrix(pair.cam1_from_cam2),
+        metric=pair.metric,
+    )
+
+
+def open_picture(shards: Shards, place: int, record: Record) -> View:
+    """A picture of shards with its camera.
+
+    Raises:
+        InputError: it is damaged, or not of the size that its record says.
+    """
+    image = decode(shards.picture(place))
+    image.setflags(write=False)
+    return View(image, record.camera, intrinsics=record.intrinsics)
