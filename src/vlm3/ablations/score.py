@@ -28,7 +28,7 @@ from vlm3.tasks import correspondence, depth, pose
 from vlm3.tasks.base import ParseFailure, Task
 from vlm3.tasks.protocol import Protocol
 from vlm3.train.collate import Collator, Lesson, MicroBatch
-from vlm3.train.config import Run
+from vlm3.train.config import RunConfig
 from vlm3.train.datasets import protocol_of
 from vlm3.train.loss_module import Start
 from vlm3.train.parallel import precision
@@ -67,7 +67,7 @@ class Scores:
 
 
 def score(
-    run: Run, start: Start, data: Path, tasks: Sequence[Task]
+    run: RunConfig, start: Start, data: Path, tasks: Sequence[Task]
 ) -> dict[tuple[Task, str], Scores]:
     """Asks a trained model about all held-out worlds: by each task's measure, and by the loss."""
     out: dict[tuple[Task, str], Scores] = {}
@@ -76,10 +76,11 @@ def score(
     return out
 
 
-def _score(run: Run, start: Start, data: Path, task: Task) -> tuple[Scores, Scores]:
-    protocol = protocol_of(run)
+def _score(run: RunConfig, start: Start, data: Path, task: Task) -> tuple[Scores, Scores]:
+    prompt = run.prompt
+    protocol = protocol_of(prompt)
     asker = OtherAsker(
-        protocol, (task,), start.spec.token_px, QUESTIONS, run.max_tokens, run.reference
+        protocol, (task,), start.spec.token_px, QUESTIONS, prompt.max_tokens, prompt.reference
     )
     lessons: dict[str, list[Lesson]] = {}
     for folder in HELD_OUT:
@@ -91,7 +92,7 @@ def _score(run: Run, start: Start, data: Path, task: Task) -> tuple[Scores, Scor
 
     def batches(every: Sequence[tuple[str, Lesson]]) -> list[MicroBatch]:
         return collator.micro_batches(
-            [collator.encoder(one, name) for name, one in every], run.budget
+            [collator.encoder(one, name) for name, one in every], run.loader.budget
         )
 
     plain = batches(named)
@@ -99,7 +100,7 @@ def _score(run: Run, start: Start, data: Path, task: Task) -> tuple[Scores, Scor
     names = [name for b in plain for name in np.array(b.names)[b.owners]]
     here = parallel("none", ())
     start.trainee.to(here.device)
-    with precision(here, bf16=run.precision == "bf16"):
+    with precision(here, bf16=run.parallel.bf16):
         loss = Scores(_losses(start, plain), np.array(names), _losses(start, blank))
         answers = printed(start.trainee, start.tokenizer, plain)
     if task == "correspondence":
