@@ -203,7 +203,8 @@ def test_four_tasks_are_scored(tmp_path: Path) -> None:
     prepare(tmp_path, lambda _: None, SETS)
     plain = base(tmp_path, "", samples=8, seed=0, start="tiny", model="tiny")
     tasks: tuple[Task, ...] = ("depth", "objects", "correspondence", "pose")
-    found = score(plain, begin(plain.model, plain.parallel, seed=0), tmp_path, tasks)
+    start = begin(plain.model, plain.parallel, seed=0)
+    found = score(plain.prompt, start, tmp_path, tasks, budget=4096, bf16=True)
     assert set(found) == {(task, m) for task in tasks for m in (MEASURES[task], LOSS)}
     for scores in found.values():
         assert len(scores.values) == len(scores.pictures) == len(scores.floor) > 0

@@ -6,9 +6,9 @@ stored/run_flat.json: what `vlm3 train debug_cpu --samples 160 --pointing 48 ...
 
 import ast
 import json
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 from hypothesis import given, settings
@@ -238,3 +238,17 @@ def test_who_sees_a_whole_run() -> None:
             if isinstance(node, ast.ImportFrom) and node.module == "vlm3.train.config":
                 whole |= {path.stem for alias in node.names if alias.name == "RunConfig"}
     assert whole == {"flat_settings", "plan", "recipes", "resume", "trainer"}
+
+
+def test_the_docs_show_what_a_run_is_made_of() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
+    block = text.partition("```\nRunConfig ")[2].partition("```")[0]
+    shown = {words[0]: words[1:] for line in block.splitlines() if (words := line.split())}
+    hints = get_type_hints(RunConfig)
+    pieces = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+    for name, piece in pieces.items():
+        assert {f.name for f in fields(piece)} == {word.strip(",") for word in shown[name]}, name
+    alone = [name for name in hints if name not in pieces]
+    assert block.splitlines()[0].replace(",", "").split() == alone
+    kinds = [kind.__name__ for kind in get_args(Part)]
+    assert [word.strip(",") for word in shown["stages"]][-len(kinds) :] == kinds

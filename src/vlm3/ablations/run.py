@@ -132,7 +132,15 @@ def _measured(
             out.mkdir(parents=True, exist_ok=True)
             run = arm.change(base(out, name, samples=1, seed=seed, start="nano", model="nano"))
         start = begin(run.model, run.parallel, seed=run.seed)
-        for (task, measure), scores in score(run, start, folder / "data", tasks).items():
+        scored = score(
+            run.prompt,
+            start,
+            folder / "data",
+            tasks,
+            budget=run.loader.budget,
+            bf16=run.parallel.bf16,
+        )
+        for (task, measure), scores in scored.items():
             with disk.whole(answers[task, measure]) as partial, partial.open("wb") as file:
                 np.savez(file, **vars(scores))
             say(f"{name}, seed {seed}: {task} {measure} {scores.values.mean():.3f}")

@@ -28,7 +28,7 @@ from vlm3.tasks import correspondence, depth, pose
 from vlm3.tasks.base import ParseFailure, Task
 from vlm3.tasks.protocol import Protocol
 from vlm3.train.collate import Collator, Lesson, MicroBatch
-from vlm3.train.config import RunConfig
+from vlm3.train.config import PromptConfig
 from vlm3.train.datasets import protocol_of
 from vlm3.train.loss_module import Start
 from vlm3.train.parallel import precision
@@ -67,17 +67,35 @@ class Scores:
 
 
 def score(
-    run: RunConfig, start: Start, data: Path, tasks: Sequence[Task]
+    prompt: PromptConfig,
+    start: Start,
+    data: Path,
+    tasks: Sequence[Task],
+    *,
+    budget: int,
+    bf16: bool,
 ) -> dict[tuple[Task, str], Scores]:
-    """Asks a trained model about all held-out worlds: by each task's measure, and by the loss."""
+    """Asks a trained model about all held-out worlds: by each task's measure, and by the loss.
+
+    Args:
+        prompt: how it was trained to be asked.
+        start: the model.
+        data: the studies' pictures.
+        tasks: what to ask.
+        budget: most places of one forward pass, in tokens.
+        bf16: whether it computes in bfloat16 where the processor has it.
+    """
     out: dict[tuple[Task, str], Scores] = {}
     for task in tasks:
-        out[task, MEASURES[task]], out[task, LOSS] = _score(run, start, data, task)
+        out[task, MEASURES[task]], out[task, LOSS] = _score(
+            prompt, start, data, task, budget=budget, bf16=bf16
+        )
     return out
 
 
-def _score(run: RunConfig, start: Start, data: Path, task: Task) -> tuple[Scores, Scores]:
-    prompt = run.prompt
+def _score(
+    prompt: PromptConfig, start: Start, data: Path, task: Task, *, budget: int, bf16: bool
+) -> tuple[Scores, Scores]:
     protocol = protocol_of(prompt)
     asker = OtherAsker(
         protocol, (task,), start.spec.token_px, QUESTIONS, prompt.max_tokens, prompt.reference
@@ -91,16 +109,14 @@ def _score(run: RunConfig, start: Start, data: Path, task: Task) -> tuple[Scores
     collator = Collator(start.tokenizer, start.spec, "independent")
 
     def batches(every: Sequence[tuple[str, Lesson]]) -> list[MicroBatch]:
-        return collator.micro_batches(
-            [collator.encoder(one, name) for name, one in every], run.loader.budget
-        )
+        return collator.micro_batches([collator.encoder(one, name) for name, one in every], budget)
 
     plain = batches(named)
     blank = batches([(name, blanked(one)) for name, one in named])
     names = [name for b in plain for name in np.array(b.names)[b.owners]]
     here = parallel("none", ())
     start.trainee.to(here.device)
-    with precision(here, bf16=run.parallel.bf16):
+    with precision(here, bf16=bf16):
         loss = Scores(_losses(start, plain), np.array(names), _losses(start, blank))
         answers = printed(start.trainee, start.tokenizer, plain)
     if task == "correspondence":
