@@ -20,13 +20,13 @@ from vlm3.train.collate import Collator, MicroBatch
 from vlm3.train.config import OptimConfig, RunConfig
 from vlm3.train.dataloader import RankStep, Stream
 from vlm3.train.datasets import curriculum
-from vlm3.train.loss_module import begin, export, token_px_of
+from vlm3.train.loss_module import Start, begin, export, token_px_of
 from vlm3.train.metrics import Journal, say
 from vlm3.train.optim import optimizers, set_rates
 from vlm3.train.parallel import Parallel, last_of_several, precision, spread, start
 from vlm3.train.plan import batch_flops, peak_flops
 from vlm3.train.stopping import until_asked_to_stop
-from vlm3.train.validation import delta1_of, held_out, measure, moved
+from vlm3.train.validation import Check, delta1_of, held_out, measure, moved
 
 
 class TrainingError(Vlm3Error):
@@ -120,18 +120,10 @@ def _train(run: RunConfig, parallel: Parallel, stop_at: int | None) -> int:
             entry |= _speed(entry.pop("flops"), entry["tokens"], seconds, parallel)
             stopping = bool(parallel.sums([float(bool(asked))])[0]) or done == stop_at
             at_end = stopping or done == steps
+            mean = float("inf")
             if done % run.validation.check_every == 0 or done == steps:
-                results = measure(module, checks, parallel, bf16=bf16)
-                alone = parallel.world == 1 and run.loader.packing == "independent"
-                if alone and "depth" in checks:
-                    entry |= delta1_of(
-                        made.trainee, made.tokenizer, checks["depth"], run.prompt.protocol
-                    )
-                entry |= results
-                losses = [v for k, v in results.items() if k.endswith("_loss")]
-                mean = sum(losses) / max(1, len(losses))
-            else:
-                mean = float("inf")
+                checked, mean = _checked(run, made, module, checks, parallel)
+                entry |= checked
             if journal:
                 journal.write(entry)
                 journal.show(done, entry["loss"], 1 / seconds, entry["tokens_per_s"], entry["mfu"])
@@ -149,10 +141,7 @@ def _train(run: RunConfig, parallel: Parallel, stop_at: int | None) -> int:
             if stopping:
                 break
     if done == steps:
-        weights = checkpoint.whole_weights(made.trainee)
-        if parallel.first:
-            fresh = begin(run.model, run.parallel, seed=run.seed)
-            export(fresh, weights, run.out / "export", model=run.model, prompt=run.prompt)
+        _export(run, made, parallel)
     if journal:
         say(f"step {done} of {steps}, saved at {last_saved}: {run.out}")
     parallel.wait()
@@ -162,6 +151,26 @@ def _train(run: RunConfig, parallel: Parallel, stop_at: int | None) -> int:
             "from there"
         )
     return done
+
+
+def _checked(
+    run: RunConfig, made: Start, module: Any, checks: dict[str, Check], parallel: Parallel
+) -> tuple[dict[str, float], float]:
+    """What is told of the held-out samples, and their mean loss over the kinds of questions."""
+    found: dict[str, float] = {}
+    results = measure(module, checks, parallel, bf16=run.parallel.bf16)
+    alone = parallel.world == 1 and run.loader.packing == "independent"
+    if alone and "depth" in checks:
+        found |= delta1_of(made.trainee, made.tokenizer, checks["depth"], run.prompt.protocol)
+    losses = [v for k, v in results.items() if k.endswith("_loss")]
+    return found | results, sum(losses) / max(1, len(losses))
+
+
+def _export(run: RunConfig, made: Start, parallel: Parallel) -> None:
+    weights = checkpoint.whole_weights(made.trainee)
+    if parallel.first:
+        fresh = begin(run.model, run.parallel, seed=run.seed)
+        export(fresh, weights, run.out / "export", model=run.model, prompt=run.prompt)
 
 
 def _mesh(run: RunConfig) -> str:
