@@ -12,7 +12,6 @@ import argparse
 import gc
 import os
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,9 @@ from results import keep
 from vlm3.tasks.base import QA
 from vlm3.tasks.conversation import Conversation
 from vlm3.train.collate import Collator
-from vlm3.train.loss_module import begin, optimizers
+from vlm3.train.flat_settings import changed
+from vlm3.train.loss_module import begin
+from vlm3.train.optim import optimizers
 from vlm3.train.parallel import Parallel, precision, spread, start
 from vlm3.train.plan import GPUS, SHAPES, batch_flops, peak_flops, plan
 from vlm3.train.recipes import recipe
@@ -77,7 +78,7 @@ def main() -> None:
 
 def measure(task: str, given: argparse.Namespace, parallel: Parallel) -> dict[str, Any]:
     small = given.size == "tiny"
-    run = replace(
+    run = changed(
         recipe(f"{task}_4b"),
         model=given.size,
         attention=given.attention,
@@ -87,10 +88,10 @@ def measure(task: str, given: argparse.Namespace, parallel: Parallel) -> dict[st
     )
     if parallel.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    made = begin(run, device=str(parallel.device))
+    made = begin(run.model, run.parallel, seed=run.seed, device=str(parallel.device))
     module = spread(made.trainee, made.blocks, parallel, bf16=not small)
-    stepping = optimizers(made.trainee, run)
-    collator = Collator(made.tokenizer, made.spec, run.packing)
+    stepping = optimizers(made.trainee, run.optim)
+    collator = Collator(made.tokenizer, made.spec, run.loader.packing)
     one = collator.encoder(lesson(task, made.spec.token_px, made.tokenizer, 8 if small else 1))
     batch = collator.batch([one] * given.samples)
     tensors = moved(batch.tensors, parallel.device)
@@ -100,7 +101,7 @@ def measure(task: str, given: argparse.Namespace, parallel: Parallel) -> dict[st
         with precision(parallel, bf16=not small):
             losses = module(tensors)
         losses.mean().backward()
-        torch.nn.utils.clip_grad_norm_(made.trainee.parameters(), run.clip)
+        torch.nn.utils.clip_grad_norm_(made.trainee.parameters(), run.optim.clip)
         stepping[0].step()
         stepping[0].zero_grad(set_to_none=True)
         if parallel.device.type == "cuda":
@@ -130,7 +131,7 @@ def measure(task: str, given: argparse.Namespace, parallel: Parallel) -> dict[st
             mfu = row["mfu"]
             print(f"MFU {mfu:.3f}, memory {row['memory_gb']:.1f} GB a GPU")
             gpu = next(name for name in GPUS if name in torch.cuda.get_device_name())
-            same = replace(run, budget=given.samples * len(one.ids), mesh="auto")
+            same = changed(run, budget=given.samples * len(one.ids), mesh="auto")
             told = plan(same, gpu=gpu, gpus=parallel.world, mfu=mfu)
             print(
                 f"vlm3 plan at that MFU: {told.samples_a_second / parallel.world:.2f} samples/s a "

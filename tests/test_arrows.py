@@ -87,7 +87,12 @@ def test_geometry_needs_numpy_alone() -> None:
 
 @pytest.mark.parametrize(
     ("statement", "absent"),
-    [("import vlm3", "numpy"), ("import vlm3.cli.main", "torch"), ("import vlm3.view", "torch")],
+    [
+        ("import vlm3", "numpy"),
+        ("import vlm3.cli.main", "torch"),
+        ("import vlm3.view", "torch"),
+        ("import vlm3.train.recipes, vlm3.train.flat_settings", "torch"),
+    ],
 )
 def test_light_imports_stay_light(statement: str, absent: str) -> None:
     code = f"{statement}; import sys; assert {absent!r} not in sys.modules"

@@ -97,12 +97,11 @@ def writers(folder: Path, names: tuple[str, ...]) -> dict[str, Writer]:
 
 
 def _train(out: Path) -> None:
-    from dataclasses import replace
-
+    from vlm3.train.flat_settings import changed
     from vlm3.train.recipes import recipe
     from vlm3.train.trainer import train
 
-    run = replace(
+    run = changed(
         recipe("debug_cpu"), out=out, samples=48, pointing=16, save_every=2, check_every=100,
         held_out=2, questions=8, workers=0,
     )  # fmt: skip

@@ -27,7 +27,8 @@ from vlm3.tasks.base import TaskName
 from vlm3.tasks.protocol import get_protocol
 from vlm3.tasks.registry import TASKS
 from vlm3.tasks.sample import Points, Sample
-from vlm3.train.config import Run
+from vlm3.train.config import RunConfig
+from vlm3.train.flat_settings import flat
 from vlm3.train.loss_module import begin
 from vlm3.train.mosaics import COLORS, Mosaics
 from vlm3.train.references import MARKED_COLOR, MARKED_DEPTH, marked, question_writer
@@ -40,16 +41,6 @@ SETS = (
     WorldSet("held-rooms", "room", 2, 0, held_out=True),
     WorldSet("held-streets", "street", 1, 0, held_out=True),
 )
-
-
-def jpeg(width_px: int, height_px: int) -> bytes:
-    import io
-
-    from PIL import Image
-
-    out = io.BytesIO()
-    Image.new("RGB", (width_px, height_px), (90, 120, 60)).save(out, "JPEG")
-    return out.getvalue()
 
 
 def asked(reference: Any) -> Any:
@@ -145,7 +136,7 @@ def test_nothing_lies_idle() -> None:
 
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_arm_differs_from_the_first_in_one_thing(name: str) -> None:
-    def run_of(arm: str) -> Run:
+    def run_of(arm: str) -> RunConfig:
         model = STARTS[ARMS[arm].start].model
         plain = base(Path(), "", samples=64, seed=0, start="", model=model)
         return ARMS[arm].change(plain)
@@ -155,8 +146,8 @@ def test_every_arm_differs_from_the_first_in_one_thing(name: str) -> None:
         one, other = ARMS[first], ARMS[arm]
         changed = {
             field
-            for field, value in vars(run_of(arm)).items()
-            if value != getattr(run_of(first), field)
+            for field, value in flat(run_of(arm)).items()
+            if value != flat(run_of(first))[field]
         }
         differs = (bool(changed), one.times != other.times, one.start != other.start)
         assert any(differs), arm
@@ -169,10 +160,10 @@ def test_every_arm_differs_from_the_first_in_one_thing(name: str) -> None:
 def test_starts_from_nano_train_gently() -> None:
     for name, start in STARTS.items():
         run = start_run(Path(), name, samples=64, seed=0)
-        assert run.model == start.model and run.reference == start.reference
-        assert run.samples == 64 and run.f_px == 125.0
-        assert run.optimizer == ("adamw" if start.model == "nano" else "muon")
-        assert run.freeze_vision == (start.model == "nano" and start.questions > 1)
+        assert run.model.source == start.model and run.prompt.reference == start.reference
+        assert run.data.samples == 64 and run.prompt.f_px == 125.0
+        assert run.optim.optimizer == ("adamw" if start.model == "nano" else "muon")
+        assert run.model.freeze_vision == (start.model == "nano" and start.questions > 1)
 
 
 def test_when_a_start_began_to_point(tmp_path: Path) -> None:
@@ -194,7 +185,8 @@ def test_four_tasks_are_scored(tmp_path: Path) -> None:
     prepare(tmp_path, lambda _: None, SETS)
     plain = base(tmp_path, "", samples=8, seed=0, start="tiny", model="tiny")
     tasks: tuple[TaskName, ...] = ("depth", "objects", "correspondence", "pose")
-    found = score(plain, begin(plain), tmp_path, tasks)
+    start = begin(plain.model, plain.parallel, seed=0)
+    found = score(plain.prompt, start, tmp_path, tasks, budget=4096, bf16=True)
     assert set(found) == {(task, m) for task in tasks for m in (TASKS[task].headline, LOSS)}
     for scores in found.values():
         assert len(scores.values) == len(scores.pictures) == len(scores.floor) > 0

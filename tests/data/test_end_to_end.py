@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,8 @@ from raw_sets import WRITERS
 
 from vlm3.cli.main import main
 from vlm3.data.paper_tables import table
-from vlm3.train.config import Part
+from vlm3.train.flat_settings import changed
+from vlm3.train.parts import TableSets
 from vlm3.train.recipes import recipe
 from vlm3.train.trainer import train
 
@@ -37,10 +37,10 @@ def test_raw_files_to_a_scored_model(tmp_path: Path) -> None:
     books = said.output.splitlines()
     for name in SETS:
         assert any(line.startswith(name) for line in books), said.output
-    run = replace(
+    run = changed(
         recipe("debug_cpu"),
         out=tmp_path / "run",
-        parts=(Part("depth", ("depth",)),),
+        parts=(TableSets("depth", ("depth",)),),
         data=str(data),
         without=absent,
         samples=64,

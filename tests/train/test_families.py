@@ -37,9 +37,7 @@ def test_what_is_trained_is_what_is_exported(
 ) -> None:
     model = base(tiny_tokenizer, name, tmp_path / "base")
     made: list[Any] = []
-    monkeypatch.setattr(
-        loop, "begin", lambda run, device="cpu": made.append(begin(run, device=device)) or made[-1]
-    )
+    monkeypatch.setattr(loop, "begin", lambda *a, **k: made.append(begin(*a, **k)) or made[-1])
     run = tiny(tmp_path, model=str(model), samples=16, clip=1.0, warmup=0.0)
     assert train(run) == 2
     assert all(np.isfinite(curve(run)))

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,25 @@ from vlm3.lock import writing
 from vlm3.train import checkpoint, resume
 from vlm3.train import datasets as sources
 from vlm3.train import trainer as loop
-from vlm3.train.config import Part, Run
+from vlm3.train.config import (
+    CheckpointConfig,
+    LoaderConfig,
+    ModelConfig,
+    OptimConfig,
+    ParallelConfig,
+    PromptConfig,
+    RunConfig,
+    ValidationConfig,
+)
+from vlm3.train.flat_settings import changed
+from vlm3.train.parts import (
+    ColorMosaics,
+    DataConfig,
+    ObjectsFolder,
+    RenderedWorlds,
+    Stage,
+    TableSets,
+)
 from vlm3.train.trainer import TrainingError, train
 
 torch.set_num_threads(1)
@@ -48,35 +65,30 @@ def shards(folder: Path, count: int = 40) -> Path:
     return folder
 
 
-def tiny(folder: Path, out: str = "out", **changes: Any) -> Run:
+def tiny(folder: Path, out: str = "out", **changes: Any) -> RunConfig:
     data = folder / "data"
     if not data.exists():
         shards(data)
-    run = Run(
+    run = RunConfig(
         name="test",
         out=folder / out,
-        model="tiny",
-        protocol="joint",
-        parts=(Part("objects", ("depth",), weights="size"),),
-        samples=48,
-        batch=8,
-        rate=1e-3,
-        data=str(data),
-        f_px=50.0,
-        packing="independent",
-        budget=400,
-        precision="fp32",
-        recompute=False,
-        workers=0,
-        clip=0.02,
-        save_every=2,
-        check_every=3,
-        held_out=2,
+        model=ModelConfig("tiny"),
+        data=DataConfig((Stage(48, (ObjectsFolder(("depth",)),)),), root=str(data)),
+        prompt=PromptConfig("joint", f_px=50.0),
+        loader=LoaderConfig(8, packing="independent", budget=400, workers=0),
+        optim=OptimConfig(1e-3, clip=0.02),
+        parallel=ParallelConfig(precision="fp32", recompute=False),
+        checkpoint=CheckpointConfig(save_every=2),
+        validation=ValidationConfig(check_every=3, held_out=2),
     )
-    return replace(run, **changes)
+    return changed(run, **changes)
 
 
-def curve(run: Run) -> list[float]:
+def found_for(run: RunConfig) -> sources.Curriculum:
+    return sources.curriculum(run.data, run.prompt, seed=run.seed, multiple_px=16)
+
+
+def curve(run: RunConfig) -> list[float]:
     lines = [json.loads(line) for line in (run.out / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == list(range(1, len(lines) + 1))
     return [line["loss"] for line in lines]
@@ -100,7 +112,7 @@ def test_stopped_and_resumed_is_the_same(tmp_path: Path) -> None:
 def test_an_address_is_as_good_as_a_folder(tmp_path: Path) -> None:
     pytest.importorskip("fsspec")
     local = tiny(tmp_path, samples=16)
-    remote = replace(local, out=tmp_path / "remote", data=f"file://{local.data}", workers=1)
+    remote = changed(local, out=tmp_path / "remote", data=f"file://{local.data.root}", workers=1)
     train(local)
     train(remote)
     assert curve(remote) == curve(local)
@@ -109,7 +121,7 @@ def test_an_address_is_as_good_as_a_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize("packing", ["independent", "chat"])
 def test_accumulation_changes_nothing(tmp_path: Path, packing: Any) -> None:
     one = tiny(tmp_path, "one", packing=packing, samples=16, budget=100_000)
-    many = replace(one, out=tmp_path / "many", budget=150)
+    many = changed(one, out=tmp_path / "many", budget=150)
     train(one)
     train(many)
     assert curve(many) == pytest.approx(curve(one), abs=1e-5)
@@ -118,13 +130,13 @@ def test_accumulation_changes_nothing(tmp_path: Path, packing: Any) -> None:
 def test_recomputing_frozen_vision_and_lora(tmp_path: Path) -> None:
     plain = tiny(tmp_path, "plain", samples=16)
     train(plain)
-    again = replace(plain, out=tmp_path / "again", recompute=True)
+    again = changed(plain, out=tmp_path / "again", recompute=True)
     train(again)
     assert curve(again) == pytest.approx(curve(plain), abs=1e-5)
-    train(replace(plain, out=tmp_path / "frozen", freeze_vision=True))
+    train(changed(plain, out=tmp_path / "frozen", freeze_vision=True))
     pytest.importorskip("peft")
-    train(replace(plain, out=tmp_path / "lora", lora_rank=2), stop_at=1)
-    train(replace(plain, out=tmp_path / "lora", lora_rank=2))
+    train(changed(plain, out=tmp_path / "lora", lora_rank=2), stop_at=1)
+    train(changed(plain, out=tmp_path / "lora", lora_rank=2))
     assert (tmp_path / "lora" / "export" / "model.safetensors").is_file()
 
 
@@ -227,23 +239,23 @@ def test_a_run_that_goes_on_is_announced_and_stays_itself(
     capsys.readouterr()
     monkeypatch.chdir(tmp_path)
     # Another spelling of the same place, and what decides nothing.
-    spelled = replace(run, out=Path("out"), data="data", workers=1, save_every=3, tensorboard=False)
+    spelled = changed(run, out=Path("out"), data="data", workers=1, save_every=3, tensorboard=False)
     assert train(spelled, stop_at=4) == 4
     assert "at step 2 of 6: going on from there" in capsys.readouterr().err
     train(run)
     train(run)
     assert "at step 6 of 6: there is nothing left to do" in capsys.readouterr().err
     monkeypatch.setattr(loop, "begin", lambda *_, **__: pytest.fail("the model was loaded"))
-    part = replace(run.parts[0], colors=3)
+    part = ObjectsFolder(share=0.5)
     for changes, named in (
         ({"batch": 4, "seed": 7}, "batch: 8 there, 4 now; seed: 0 there, 7 now"),
         ({"f_px": 60.0}, "f_px: 50.0 there, 60.0 now"),
         ({"samples": 96}, "samples: 48 there, 96 now"),
-        ({"parts": (part,)}, "parts.0.colors: 0 there, 3 now"),
-        ({"parts": (*run.parts, part)}, "parts.1.colors"),
+        ({"parts": (part,)}, "parts.0.share: 1.0 there, 0.5 now; parts.0.tasks:"),
+        ({"parts": (*run.data.parts, part)}, "parts.1.kind"),
     ):
         with pytest.raises(InputError, match="other settings") as caught:
-            train(replace(run, **changes))  # type: ignore[arg-type]
+            train(changed(run, **changes))  # type: ignore[arg-type]
         assert named in str(caught.value) and "--output" in str(caught.value)
         assert (run.out / "run.json").read_bytes() == note, "never another run's"
     with writing(run.out), pytest.raises(InputError, match=f"process {os.getpid()} "):
@@ -262,14 +274,14 @@ def test_whose_folder_it_is_cannot_be_told(tmp_path: Path, note: bytes) -> None:
 def test_a_folder_of_an_older_version_or_of_a_run_that_left_nothing(tmp_path: Path) -> None:
     run = tiny(tmp_path)
     resume.keep(run)
-    resume.check(replace(run, batch=4))  # Nothing to go on from: it holds nobody up.
+    resume.check(changed(run, batch=4))  # Nothing to go on from: it holds nobody up.
     (run.out / "checkpoints" / "step-00000001").mkdir(parents=True)
     note = json.loads((run.out / "run.json").read_text())
-    del note["schedule"], note["parts"][0]["views"]
+    del note["schedule"], note["parts"][0]["share"]
     (run.out / "run.json").write_text(json.dumps(note))
     resume.check(run)
     with pytest.raises(InputError, match="schedule: 'cosine' there, 'flat' now"):
-        resume.check(replace(run, schedule="flat"))
+        resume.check(changed(run, schedule="flat"))
 
 
 def test_sigterm_to_the_whole_group_saves(tmp_path: Path) -> None:
@@ -293,7 +305,7 @@ def test_sigterm_to_the_whole_group_saves(tmp_path: Path) -> None:
     ("changes", "why"),
     [
         ({"data": ""}, "give --data DIR"),
-        ({"parts": (Part("depth", ("depth",)),)}, "8 sets|7 sets"),
+        ({"parts": (TableSets("depth", ("depth",)),)}, "8 sets|7 sets"),
         ({"without": ("nonsense",)}, "without names no set"),
         ({"mesh": "2x4"}, "needs 8 processes"),
         ({"model": "/no/such/folder"}, "no model"),
@@ -310,21 +322,21 @@ def test_wrong_runs_fail_before_the_model(
 
 def test_worlds_and_mosaics_are_sources(tmp_path: Path) -> None:
     pytest.importorskip("warp")
-    run = tiny(tmp_path, parts=(Part("worlds", ("depth",)), Part("pointing", ())))
-    found = sources.curriculum(replace(run, size_px=(64, 48)), 16)
+    run = tiny(tmp_path, parts=(RenderedWorlds(("depth",)), ColorMosaics()))
+    found = found_for(changed(run, size_px=(64, 48)))
     for source in found.sources:
         first, again = (source.conversation(5, (0, 9)) for _ in range(2))
         assert first.turns == again.turns and np.array_equal(first.images[0], again.images[0])
         assert source.conversation(len(source) + 1, (0, 9)).turns
-    first = sources.curriculum(replace(run, size_px=(64, 48), pointing=9), 16).sources[-1]
+    first = found_for(changed(run, size_px=(64, 48), pointing=9)).sources[-1]
     asked = [qa.question for k in range(12) for qa in first.conversation(k, (0, 9)).turns]
     assert all(text.startswith("Color of") for text in asked)
 
 
 def test_views_that_are_kept_look_another_way_each_time(tmp_path: Path) -> None:
     pytest.importorskip("warp")
-    run = tiny(tmp_path, parts=(Part("worlds", ("depth",), colors=2, views=3),), size_px=(64, 48))
-    (source,) = sources.curriculum(run, 16).sources
+    run = tiny(tmp_path, parts=(RenderedWorlds(("depth",), colors=2, views=3),), size_px=(64, 48))
+    (source,) = found_for(run).sources
     assert len(source) == 3
     first, again, later = (source.conversation(1, (0, count)) for count in (1, 1, 4))
     assert first.turns == again.turns and np.array_equal(first.images[0], again.images[0])

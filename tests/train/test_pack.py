@@ -124,7 +124,8 @@ def test_a_run_hides_questions_from_each_other(attention: str) -> None:
     from vlm3.train.loss_module import begin
     from vlm3.train.recipes import recipe
 
-    made = begin(replace(recipe("debug_cpu"), attention=attention))
+    run = recipe("debug_cpu")
+    made = begin(run.model, replace(run.parallel, attention=attention), seed=0)
     collator = Collator(made.tokenizer, made.spec)
     with torch.no_grad():
         for parameter in made.trainee.model.model.language_model.parameters():

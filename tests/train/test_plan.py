@@ -1,5 +1,6 @@
 """`vlm3 plan` against torch's own counts, on the paper's architecture without its weights."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -97,14 +98,13 @@ def test_what_a_layer_keeps(model: Any) -> None:
 
 
 def test_states_take_sixteen_bytes_a_weight() -> None:
-    from dataclasses import replace
-
-    from vlm3.train.loss_module import begin, optimizers
+    from vlm3.train.loss_module import begin
+    from vlm3.train.optim import optimizers
     from vlm3.train.recipes import recipe
 
-    run = replace(recipe("debug_cpu"), optimizer="adamw")
-    trainee = begin(run).trainee
-    (optimizer,) = optimizers(trainee, run)
+    run = recipe("debug_cpu")
+    trainee = begin(run.model, run.parallel, seed=0).trainee
+    (optimizer,) = optimizers(trainee, replace(run.optim, optimizer="adamw"))
     for parameter in trainee.parameters():
         parameter.grad = torch.zeros_like(parameter)
     optimizer.step()

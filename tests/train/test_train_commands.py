@@ -3,7 +3,6 @@
 import json
 import math
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from click.testing import CliRunner
 from vlm3.cli.train import data, overridden, plan, train
 from vlm3.errors import InputError
 from vlm3.model import train_tokenizer
+from vlm3.train.config import OptimConfig
 from vlm3.train.plan import SHAPES, sample_flops
 from vlm3.train.recipes import BASE, RECIPES, recipe
 from vlm3.train.sizes import SIZE_4B, config_4b
@@ -30,13 +30,16 @@ def test_table_4() -> None:
         "joint_4b": 0,
     }
     run = recipe("depth_4b")
-    assert (run.warmup, run.clip, run.protocol, run.packing) == (0.1, 0.02, "paper", "chat")
-    assert run.rate_at(0) == 0 and run.rate_at(2381) == 1 and run.rate_at(23_810) < 1e-9
+    optim = run.optim
+    assert (optim.warmup, optim.clip) == (0.1, 0.02)
+    assert (run.prompt.protocol, run.loader.packing) == ("paper", "chat")
+    assert optim.rate_at(0, run.steps) == 0 and optim.rate_at(2381, run.steps) == 5.5e-5
+    assert optim.rate_at(23_810, run.steps) < 1e-12
 
 
 def test_overrides_and_refusals() -> None:
     run = overridden("depth_4b", ["--rate", "1e-4", "--without", "waymo", "nuscenes"])
-    assert (run.rate, run.without) == (1e-4, ("waymo", "nuscenes"))
+    assert (run.optim.rate, run.data.without) == (1e-4, ("waymo", "nuscenes"))
     for changes, why in (
         (["--rat", "1"], "--rate"),
         (["--batch", "x"], "invalid literal"),
@@ -130,10 +133,10 @@ def test_the_rate_is_that_of_transformers(steps: int, share: float) -> None:
     import torch
     from transformers import get_cosine_schedule_with_warmup
 
-    run = replace(recipe("depth_4b"), samples=1344 * steps, warmup=share)
+    config = OptimConfig(1.0, warmup=share)
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
     rise = math.ceil(steps * share)  # TrainingArguments.get_warmup_steps
     stock = get_cosine_schedule_with_warmup(optimizer, rise, steps).lr_lambdas[0]
-    assert (run.steps, run.warmup_steps) == (steps, rise)
+    assert config.warmup_steps(steps) == rise
     for step in {0, 1, rise - 1, rise, rise + 1, steps // 2, steps - 1} & set(range(steps)):
-        assert run.rate_at(step) == pytest.approx(stock(step), abs=1e-12)
+        assert config.rate_at(step, steps) == pytest.approx(stock(step), abs=1e-12)

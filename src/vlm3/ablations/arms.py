@@ -13,12 +13,24 @@ from types import MappingProxyType
 from vlm3.ablations.data import F_PX
 from vlm3.errors import InputError
 from vlm3.tasks.base import TaskName
-from vlm3.train.config import Part, Reference, Run
+from vlm3.train.config import (
+    CheckpointConfig,
+    LoaderConfig,
+    LoggingConfig,
+    ModelConfig,
+    OptimConfig,
+    ParallelConfig,
+    PromptConfig,
+    Reference,
+    RunConfig,
+    ValidationConfig,
+)
+from vlm3.train.parts import ColorMosaics, DataConfig, OwnFolders, Part, Stage
 
 LONG_SIDE_PX = 120
 """As long as pictures are on average at `F_PX`: about as many tokens either way."""
 
-_MOSAICS = Part("pointing", (), 1 / 3)
+_MOSAICS = ColorMosaics(1 / 3)
 """A quarter of every run: what a start has learnt is soon lost where nothing asks for it."""
 _BATCH = 8
 
@@ -63,7 +75,7 @@ class Arm:
     """
 
     says: str
-    change: Callable[[Run], Run]
+    change: Callable[[RunConfig], RunConfig]
     start: str = "tiny"
     times: float = 1.0
 
@@ -91,7 +103,7 @@ class Study:
     mosaics: int = 12_800
 
 
-def base(folder: Path, name: str, *, samples: int, seed: int, start: str, model: str) -> Run:
+def base(folder: Path, name: str, *, samples: int, seed: int, start: str, model: str) -> RunConfig:
     """Distances, in the paper's way, on the studies' pictures.
 
     Args:
@@ -105,38 +117,30 @@ def base(folder: Path, name: str, *, samples: int, seed: int, start: str, model:
     """
     steps = max(1, round(samples / _BATCH))
     trained = model == "nano"
-    return Run(
+    return RunConfig(
         name=name,
         out=folder,
-        model=start,
-        protocol="joint",
-        parts=(_sets(("depth",)), _MOSAICS),
-        samples=steps * _BATCH,
-        batch=_BATCH,
-        rate=3e-4 if trained else 2e-3,
-        packing="independent",
-        questions=16 if trained else 32,
-        f_px=F_PX,
-        size_px=(112, 96),
-        budget=4096,
-        # Where the processor has it; float32 elsewhere.
-        precision="bf16",
-        recompute=False,
-        optimizer="adamw" if trained else "muon",
-        schedule="level",
-        warmup=0.1,
-        clip=1.0,
+        model=ModelConfig(start),
+        data=DataConfig((Stage(steps * _BATCH, (_sets(("depth",)), _MOSAICS)),)),
+        prompt=PromptConfig("joint", questions=16 if trained else 32, f_px=F_PX, size_px=(112, 96)),
+        loader=LoaderConfig(_BATCH, packing="independent", budget=4096, workers=0),
+        optim=OptimConfig(
+            rate=3e-4 if trained else 2e-3,
+            optimizer="adamw" if trained else "muon",
+            schedule="level",
+            warmup=0.1,
+            clip=1.0,
+        ),
+        # Bfloat16 where the processor has it; float32 elsewhere.
+        parallel=ParallelConfig(precision="bf16", recompute=False),
+        checkpoint=CheckpointConfig(save_every=100, keep=1),
+        validation=ValidationConfig(check_every=steps, held_out=8),
+        logging=LoggingConfig(most_epochs=100.0),
         seed=seed,
-        workers=0,
-        save_every=100,
-        check_every=steps,
-        held_out=8,
-        keep=1,
-        most_epochs=100.0,
     )
 
 
-def start_run(folder: Path, name: str, *, samples: int, seed: int) -> Run:
+def start_run(folder: Path, name: str, *, samples: int, seed: int) -> RunConfig:
     """Mosaics alone.
 
     Raises:
@@ -149,49 +153,59 @@ def start_run(folder: Path, name: str, *, samples: int, seed: int) -> Run:
         folder, f"start-{name}", samples=samples, seed=seed, start=start.model, model=start.model
     )
     run = replace(
-        run,
-        parts=(_MOSAICS,),
-        reference=start.reference,
-        questions=start.questions,
-        schedule="flat",
-        held_out=8,
-        check_every=10,
+        _on(run, _MOSAICS),
+        prompt=replace(run.prompt, reference=start.reference, questions=start.questions),
+        optim=replace(run.optim, schedule="flat"),
+        validation=ValidationConfig(check_every=10, held_out=8),
     )
     if start.questions > 1:
-        return replace(run, freeze_vision=start.model == "nano")
+        return replace(run, model=replace(run.model, freeze_vision=start.model == "nano"))
     # A question needs a picture: smaller ones, and more of them a step.
     batch = 4 * _BATCH
     return replace(
         run,
-        size_px=(64, 64),
-        batch=batch,
-        samples=max(1, round(samples / batch)) * batch,
-        held_out=64,
-        rate=5e-4,
+        data=DataConfig((Stage(max(1, round(samples / batch)) * batch, run.data.parts),)),
+        prompt=replace(run.prompt, size_px=(64, 64)),
+        loader=replace(run.loader, batch=batch),
+        optim=replace(run.optim, rate=5e-4),
+        validation=replace(run.validation, held_out=64),
     )
 
 
-def _sets(tasks: tuple[TaskName, ...], share: float = 1.0, weights: tuple[float, ...] = ()) -> Part:
-    return Part(
-        "folders",
-        tasks,
-        share,
-        weights="size",
-        folders=("rooms", "streets", "few"),
-        folder_weights=weights,
-    )
+def _on(run: RunConfig, *parts: Part) -> RunConfig:
+    """The run on other parts of the data."""
+    (stage,) = run.data.stages
+    return replace(run, data=replace(run.data, stages=(replace(stage, parts=parts),)))
 
 
-def _renamed(reference: Reference, questions: int | None = None) -> Callable[[Run], Run]:
+def _sets(
+    tasks: tuple[TaskName, ...], share: float = 1.0, weights: tuple[float, ...] = ()
+) -> OwnFolders:
+    return OwnFolders(("rooms", "streets", "few"), tasks, share, folder_weights=weights)
+
+
+def _renamed(
+    reference: Reference, questions: int | None = None
+) -> Callable[[RunConfig], RunConfig]:
     """Another way to name a pixel; with one question a picture where one can be drawn."""
-    # Numbers are read by the text model alone: the tower may stay as it is. A drawn marker is seen.
-    if questions is None:
-        return lambda run: replace(run, reference=reference, freeze_vision=True)
-    return lambda run: replace(run, reference=reference, questions=questions)
+
+    def change(run: RunConfig) -> RunConfig:
+        prompt = replace(run.prompt, reference=reference)
+        if questions is not None:
+            return replace(run, prompt=replace(prompt, questions=questions))
+        # Numbers are read by the text model alone: the tower may stay as it is. A drawn marker is
+        # seen.
+        return replace(run, prompt=prompt, model=replace(run.model, freeze_vision=True))
+
+    return change
 
 
-def _parts(*parts: Part) -> Callable[[Run], Run]:
-    return lambda run: replace(run, parts=(*parts, _MOSAICS))
+def _parts(*parts: Part) -> Callable[[RunConfig], RunConfig]:
+    return lambda run: _on(run, *parts, _MOSAICS)
+
+
+def _one_size(run: RunConfig) -> RunConfig:
+    return replace(run, prompt=replace(run.prompt, f_px=None, long_side_px=LONG_SIDE_PX))
 
 
 ARMS: Mapping[str, Arm] = MappingProxyType(
@@ -211,7 +225,7 @@ ARMS: Mapping[str, Arm] = MappingProxyType(
         "half": Arm("half the samples", lambda run: run, times=0.5),
         "one-size": Arm(
             "every picture to one size, whatever its lens",
-            lambda run: replace(run, f_px=None, long_side_px=LONG_SIDE_PX),
+            _one_size,
         ),
         "untrained": Arm("nano as it is, in 2000 parts of each side", lambda run: run, times=0.0),
         "thousandths": Arm(

@@ -17,7 +17,7 @@ from vlm3.errors import Vlm3Error
 from vlm3.eval.resample import Difference, Interval, Sums, difference, interval
 from vlm3.tasks.base import TaskName
 from vlm3.tasks.registry import TASKS
-from vlm3.train.config import Run
+from vlm3.train.config import RunConfig
 from vlm3.train.loss_module import begin
 from vlm3.train.mosaics import COLORS
 from vlm3.train.trainer import train
@@ -132,7 +132,16 @@ def _measured(
         else:
             out.mkdir(parents=True, exist_ok=True)
             run = arm.change(base(out, name, samples=1, seed=seed, start="nano", model="nano"))
-        for (task, measure), scores in score(run, begin(run), folder / "data", tasks).items():
+        start = begin(run.model, run.parallel, seed=run.seed)
+        scored = score(
+            run.prompt,
+            start,
+            folder / "data",
+            tasks,
+            budget=run.loader.budget,
+            bf16=run.parallel.bf16,
+        )
+        for (task, measure), scores in scored.items():
             with disk.whole(answers[task, measure]) as partial, partial.open("wb") as file:
                 np.savez(file, **vars(scores))
             say(f"{name}, seed {seed}: {task} {measure} {scores.values.mean():.3f}")
@@ -145,20 +154,20 @@ def _measured(
 
 def _trained(
     name: str, out: Path, folder: Path, *, samples: int, mosaics: int, seed: int, say: Say
-) -> Run:
+) -> RunConfig:
     """Trains an arm if it is not there; the same run, with the trained model in it."""
     arm = ARMS[name]
     start = _started(arm.start, folder, mosaics=mosaics, seed=seed, say=say)
     model = STARTS[arm.start].model
     run = arm.change(base(out, name, samples=samples, seed=seed, start=str(start), model=model))
-    run = replace(run, data=str(folder / "data"))
+    run = replace(run, data=replace(run.data, root=str(folder / "data")))
     if not (out / "export").is_dir():
-        say(f"training {name}, seed {seed}: {run.samples} samples")
+        say(f"training {name}, seed {seed}: {run.data.samples} samples")
         _train(run)
-    return replace(run, model=str(out / "export"))
+    return replace(run, model=replace(run.model, source=str(out / "export")))
 
 
-def _train(run: Run) -> None:
+def _train(run: RunConfig) -> None:
     if (done := train(run)) < run.steps:
         raise Vlm3Error(f"stopped at step {done} of {run.steps}; the same command goes on there")
 
@@ -168,7 +177,7 @@ def _started(name: str, folder: Path, *, mosaics: int, seed: int, say: Say) -> P
     out = _start_folder(name, folder, mosaics=mosaics, seed=seed)
     if not (out / "export").is_dir():
         run = start_run(out, name, samples=mosaics, seed=seed)
-        say(f"start {name}, seed {seed}: {run.samples} mosaics")
+        say(f"start {name}, seed {seed}: {run.data.samples} mosaics")
         _train(run)
     return out / "export"
 
@@ -189,7 +198,7 @@ def _pointing(start: Path) -> int | None:
 
 def _tasks(arm: Arm) -> tuple[TaskName, ...]:
     """What an arm learns, and so is asked."""
-    parts = arm.change(base(Path(), "", samples=1, seed=0, start="", model="")).parts
+    parts = arm.change(base(Path(), "", samples=1, seed=0, start="", model="")).data.parts
     return tuple(dict.fromkeys(task for part in parts for task in part.tasks))
 
 

@@ -24,7 +24,7 @@ from vlm3.tasks.registry import TASKS, paired
 from vlm3.tasks.sample import Points, Sample
 from vlm3.tasks.task import Json, Task
 from vlm3.train.collate import Collator, MicroBatch
-from vlm3.train.config import Run
+from vlm3.train.config import PromptConfig
 from vlm3.train.datasets import protocol_of
 from vlm3.train.loss_module import Start
 from vlm3.train.parallel import precision
@@ -74,33 +74,53 @@ class _Asked:
 
 
 def score(
-    run: Run, start: Start, data: Path, tasks: Sequence[TaskName]
+    prompt: PromptConfig,
+    start: Start,
+    data: Path,
+    tasks: Sequence[TaskName],
+    *,
+    budget: int,
+    bf16: bool,
 ) -> dict[tuple[TaskName, str], Scores]:
-    """Asks a trained model about all held-out worlds: by each task's measure, and by the loss."""
+    """Asks a trained model about all held-out worlds: by each task's measure, and by the loss.
+
+    Args:
+        prompt: how it was trained to be asked.
+        start: the model.
+        data: the studies' pictures.
+        tasks: what to ask.
+        budget: most places of one forward pass, in tokens.
+        bf16: whether it computes in bfloat16 where the processor has it.
+    """
     out: dict[tuple[TaskName, str], Scores] = {}
-    for task in tasks:
-        out[task, TASKS[task].headline], out[task, LOSS] = _score(run, start, data, TASKS[task])
+    for name in tasks:
+        task = TASKS[name]
+        out[name, task.headline], out[name, LOSS] = _score(
+            prompt, start, data, task, budget=budget, bf16=bf16
+        )
     return out
 
 
-def _score(run: Run, start: Start, data: Path, task: Task) -> tuple[Scores, Scores]:
-    protocol = protocol_of(run)
+def _score(
+    prompt: PromptConfig, start: Start, data: Path, task: Task, *, budget: int, bf16: bool
+) -> tuple[Scores, Scores]:
+    protocol = protocol_of(prompt)
     writer = question_writer(
-        run.reference, protocol, (task.name,), start.spec.token_px, QUESTIONS, run.max_tokens
+        prompt.reference, protocol, (task.name,), start.spec.token_px, QUESTIONS, prompt.max_tokens
     )
     asked = [one for folder in HELD_OUT for one in _asked(writer, task, data, folder)]
     collator = Collator(start.tokenizer, start.spec, "independent")
 
     def batches(conversations: Sequence[Conversation]) -> list[MicroBatch]:
         encoded = [collator.encoder(one, str(k)) for k, one in enumerate(conversations)]
-        return collator.micro_batches(encoded, run.budget)
+        return collator.micro_batches(encoded, budget)
 
     plain = batches([one.conversation for one in asked])
     blank = batches([blanked(one.conversation) for one in asked])
     owners = [int(name) for b in plain for name in np.array(b.names)[b.owners]]
     here = parallel("none", ())
     start.trainee.to(here.device)
-    with precision(here, bf16=run.precision == "bf16"):
+    with precision(here, bf16=bf16):
         pictures = np.array([asked[k].picture for k in owners])
         loss = Scores(_losses(start, plain), pictures, _losses(start, blank))
         answers = printed(start.trainee, start.tokenizer, plain)

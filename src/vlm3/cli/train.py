@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import asdict
 from importlib.util import find_spec
 from io import StringIO
 from os.path import commonpath
@@ -16,14 +15,14 @@ from vlm3.cli.console import kept_on_interrupt
 from vlm3.errors import InputError, MissingDependencyError
 
 if TYPE_CHECKING:
-    from vlm3.train.config import Run
+    from vlm3.train.config import PromptConfig, RunConfig
 
 
-def overridden(name: str, changes: Sequence[str]) -> "Run":
-    """A recipe with its fields changed, as `--rate 1e-4 --batch 64`.
+def overridden(name: str, changes: Sequence[str]) -> "RunConfig":
+    """A recipe with its settings changed, as `--rate 1e-4 --batch 64`.
 
     Raises:
-        InputError: no such recipe or field, or a value of the wrong kind.
+        InputError: no such recipe or setting, or a value of the wrong kind.
         MissingDependencyError: changes without tyro installed.
     """
     from vlm3.train.recipes import recipe
@@ -35,13 +34,16 @@ def overridden(name: str, changes: Sequence[str]) -> "Run":
         import tyro
     except ImportError as error:
         raise MissingDependencyError("overrides need tyro: pip install 'vlm3[train]'") from error
+    from vlm3.train.flat_settings import as_arguments, from_arguments
+
+    given = as_arguments(run)
     said = StringIO()
     try:
         # Asked for help, it prints that and leaves with 0; anything else is one line of ours.
         if set(changes) & {"-h", "--help"}:
-            tyro.cli(type(run), default=run, prog=f"vlm3 train {name}", args=list(changes))
+            tyro.cli(type(given), default=given, prog=f"vlm3 train {name}", args=list(changes))
         with redirect_stderr(said), redirect_stdout(said):
-            return tyro.cli(type(run), default=run, args=list(changes))
+            given = tyro.cli(type(given), default=given, args=list(changes))
     except SystemExit as error:
         if error.code == 0:
             raise
@@ -49,6 +51,7 @@ def overridden(name: str, changes: Sequence[str]) -> "Run":
         raise InputError(
             f"{' '.join(changes)}: {words[:300]} (vlm3 train {name} --help lists the fields)"
         ) from None
+    return from_arguments(given, run)
 
 
 def with_folders(name: str, changes: Sequence[str]) -> list[str]:
@@ -59,7 +62,7 @@ def with_folders(name: str, changes: Sequence[str]) -> list[str]:
     Raises:
         InputError: no folder is named, or the recipe renders its data.
     """
-    from vlm3.train.config import RENDERED
+    from vlm3.train.parts import RENDERED
     from vlm3.train.recipes import recipe
 
     changes = [part for one in changes for part in _split_off("--folders", one)]
@@ -69,7 +72,8 @@ def with_folders(name: str, changes: Sequence[str]) -> list[str]:
     names = [n for n in "".join(changes[at + 1 : at + 2]).split(",") if n]
     if not names or names[0].startswith("--"):
         raise InputError("--folders names no folder; give --folders A,B")
-    places = [k for k, part in enumerate(recipe(name).parts) if part.kind not in RENDERED]
+    parts = recipe(name).data.parts
+    places = [k for k, part in enumerate(parts) if not isinstance(part, RENDERED)]
     if not places:
         raise InputError(
             f"recipe {name} renders its data and reads no folders; choose depth_4b, objects_4b, "
@@ -77,7 +81,7 @@ def with_folders(name: str, changes: Sequence[str]) -> list[str]:
         )
     rest = changes[:at] + changes[at + 2 :]
     if not any(one == "--data" or one.startswith("--data=") for one in rest):
-        # Below one folder, as `Run.data` wants them.
+        # Below one folder, as `--data` wants them.
         roots = [Path(n).resolve() for n in names]
         above = Path(commonpath([root.parent for root in roots]))
         names = [root.relative_to(above).as_posix() for root in roots]
@@ -137,22 +141,24 @@ def train(context: click.Context) -> None:
 
 
 def _train(recipe: str, changes: tuple[str, ...]) -> None:
-    from vlm3.train.config import RENDERED
+    from vlm3.train.flat_settings import to_json
+    from vlm3.train.parts import RENDERED, RenderedWorlds
 
     dry = "--dry-run" in changes
     given = [_as_field(c) for c in changes if c != "--dry-run"]
     run = overridden(recipe, with_folders(recipe, given))
-    if left := _other_words(run):
+    parts = [part for stage in run.data.stages for part in stage.parts]
+    if left := _other_words(run.model.source, run.prompt):
         click.echo(f"vlm3: warning: {left}", err=True)
     if dry:
-        click.echo(json.dumps(asdict(run), indent=1, default=str, allow_nan=False))
-        click.echo(f"steps: {run.steps}, warm-up: {run.warmup_steps}")
-        if run.data or all(p.kind in RENDERED for p in run.parts):
+        click.echo(json.dumps(to_json(run, every_kind=True), indent=1, allow_nan=False))
+        click.echo(f"steps: {run.steps}, warm-up: {run.optim.warmup_steps(run.steps)}")
+        if run.data.root or all(isinstance(part, RENDERED) for part in parts):
             from vlm3.train.loss_module import token_px_of
 
-            click.echo(_books_of(run, token_px_of(run)))
+            click.echo(_books_of(run, token_px_of(run.model.source)))
         return
-    if find_spec("warp") is None and any(p.kind == "worlds" for p in run.parts):
+    if find_spec("warp") is None and any(isinstance(part, RenderedWorlds) for part in parts):
         raise MissingDependencyError('worlds need Warp; install it with: pip install "vlm3[train]"')
     import torch
 
@@ -173,26 +179,26 @@ def _as_field(word: str) -> str:
     return word.replace("--output=", "--out=", 1) if word.startswith("--output=") else word
 
 
-def _other_words(run: "Run") -> str | None:
+def _other_words(source: str, prompt: "PromptConfig") -> str | None:
     """What to tell who trains a model in other words, or at another lens, than it knows."""
     from vlm3.train.loss_module import SIZES
 
-    if run.model in SIZES or not (run.model == "nano" or Path(run.model).is_dir()):
+    if source in SIZES or not (source == "nano" or Path(source).is_dir()):
         return None
     from vlm3.model import NANO_PATH, Settings
     from vlm3.tasks.protocol import get_protocol
 
-    own = Settings.read(NANO_PATH if run.model == "nano" else Path(run.model))
-    if own.protocol is not None and own.protocol != run.protocol:
+    own = Settings.read(NANO_PATH if source == "nano" else Path(source))
+    if own.protocol is not None and own.protocol != prompt.protocol:
         return (
-            f"{run.model} was trained with protocol {own.protocol!r}, and is trained with "
-            f"{run.protocol!r} from now on; --protocol {own.protocol} keeps its own"
+            f"{source} was trained with protocol {own.protocol!r}, and is trained with "
+            f"{prompt.protocol!r} from now on; --protocol {own.protocol} keeps its own"
         )
-    prep = get_protocol(run.protocol).prep
-    f_px = run.f_px or prep.target_px
+    prep = get_protocol(prompt.protocol).prep
+    f_px = prompt.f_px or prep.target_px
     if own.f_px is not None and prep.kind != "long_side" and own.f_px != f_px:
         return (
-            f"{run.model} was trained at a focal length of {own.f_px:g} px, and is trained at "
+            f"{source} was trained at a focal length of {own.f_px:g} px, and is trained at "
             f"{f_px:g} px from now on; --f-px {own.f_px:g} keeps its own"
         )
     return None
@@ -224,15 +230,15 @@ def convert_run(folder: Path, yes: bool) -> None:
         click.echo(f"converted {path.name}")
 
 
-def _books_of(run: "Run", multiple_px: int) -> str:
+def _books_of(run: "RunConfig", multiple_px: int) -> str:
     from vlm3.data.paper_tables import book_text, books, warnings_of
     from vlm3.train.datasets import curriculum
 
-    found = curriculum(run, multiple_px)
-    # The mosaics of a start are drawn before the mixture and are no part of it.
+    found = curriculum(run.data, run.prompt, seed=run.seed, multiple_px=multiple_px)
+    # Stages before the last are drawn before the mixture and are no part of it.
     names = [source.name for source in found.sources[: len(found.mixture.sizes)]]
-    lines = books(names, found.mixture, run.steps * run.batch - found.pointing)
-    return book_text(lines, warnings_of(lines, most_epochs=run.most_epochs), found.absent)
+    lines = books(names, found.mixture, run.steps * run.loader.batch - found.opening_samples)
+    return book_text(lines, warnings_of(lines, most_epochs=run.logging.most_epochs), found.absent)
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -244,17 +250,18 @@ def _books_of(run: "Run", multiple_px: int) -> str:
 def plan(recipe: str, gpu: str, gpus: int, mfu: float, changes: tuple[str, ...]) -> None:
     """Say what RECIPE costs: FLOPs and tokens a sample, samples a second, hours, memory, epochs."""
     from vlm3.data.paper_tables import book_text, books, plan_table, warnings_of
+    from vlm3.train.parts import TableSets
     from vlm3.train.plan import plan as count
 
     run = overridden(recipe, changes)
     click.echo(count(run, gpu=gpu, gpus=gpus, mfu=mfu).text())
-    whole = sum(part.share for part in run.parts)
-    for part in run.parts:
-        if part.kind in ("depth", "pairs"):
-            sets, mixture, absent = plan_table(part.kind, weights=part.weights)
-            samples = round(run.samples * part.share / whole)
+    whole = sum(part.share for part in run.data.parts)
+    for part in run.data.parts:
+        if isinstance(part, TableSets):
+            sets, mixture, absent = plan_table(part.table, weights=part.weights)
+            samples = round(run.data.samples * part.share / whole)
             lines = books([s.name for s in sets], mixture, samples)
-            warned = warnings_of(lines, most_epochs=run.most_epochs)
+            warned = warnings_of(lines, most_epochs=run.logging.most_epochs)
             click.echo(f"\n{', '.join(part.tasks)}\n{book_text(lines, warned, absent)}")
 
 

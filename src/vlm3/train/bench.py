@@ -24,7 +24,7 @@ from vlm3.tasks.depth import DEPTH
 from vlm3.tasks.protocol import get_protocol
 from vlm3.tasks.question_writer import QuestionWriter
 from vlm3.train.collate import Collator
-from vlm3.train.config import Part, Run
+from vlm3.train.config import LoaderConfig
 from vlm3.train.dataloader import Stream
 from vlm3.train.datasets import Asked, Curriculum
 from vlm3.view import resize_image
@@ -92,23 +92,12 @@ def measure(
     shards = Shards(folder)
     writer = QuestionWriter(get_protocol("joint").with_focal(f_px), (DEPTH,), multiple_px)
     source = Asked(ShardDataset("bench", shards), writer)
-    run = Run(
-        name="bench",
-        out=Path(),
-        model="",
-        protocol="joint",
-        parts=(Part("depth", ("depth",)),),
-        samples=samples,
-        batch=_BATCH,
-        rate=1.0,
-        packing="chat",
-        workers=workers,
-    )
     found = Curriculum((source,), Mixture((len(source),), (1.0,)), ())
     half = (0.5, 0.5, 0.5)
     tokenizer = train_tokenizer(["Distance in meters: 0123456789"], words=300)
     collator = Collator(tokenizer, PictureInput(multiple_px // 2, 2, 2, half, half), "chat")
-    stream = Stream(run, found, collator, 0, 1)
+    config = LoaderConfig(_BATCH, packing="chat", workers=workers)
+    stream = Stream(config, found, collator, 0, 1, seed=0)
     each = samples // (_BATCH * _ROUNDS)
     count = _ROUNDS * (each + _PREFETCH * max(1, workers)) + 2
     begun = time.perf_counter()

@@ -8,7 +8,7 @@ falls on answers alone. Knows no model, no files.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +17,10 @@ import torch
 from vlm3.model import PictureInput, mrope_positions, patchify, pixel_values
 from vlm3.tasks.base import QA
 from vlm3.tasks.conversation import Conversation, messages
+from vlm3.train.config import Packing
 from vlm3.train.packing import IGNORE, Ints, pack_independent
 
 TensorBatch = dict[str, torch.Tensor]
-Packing = Literal["independent", "chat"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,75 +1,51 @@
-"""What a training run is: one frozen value, made by a recipe, changed on the command line."""
+"""What a training run is: one frozen value, nested by who reads what.
+
+A recipe makes it, and the command line changes its settings (`train.flat_settings`). Each module
+takes the piece it needs; the whole is for the trainer alone. Imports neither torch nor a model.
+"""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from vlm3.errors import InputError
-from vlm3.tasks.base import TaskName
-from vlm3.train.collate import Packing
+from vlm3.train.parts import DataConfig
 
-Kind = Literal["depth", "pairs", "objects", "folders", "worlds", "pointing"]
 Reference = Literal["normalised", "relative", "pixels", "marker"]
-RENDERED = ("worlds", "pointing")
-"""Kinds of parts that need no data: they are made while training."""
+Packing = Literal["independent", "chat"]
 ATTENTIONS = ("sdpa", "eager", "varlen", "flash_attention_2")
 
 
+def _check_positive(**values: float) -> None:
+    for name, value in values.items():
+        if not (math.isfinite(value) and value > 0):
+            raise InputError(f"{name} is {value}; give a number above 0")
+
+
 @dataclass(frozen=True)
-class Part:
-    """One part of the data.
+class ModelConfig:
+    """Which weights are trained; read by `train.loss_module`.
 
     Attributes:
-        kind: "depth" and "pairs" are the sets of Table 5, "objects" the folder `objects`, "folders"
-            those named, all below `Run.data`; "worlds" and "pointing" (mosaics) are rendered while
-            training.
-        tasks: what is asked.
-        share: of all samples, beside the other parts.
-        weights: within the part: table5, size or uniform.
-        folders: of kind "folders": names of sets.
-        folder_weights: their shares; empty for those of `weights`.
-        colors: questions for the colour at a point, beside those of the tasks, in rendered worlds:
-            what the mosaics taught is lost where nothing asks for it.
-        worlds: of kind "worlds": room, street or both.
-        tilt_deg: cameras of rendered worlds are turned up or down by at most this, so that the
-            place in a picture says less of the distance.
-        views: of kind "worlds": single views to train on, kept once rendered and shown again,
-            mirrored and repainted; 0 for a new world each time. On a CPU, drawing a picture costs
-            more than learning from it.
+        source: a checkpoint to start from; "small" is nano's architecture, "tiny" and "tiny-wide"
+            are toys, all from random weights; "4b-random", the paper's size, is for measurements.
+        freeze_vision: leave the vision tower as it is.
+        lora_rank: above 0, train low-rank additions only.
     """
 
-    kind: Kind
-    tasks: tuple[TaskName, ...]
-    share: float = 1.0
-    weights: Literal["table5", "size", "uniform"] = "table5"
-    folders: tuple[str, ...] = ()
-    folder_weights: tuple[float, ...] = ()
-    colors: int = 0
-    worlds: Literal["room", "street", "both"] = "room"
-    tilt_deg: float = 0.0
-    views: int = 0
+    source: str
+    freeze_vision: bool = False
+    lora_rank: int = 0
 
 
 @dataclass(frozen=True)
-class Run:
-    """One training run.
+class PromptConfig:
+    """What a sample shows and how it is asked; read by `train.datasets` and its sources.
 
     Attributes:
-        name: of the recipe.
-        out: folder for checkpoints, log and the exported model.
-        model: a checkpoint to start from; "small" is nano's architecture, "tiny" and "tiny-wide"
-            are toys, all from random weights; "4b-random", the paper's size, is for measurements.
         protocol: whose words and pictures.
-        parts: of the data.
-        data: folder or address with one folder of shards a set.
-        without: folders of sets to do without.
-        samples: in all; a sample is one picture, or one pair, with all its questions.
-        batch: samples an optimiser step, over all processes.
-        rate: highest learning rate.
-        packing: "independent" or "chat"; see `train.batch`.
         questions: a picture and task at most.
-        pointing: samples at the start that are mosaics alone; see `train.pointing`.
         reference: how a pixel is named: "normalised" as in the paper; "relative" in thousandths of
             each side; "pixels" in tenths of those of the picture; "marker" draws it, and asks one
             question a picture.
@@ -77,7 +53,88 @@ class Run:
         long_side_px: bring the longer side to it instead, whatever the lens; to compare.
         size_px: of rendered pictures, width and height.
         max_tokens: most tokens a picture may take.
+    """
+
+    protocol: str
+    questions: int = 10
+    reference: Reference = "normalised"
+    f_px: float | None = None
+    long_side_px: int | None = None
+    size_px: tuple[int, int] = (160, 128)
+    max_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.f_px is not None and self.long_side_px is not None:
+            raise InputError("f_px and long_side_px were given; give only one of them")
+
+
+@dataclass(frozen=True)
+class LoaderConfig:
+    """How samples become batches; read by `train.dataloader` and `train.collate`.
+
+    Attributes:
+        batch: samples an optimiser step, over all processes.
+        packing: "independent" or "chat"; see `train.collate`.
         budget: most places of one forward pass, in tokens.
+        workers: processes that prepare batches, for each training process.
+    """
+
+    batch: int
+    packing: Packing = "chat"
+    budget: int = 16_384
+    workers: int = 4
+
+    def __post_init__(self) -> None:
+        _check_positive(batch=self.batch, budget=self.budget)
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """The optimiser and its rate; read by `train.optim`.
+
+    Attributes:
+        rate: highest learning rate.
+        optimizer: AdamW, or Muon on the matrices beside it.
+        schedule: cosine; level with a fall over the last third; or flat to the end.
+        warmup: share of the steps over which the rate rises.
+        clip: largest gradient norm.
+    """
+
+    rate: float
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    schedule: Literal["cosine", "level", "flat"] = "cosine"
+    warmup: float = 0.1
+    clip: float = 0.02
+
+    def __post_init__(self) -> None:
+        _check_positive(rate=self.rate, clip=self.clip)
+        if not 0 <= self.warmup < 1:
+            raise InputError(f"warmup is {self.warmup}; give a share from 0 to below 1")
+
+    def warmup_steps(self, steps: int) -> int:
+        """Steps of a run of `steps` over which the rate rises: rounded up, as transformers does."""
+        return math.ceil(self.warmup * steps)
+
+    def rate_at(self, step: int, steps: int) -> float:
+        """The learning rate at a step, from 0, of a run of `steps`: up, then down."""
+        return self.rate * self._share_at(step, steps)
+
+    def _share_at(self, step: int, steps: int) -> float:
+        rise = self.warmup_steps(steps)
+        if step < rise:
+            return step / rise
+        if self.schedule == "cosine":
+            return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
+        if self.schedule == "flat":
+            return 1.0
+        return min(1.0, 3 * (steps - step) / steps)
+
+
+@dataclass(frozen=True)
+class ParallelConfig:
+    """How a step is computed; read by `train.parallel` and `train.loss_module`.
+
+    Attributes:
         mesh: "auto", "none", "ddp", or replicas x shards such as "4x8".
         precision: of the computation, bf16 only where the processor has it; weights and
             optimiser are float32 always.
@@ -85,101 +142,24 @@ class Run:
         compile: every layer by torch.compile.
         attention: sdpa, eager, or for chat packing on a GPU varlen (torch's own) or
             flash_attention_2 (the package).
-        optimizer: AdamW, or Muon on the matrices beside it.
-        schedule: cosine; level with a fall over the last third; or flat to the end.
-        warmup: share of the steps over which the rate rises.
-        clip: largest gradient norm.
-        freeze_vision: leave the vision tower as it is.
-        lora_rank: above 0, train low-rank additions only.
-        seed: of weights, order and questions.
-        workers: processes that prepare batches, for each training process.
-        save_every: steps.
-        check_every: steps between checks on held-out samples.
-        held_out: samples a part in those checks.
-        keep: checkpoints beside the best.
-        most_epochs: warn above.
-        tensorboard: write its event files too.
     """
 
-    name: str
-    out: Path
-    model: str
-    protocol: str
-    parts: tuple[Part, ...]
-    samples: int
-    batch: int
-    rate: float
-    data: str = ""
-    without: tuple[str, ...] = ()
-    packing: Packing = "chat"
-    questions: int = 10
-    pointing: int = 0
-    reference: Reference = "normalised"
-    f_px: float | None = None
-    long_side_px: int | None = None
-    size_px: tuple[int, int] = (160, 128)
-    max_tokens: int | None = None
-    budget: int = 16_384
     mesh: str = "auto"
     precision: Literal["bf16", "fp32"] = "bf16"
     recompute: bool = True
     compile: bool = False
     attention: str = "sdpa"
-    optimizer: Literal["adamw", "muon"] = "adamw"
-    schedule: Literal["cosine", "level", "flat"] = "cosine"
-    warmup: float = 0.1
-    clip: float = 0.02
-    freeze_vision: bool = False
-    lora_rank: int = 0
-    seed: int = 0
-    workers: int = 4
-    save_every: int = 500
-    check_every: int = 500
-    held_out: int = 24
-    keep: int = 2
-    most_epochs: float = 2.0
-    tensorboard: bool = field(default=False)
 
     def __post_init__(self) -> None:
-        positive = {
-            n: getattr(self, n)
-            for n in (
-                "samples",
-                "batch",
-                "rate",
-                "budget",
-                "clip",
-                "save_every",
-                "check_every",
-            )
-        }
-        for name, value in positive.items():
-            if not (math.isfinite(value) and value > 0):
-                raise InputError(f"{name} is {value}; give a number above 0")
-        if not 0 <= self.warmup < 1:
-            raise InputError(f"warmup is {self.warmup}; give a share from 0 to below 1")
         if self.mesh not in ("auto", "none", "ddp") and len(self.mesh_shape()) != 2:
             raise InputError(f"mesh is {self.mesh!r}; give auto, none, ddp or 4x8")
         if self.attention not in ATTENTIONS:
             raise InputError(f"attention is {self.attention!r}; give {', '.join(ATTENTIONS)}")
-        if self.packing == "independent" and self.attention not in ("sdpa", "eager"):
-            raise InputError("independent packing needs a mask: give attention sdpa or eager")
-        if not 0 <= self.pointing <= self.samples:
-            raise InputError(f"pointing is {self.pointing}; give 0 to {self.samples} samples")
-        if self.f_px is not None and self.long_side_px is not None:
-            raise InputError("f_px and long_side_px were given; give only one of them")
-        if not self.parts:
-            raise InputError("there are no parts: nothing to train on")
 
     @property
-    def steps(self) -> int:
-        """Optimiser steps: as many as come nearest to the samples asked for."""
-        return max(1, int(self.samples / self.batch + 0.5))
-
-    @property
-    def warmup_steps(self) -> int:
-        """Steps over which the rate rises: rounded up, as transformers does."""
-        return math.ceil(self.warmup * self.steps)
+    def bf16(self) -> bool:
+        """Whether bfloat16 is wanted where the processor has it."""
+        return self.precision == "bf16"
 
     def mesh_shape(self) -> tuple[int, ...]:
         """Replicas and shards of a mesh such as "4x8"; empty if it is none."""
@@ -188,13 +168,92 @@ class Run:
             return int(parts[0]), int(parts[1])
         return ()
 
-    def rate_at(self, step: int) -> float:
-        """The share of the full rate at a step, from 0: up, then down."""
-        rise = self.warmup_steps
-        if step < rise:
-            return step / rise
-        if self.schedule == "cosine":
-            return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, self.steps - rise)))
-        if self.schedule == "flat":
-            return 1.0
-        return min(1.0, 3 * (self.steps - step) / self.steps)
+
+@dataclass(frozen=True)
+class CheckpointConfig:
+    """When a run is saved.
+
+    Attributes:
+        save_every: steps.
+        keep: checkpoints beside the best.
+    """
+
+    save_every: int = 500
+    keep: int = 2
+
+    def __post_init__(self) -> None:
+        _check_positive(save_every=self.save_every)
+
+
+@dataclass(frozen=True)
+class ValidationConfig:
+    """Checks on held-out samples.
+
+    Attributes:
+        check_every: steps between checks on held-out samples.
+        held_out: samples a part in those checks.
+    """
+
+    check_every: int = 500
+    held_out: int = 24
+
+    def __post_init__(self) -> None:
+        _check_positive(check_every=self.check_every)
+
+
+@dataclass(frozen=True)
+class LoggingConfig:
+    """What is told of a run.
+
+    Attributes:
+        most_epochs: warn above.
+        tensorboard: write its event files too.
+    """
+
+    most_epochs: float = 2.0
+    tensorboard: bool = False
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One training run.
+
+    Attributes:
+        name: of the recipe.
+        out: folder for checkpoints, log and the exported model.
+        model: which weights are trained.
+        data: what they are trained on.
+        prompt: what a sample shows and how it is asked.
+        loader: how samples become batches.
+        optim: the optimiser and its rate.
+        parallel: how a step is computed.
+        checkpoint: when the run is saved.
+        validation: checks on held-out samples.
+        logging: what is told of it.
+        seed: of weights, order and questions.
+    """
+
+    name: str
+    out: Path
+    model: ModelConfig
+    data: DataConfig
+    prompt: PromptConfig
+    loader: LoaderConfig
+    optim: OptimConfig
+    parallel: ParallelConfig = ParallelConfig()
+    checkpoint: CheckpointConfig = CheckpointConfig()
+    validation: ValidationConfig = ValidationConfig()
+    logging: LoggingConfig = LoggingConfig()
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.loader.packing == "independent" and self.parallel.attention not in (
+            "sdpa",
+            "eager",
+        ):
+            raise InputError("independent packing needs a mask: give attention sdpa or eager")
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps: as many as come nearest to the samples asked for."""
+        return max(1, int(self.data.samples / self.loader.batch + 0.5))

@@ -8,7 +8,7 @@ import torch
 
 from vlm3.errors import InputError
 from vlm3.train.collate import Collator, Encoded, MicroBatch
-from vlm3.train.config import Run
+from vlm3.train.config import LoaderConfig
 from vlm3.train.datasets import Curriculum
 
 
@@ -36,43 +36,60 @@ def _deaf(worker: int) -> None:
 
 
 class Stream(torch.utils.data.Dataset[RankStep]):
-    """Item s is step s of one rank; the global batch is counted in samples on any mesh."""
+    """Item s is step s of one rank; the global batch is counted in samples on any mesh.
+
+    Args:
+        config: batch, budget and workers.
+        found: what is drawn from.
+        collator: makes the tensors.
+        rank: of this process.
+        world: number of processes.
+        seed: of the questions.
+    """
 
     def __init__(
-        self, run: Run, found: Curriculum, collator: Collator, rank: int, world: int
+        self,
+        config: LoaderConfig,
+        found: Curriculum,
+        collator: Collator,
+        rank: int,
+        world: int,
+        *,
+        seed: int,
     ) -> None:
-        self.run, self.found, self.collator = run, found, collator
-        self.rank, self.world = rank, world
+        self.config, self.found, self.collator = config, found, collator
+        self.rank, self.world, self.seed = rank, world, seed
 
     def __getitem__(self, step: int) -> RankStep:
         torch.set_num_threads(1)
         encoded: list[Encoded] = []
         damaged: list[str] = []
-        first = step * self.run.batch
-        for count in range(first + self.rank, first + self.run.batch, self.world):
+        batch = self.config.batch
+        first = step * batch
+        for count in range(first + self.rank, first + batch, self.world):
             draw = self.found.draw(count)
             source = self.found.sources[draw.source]
             name = f"sample {count}, {source.describe(draw.place)}"
             try:
-                made = source.conversation(draw.place, (self.run.seed, count))
+                made = source.conversation(draw.place, (self.seed, count))
                 encoded.append(self.collator.encoder(made, name))
             except (InputError, OSError) as error:
                 damaged.append(f"{name}: {error}")
         return RankStep(
-            tuple(self.collator.micro_batches(encoded, self.run.budget)),
+            tuple(self.collator.micro_batches(encoded, self.config.budget)),
             len(encoded),
             sum(e.answer_tokens for e in encoded),
             tuple(damaged),
         )
 
-    def steps(self, start: int) -> Iterator[RankStep]:
-        """From a step to the end of the run."""
-        workers = self.run.workers
+    def steps(self, start: int, end: int) -> Iterator[RankStep]:
+        """From one step to another, which is not among them."""
+        workers = self.config.workers
         return iter(
             torch.utils.data.DataLoader(
                 self,
                 batch_size=None,
-                sampler=range(start, self.run.steps),
+                sampler=range(start, end),
                 num_workers=workers,
                 prefetch_factor=2 if workers else None,
                 multiprocessing_context="spawn" if workers else None,

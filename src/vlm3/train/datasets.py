@@ -10,7 +10,7 @@ from typing import Protocol as Interface
 import numpy as np
 
 from vlm3.data.dataset import Dataset, ShardDataset
-from vlm3.data.mixture import Draw, Mixture, weights_of
+from vlm3.data.mixture import ENDLESS, Draw, Mixture, weights_of
 from vlm3.data.paper_tables import SetPlan, table
 from vlm3.data.shards import Shards
 from vlm3.errors import InputError
@@ -19,8 +19,18 @@ from vlm3.tasks.conversation import Conversation
 from vlm3.tasks.protocol import ImagePrep, Protocol, get_protocol
 from vlm3.tasks.question_writer import QuestionWriter
 from vlm3.tasks.registry import TASKS, in_order, paired
-from vlm3.train.config import RENDERED, Part, Run
+from vlm3.train.config import PromptConfig
 from vlm3.train.mosaics import Colors, Mosaics
+from vlm3.train.parts import (
+    RENDERED,
+    ColorMosaics,
+    DataConfig,
+    ObjectsFolder,
+    OwnFolders,
+    RenderedWorlds,
+    Stage,
+    TableSets,
+)
 from vlm3.train.references import question_writer
 
 
@@ -71,154 +81,236 @@ class Asked:
 
 
 @dataclass(frozen=True)
+class Opening:
+    """A stage before the last.
+
+    Attributes:
+        samples: draws of it.
+        first: which of the curriculum's sources is its first.
+        mixture: over its sources; None for one endless source, which is shown in order.
+    """
+
+    samples: int
+    first: int
+    mixture: Mixture | None
+
+    def draw(self, count: int) -> Draw:
+        """Draw number `count` of the stage, from 0."""
+        if self.mixture is None:
+            return Draw(self.first, count, 0)
+        made = self.mixture[count]
+        return replace(made, source=self.first + made.source)
+
+
+@dataclass(frozen=True)
 class Curriculum:
     """What a run draws from.
 
     Attributes:
-        sources: of its parts; behind those of the mixture the mosaics it starts with, if any.
-        mixture: over the sources of the parts.
+        sources: of the last stage; behind them those of the stages before it.
+        mixture: over the sources of the last stage.
         absent: sets of Table 5 that are not there.
-        pointing: draws at the start that are mosaics alone.
+        openings: the stages before the last.
     """
 
     sources: tuple[Source, ...]
     mixture: Mixture
     absent: tuple[SetPlan, ...]
-    pointing: int = 0
+    openings: tuple[Opening, ...] = ()
+
+    @property
+    def opening_samples(self) -> int:
+        """Draws before the last stage."""
+        return sum(opening.samples for opening in self.openings)
 
     def draw(self, count: int) -> Draw:
         """Draw number `count` of the run, from 0."""
-        if count < self.pointing:
-            return Draw(len(self.sources) - 1, count, 0)
-        return self.mixture[count - self.pointing]
+        for opening in self.openings:
+            if count < opening.samples:
+                return opening.draw(count)
+            count -= opening.samples
+        return self.mixture[count]
 
 
-def curriculum(run: Run, multiple_px: int, limits: PixelLimits | None = None) -> Curriculum:
+def curriculum(
+    config: DataConfig,
+    prompt: PromptConfig,
+    *,
+    seed: int,
+    multiple_px: int,
+    limits: PixelLimits | None = None,
+) -> Curriculum:
     """Finds a run's data.
 
     Args:
-        run: what to find.
+        config: what to find.
+        prompt: what is shown and asked of it.
+        seed: of all orders.
         multiple_px: pixels a token of the model spans.
         limits: fewest and most pixels that the model's own processor gives it.
 
     Raises:
         InputError: a set is missing, or its shards cannot be used.
     """
-    protocol = protocol_of(run).within(limits)
-    sources: list[Source] = []
-    weights: list[float] = []
-    absent: list[SetPlan] = []
-    for part in run.parts:
-        wrong = set(part.tasks) - protocol.tasks
-        if wrong or not set(part.tasks) <= set(TASKS):
-            raise InputError(f"protocol {protocol.name} does not ask about {sorted(wrong)}")
-        if part.kind in RENDERED:
-            sources.append(_rendered(run, part, protocol, multiple_px))
-            weights.append(part.share)
-            continue
-        found, own, missing = _sets(run, part, protocol, multiple_px)
+    finder = _Finder(config, prompt, protocol_of(prompt).within(limits), multiple_px, seed)
+    *before, last = config.stages
+    sources, mixture, absent = finder.stage(last)
+    openings = []
+    for stage in before:
+        found, own, missing = finder.stage(stage)
+        in_order = len(found) == 1 and len(found[0]) == ENDLESS
+        openings.append(Opening(stage.samples, len(sources), None if in_order else own))
         sources += found
-        weights += [part.share * w / sum(own) for w in own]
         absent += missing
-    mixture = Mixture(tuple(len(s) for s in sources), tuple(weights), seed=run.seed)
-    if run.pointing:
-        sources.append(_rendered(run, Part("pointing", ()), protocol, multiple_px))
-    return Curriculum(tuple(sources), mixture, tuple(absent), run.pointing)
+    return Curriculum(tuple(sources), mixture, tuple(absent), tuple(openings))
 
 
-def protocol_of(run: Run) -> Protocol:
+def protocol_of(prompt: PromptConfig) -> Protocol:
     """The protocol of a run, at its focal length or its length of the longer side."""
-    protocol = get_protocol(run.protocol)
-    if run.long_side_px is not None:
-        return replace(protocol, prep=ImagePrep("long_side", run.long_side_px))
-    return protocol if run.f_px is None else protocol.with_focal(run.f_px)
+    protocol = get_protocol(prompt.protocol)
+    if prompt.long_side_px is not None:
+        return replace(protocol, prep=ImagePrep("long_side", prompt.long_side_px))
+    return protocol if prompt.f_px is None else protocol.with_focal(prompt.f_px)
 
 
-def _rendered(run: Run, part: Part, protocol: Protocol, multiple_px: int) -> Source:
-    f_px = protocol.prep.target_px
-    if any(side % multiple_px for side in run.size_px):
-        raise InputError(f"size_px is {run.size_px}; give multiples of {multiple_px}")
-    if part.kind == "pointing":
-        return Mosaics(protocol, run.size_px, multiple_px, run.questions, run.seed, run.reference)
-    # Loaded here: worlds need Warp, and shards do not.
-    from vlm3.worlds.dataset import RenderedWorlds
+@dataclass(frozen=True)
+class _Finder:
+    """Makes sources of the parts of a run."""
 
-    tasks = in_order(part.tasks)
-    pairs = paired(part.tasks)
-    worlds = RenderedWorlds(
-        pairs,
-        run.size_px,
-        f_px,
-        run.seed,
-        kind=part.worlds,
-        tilt_deg=part.tilt_deg,
-        views=part.views,
-    )
-    colors = (Colors(part.colors),) if part.colors and not pairs else ()
-    return Asked(worlds, QuestionWriter(protocol, (*tasks, *colors), multiple_px, run.questions))
+    config: DataConfig
+    prompt: PromptConfig
+    protocol: Protocol
+    multiple_px: int
+    seed: int
 
+    def stage(self, stage: Stage) -> tuple[list[Source], Mixture, list[SetPlan]]:
+        """The sources of a stage, how they are mixed, and what is absent."""
+        sources: list[Source] = []
+        weights: list[float] = []
+        absent: list[SetPlan] = []
+        for part in stage.parts:
+            wrong = set(part.tasks) - self.protocol.tasks
+            if wrong or not set(part.tasks) <= set(TASKS):
+                raise InputError(
+                    f"protocol {self.protocol.name} does not ask about {sorted(wrong)}"
+                )
+            if isinstance(part, RENDERED):
+                sources.append(self._rendered(part))
+                weights.append(part.share)
+                continue
+            found, own, missing = self._sets(part)
+            sources += found
+            weights += [part.share * w / sum(own) for w in own]
+            absent += missing
+        mixture = Mixture(tuple(len(s) for s in sources), tuple(weights), seed=self.seed)
+        return sources, mixture, absent
 
-def _sets(
-    run: Run, part: Part, protocol: Protocol, multiple_px: int
-) -> tuple[list[Source], tuple[float, ...], list[SetPlan]]:
-    if not run.data:
-        raise InputError(
-            f"recipe {run.name} reads shards: give --data DIR with a folder for each set "
-            "(vlm3 data books lists them)"
+    def _rendered(self, part: RenderedWorlds | ColorMosaics) -> Source:
+        prompt = self.prompt
+        if any(side % self.multiple_px for side in prompt.size_px):
+            raise InputError(f"size_px is {prompt.size_px}; give multiples of {self.multiple_px}")
+        if isinstance(part, ColorMosaics):
+            return Mosaics(
+                self.protocol,
+                prompt.size_px,
+                self.multiple_px,
+                prompt.questions,
+                self.seed,
+                prompt.reference,
+            )
+        # Loaded here: worlds need Warp, and shards do not.
+        from vlm3.worlds.dataset import RenderedWorlds as Worlds
+
+        pairs = paired(part.tasks)
+        worlds = Worlds(
+            pairs,
+            prompt.size_px,
+            self.protocol.prep.target_px,
+            self.seed,
+            kind=part.worlds,
+            tilt_deg=part.tilt_deg,
+            views=part.views,
         )
-    wanted = _wanted(part)
-    unknown = set(run.without) - {s.folder for kind in ("depth", "pairs") for s in table(kind)}
-    if unknown - {"objects"}:
-        raise InputError(f"without names no set of Table 5: {', '.join(sorted(unknown))}")
-    writer = question_writer(
-        run.reference, protocol, part.tasks, multiple_px, run.questions, run.max_tokens
-    )
-    pairs = paired(part.tasks)
-    found: list[Source] = []
-    plans: list[SetPlan] = []
-    missing: list[SetPlan] = []
-    lost: list[str] = []
-    for one in wanted:
-        if one.folder in run.without:
-            missing.append(one if one.absent else replace(one, absent="left out by --without"))
-            continue
-        try:
-            shards = Shards(f"{run.data.rstrip('/')}/{one.folder}")
-        except InputError as error:
-            if one.absent is None:
-                lost.append(f"{one.folder} ({error})")
-            missing.append(one)
-            continue
-        name = f"{one.folder} {'+'.join(part.tasks)}"
-        dataset = ShardDataset(name, shards, pairs=pairs, by_scene=part.kind == "folders")
-        found.append(Asked(dataset, writer))
-        plans.append(one)
-    if lost and part.kind == "folders":
-        raise InputError(f"{len(lost)} of {len(wanted)} folders cannot be used: {lost[0]}")
-    if lost:
-        raise InputError(
-            f"{len(lost)} sets of Table 5 are not in {run.data}: {lost[0]}; to train on less, "
-            "name each with --without"
+        colors = (Colors(part.colors),) if part.colors and not pairs else ()
+        tasks = (*in_order(part.tasks), *colors)
+        return Asked(
+            worlds, QuestionWriter(self.protocol, tasks, self.multiple_px, prompt.questions)
         )
-    if not found:
-        raise InputError(f"no set of {part.kind} is left to train on")
-    sizes: Sequence[int] = [len(s) for s in found]
-    if part.folder_weights:
-        return found, part.folder_weights, missing
-    weights = weights_of(part.weights, sizes, [p.weight for p in plans])
-    return found, weights, missing
+
+    def _sets(
+        self, part: TableSets | ObjectsFolder | OwnFolders
+    ) -> tuple[list[Source], tuple[float, ...], list[SetPlan]]:
+        root = self.config.root
+        if not root:
+            raise InputError(
+                "the run reads shards: give --data DIR with a folder for each set "
+                "(vlm3 data books lists them)"
+            )
+        wanted, own = _wanted(part), isinstance(part, OwnFolders)
+        self._check_without()
+        writer = question_writer(
+            self.prompt.reference,
+            self.protocol,
+            part.tasks,
+            self.multiple_px,
+            self.prompt.questions,
+            self.prompt.max_tokens,
+        )
+        pairs = paired(part.tasks)
+        found: list[Source] = []
+        plans: list[SetPlan] = []
+        missing: list[SetPlan] = []
+        lost: list[str] = []
+        for one in wanted:
+            if one.folder in self.config.without:
+                missing.append(one if one.absent else replace(one, absent="left out by --without"))
+                continue
+            try:
+                shards = Shards(f"{root.rstrip('/')}/{one.folder}")
+            except InputError as error:
+                if one.absent is None:
+                    lost.append(f"{one.folder} ({error})")
+                missing.append(one)
+                continue
+            name = f"{one.folder} {'+'.join(part.tasks)}"
+            dataset = ShardDataset(name, shards, pairs=pairs, by_scene=own)
+            found.append(Asked(dataset, writer))
+            plans.append(one)
+        if lost and own:
+            raise InputError(f"{len(lost)} of {len(wanted)} folders cannot be used: {lost[0]}")
+        if lost:
+            raise InputError(
+                f"{len(lost)} sets of Table 5 are not in {root}: {lost[0]}; to train on less, "
+                "name each with --without"
+            )
+        if not found:
+            names = ", ".join(one.folder for one in wanted)
+            raise InputError(f"no set is left to train on, of {names}")
+        return found, _weights(part, found, plans), missing
+
+    def _check_without(self) -> None:
+        known = {s.folder for kind in ("depth", "pairs") for s in table(kind)} | {"objects"}
+        if unknown := set(self.config.without) - known:
+            raise InputError(f"without names no set of Table 5: {', '.join(sorted(unknown))}")
 
 
-def _wanted(part: Part) -> tuple[SetPlan, ...]:
+def _weights(
+    part: TableSets | ObjectsFolder | OwnFolders,
+    found: Sequence[Source],
+    plans: Sequence[SetPlan],
+) -> tuple[float, ...]:
+    """Of the sets of a part, up to a common factor."""
+    if isinstance(part, ObjectsFolder):
+        return (float(len(found[0])),)
+    if isinstance(part, OwnFolders) and part.folder_weights:
+        return part.folder_weights
+    return weights_of(part.weights, [len(s) for s in found], [p.weight for p in plans])
+
+
+def _wanted(part: TableSets | ObjectsFolder | OwnFolders) -> tuple[SetPlan, ...]:
     """The sets a part names."""
-    if part.kind == "objects":
+    if isinstance(part, TableSets):
+        return table(part.table)
+    if isinstance(part, ObjectsFolder):
         return (SetPlan("Objects", "objects", 1, 1.0),)
-    if part.kind != "folders":
-        return table(part.kind)
-    if not part.folders or part.weights == "table5":
-        raise InputError("a part of folders needs their names, and weights size or uniform")
-    if part.folder_weights and len(part.folder_weights) != len(part.folders):
-        raise InputError(
-            f"{len(part.folders)} folders have {len(part.folder_weights)} folder_weights"
-        )
     return tuple(SetPlan(name, name, 1, 1.0) for name in part.folders)

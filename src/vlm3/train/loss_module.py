@@ -6,7 +6,6 @@ the output layer is to run at answers alone. Knows no data.
 
 import re
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,11 +28,7 @@ from vlm3.model import (
 )
 from vlm3.train import varlen
 from vlm3.train.collate import TensorBatch, answer_losses
-from vlm3.train.config import Run
-from vlm3.train.muon import Muon
-
-MUON_FACTOR = 20.0
-"""The rate of matrices under Muon over the rate of the rest under AdamW."""
+from vlm3.train.config import ModelConfig, ParallelConfig, PromptConfig
 
 TINY = SmallSize(
     vision_hidden=96,
@@ -111,39 +106,47 @@ class Start:
         return [*inner.visual.blocks, *inner.language_model.layers]
 
 
-def begin(run: Run, *, device: str = "cpu") -> Start:
-    """Builds or loads the model of a run, in float32.
+def begin(
+    config: ModelConfig, parallel: ParallelConfig, *, seed: int, device: str = "cpu"
+) -> Start:
+    """Builds or loads a model to train, in float32.
+
+    Args:
+        config: which.
+        parallel: how it computes.
+        seed: of random weights.
+        device: where the largest are made; all others on the CPU.
 
     Raises:
-        CheckpointError: `run.model` cannot be loaded.
+        CheckpointError: `config.source` cannot be loaded.
         MissingDependencyError: LoRA without peft, or an attention that is not installed.
         InputError: an attention that this machine cannot run.
     """
-    _check_attention(run.attention)
-    if run.model in SIZES:
-        tokenizer, size = nano_tokenizer(), SIZES[run.model]
-        model, spec = build_small(tokenizer, size, seed=run.seed), size.picture_input
-    elif run.model == "4b-random":
+    _check_attention(parallel.attention)
+    if config.source in SIZES:
+        tokenizer, size = nano_tokenizer(), SIZES[config.source]
+        model, spec = build_small(tokenizer, size, seed=seed), size.picture_input
+    elif config.source == "4b-random":
         from vlm3.train.sizes import random_4b
 
-        model, tokenizer, spec = random_4b(run.seed, device)
+        model, tokenizer, spec = random_4b(seed, device)
     else:
-        loaded = load_checkpoint(run.model, device="cpu", dtype=torch.float32)
+        loaded = load_checkpoint(config.source, device="cpu", dtype=torch.float32)
         model, tokenizer, spec = loaded.model, loaded.tokenizer, loaded.picture_input
-    if run.attention == varlen.NAME:
+    if parallel.attention == varlen.NAME:
         varlen.register()
     # Pictures are attended to one by one: there is nothing to pack.
-    vision = "sdpa" if run.attention == varlen.NAME else run.attention
-    model.set_attn_implementation({"text_config": run.attention, "vision_config": vision})
-    if run.recompute:
+    vision = "sdpa" if parallel.attention == varlen.NAME else parallel.attention
+    model.set_attn_implementation({"text_config": parallel.attention, "vision_config": vision})
+    if parallel.recompute:
         model.gradient_checkpointing_enable({"use_reentrant": False})
-    if run.freeze_vision:
+    if config.freeze_vision:
         model.model.visual.requires_grad_(False)
-    if run.lora_rank:
-        model = _with_lora(model, run)
+    if config.lora_rank:
+        model = _with_lora(model, config.lora_rank, seed=seed, recompute=parallel.recompute)
     model.train()
     made = Start(Trainee(model, spec), tokenizer, spec)
-    if run.compile:
+    if parallel.compile:
         for block in made.blocks:
             block.compile()
     return made
@@ -159,37 +162,37 @@ def _check_attention(name: str) -> None:
         )
 
 
-def token_px_of(run: Run) -> int:
-    """Pixels a token of the run's model spans, from its folder; the hub's models have 32.
+def token_px_of(source: str) -> int:
+    """Pixels a token of a model spans, from its folder; the hub's models have 32.
 
     Raises:
         InputError: the model is neither a folder nor the name of one on the hub.
     """
-    if run.model in SIZES:
-        return SIZES[run.model].picture_input.token_px
-    folder = NANO_PATH if run.model == "nano" else Path(run.model)
+    if source in SIZES:
+        return SIZES[source].picture_input.token_px
+    folder = NANO_PATH if source == "nano" else Path(source)
     if folder.is_dir():
         return PictureInput.read(folder).token_px
-    if run.model != "4b-random" and not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", run.model):
+    if source != "4b-random" and not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", source):
         raise InputError(
-            f"no model {run.model!r}: give a folder, a hub id, or one of {', '.join(SIZES)}"
+            f"no model {source!r}: give a folder, a hub id, or one of {', '.join(SIZES)}"
         )
     return 32
 
 
-def _with_lora(model: Any, run: Run) -> Any:
+def _with_lora(model: Any, rank: int, *, seed: int, recompute: bool) -> Any:
     try:
         from peft import LoraConfig, get_peft_model
     except ImportError as error:
         raise MissingDependencyError("lora_rank needs peft: pip install 'vlm3[train]'") from error
     names = "q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj"
     config = LoraConfig(
-        r=run.lora_rank,
-        lora_alpha=2 * run.lora_rank,
+        r=rank,
+        lora_alpha=2 * rank,
         target_modules=rf".*language_model.*\.({names})",
     )
-    torch.manual_seed(run.seed)
-    if run.recompute:
+    torch.manual_seed(seed)
+    if recompute:
         model.enable_input_require_grads()
     return get_peft_model(model, config)
 
@@ -199,60 +202,33 @@ def stock(model: Any) -> Any:
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
-def optimizers(trainee: Trainee, run: Run) -> list[torch.optim.Optimizer]:
-    """AdamW with the defaults of transformers, or Muon on the matrices inside and AdamW beside.
-
-    torch's own default would decay weights by 0.01; transformers' is 0.
-    """
-    named = [(n, p) for n, p in trainee.named_parameters() if p.requires_grad]
-    fused = any(p.is_cuda for _, p in named)
-    if run.optimizer == "adamw":
-        return [
-            torch.optim.AdamW(
-                [p for _, p in named],
-                lr=run.rate,
-                betas=(0.9, 0.999),
-                eps=1e-8,
-                weight_decay=0.0,
-                fused=fused,
-            )
-        ]
-    inner = [p for n, p in named if p.ndim == 2 and "embed" not in n]
-    chosen = {id(p) for p in inner}
-    rest = [p for _, p in named if id(p) not in chosen]
-    return [
-        Muon(inner, lr=MUON_FACTOR * run.rate),
-        torch.optim.AdamW(rest, lr=run.rate, betas=(0.9, 0.98), weight_decay=0.0),
-    ]
-
-
-def set_rates(optimizers: Sequence[torch.optim.Optimizer], rate: float) -> None:
-    """The rate of a step, on every group; Muon's is a multiple of it."""
-    for optimizer in optimizers:
-        factor = MUON_FACTOR if isinstance(optimizer, Muon) else 1.0
-        for group in optimizer.param_groups:
-            group["lr"] = factor * rate
-
-
-def export(run: Run, weights: dict[str, Any], folder: Path) -> Path:
+def export(
+    fresh: Start, weights: dict[str, Any], folder: Path, *, model: ModelConfig, prompt: PromptConfig
+) -> Path:
     """Writes trained weights in the layout stock libraries read; whole or not there.
 
     Low-rank additions are merged, and kept beside in `adapter`, as peft writes them.
+
+    Args:
+        fresh: the model as training began with it, on the CPU; it is changed.
+        weights: the trained ones.
+        folder: where to.
+        model: what `fresh` was made from.
+        prompt: what the model was asked, for its `vlm3.json`.
     """
-    fresh = begin(run)
     fresh.trainee.load_state_dict(weights)
-    model = fresh.trainee.model
-    settings = Settings(protocol=run.protocol, f_px=run.f_px, max_tokens=run.max_tokens)
+    trained = fresh.trainee.model
+    settings = Settings(protocol=prompt.protocol, f_px=prompt.f_px, max_tokens=prompt.max_tokens)
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     with disk.naming(folder, then="make room; the same command goes on from the last checkpoint"):
         try:
-            if run.lora_rank:
-                base = Path(run.model)
-                name = str(base.resolve()) if base.is_dir() else run.model
-                write_adapter(model, partial / "adapter", base=name, settings=settings)
-                model = model.merge_and_unload()
-            save_checkpoint(model, fresh.tokenizer, fresh.spec, partial, settings=settings)
+            if model.lora_rank:
+                base = Path(model.source)
+                name = str(base.resolve()) if base.is_dir() else model.source
+                write_adapter(trained, partial / "adapter", base=name, settings=settings)
+                trained = trained.merge_and_unload()
+            save_checkpoint(trained, fresh.tokenizer, fresh.spec, partial, settings=settings)
             shutil.rmtree(folder, ignore_errors=True)
             partial.rename(folder)
         finally:

@@ -13,7 +13,7 @@ import torch
 
 from vlm3.errors import InputError
 from vlm3.train.collate import MicroBatch
-from vlm3.train.config import Run
+from vlm3.train.config import ModelConfig, ParallelConfig, RunConfig
 from vlm3.train.loss_module import SIZES
 from vlm3.train.recipes import BASE
 from vlm3.train.sizes import SIZE_4B, ModelSize
@@ -120,85 +120,87 @@ class Plan:
         )
 
 
-def plan(run: Run, *, gpu: str, gpus: int, mfu: float = MFU) -> Plan:
+def plan(run: RunConfig, *, gpu: str, gpus: int, mfu: float = MFU) -> Plan:
     """Counts what a run on pictures like the paper's costs.
 
     Raises:
         InputError: an unknown GPU, an impossible number of them, or a model that is a toy or whose
             config cannot be read.
     """
-    size = size_of(run)
+    size = size_of(run.model.source)
     if gpu not in GPUS:
         raise InputError(f"no figures for {gpu!r}; choose {', '.join(GPUS)}")
     if gpus < 1 or not 0 < mfu <= 1:
         raise InputError(f"gpus is {gpus} and mfu {mfu}; give 1 or more, and a share up to 1")
-    total = sum(part.share for part in run.parts)
+    parts = run.data.parts
+    total = sum(part.share for part in parts)
     flops = tokens = 0.0
-    for part in run.parts:
+    for part in parts:
         task = next((t for t in part.tasks if t in SHAPES), "depth")
         flops += part.share / total * sample_flops(size, SHAPES[task])
         tokens += part.share / total * SHAPES[task].tokens
     peak, capacity = GPUS[gpu]
     rate = gpus * peak * 1e12 * mfu / flops
-    shards = run.mesh_shape()[1] if run.mesh_shape() else min(gpus, 8)
-    memory = _memory_gb(size, run, shards)
+    shape = run.parallel.mesh_shape()
+    shards = shape[1] if shape else min(gpus, 8)
+    memory = _memory_gb(size, run.model, run.parallel, run.loader.budget, shards)
     return Plan(
         gpu,
         gpus,
         flops / 1e12,
         round(tokens),
         rate,
-        run.samples / rate / 3600,
+        run.data.samples / rate / 3600,
         memory,
         memory < 0.92 * capacity,
     )
 
 
-def size_of(run: Run) -> ModelSize:
-    """The size of a run's model, from its config: a folder's, or the hub's.
+def size_of(source: str) -> ModelSize:
+    """The size of a model, from its config: a folder's, or the hub's.
 
     Raises:
         InputError: see `plan`.
     """
-    if run.model in (BASE, "4b-random"):
+    if source in (BASE, "4b-random"):
         return SIZE_4B
-    if run.model in SIZES or run.model == "nano":
+    if source in SIZES or source == "nano":
         raise InputError(
-            f"recipe {run.name} trains the toy {run.model!r}, and plan counts pictures of the "
-            "paper's size; start it with vlm3 train, whose progress line tells the time left"
+            f"{source!r} is a toy, and plan counts pictures of the paper's size; start the run "
+            "with vlm3 train, whose progress line tells the time left"
         )
     from transformers import AutoConfig
 
     try:
-        return ModelSize.of(AutoConfig.from_pretrained(run.model))
+        return ModelSize.of(AutoConfig.from_pretrained(source))
     except (OSError, ValueError, AttributeError) as error:
         raise InputError(
-            f"no Qwen3-VL or Qwen2.5-VL config found for the model {run.model!r}; give a "
+            f"no Qwen3-VL or Qwen2.5-VL config found for the model {source!r}; give a "
             "checkpoint folder or a hub id that can be reached"
         ) from error
 
 
-def _memory_gb(size: ModelSize, run: Run, shards: int) -> float:
+def _memory_gb(
+    size: ModelSize, model: ModelConfig, parallel: ParallelConfig, budget: int, shards: int
+) -> float:
     """Weights, gradients and two moments in float32 over the shards, and activations.
 
-    Peak of a forward and backward pass of `run.budget` places: what the layers were given, all that
+    Peak of a forward and backward pass of `budget` places: what the layers were given, all that
     one layer keeps while it is recomputed (or all layers, without), and the logits of answers.
     """
-    trained = 0.02 if run.lora_rank else 1.0
+    trained = 0.02 if model.lora_rank else 1.0
     state = size.weights * (4 + 12 * trained) / shards
     gathered = 2 * 2 * (size.vocabulary * size.text[1] + sum(size.block_weights) / 30)
-    patches = 4 * PICTURE_SHARE * run.budget
-    given = (
-        run.budget * size.text[0] * size.text[1] + patches * size.vision[0] * size.vision[1]
-    ) * 2
+    patches = 4 * PICTURE_SHARE * budget
+    given = (budget * size.text[0] * size.text[1] + patches * size.vision[0] * size.vision[1]) * 2
     text, vision = layer_bytes(size)
-    if run.recompute:
-        kept = given + max(run.budget * text, patches * vision)
+    if parallel.recompute:
+        kept = given + max(budget * text, patches * vision)
     else:
-        kept = run.budget * text * size.text[0] + patches * vision * size.vision[0]
+        kept = budget * text * size.text[0] + patches * vision * size.vision[0]
     # Logits in float32, their softmax, their gradient.
-    logits = 3 * 4 * ANSWER_SHARE * run.budget * size.vocabulary
-    masks = run.budget**2 * 2 if run.attention in ("sdpa", "eager") else 0
+    logits = 3 * 4 * ANSWER_SHARE * budget * size.vocabulary
+    masks = budget**2 * 2 if parallel.attention in ("sdpa", "eager") else 0
     return (state + gathered + kept + logits + masks) / 1e9
 
 

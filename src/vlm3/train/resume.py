@@ -6,13 +6,13 @@ refused with the differences named. Knows no model.
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any
 
 from vlm3 import disk
 from vlm3.errors import InputError
-from vlm3.train.config import Part, Run
+from vlm3.train.config import RunConfig
+from vlm3.train.flat_settings import defaults, read_stored, stored, to_json
 
 FILE = "run.json"
 MAY_DIFFER = frozenset(
@@ -33,16 +33,16 @@ MAY_DIFFER = frozenset(
         "compile",
     }
 )
-"""Fields of a run that may change when it goes on: none of them decides what is learnt."""
+"""Settings of a run that may change when it goes on: none of them decides what is learnt."""
 _PLACES = ("model", "data", "gallery")
 _MOST_NAMED = 6
 
 
-def check(run: Run) -> None:
+def check(run: RunConfig) -> None:
     """Refuses a folder that holds a run with other settings.
 
     Raises:
-        InputError: names the fields that differ, or `run.json` is damaged.
+        InputError: names the settings that differ, or `run.json` is damaged.
     """
     path = run.out / FILE
     if not path.is_file() or not _began(run.out):
@@ -56,13 +56,13 @@ def check(run: Run) -> None:
             f"{path} cannot be read ({str(error)[:80]}), so nobody can tell whether this is the "
             "same run: restore it, or give another folder with --output"
         ) from error
-    there, now = dict(_flat(found)), dict(_flat(_plain(run)))
-    known = _defaults()
+    there, now = dict(_leaves(read_stored(found))), dict(_leaves(to_json(run)))
+    known = defaults()
     differ = []
     for key in sorted(there.keys() | now.keys()):
         if key.split(".")[0] in MAY_DIFFER:
             continue
-        # A field that came after the folder was written had its default value then.
+        # A setting that came after the folder was written had its default value then.
         leaf = key.split(".")[-1]
         before, after = there.get(key, known.get(leaf)), now.get(key, known.get(leaf))
         if before != after and not (key in _PLACES and _same_place(before, after)):
@@ -76,12 +76,12 @@ def check(run: Run) -> None:
         )
 
 
-def keep(run: Run) -> None:
+def keep(run: RunConfig) -> None:
     """Writes `run.json` where a run begins; one that goes on leaves it as it is."""
     path = run.out / FILE
     if path.is_file() and _began(run.out):
         return
-    disk.write(path, json.dumps(_plain(run), indent=1, allow_nan=False))
+    disk.write(path, json.dumps(stored(run), indent=1, allow_nan=False))
 
 
 def _began(out: Path) -> bool:
@@ -90,27 +90,16 @@ def _began(out: Path) -> bool:
     return any(True for name in names for _ in out.glob(name))
 
 
-def _plain(run: Run) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(json.dumps(asdict(run), default=str, allow_nan=False))
-    return found
-
-
-def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     """Leaves by their path, such as parts.0.views; lists of plain values are leaves."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
-            yield from _flat(inner, f"{name}.{key}" if name else str(key))
+            yield from _leaves(inner, f"{name}.{key}" if name else str(key))
     elif isinstance(value, Sequence) and any(isinstance(inner, Mapping) for inner in value):
         for place, inner in enumerate(value):
-            yield from _flat(inner, f"{name}.{place}")
+            yield from _leaves(inner, f"{name}.{place}")
     else:
         yield name, value
-
-
-def _defaults() -> dict[str, Any]:
-    known = {f.name: f.default for f in (*fields(Part), *fields(Run)) if f.default is not MISSING}
-    found: dict[str, Any] = json.loads(json.dumps(known, allow_nan=False))
-    return found
 
 
 def _same_place(before: Any, after: Any) -> bool:

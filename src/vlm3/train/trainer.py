@@ -17,22 +17,23 @@ from vlm3.errors import InputError, Vlm3Error
 from vlm3.lock import writing
 from vlm3.train import checkpoint, resume
 from vlm3.train.collate import Collator, MicroBatch
-from vlm3.train.config import Run
+from vlm3.train.config import OptimConfig, RunConfig
 from vlm3.train.dataloader import RankStep, Stream
 from vlm3.train.datasets import curriculum
-from vlm3.train.loss_module import begin, export, optimizers, set_rates, token_px_of
+from vlm3.train.loss_module import Start, begin, export, token_px_of
 from vlm3.train.metrics import Journal, say
+from vlm3.train.optim import optimizers, set_rates
 from vlm3.train.parallel import Parallel, last_of_several, precision, spread, start
 from vlm3.train.plan import batch_flops, peak_flops
 from vlm3.train.stopping import until_asked_to_stop
-from vlm3.train.validation import delta1_of, held_out, measure, moved
+from vlm3.train.validation import Check, delta1_of, held_out, measure, moved
 
 
 class TrainingError(Vlm3Error):
     """Training cannot go on: the loss is no number, or a whole step could not be read."""
 
 
-def train(run: Run, *, stop_at: int | None = None) -> int:
+def train(run: RunConfig, *, stop_at: int | None = None) -> int:
     """Trains to the end, or until SIGTERM; with the same folder it goes on where it was saved.
 
     Ctrl-C saves too; a second one ends at once.
@@ -51,14 +52,14 @@ def train(run: Run, *, stop_at: int | None = None) -> int:
         KeyboardInterrupt: after Ctrl-C, when all is saved; its text says where.
     """
     # What the model's pictures need is only known with the model; a first look costs little.
-    curriculum(run, token_px_of(run))
-    parallel = start(_mesh(run), run.mesh_shape())
+    curriculum(run.data, run.prompt, seed=run.seed, multiple_px=token_px_of(run.model.source))
+    parallel = start(_mesh(run), run.parallel.mesh_shape())
     with _alone(run, parallel):
         return _train(run, parallel, stop_at)
 
 
 @contextmanager
-def _alone(run: Run, parallel: Parallel) -> Iterator[None]:
+def _alone(run: RunConfig, parallel: Parallel) -> Iterator[None]:
     """Holds the run's folder; what the first process finds wrong there, all of them raise."""
     with ExitStack() as held:
         wrong = []
@@ -73,55 +74,64 @@ def _alone(run: Run, parallel: Parallel) -> Iterator[None]:
         yield
 
 
-def _train(run: Run, parallel: Parallel, stop_at: int | None) -> int:
+def _train(run: RunConfig, parallel: Parallel, stop_at: int | None) -> int:
     if parallel.first:
-        say(f"{run.out}: preparing {run.model} and the data")
-    bf16 = run.precision == "bf16"
-    made = begin(run, device=str(parallel.device))
+        say(f"{run.out}: preparing {run.model.source} and the data")
+    bf16, steps = run.parallel.bf16, run.steps
+    made = begin(run.model, run.parallel, seed=run.seed, device=str(parallel.device))
     saved = checkpoint.latest(run.out)
-    found = curriculum(run, made.spec.token_px, made.spec.limits)
-    collator = Collator(made.tokenizer, made.spec, run.packing)
+    found = curriculum(
+        run.data,
+        run.prompt,
+        seed=run.seed,
+        multiple_px=made.spec.token_px,
+        limits=made.spec.limits,
+    )
+    collator = Collator(made.tokenizer, made.spec, run.loader.packing)
     module = spread(made.trainee, made.blocks, parallel, bf16=bf16)
-    stepping = optimizers(made.trainee, run)
+    stepping = optimizers(made.trainee, run.optim)
     done = checkpoint.load(saved, made.trainee, stepping) if saved else 0
     journal = _journal(run, parallel, done)
     if journal and found.absent:
         for one in found.absent:
             say(f"absent: {one.name}: {one.absent}")
     if journal and done:
-        left = "there is nothing left to do" if done == run.steps else "going on from there"
-        say(f"{run.out} is at step {done} of {run.steps}: {left}")
-    checks = held_out(run, found, collator, parallel)
-    stream = Stream(run, found, collator, parallel.rank, parallel.world)
+        left = "there is nothing left to do" if done == steps else "going on from there"
+        say(f"{run.out} is at step {done} of {steps}: {left}")
+    checks = held_out(
+        run.validation.held_out,
+        found,
+        collator,
+        parallel,
+        budget=run.loader.budget,
+        seed=run.seed,
+    )
+    stream = Stream(run.loader, found, collator, parallel.rank, parallel.world, seed=run.seed)
     best, last_saved, clock = float("inf"), done, time.monotonic()
     with until_asked_to_stop() as asked:
-        for item in stream.steps(done):
-            set_rates(stepping, run.rate * run.rate_at(done))
-            entry = _step(run, module, stepping, item, parallel, collator, bf16=bf16)
+        for item in stream.steps(done, steps):
+            rate = run.optim.rate_at(done, steps)
+            set_rates(stepping, rate)
+            entry = _step(run.optim, module, stepping, item, parallel, collator, bf16=bf16)
             done += 1
             now = time.monotonic()
             seconds, clock = now - clock, now
-            entry = {"step": done, "rate": run.rate * run.rate_at(done - 1)} | entry
+            entry = {"step": done, "rate": rate} | entry
             entry |= _speed(entry.pop("flops"), entry["tokens"], seconds, parallel)
             stopping = bool(parallel.sums([float(bool(asked))])[0]) or done == stop_at
-            at_end = stopping or done == run.steps
-            if done % run.check_every == 0 or done == run.steps:
-                results = measure(module, checks, parallel, bf16=bf16)
-                if parallel.world == 1 and run.packing == "independent" and "depth" in checks:
-                    entry |= delta1_of(made.trainee, made.tokenizer, checks["depth"], run.protocol)
-                entry |= results
-                losses = [v for k, v in results.items() if k.endswith("_loss")]
-                mean = sum(losses) / max(1, len(losses))
-            else:
-                mean = float("inf")
+            at_end = stopping or done == steps
+            mean = float("inf")
+            if done % run.validation.check_every == 0 or done == steps:
+                checked, mean = _checked(run, made, module, checks, parallel)
+                entry |= checked
             if journal:
                 journal.write(entry)
                 journal.show(done, entry["loss"], 1 / seconds, entry["tokens_per_s"], entry["mfu"])
                 for name in entry["damaged"]:
                     say(f"left out: {name}")
-            if done % run.save_every == 0 or at_end or mean < best:
+            if done % run.checkpoint.save_every == 0 or at_end or mean < best:
                 written = checkpoint.save(
-                    run.out, done, made.trainee, stepping, parallel, keep=run.keep
+                    run.out, done, made.trainee, stepping, parallel, keep=run.checkpoint.keep
                 )
                 last_saved = done if written else last_saved
                 if written and mean < best:
@@ -130,40 +140,59 @@ def _train(run: Run, parallel: Parallel, stop_at: int | None) -> int:
                         checkpoint.mark_best(run.out, done)
             if stopping:
                 break
-    if done == run.steps:
-        weights = checkpoint.whole_weights(made.trainee)
-        if parallel.first:
-            export(run, weights, run.out / "export")
+    if done == steps:
+        _export(run, made, parallel)
     if journal:
-        say(f"step {done} of {run.steps}, saved at {last_saved}: {run.out}")
+        say(f"step {done} of {steps}, saved at {last_saved}: {run.out}")
     parallel.wait()
-    if signal.SIGINT in asked and done < run.steps:
+    if signal.SIGINT in asked and done < steps:
         raise KeyboardInterrupt(
-            f"saved at step {last_saved} of {run.steps} in {run.out}; the same command goes on "
+            f"saved at step {last_saved} of {steps} in {run.out}; the same command goes on "
             "from there"
         )
     return done
 
 
-def _mesh(run: Run) -> str:
+def _checked(
+    run: RunConfig, made: Start, module: Any, checks: dict[str, Check], parallel: Parallel
+) -> tuple[dict[str, float], float]:
+    """What is told of the held-out samples, and their mean loss over the kinds of questions."""
+    found: dict[str, float] = {}
+    results = measure(module, checks, parallel, bf16=run.parallel.bf16)
+    alone = parallel.world == 1 and run.loader.packing == "independent"
+    if alone and "depth" in checks:
+        found |= delta1_of(made.trainee, made.tokenizer, checks["depth"], run.prompt.protocol)
+    losses = [v for k, v in results.items() if k.endswith("_loss")]
+    return found | results, sum(losses) / max(1, len(losses))
+
+
+def _export(run: RunConfig, made: Start, parallel: Parallel) -> None:
+    weights = checkpoint.whole_weights(made.trainee)
+    if parallel.first:
+        fresh = begin(run.model, run.parallel, seed=run.seed)
+        export(fresh, weights, run.out / "export", model=run.model, prompt=run.prompt)
+
+
+def _mesh(run: RunConfig) -> str:
     """The mesh; Muon needs whole matrices, so for it models are copied and not sharded."""
-    if run.optimizer != "muon":
-        return run.mesh
-    if run.mesh_shape():
-        raise InputError(f"Muon cannot train shards: give mesh auto or ddp instead of {run.mesh}")
+    mesh = run.parallel.mesh
+    if run.optim.optimizer != "muon":
+        return mesh
+    if run.parallel.mesh_shape():
+        raise InputError(f"Muon cannot train shards: give mesh auto or ddp instead of {mesh}")
     several = int(os.environ.get("WORLD_SIZE", 1)) > 1
-    return ("ddp" if several else "none") if run.mesh == "auto" else run.mesh
+    return ("ddp" if several else "none") if mesh == "auto" else mesh
 
 
-def _journal(run: Run, parallel: Parallel, done: int) -> Journal | None:
+def _journal(run: RunConfig, parallel: Parallel, done: int) -> Journal | None:
     if not parallel.first:
         return None
     resume.keep(run)
-    return Journal(run.out, done, run.steps, tensorboard=run.tensorboard)
+    return Journal(run.out, done, run.steps, tensorboard=run.logging.tensorboard)
 
 
 def _step(
-    run: Run,
+    config: OptimConfig,
     module: Any,
     stepping: Sequence[torch.optim.Optimizer],
     item: RankStep,
@@ -201,7 +230,7 @@ def _step(
         names = parallel.gathered(wrong)
         raise TrainingError(f"the loss is no number, from {len(names)} samples: {'; '.join(names)}")
     parameters = [p for group in stepping for g in group.param_groups for p in g["params"]]
-    norm = torch.nn.utils.clip_grad_norm_(parameters, run.clip)
+    norm = torch.nn.utils.clip_grad_norm_(parameters, config.clip)
     size = float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
     if not size < float("inf"):
         names = parallel.gathered([n for b in batches for n in b.names if n])
@@ -212,7 +241,7 @@ def _step(
     return {
         "loss": total / answers,
         "grad_norm": size,
-        "clipped": size > run.clip,
+        "clipped": size > config.clip,
         "samples": int(samples),
         "answer_tokens": int(answers),
         "tokens": int(every),

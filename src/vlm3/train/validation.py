@@ -22,7 +22,6 @@ from vlm3.tasks.protocol import get_protocol
 from vlm3.tasks.registry import TASKS
 from vlm3.tasks.scoring import Floats, best_constant_m
 from vlm3.train.collate import Collator, MicroBatch
-from vlm3.train.config import Run
 from vlm3.train.datasets import Curriculum
 from vlm3.train.loss_module import Trainee, stock
 from vlm3.train.mosaics import COLOR
@@ -42,16 +41,31 @@ class Check:
 
 
 def held_out(
-    run: Run, found: Curriculum, collator: Collator, parallel: Parallel
+    samples: int,
+    found: Curriculum,
+    collator: Collator,
+    parallel: Parallel,
+    *,
+    budget: int,
+    seed: int,
 ) -> dict[str, Check]:
-    """Prepares a run's checks: some samples of every source that no training step draws."""
+    """Prepares a run's checks: some samples of every source that no training step draws.
+
+    Args:
+        samples: in all, shared by the sources; one of each at least.
+        found: where they come from.
+        collator: makes the tensors.
+        parallel: this rank takes its part of them.
+        budget: most places of one forward pass, in tokens.
+        seed: of the questions.
+    """
     asked: dict[str, list[Conversation]] = {kind: [] for kind in _KINDS}
     for number, source in enumerate(found.sources):
-        count = max(1, run.held_out // len(found.sources))
+        count = max(1, samples // len(found.sources))
         for k in range(count):
             try:
                 made = source.conversation(
-                    len(source) + k, (run.seed, 1_000_000_007 + 1000 * number + k)
+                    len(source) + k, (seed, 1_000_000_007 + 1000 * number + k)
                 )
             except (InputError, OSError, IndexError):
                 continue
@@ -63,7 +77,7 @@ def held_out(
 
     def batches(chosen: Sequence[Conversation]) -> tuple[MicroBatch, ...]:
         mine = [collator.encoder(one) for one in chosen[parallel.rank :: parallel.world]]
-        made = collator.micro_batches(mine, run.budget)
+        made = collator.micro_batches(mine, budget)
         # Every rank runs as many passes as any other: collectives must meet.
         most = int(parallel.largest(len(made)))
         return tuple(made + [collator.batch([])] * (most - len(made)))
