@@ -12,6 +12,7 @@ from typing import Literal
 
 from vlm3.errors import InputError
 from vlm3.tasks.base import TaskName
+from vlm3.tasks.registry import TASKS
 
 Label = Literal["distance", "z", "scannetpp", "0.8 distance"]
 """What a depth set's published label is; see `labels`."""
@@ -184,7 +185,7 @@ _ALL = (
     Benchmark(
         name="shards",
         title="Own shards",
-        tasks=("depth", "objects", "correspondence", "pose"),
+        tasks=tuple(TASKS),
         reader="shards",
         data_format="shards as vlm3 data curate writes them",
         split="the scenes that training keeps out; --split all for every picture",
@@ -198,7 +199,7 @@ _ALL = (
     Benchmark(
         name="worlds",
         title="Held-out worlds",
-        tasks=("depth", "objects", "correspondence", "pose"),
+        tasks=tuple(TASKS),
         reader="worlds",
         data_format="nothing: the worlds are rendered",
         split="heldout",

@@ -13,7 +13,7 @@ from typing import Literal
 from numpy.typing import ArrayLike
 
 from vlm3.errors import InputError
-from vlm3.infer.answers import depth_answer, match_answer, object_answer, pose_answer
+from vlm3.infer.answers import depth_answer, fov_answer, match_answer, object_answer, pose_answer
 from vlm3.infer.engines.base import Engine, Reply
 from vlm3.infer.generation import Progress, replies, require, require_able, sized
 from vlm3.infer.inputs import number_rows, points_in
@@ -23,6 +23,7 @@ from vlm3.infer.motion import ask_landmarks, check_motion
 from vlm3.infer.resolve_protocol import resolve_protocol
 from vlm3.tasks.base import (
     DepthAnswer,
+    FovAnswer,
     MatchAnswer,
     ObjectAnswer,
     PoseAnswer,
@@ -31,6 +32,7 @@ from vlm3.tasks.base import (
 )
 from vlm3.tasks.correspondence import CORRESPONDENCE
 from vlm3.tasks.depth import DEPTH
+from vlm3.tasks.fov import FOV
 from vlm3.tasks.objects import OBJECTS
 from vlm3.tasks.pose import POSE
 from vlm3.tasks.protocol import Protocol, get_protocol
@@ -208,6 +210,27 @@ class Predictor:
         prompt = OBJECTS.question(self.protocol, view.camera, question, boxes)
         (said,) = self._reply([view], [prompt], [], engine)
         return object_answer(self.protocol, view, boxes, prompt, said.text)
+
+    def fov(
+        self,
+        view: View,
+        *,
+        engine: Literal["naive"] | None = None,
+        readout: Readout | None = None,
+        grammar: bool = False,
+    ) -> FovAnswer:
+        """How wide the lens of a picture is, from the picture alone: the view's camera is unused.
+
+        Args:
+            view: the picture.
+            engine: see the class.
+            readout: see the class.
+            grammar: see the class.
+        """
+        require(self.protocol, FOV.name, view)
+        (prompt,) = FOV.prompts(self.protocol, [view.camera], {}).values()
+        (reply,) = self._reply([view], [prompt], [FOV.name], engine, readout, grammar)
+        return fov_answer(self.protocol, view, prompt, reply, readout)
 
     def texts(
         self,
@@ -448,7 +471,11 @@ def load(
     predictor = Predictor(
         engine=naive if engine == "naive" else LocalEngine(checkpoint),
         protocol=resolve_protocol(
-            protocol, name=checkpoint.name, trained=settings.protocol, f_px=settings.f_px
+            protocol,
+            name=checkpoint.name,
+            trained=settings.protocol,
+            f_px=settings.f_px,
+            long_side_px=settings.long_side_px,
         ).within(checkpoint.picture_input.limits),
         multiple_px=checkpoint.token_px,
         max_tokens=settings.max_tokens or MAX_TOKENS,

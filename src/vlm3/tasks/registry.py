@@ -7,12 +7,13 @@ from vlm3.errors import InputError
 from vlm3.files.reading import short
 from vlm3.tasks.correspondence import CORRESPONDENCE
 from vlm3.tasks.depth import DEPTH
+from vlm3.tasks.fov import FOV
 from vlm3.tasks.objects import OBJECTS
 from vlm3.tasks.pose import POSE
 from vlm3.tasks.task import Task
 
 TASKS: Mapping[str, Task] = MappingProxyType(
-    {task.name: task for task in (DEPTH, OBJECTS, CORRESPONDENCE, POSE)}
+    {task.name: task for task in (DEPTH, OBJECTS, CORRESPONDENCE, POSE, FOV)}
 )
 """Name -> task."""
 
