@@ -12,7 +12,6 @@ whose windows show the sky. Its principal points are COLMAP's and the game engin
 the picture's corner, as here (MapAnything's own code shifts its points by half a pixel).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,9 +29,20 @@ from vlm3.datasets.base import (
     each,
     need_folder,
 )
-from vlm3.datasets.depth_files import read_exr
+from vlm3.datasets.depth_files import read_exr, without_far
 from vlm3.datasets.files import read_json
-from vlm3.datasets.splits import SCANNETPP_TEST, SCANNETPP_VAL, TARTANAIR_TEST, TARTANAIR_VAL
+from vlm3.datasets.splits import (
+    MEGADEPTH_VAL,
+    SCANNETPP_TEST,
+    SCANNETPP_VAL,
+    SPRING_VAL,
+    TARTANAIR_TEST,
+    TARTANAIR_VAL,
+    UNREALSTEREO4K_TEST,
+    Split,
+    blendedmvs_split,
+    named,
+)
 from vlm3.errors import InputError
 from vlm3.files.reading import below, short
 from vlm3.geometry.camera import Camera, LensModel
@@ -46,9 +56,6 @@ _MODELS: dict[str, tuple[LensModel, tuple[str, ...]]] = {
 }
 _LENS_KEYS = ("k1", "k2", "k3", "k4", "p1", "p2")
 _MVS_CONFIDENCE = 0.25
-_FAR_PERCENTILE = 95
-
-Split = Callable[[str], str]
 
 
 @dataclass(frozen=True)
@@ -149,9 +156,7 @@ def _camera(meta: dict[str, Any], frame: dict[str, Any]) -> Camera:
 def _depth(folder: Path, meta: dict[str, Any], frame: dict[str, Any], rules: _Rules) -> DepthMap:
     values = read_exr(_beside(folder, meta, frame, rules.depth)).astype(np.float64)
     if rules.drop_far:
-        # Over all pixels, unknown ones as 0, as MapAnything's loader takes it.
-        finite = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
-        values = np.where(finite > np.percentile(finite, _FAR_PERCENTILE), np.nan, values)
+        values = without_far(values)
     good = np.isfinite(values) & (values > 0)
     for mask in rules.masks:
         if _listed(meta, mask) and _key(meta, mask) in frame:
@@ -205,15 +210,6 @@ def _key(meta: dict[str, Any], name: str) -> str:
     return next(str(value) for key, value in entry.items() if key != "format")
 
 
-def _named(val: tuple[str, ...] = (), test: tuple[str, ...] = ()) -> Split:
-    return lambda scene: "val" if scene in val else "test" if scene in test else "train"
-
-
-def _blendedmvs_split(scene: str) -> str:
-    """DUSt3R's rule: every tenth of the scenes' hexadecimal names."""
-    return "val" if int(scene[8:], 16) % 10 == 0 else "train"
-
-
 def _source(
     name: str,
     title: str,
@@ -251,7 +247,7 @@ BLENDEDMVS = _source(
     "BlendedMVS",
     "CC BY 4.0",
     "https://github.com/YoYo000/BlendedMVS",
-    _Rules(masks=_MOGE, metric=False, split=_blendedmvs_split),
+    _Rules(masks=_MOGE, metric=False, split=blendedmvs_split),
     origin="mvs",
 )
 DYNAMICREPLICA = _source(
@@ -276,7 +272,7 @@ SCANNETPP = _source(
     _Rules(
         depth="rendered_depth",
         stages=("conversion", "undistort", "render"),
-        split=_named(SCANNETPP_VAL, SCANNETPP_TEST),
+        split=named(SCANNETPP_VAL, SCANNETPP_TEST),
     ),
 )
 MPSD = _source(
@@ -306,7 +302,7 @@ MEGADEPTH = _source(
     "MegaDepth",
     "CC BY 4.0",
     "https://www.cs.cornell.edu/projects/megadepth",
-    _Rules(masks=_MOGE, metric=False, split=_named(("0015_0", "0015_1", "0022_0"))),
+    _Rules(masks=_MOGE, metric=False, split=named(MEGADEPTH_VAL)),
     origin="mvs",
 )
 ASE = _source(
@@ -324,7 +320,7 @@ TARTANAIR_WB = _source(
     _Rules(
         masks=_MOGE,
         drop_far=True,
-        split=_named(TARTANAIR_VAL, TARTANAIR_TEST),
+        split=named(TARTANAIR_VAL, TARTANAIR_TEST),
     ),
 )
 UNREALSTEREO4K = _source(
@@ -332,7 +328,7 @@ UNREALSTEREO4K = _source(
     "UnrealStereo4K",
     "not stated; for research",
     "https://github.com/fabiotosi92/SMD-Nets",
-    _Rules(drop_far=True, split=_named(test=("00008",))),
+    _Rules(drop_far=True, split=named(test=UNREALSTEREO4K_TEST)),
 )
 MVS_SYNTH = _source(
     "mvs-synth",
@@ -346,7 +342,7 @@ SPRING = _source(
     "Spring",
     "CC BY 4.0",
     "https://spring-benchmark.org",
-    _Rules(masks=_MOGE, sky="skymask", split=_named(("0013", "0023", "0037"))),
+    _Rules(masks=_MOGE, sky="skymask", split=named(SPRING_VAL)),
 )
 ETH3D = _source(
     "eth3d-wai",
