@@ -8,8 +8,9 @@ Layout of v1 and depth: its authors' code, zhengqili/MegaDepth (data/image_folde
 facebookresearch/map-anything (conversion/megadepth.py) and naver/dust3r; that v1 is rectified and
 the models are not, and that depth with negative values is an order of things instead:
 ubc-vision/COTR (prepare_data.md). The rectified picture's K is taken as both converters take it
-(`rectified`); how the authors rectified is not published. Both read only pictures of DUSt3R's list of pairs; here all
-that have depth are read, as the list is a pickle. Every model has a scale of its own.
+(`rectified`); how the authors rectified is not published. Both read only pictures of DUSt3R's list
+of pairs; here all that have depth are read, as that list is a pickle. Every model has a scale of
+its own.
 """
 
 import re
