@@ -42,10 +42,11 @@ DepthOrigin = Literal["truth", "mvs", "predicted"]
 stereo, or by a model."""
 
 Verified = Literal["real files", "official code", "documentation", "other readers", "fixtures"]
-"""What an adapter was checked on, the strongest first; all are tested on written files too.
+"""What an adapter's reading of a layout rests on, the strongest first.
 
-Files of the set; its authors' own code that reads or writes it; its authors' description; readers
-that others published; nothing but the tests' own files.
+It was run on files of the set; it follows its authors' own code that reads or writes the set, their
+description, or readers that others published; or nobody's. All are run on files that the tests
+write, too.
 """
 
 Thing = TypeVar("Thing")
@@ -168,7 +169,7 @@ class Source:
         scenes: names of its scenes, sorted; a scene is the unit of work.
         frames: the frames of a scene in a fixed order; see `each`.
         origin: how its depth came about; `pairs` chooses tolerances by it.
-        verified: what the adapter was checked on.
+        verified: what the reading of the layout rests on.
         against: the files, code or pages meant by `verified`: repositories and files in them.
         licence_from: where the licence was read; empty where it was not looked up.
         needs: packages to install, where the format needs any (the extra `vlm3[data]`).

@@ -86,4 +86,6 @@ DTU = Source(
     tasks=("depth", "correspondence", "pose"),
     scenes=scenes,
     frames=frames,
+    verified="other readers",
+    against="lmb-freiburg/robustmvd, YoYo000/MVSNet",
 )

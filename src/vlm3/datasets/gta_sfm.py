@@ -71,10 +71,13 @@ GTA_SFM = Source(
     name="gta-sfm",
     title="GTA-SfM",
     licence="not stated; pictures of a game",
+    licence_from="HKUST-Aerial-Robotics/Flow-Motion-Depth README.md, extracted_dataset/README.md",
     url="https://github.com/HKUST-Aerial-Robotics/Flow-Motion-Depth",
     layout=_LAYOUT,
     tasks=("correspondence", "pose"),
     scenes=scenes,
     frames=frames,
     needs=("h5py",),
+    verified="official code",
+    against="HKUST-Aerial-Robotics/Flow-Motion-Depth extracted_dataset/read.py",
 )

@@ -78,5 +78,5 @@ MVS_SYNTH = raw_or_wai(
     scenes=scenes,
     frames=frames,
     verified="official code",
-    against="phuang17/DeepMVS python/generate_volume_train.py",
+    against="phuang17/DeepMVS python/generate_volume_train.py; unit: MapAnything's estimate",
 )

@@ -103,4 +103,6 @@ REALESTATE10K = Source(
     frames=frames,
     origin="mvs",
     needs=("cv2", "scipy"),
+    verified="other readers",
+    against="CUT3R/CUT3R datasets_preprocess/preprocess_re10k.py",
 )

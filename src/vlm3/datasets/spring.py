@@ -106,6 +106,7 @@ SPRING = raw_or_wai(
     scenes=scenes,
     frames=frames,
     verified="official code",
-    against="cv-stuttgart/spring_utils dataloader.py and pointcloud.py",
+    against="cv-stuttgart/spring_utils dataloader.py and pointcloud.py; poses and sky: "
+    "facebookresearch/map-anything conversion/spring.py",
     needs=("h5py",),
 )

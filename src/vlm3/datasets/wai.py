@@ -31,6 +31,7 @@ from vlm3.datasets.base import (
 )
 from vlm3.datasets.depth_files import read_exr, without_far
 from vlm3.datasets.files import read_json
+from vlm3.datasets.licences import DEPTH_PRO_TABLE, MAPANYTHING_TABLE
 from vlm3.datasets.splits import (
     MEGADEPTH_VAL,
     SCANNETPP_TEST,
@@ -49,6 +50,7 @@ from vlm3.geometry.camera import Camera, LensModel
 
 _LAYOUT = "SCENE/scene_meta.json with its images/ and depth/ (MapAnything's WAI layout)"
 _URL = "https://github.com/facebookresearch/map-anything/tree/main/data_processing"
+_AGAINST = "facebookresearch/map-anything mapanything/utils/wai, the layout's own"
 _MODELS: dict[str, tuple[LensModel, tuple[str, ...]]] = {
     "PINHOLE": ("pinhole", ()),
     "OPENCV": ("brown_conrady", ("k1", "k2", "p1", "p2")),
@@ -218,6 +220,7 @@ def _source(
     rules: _Rules,
     *,
     origin: DepthOrigin = "truth",
+    licence_from: str = "",
 ) -> Source:
     def frames(root: Path, scene: str) -> Frames:
         yield from read_scene(root, scene, rules)
@@ -233,6 +236,9 @@ def _source(
         scenes=scenes,
         frames=frames,
         origin=origin,
+        verified="official code",
+        against=_AGAINST,
+        licence_from=licence_from,
         needs=("OpenEXR",),
     )
 
@@ -249,6 +255,7 @@ BLENDEDMVS = _source(
     "https://github.com/YoYo000/BlendedMVS",
     _Rules(masks=_MOGE, metric=False, split=blendedmvs_split),
     origin="mvs",
+    licence_from="YoYo000/BlendedMVS README.md",
 )
 DYNAMICREPLICA = _source(
     "dynamicreplica",
@@ -256,37 +263,41 @@ DYNAMICREPLICA = _source(
     "CC BY-NC 4.0",
     "https://github.com/facebookresearch/dynamic_stereo",
     _Rules(),
+    licence_from=DEPTH_PRO_TABLE,
 )
 SAIL_VOS3D = _source(
     "sail-vos3d",
     "SAIL-VOS 3D",
-    "by request, research only",
+    "by request, non-commercial",
     "https://sailvos.web.illinois.edu",
     _Rules(drop_far=True),
+    licence_from=MAPANYTHING_TABLE,
 )
 SCANNETPP = _source(
     "scannetpp-wai",
     "ScanNet++ DSLR, depth of its mesh",
-    "by application, research only",
+    "by application, non-commercial",
     "https://kaldir.vc.in.tum.de/scannetpp",
     _Rules(
         depth="rendered_depth",
         stages=("conversion", "undistort", "render"),
         split=named(SCANNETPP_VAL, SCANNETPP_TEST),
     ),
+    licence_from=MAPANYTHING_TABLE,
 )
 MPSD = _source(
     "mpsd",
     "Mapillary Planet-Scale Depth",
-    "by request, research only",
+    "by request, CC BY-NC-SA",
     "https://www.mapillary.com/dataset/depth",
     _Rules(masks=_MOGE),
     origin="mvs",
+    licence_from=MAPANYTHING_TABLE,
 )
 DL3DV = _source(
     "dl3dv-10k",
     "DL3DV-10K, depth by MVSAnywhere",
-    "DL3DV terms, non-commercial",
+    "CC BY-NC 4.0 and DL3DV-10K terms of use",
     "https://github.com/DL3DV-10K/Dataset",
     _Rules(
         depth="pred_depth/mvsanywhere",
@@ -296,6 +307,7 @@ DL3DV = _source(
         stages=("conversion", "undistort", "mvsanywhere"),
     ),
     origin="mvs",
+    licence_from="DL3DV-10K/Dataset License.md",
 )
 MEGADEPTH = _source(
     "megadepth",
@@ -304,13 +316,15 @@ MEGADEPTH = _source(
     "https://www.cs.cornell.edu/projects/megadepth",
     _Rules(masks=_MOGE, metric=False, split=named(MEGADEPTH_VAL)),
     origin="mvs",
+    licence_from=MAPANYTHING_TABLE,
 )
 ASE = _source(
     "ase-wai",
     "Aria Synthetic Environments, WAI",
-    "Project Aria licence, research only",
+    "Project Aria licence, non-commercial",
     "https://www.projectaria.com/datasets/ase",
     _Rules(),
+    licence_from=MAPANYTHING_TABLE,
 )
 TARTANAIR_WB = _source(
     "tartanair-wb",
@@ -322,20 +336,23 @@ TARTANAIR_WB = _source(
         drop_far=True,
         split=named(TARTANAIR_VAL, TARTANAIR_TEST),
     ),
+    licence_from=MAPANYTHING_TABLE,
 )
 UNREALSTEREO4K = _source(
     "unrealstereo4k",
     "UnrealStereo4K",
-    "not stated; for research",
+    "not stated for the data; its repository is MIT",
     "https://github.com/fabiotosi92/SMD-Nets",
     _Rules(drop_far=True, split=named(test=UNREALSTEREO4K_TEST)),
+    licence_from="fabiotosi92/SMD-Nets README.md, LICENSE",
 )
 MVS_SYNTH = _source(
     "mvs-synth",
     "MVS-Synth",
-    "research, see its page",
+    "its own terms, non-commercial",
     "https://phuang17.github.io/DeepMVS/mvs-synth.html",
     _Rules(drop_far=True),
+    licence_from=MAPANYTHING_TABLE,
 )
 SPRING = _source(
     "spring",
@@ -343,6 +360,7 @@ SPRING = _source(
     "CC BY 4.0",
     "https://spring-benchmark.org",
     _Rules(masks=_MOGE, sky="skymask", split=named(SPRING_VAL)),
+    licence_from=MAPANYTHING_TABLE,
 )
 ETH3D = _source(
     "eth3d-wai",
@@ -350,4 +368,5 @@ ETH3D = _source(
     "CC BY-NC-SA 4.0",
     "https://www.eth3d.net",
     _Rules(split=lambda scene: "test"),
+    licence_from=MAPANYTHING_TABLE,
 )
