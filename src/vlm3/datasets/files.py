@@ -97,16 +97,21 @@ def number_rows(path: Path, columns: int) -> Floats:
     Raises:
         InputError: it cannot be read, or a line holds something else.
     """
-    rows = [line.split() for line in read_text(path).splitlines() if line.strip()]
-    try:
-        values = np.array(rows, dtype=np.float64).reshape(len(rows), -1)
-    except ValueError as error:
-        raise InputError(f"{str(path)!r} is no table of numbers ({why(error)})") from None
-    if values.shape[1] != columns or not np.isfinite(values).all():
-        raise InputError(
-            f"{str(path)!r} has {values.shape[1]} numbers a line; expected {columns} finite ones"
-        )
-    return values
+    rows = []
+    for place, line in enumerate(read_text(path).splitlines(), start=1):
+        words = line.split()
+        if not words:
+            continue
+        try:
+            row = np.array(words, np.float64)
+        except ValueError as error:
+            raise InputError(f"{path}, line {place} is no row of numbers ({why(error)})") from None
+        if len(row) != columns or not np.isfinite(row).all():
+            raise InputError(
+                f"{path}, line {place} has {len(row)} numbers; expected {columns} finite ones"
+            )
+        rows.append(row)
+    return np.array(rows, np.float64).reshape(-1, columns)
 
 
 def mvsnet_camera(path: Path) -> tuple[Floats, Floats]:
