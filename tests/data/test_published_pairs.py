@@ -21,7 +21,7 @@ from fixtures.published import PUBLISHED, Written, _mvs_synth_frame
 
 from vlm3.cli.main import main
 from vlm3.data.shards import Shards
-from vlm3.datasets import get_source
+from vlm3.datasets import get_source, names
 from vlm3.datasets.base import DepthMap, PixelDepths, RawFrame, Skipped
 from vlm3.datasets.megadepth import rectified
 from vlm3.datasets.tracks import _features, path_depth
@@ -213,6 +213,11 @@ def test_curated_from_the_command_line(name: str, written, tmp_path: Path) -> No
         off = np.linalg.norm(two.project(in_two) - pair.xy2_px, axis=1)
         assert len(off) >= 10 and np.median(off) < (1.0 if features else 0.05)
     assert CliRunner().invoke(main, ["data", "check", str(tmp_path / "out")]).exit_code == 0
+
+
+def test_every_set_of_both_layouts_is_written() -> None:
+    both = {name for name in names() if get_source(name).layout.endswith("MapAnything's WAI")}
+    assert set(PUBLISHED) == both and len(both) == 9
 
 
 def test_a_folder_is_of_one_kind(written, tmp_path: Path) -> None:

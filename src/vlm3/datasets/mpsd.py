@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from vlm3.datasets import wai
-from vlm3.datasets.base import DepthMap, Frames, RawFrame, each, folders
+from vlm3.datasets.base import DepthMap, Floats, Frames, RawFrame, each, folders
 from vlm3.datasets.files import depth_png_m, picture_size, read_json, read_text
 from vlm3.datasets.foreign_poses import inverted
 from vlm3.datasets.raw_or_wai import raw_or_wai
@@ -90,7 +90,7 @@ def frames(root: Path, scene: str) -> Frames:
     return each(keys, make)
 
 
-def _cam_from_world(shot: dict[str, Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _cam_from_world(shot: dict[str, Any]) -> Floats:
     """By Rodrigues' formula."""
     vector = np.array(shot["rotation"], np.float64)
     angle = float(np.linalg.norm(vector))

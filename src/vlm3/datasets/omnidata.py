@@ -118,12 +118,19 @@ def _splits(root: Path) -> dict[str, str]:
 
 
 def _source(
-    name: str, title: str, licence: str, url: str, verified: Verified, against: str
+    name: str,
+    title: str,
+    licence: str,
+    licence_from: str,
+    url: str,
+    verified: Verified,
+    against: str,
 ) -> Source:
     return Source(
         name=name,
         title=title,
         licence=licence,
+        licence_from=licence_from,
         url=url,
         layout=_LAYOUT.replace("COMPONENT", name),
         tasks=("depth",),
@@ -137,7 +144,8 @@ def _source(
 TASKONOMY = _source(
     "taskonomy",
     "Taskonomy",
-    "research only (its EULA)",
+    "its end-user licence, research only",
+    "StanfordVL/taskonomy data/LICENSE",
     "http://taskonomy.stanford.edu",
     "documentation",
     "StanfordVL/taskonomy data/README.md",
@@ -146,6 +154,7 @@ HM3D = _source(
     "hm3d",
     "HM3D, rendered by Omnidata",
     "Matterport end-user licence for academic use",
+    "",
     "https://github.com/EPFL-VILAB/omnidata",
     "official code",
     "EPFL-VILAB/omnidata, its loaders and annotator",
