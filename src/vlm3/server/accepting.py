@@ -53,6 +53,7 @@ class Accepting:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
             )
+        self.pid = self._process.pid
         self._loop.add_reader(self._control.fileno(), self._take)
 
     def tell(self, status: int, record: dict[str, object]) -> None:

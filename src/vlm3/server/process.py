@@ -40,20 +40,7 @@ def serve(app: Guard, bound: socket.socket, *, quiet: bool) -> int | None:
     Returns:
         The signal that ended it.
     """
-    server = Server(
-        uvicorn.Config(
-            app,
-            http=Protocol,
-            ws="none",
-            loop="asyncio",
-            log_level="warning" if quiet else "info",
-            access_log=not quiet,
-            server_header=False,
-            limit_concurrency=1024,
-            timeout_graceful_shutdown=SECONDS_TO_END,
-        ),
-        app,
-    )
+    server = server_of(app, quiet=quiet)
     log = logging.getLogger("uvicorn.error")
     before = sys.getswitchinterval()
     # Looking through all that the model and its libraries consist of took 0.7 s and held everyone
@@ -69,6 +56,22 @@ def serve(app: Guard, bound: socket.socket, *, quiet: bool) -> int | None:
         gc.unfreeze()
         sys.setswitchinterval(before)
     return server.ended_by
+
+
+def server_of(app: Guard, *, quiet: bool) -> "Server":
+    """The server around the application, not started."""
+    config = uvicorn.Config(
+        app,
+        http=Protocol,
+        ws="none",
+        loop="asyncio",
+        log_level="warning" if quiet else "info",
+        access_log=not quiet,
+        server_header=False,
+        limit_concurrency=1024,
+        timeout_graceful_shutdown=SECONDS_TO_END,
+    )
+    return Server(config, app)
 
 
 class Protocol(H11Protocol):
@@ -130,6 +133,11 @@ class Server(uvicorn.Server):
         (bound,) = sockets
         bound.listen(self.config.backlog)
         self._accepting = Accepting(bound, self._app.access.hosts, self._connected, self._alone)
+
+    @property
+    def acceptor_pid(self) -> int | None:
+        """The process that accepts connections for this one, if there is one."""
+        return None if self._accepting is None else self._accepting.pid
 
     def _connected(self) -> asyncio.Protocol:
         # What uvicorn makes for connections that it accepts itself.
