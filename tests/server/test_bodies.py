@@ -32,6 +32,7 @@ LONG = base64.b64encode(random.Random(0).randbytes(LONG_TEXT_BYTES)).decode()
 REQUESTS: dict[str, dict[str, Any]] = {
     "/v1/depth": {"image": PICTURE, "points_px": [[1, 2], [3.5, 4.5]]},
     "/v1/depth_map": {"image": PICTURE, "columns": 2, "rows": 2},
+    "/v1/measure": {"image": PICTURE, "pairs_px": [[[1, 2], [30, 4]]], "boxes_px": [[1, 2, 9, 9]]},
     "/v1/match": {"image_a": PICTURE, "image_b": PICTURE, "points_px": [[1, 2]]},
     "/v1/pose": {"image_a": PICTURE, "image_b": PICTURE, "check": True},
     "/v1/objects": {"image": PICTURE, "question": "How wide is {0}?", "boxes_px": [[1, 2, 30, 40]]},

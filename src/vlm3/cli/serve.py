@@ -60,8 +60,8 @@ def _server_options(command: Command) -> Command:
 def serve(**settings: Any) -> None:
     """Serve the model: OpenAI's chat route and 3D routes.
 
-    /v1/chat/completions, /v1/models; /v1/depth, /v1/depth_map, /v1/match, /v1/pose, /v1/objects,
-    /v1/picture; /health, /metrics. The schema is at /openapi.json. Ctrl-C ends it; requests under
+    /v1/chat/completions, /v1/models; /v1/depth, /v1/depth_map, /v1/measure, /v1/match, /v1/pose,
+    /v1/objects, /v1/picture; /health, /metrics. The schema is at /openapi.json. Ctrl-C ends it; requests under
     way are finished first.
     """
     _run(settings, page=False, browser=False)
