@@ -317,6 +317,29 @@ def test_a_bad_file_is_told_in_words(page: Any, tmp_path: Path) -> None:
     answers(page, 1)
 
 
+def test_a_folder_to_choose_from(page: Any) -> None:
+    folder = page.locator("#folder")
+    names = folder.locator("button span")
+    names.nth(2).wait_for()
+    assert names.all_inner_texts() == ["day 1.jpg", "day 2.png", "notes.jpg"]
+    page.locator("#folder li:nth-child(2) img[src^='blob:']").wait_for()
+    first = page.locator("#folder img").first
+    assert first.evaluate("n => [n.naturalWidth, n.naturalHeight]") == [240, 320]
+    folder.get_by_role("button", name="notes.jpg").click()
+    page.get_by_role("alert").wait_for()
+    assert "notes.jpg: the picture is not a picture" in page.get_by_role("alert").inner_text()
+    folder.get_by_role("button", name="day 1.jpg").click()
+    page.locator("#work:not([hidden])").wait_for()
+    page.locator(".caption").get_by_text("480 × 640 px").wait_for()
+    click(page, 0.5, 0.5)
+    answers(page, 1)
+    # In a tool for two pictures it is the second one.
+    tool(page, "Match")
+    folder.get_by_role("button", name="day 2.png").click()
+    page.locator(".caption").nth(1).get_by_text("day 2.png").wait_for()
+    assert "day 1.jpg" in page.locator(".caption").first.inner_text()
+
+
 def test_by_keyboard_alone(page: Any) -> None:
     def tab_to(wanted: str, key: str = "Tab", most: int = 12) -> None:
         for _ in range(most):

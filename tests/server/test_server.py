@@ -474,6 +474,25 @@ def test_a_key(serve: Serve) -> None:
     assert client("/v1/depth", ONE)[0] == 401
 
 
+def test_a_folder_is_behind_the_key_and_shows_nothing_else(serve: Serve, tmp_path: Path) -> None:
+    file, other = tmp_path / "a.png", tmp_path / "b.png"
+    for path in (file, other):
+        Image.fromarray(noise(0)).save(path)
+    access = Access(api_key="secret")
+    client = serve(Slow(), access=access, page=True, pictures=[file])
+    paths = ("/v1/page/pictures", "/v1/page/pictures/0", "/v1/page/pictures/0/small")
+    for path in paths:
+        assert client(path)[0] == 401
+        assert client(path, Authorization="Bearer secret")[0] == 200
+    assert client("/page/about.json")[1]["pictures"] == 1
+    assert client(paths[0], Authorization="Bearer secret")[1] == ["a.png"]
+    assert client(paths[1], Authorization="Bearer secret")[1] == file.read_bytes()
+    for place in ("1", "-1", "b.png", "..%2Fb.png"):
+        assert client(f"{paths[0]}/{place}", Authorization="Bearer secret")[0] in (400, 404)
+    file.unlink()
+    assert client(paths[1], Authorization="Bearer secret")[0] == 404
+
+
 def test_other_sites_stay_outside(serve: Serve) -> None:
     client = serve(Slow(), access=Access(hosts=("127.0.0.1", "[::1]")))
     assert client("/health")[0] == 200

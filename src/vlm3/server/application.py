@@ -1,9 +1,10 @@
 """The application: routes, errors, health, metrics."""
 
 import ipaddress
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -47,6 +48,7 @@ def create_app(
     limits: Limits | None = None,
     access: Access | None = None,
     page: bool = False,
+    pictures: Sequence[Path] = (),
     calibrate: Calibrate | None = None,
 ) -> Guard:
     """The server around a predictor.
@@ -56,6 +58,7 @@ def create_app(
         limits: how much is taken on.
         access: who may come in; anyone who reaches it when None.
         page: also the web app, at /.
+        pictures: files that the web app offers to choose from.
         calibrate: the camera of pictures that come without one; 60 degrees are assumed when None.
     """
     limits = limits or Limits()
@@ -109,7 +112,7 @@ def create_app(
         return Response(metrics.text(), media_type=CONTENT_TYPE)
 
     if page:
-        app.include_router(page_routes(predictor))
+        app.include_router(page_routes(predictor, pictures))
     _speak(app)
     app.state.service, app.state.bodies = service, Bodies(limits)
     return Guard(app, access or Access(), limits, service.requests, metrics, state)

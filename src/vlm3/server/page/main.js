@@ -1,6 +1,7 @@
 // The page: which pictures, which tool, what was asked and what came back.
 
 import { Problem, ask, askForFile, askInLines, readAsUrl } from "./api.js";
+import { showFolder } from "./folder.js";
 import { save, saveJson, savePicture } from "./files.js";
 import { Space, frustum } from "./space.js";
 import { Stage, color } from "./stage.js";
@@ -669,6 +670,10 @@ async function start() {
     }, one.name));
   }
   tool = tools.find((one) => about.tasks.includes(one.task));
+  if (about.pictures) await showFolder($("folder"), async (file) => {
+    await choose(pictures.a && tool.pair ? "b" : "a", file);
+    $("work").scrollIntoView();
+  }, complain);
 }
 
 $("problem").querySelector("button").addEventListener("click", calm);
