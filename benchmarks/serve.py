@@ -34,9 +34,10 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -322,23 +323,50 @@ def post(
 
 # The query makes the second one go the way of all other requests, through the server's event loop.
 _PROBED = {"": "/health", "through the server: ": "/health?"}
+_MACHINE = "another process: "
 
 
-def probe(port: int, path: str, ended: Any, told: Any) -> None:
-    """Asks for that path ten times a second, from a process of its own, and tells the seconds."""
+def probe(ended: Any, told: Any, ask: Callable[[], None]) -> None:
+    """Asks ten times a second, in a process of its own, and tells the seconds of each."""
     waits = []
     while not ended.is_set():
         began = time.perf_counter()
         try:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-            connection.request("GET", path)
-            connection.getresponse().read()
+            ask()
             waits.append(time.perf_counter() - began)
-            connection.close()
         except (OSError, http.client.HTTPException):
             pass  # Killed, and not up again yet: the soak counts that.
         time.sleep(0.1)
     told.put(waits)
+
+
+def ask_health(port: int, path: str) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request("GET", path)
+    connection.getresponse().read()
+    connection.close()
+
+
+@contextmanager
+def echoing() -> Iterator[Callable[[], None]]:
+    """A process that gives back what it gets: what an answer costs on this machine at least."""
+    fork = multiprocessing.get_context("fork")
+    near, far = fork.Pipe()
+
+    def echo() -> None:
+        while far.recv_bytes() != b"end":
+            far.send_bytes(b"back")
+
+    process = fork.Process(target=echo)
+    process.start()
+
+    def ask() -> None:
+        near.send_bytes(b"there")
+        near.recv_bytes()
+
+    yield ask
+    near.send_bytes(b"end")
+    process.join(10)
 
 
 @contextmanager
@@ -346,24 +374,26 @@ def probed(server: Server) -> Iterator[dict[str, float]]:
     """Afterwards, how long /health took during the block, in ms."""
     fork = multiprocessing.get_context("fork")
     ended, found = fork.Event(), {}
-    told = {name: fork.Queue() for name in _PROBED}
-    processes = [
-        fork.Process(target=probe, args=(server.port, path, ended, told[name]))
-        for name, path in _PROBED.items()
-    ]
-    for process in processes:
-        process.start()
-    try:
-        yield found
-    finally:
-        ended.set()
-        for name, queue in told.items():
-            waits = np.array(queue.get(timeout=90)) * 1000
-            p50, p99, most = np.percentile(waits, (50, 99, 100)).round(1).tolist()
-            figures = {"p50_ms": p50, "p99_ms": p99, "max_ms": most, "probes": len(waits)}
-            found.update({name + key: value for key, value in figures.items()})
+    with echoing() as echo:
+        asks = {name: partial(ask_health, server.port, path) for name, path in _PROBED.items()}
+        asks[_MACHINE] = echo
+        told = {name: fork.Queue() for name in asks}
+        processes = [
+            fork.Process(target=probe, args=(ended, told[name], ask)) for name, ask in asks.items()
+        ]
         for process in processes:
-            process.join(10)
+            process.start()
+        try:
+            yield found
+        finally:
+            ended.set()
+            for name, queue in told.items():
+                waits = np.array(queue.get(timeout=90)) * 1000
+                p50, p99, most = np.percentile(waits, (50, 99, 100)).round(1).tolist()
+                figures = {"p50_ms": p50, "p99_ms": p99, "max_ms": most, "probes": len(waits)}
+                found.update({name + key: value for key, value in figures.items()})
+            for process in processes:
+                process.join(10)
 
 
 def health(seconds: float, clients: int, fake: bool) -> dict[str, Any]:

@@ -164,6 +164,8 @@ class Acceptor:
             self._wait_for(connection)
             if len(self._silent) > _MOST_SILENT:
                 self._close_oldest()
+            # Most have said what they want by now.
+            self._look_at(connection)
 
     def _wait_for(self, connection: socket.socket) -> None:
         if connection not in self._silent:

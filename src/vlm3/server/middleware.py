@@ -43,7 +43,8 @@ class _Exchange:
     Whoever refuses a request does so before its body has been read. If the connection were closed
     then, with bytes on their way, the system would reset it, and a client that sends first and
     reads then would never see the answer (RFC 9112, 9.6). So the answer is sent, all but its end;
-    what still comes is read and dropped, within bounds; then the answer is ended.
+    what still comes is read and dropped, as long as it comes and no more than so much in so long;
+    then the answer is ended.
 
     Attributes:
         status: of the answer; 0 as long as there is none.
@@ -92,9 +93,12 @@ class _Exchange:
         if not self._unended:
             return
         left = _DRAINED * self._limits.body_bytes
+        until = asyncio.get_running_loop().time() + self._limits.timeout_s
         try:
-            async with asyncio.timeout(self._limits.body_timeout_s):
+            async with asyncio.timeout_at(until) as patience:
                 while self.unread and left > 0:
+                    now = asyncio.get_running_loop().time()
+                    patience.reschedule(min(now + self._limits.body_timeout_s, until))
                     left -= len((await self.receive()).get("body", b""))
         except TimeoutError:
             pass

@@ -27,8 +27,9 @@ SECONDS_TO_END = 20
 # read would keep the event loop from everyone else.
 _READ_BYTES = 16 * 1024
 # A body whose length was told comes in one piece a read, whatever its size. In reads of 16 KiB, a
-# large one took longer than it may, as soon as others kept the event loop busy.
-_READ_BODY_BYTES = 256 * 1024
+# large one took longer than it may, as soon as others kept the event loop busy: every read waits
+# for a few of its rounds.
+_READ_BODY_BYTES = 1024 * 1024
 # How often a thread must let others have Python's global lock when they wait for it: shorter than
 # the default of 5 ms, because the event loop waits behind every thread that prepares questions.
 _SWITCH_SECONDS = 0.001
