@@ -130,10 +130,11 @@ class Server(uvicorn.Server):
         if sockets is None or not available():
             await super().startup(sockets)
             return
-        await super().startup([])
         (bound,) = sockets
         bound.listen(self.config.backlog)
+        # Accepts nothing before it is told how the server is.
         self._accepting = Accepting(bound, self._app.access.hosts, self._connected, self._alone)
+        await super().startup([])
 
     @property
     def acceptor_pid(self) -> int | None:
