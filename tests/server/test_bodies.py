@@ -131,6 +131,7 @@ def test_what_a_route_can_use_is_taken() -> None:
     assert parse(body, ChatRequest, ChatRequest.beside_pictures_bytes)
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=1, max_size=50), st.integers(0, 3))
 def test_base64_in_steps_is_base64(data: bytes, steps: int) -> None:
     data = bytes(steps * MIB * 3 // 4) + data
