@@ -340,7 +340,7 @@ def test_who_leaves_is_not_asked_for(serve: Serve) -> None:
 
 def test_time_is_limited(serve: Serve) -> None:
     engine = Slow()
-    client = serve(engine, limits=Limits(timeout_s=0.3))
+    client = serve(engine, limits=Limits(timeout_s=1))
     engine.gate.clear()
     status, found, _ = client("/v1/depth", ONE)
     engine.gate.set()
