@@ -68,7 +68,7 @@ def find_sources(arguments: Sequence[str], every_s: float | None) -> list[Source
     """
     if every_s is not None and not (math.isfinite(every_s) and every_s > 0):
         raise InputError(f"--every is {every_s:g}; give seconds above 0")
-    paths = [path for argument in arguments for path in _paths(argument)]
+    paths = [path for argument in arguments for path in picture_paths(argument)]
     if every_s is not None and not any(p.suffix.lower() in VIDEOS for p in paths):
         raise InputError("--every is the time between frames of a video, and no video was given")
     names = _names(paths)
@@ -85,7 +85,12 @@ def _is_pattern(argument: str) -> bool:
     return not Path(argument).exists() and glob.has_magic(argument)
 
 
-def _paths(argument: str) -> list[Path]:
+def picture_paths(argument: str) -> list[Path]:
+    """Files that a file, a folder or a pattern stands for, in a sensible order.
+
+    Raises:
+        InputError: there are none.
+    """
     path = Path(argument)
     if path.is_dir():
         found = [p for p in path.iterdir() if p.suffix.lower() in PICTURES and p.is_file()]
