@@ -99,6 +99,21 @@ def object_query(
     return Query(id, "objects", ask, said)
 
 
+def free_query(id: str, category: str, question: str, form: Json, truth: Json) -> Query:
+    """A question that is none of the four tasks, about all pictures of its item.
+
+    Args:
+        id: see `Query`.
+        category: a column's name.
+        question: complete, as the model reads it.
+        form: what may be answered, see `vlm3.tasks.free_answers`.
+        truth: {"option": k}, {"number": x}, or what a hit is judged by and, as "hit", the share of
+            blind answers that hit.
+    """
+    ask = {"question": question, "boxes_xyxy_px": [], "category": category, "form": form}
+    return Query(id, "objects", ask, truth)
+
+
 def _floats(values: ArrayLike) -> list[float]:
     found: list[float] = np.asarray(values, dtype=np.float64).ravel().tolist()
     return found

@@ -5,7 +5,8 @@ A line a query: {"id": ...} and
     depth            "distance_m": m, or "depth_z_m": m along the axis
     correspondence   "xy_px": [x, y] in picture b
     pose             "cam1_from_cam2": 4 x 4, or "rotation": 3 x 3 and "direction": [x, y, z]
-    objects          "value_m", "clock_hour", "yes" or "region" (from 0)
+    objects          "value_m", "clock_hour", "yes" or "region" (from 0); a question in words,
+                     one with a "form": "text", or "option" (from 0), "number", "xy_px", "vector"
 
 `seconds` and `cost_usd` may be added. A damaged line, or one with a number that is none (NaN,
 1e308), is named and the rest is used; a query without a usable line counts as a failure. A query
@@ -21,13 +22,15 @@ from vlm3.errors import InputError
 from vlm3.eval.items import Item, Json, Query
 from vlm3.eval.predictions import OBJECT_VALUES, UNUSABLE, Ids, dumps, lines, numbers_of
 from vlm3.eval.solvers import Said
+from vlm3.tasks import free_answers
+from vlm3.tasks.base import ParseFailure
 from vlm3.strict_json import finite
 
 _FARTHEST_M = 1e9
 _FIELDS = {
     "correspondence": ("xy_px",),
     "pose": ("cam1_from_cam2", "rotation", "direction", "distance_m"),
-    "objects": OBJECT_VALUES,
+    "objects": OBJECT_VALUES[:4],
 }
 
 
@@ -97,6 +100,8 @@ def _said(query: Query, record: Json, label: str) -> Said:
             raise ValueError(f"{name} is {number:g}, which is no distance in metres")
         distance = number if z is None else number / query.ask["cosine"]
         prediction = depth_prediction(query, distance_m=distance, label=label)
+    elif (form := query.ask.get("form")) is not None:
+        prediction = _free(form, query.truth, record)
     else:
         prediction = {k: record[k] for k in _FIELDS[query.task] if k in record}
         numbers = numbers_of(query.task, prediction)
@@ -109,6 +114,21 @@ def _said(query: Query, record: Json, label: str) -> Said:
         seconds=_spent(record, "seconds"),
         cost_usd=_spent(record, "cost_usd"),
     )
+
+
+def _free(form: Json, truth: Json, record: Json) -> Json:
+    """The answer to a question in words, read from its text where there is one."""
+    if "text" in record:
+        found = free_answers.read(form, str(record["text"]))
+        if isinstance(found, ParseFailure):
+            raise ValueError(f"its text holds no answer ({found.reason})")
+        record = found
+    said = {k: record[k] for k in ("option", "number", "xy_px", "vector") if k in record}
+    prediction = free_answers.judged(form, truth, said)
+    if not any(n == n for n in numbers_of("objects", prediction)):
+        raise ValueError("no answer to a question in words in it")
+    dumps(prediction)
+    return prediction
 
 
 def _spent(record: Json, name: str) -> float | None:

@@ -1,7 +1,8 @@
 """The judge of answers about objects: SpatialRGPT-Bench's marks without a language model.
 
 An answer is read by `tasks.objects.parse`; here it meets the truth. Agreement and choice are right
-or wrong, lengths within a quarter of the truth, hours within one. What was not read is wrong.
+or wrong, lengths and numbers within a quarter of the truth, hours within one. What was not read is
+wrong.
 """
 
 from dataclasses import dataclass
@@ -56,7 +57,7 @@ class Marks:
 
 
 def judge(said: Floats, truth: Floats) -> Marks:
-    """Marks for answers (n, 4) against truths (n, 4), columns as `records.OBJECT_VALUES`."""
+    """Marks for answers (n, k) against truths (n, k), columns as `predictions.OBJECT_VALUES`."""
     n = len(truth)
     right, relative = np.zeros(n), np.full(n, np.nan)
     clock_deg, parsed = np.full(n, np.nan), np.zeros(n, dtype=np.bool_)
@@ -71,6 +72,12 @@ def judge(said: Floats, truth: Floats) -> Marks:
             right[rows] = clock_success_values(p, g)
             off = clock_error_hours(p, g) * 30
             clock_deg[rows] = np.where(np.isfinite(off), off, 180.0)
+        elif name == "number":
+            # Angles may be 0, so this is no length.
+            right[rows] = np.abs(p - g) <= 0.25 * np.abs(g)
+        elif name == "hit":
+            # Judged when it was read; the truth's column says how many blind answers hit.
+            right[rows] = np.where(np.isfinite(p), p, 0.0)
         else:
             right[rows] = p == g
     return Marks(right, relative, clock_deg, parsed)

@@ -15,7 +15,7 @@ import json
 import math
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,14 @@ from vlm3 import strict_json
 from vlm3.errors import InputError
 from vlm3.eval.items import Item, Json
 from vlm3.geometry.pose import rotation_from_ypr_deg
-from vlm3.tasks import correspondence, depth, objects, pose
+from vlm3.tasks import correspondence, depth, free_answers, objects, pose
 from vlm3.tasks.base import ParseFailure, Task
 from vlm3.tasks.protocol import Protocol, get_protocol
 
 FORMAT = 1
 FILE = "predictions.jsonl"
-OBJECT_VALUES = ("value_m", "clock_hour", "yes", "region")
+OBJECT_VALUES = ("value_m", "clock_hour", "yes", "region", "option", "number", "hit")
+"""What is said about objects; the last three are of free questions, see `items.free_query`."""
 # Numbers beyond are nobody's distances, pixels or seconds, and their squares overflow.
 _LARGEST = 1e9
 # What a record that is not what it should be makes Python raise.
@@ -42,7 +43,7 @@ _WIDTH: dict[str, tuple[int, int]] = {
     "depth": (2, 2),
     "correspondence": (2, 6),
     "pose": (13, 1),
-    "objects": (4, 0),
+    "objects": (len(OBJECT_VALUES), 0),
 }
 
 
@@ -331,8 +332,12 @@ def read_again(task: Task, record: Json, protocol: Protocol | None) -> Json | No
         return None if isinstance(xy, ParseFailure) else {"xy_px": xy.tolist()}
     if task == "pose":
         return _read_pose(raw, protocol)
+    if (form := record["ask"].get("form")) is not None:
+        answer = free_answers.read(form, raw)
+        failed = isinstance(answer, ParseFailure)
+        return None if failed else free_answers.judged(form, record["truth"], answer)
     said = objects.parse(record["prompt"], raw, len(record["ask"]["boxes_xyxy_px"]))
-    return None if isinstance(said, ParseFailure) else {n: getattr(said, n) for n in OBJECT_VALUES}
+    return None if isinstance(said, ParseFailure) else asdict(said)
 
 
 def _read_pose(raw: dict[str, str], protocol: Protocol) -> Json:

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from vlm3 import disk
 from vlm3.errors import InputError
 from vlm3.eval.baselines.floors import floors
-from vlm3.eval.benchmarks import BENCHMARKS
+from vlm3.eval.benchmarks import BENCHMARKS, Benchmark
 from vlm3.eval.items import Json
-from vlm3.eval.measures import Measure, measures
+from vlm3.eval.measures import Measure
+from vlm3.eval.peer_measures import measures_of
 from vlm3.eval.predictions import Rows, Run, read_run
 from vlm3.eval.resample import Difference, Sums, difference, interval
 from vlm3.tasks.base import Task
@@ -110,18 +111,17 @@ def write(scored: Scored) -> Path:
     return disk.write(path, text + "\n")
 
 
-def label_of(run: Run) -> str:
-    """What the published depth label of a run's benchmark is."""
-    benchmark = BENCHMARKS.get(str(run.config.get("benchmark")))
-    return benchmark.label if benchmark else "distance"
+def benchmark_of(run: Run) -> Benchmark | None:
+    """A run's benchmark; None where it is none of ours."""
+    return BENCHMARKS.get(str(run.config.get("benchmark")))
 
 
 def _score_task(run: Run, rows: Rows) -> TaskScores:
-    label = label_of(run)
+    benchmark = benchmark_of(run)
     return TaskScores(
         task=rows.task,
-        scores=_scores(measures(rows, label=label)),
-        floors={floor.name: _scores(measures(floor.rows, label=label)) for floor in floors(rows)},
+        scores=_scores(measures_of(rows, benchmark)),
+        floors={f.name: _scores(measures_of(f.rows, benchmark)) for f in floors(rows)},
         seconds=_known_mean(rows.seconds),
         cost_usd=None if np.isnan(rows.cost_usd).all() else float(np.nansum(rows.cost_usd)),
     )
@@ -181,12 +181,12 @@ def compare(a: Run, b: Run) -> dict[Task, dict[str, Difference]]:
         InputError: they have no query in common, or its truth differs.
     """
     found: dict[Task, dict[str, Difference]] = {}
-    label = label_of(a)
+    benchmark = benchmark_of(a)
     for task in a.rows.keys() & b.rows.keys():
         rows_a, rows_b = _common(a.rows[task], b.rows[task])
         if not len(rows_a):
             continue
-        pairs = zip(measures(rows_a, label=label), measures(rows_b, label=label), strict=True)
+        pairs = zip(measures_of(rows_a, benchmark), measures_of(rows_b, benchmark), strict=True)
         found[task] = {
             one.name: difference(
                 Sums.of(one.values, one.clusters, one.groups),

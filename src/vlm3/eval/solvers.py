@@ -15,7 +15,7 @@ from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import RelativePose
 from vlm3.infer.engines.fakes import OracleEngine
 from vlm3.infer.predictor import Predictor
-from vlm3.tasks import correspondence, depth, objects, pose
+from vlm3.tasks import correspondence, depth, free_answers, objects, pose
 from vlm3.tasks.base import Task
 from vlm3.tasks.protocol import Protocol as Convention
 from vlm3.view import View
@@ -95,6 +95,9 @@ class ModelAnswerer:
         if task == "pose":
             motion = self.predictor.pose(views[0], views[1])
             return [(motion.prompt, motion.raw_text)] * len(queries)
+        if all("form" in query.ask for query in queries):
+            questions = [query.ask["question"] for query in queries]
+            return list(zip(questions, self.predictor.reply(views, questions), strict=True))
         told = [
             self.predictor.ask(views[0], query.ask["question"], query.ask["boxes_xyxy_px"])
             for query in queries
@@ -102,7 +105,12 @@ class ModelAnswerer:
         return [(one.prompt, one.raw_text) for one in told]
 
     def _read(self, query: Query, prompt: Words, text: Words, seconds: float) -> Said:
-        record: dict[str, Any] = {"ask": query.ask, "prompt": prompt, "raw_text": text}
+        record: dict[str, Any] = {
+            "ask": query.ask,
+            "truth": query.truth,
+            "prompt": prompt,
+            "raw_text": text,
+        }
         found = read_again(query.task, record, self.predictor.protocol)
         return Said(prompt, text, found, seconds)
 
@@ -146,6 +154,8 @@ class OracleAnswerer:
         if query.task == "pose":
             motion = RelativePose.from_matrix(truth["cam1_from_cam2"])
             return [pose.answer(protocol, part, motion) for part in pose.components(protocol)]
+        if (form := query.ask.get("form")) is not None:
+            return [free_answers.written(form, truth)]
         told = objects.answer(
             protocol,
             query.ask["boxes_xyxy_px"],

@@ -204,6 +204,15 @@ class Predictor:
         (said,) = self._reply([view], [prompt], [], engine)
         return object_answer(self.protocol, view, boxes, prompt, said.text)
 
+    def reply(self, views: Sequence[View], questions: Sequence[str]) -> list[str]:
+        """Questions in anyone's words about any number of pictures; the texts, unread.
+
+        Raises:
+            InputError: the protocol has no questions in words.
+        """
+        require(self.protocol, "objects", *views)
+        return [said.text for said in self._reply(views, questions, [], None)]
+
     def measure(
         self,
         view: View,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlm3.eval import metrics
-from vlm3.eval.predictions import Rows
+from vlm3.eval.predictions import OBJECT_VALUES, Rows
 
 Floats = NDArray[np.float64]
 
@@ -104,13 +104,17 @@ def _objects(rows: Rows) -> list[Floor]:
             some = (groups == group) & np.isfinite(rows.truth[:, column])
             if some.any():
                 truths = rows.truth[some, column]
-                said[some, column] = _majority(truths, of_lengths=column == 0)
+                # A hit's truth is how many blind answers hit: nobody can guess better unseen.
+                hit = OBJECT_VALUES[column] == "hit"
+                said[some, column] = truths if hit else _majority(truths, OBJECT_VALUES[column])
     return [Floor("majority answer of each category", replace(rows, predicted=said))]
 
 
-def _majority(truths: Floats, *, of_lengths: bool) -> float:
-    if of_lengths:
+def _majority(truths: Floats, kind: str) -> float:
+    if kind == "value_m" or (kind == "number" and (truths > 0).all()):
         return best_constant_m(truths)
+    if kind == "number":
+        return float(np.median(truths))
     values, counts = np.unique(truths, return_counts=True)
     return float(values[counts.argmax()])
 
