@@ -21,6 +21,14 @@ _HOME = {
     "rgbd-pairs": "rgbd",
     "shards": "shards",
     "worlds": "worlds",
+    "depthvlm": "depthvlm",
+    "crosspoint": "crosspoint",
+    "vrrpi": "vrrpi",
+    "multispa": "multispa",
+    "vsibench": "vsibench",
+    "3dsrbench": "threedsr",
+    "viewspatial": "viewspatial",
+    "omnispatial": "omnispatial",
 }
 
 
