@@ -61,7 +61,7 @@ def judge(said: Floats, truth: Floats) -> Marks:
     n = len(truth)
     right, relative = np.zeros(n), np.full(n, np.nan)
     clock_deg, parsed = np.full(n, np.nan), np.zeros(n, dtype=np.bool_)
-    for column, name in enumerate(OBJECT_VALUES):
+    for column, name in enumerate(OBJECT_VALUES[: truth.shape[1]]):
         rows = np.isfinite(truth[:, column])
         p, g = said[rows, column], truth[rows, column]
         parsed[rows] = np.isfinite(p)

@@ -29,7 +29,7 @@ from vlm3.errors import InputError
 from vlm3.tasks.base import ParseFailure
 from vlm3.tasks.framing import framed, without_thinking
 from vlm3.tasks.quantities import METRES_OF, Quantity, close, quantities
-from vlm3.tasks.reading import MAX_CHARS
+from vlm3.tasks.reading import MAX_CHARS, refuses
 
 Json = dict[str, Any]
 
@@ -149,6 +149,8 @@ def _choice(form: Json, text: str) -> Json | str:
         return {"option": names.index(last[-1].casefold())} if last else "two different choices"
     if said:
         return {"option": names.index(said[0])}
+    if refuses(text.casefold()):
+        return "refuses"
     chosen = _named_option(form["options"], text.casefold())
     return {"option": chosen} if chosen is not None else "no choice"
 

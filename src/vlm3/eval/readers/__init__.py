@@ -32,6 +32,20 @@ _HOME = {
 }
 
 
+WITHOUT_INTRINSICS = frozenset(
+    {
+        "spatialrgpt",
+        "depthvlm",
+        "crosspoint",
+        "multispa",
+        "vsibench",
+        "3dsrbench",
+        "viewspatial",
+        "omnispatial",
+    }
+)
+"""Readers whose sets say nothing, or not enough, about the cameras of their pictures."""
+
 EVERY = 2**62
 """As a count: each labelled pixel of a DepthLM set once, in place of the published draw."""
 

@@ -25,7 +25,7 @@ _ROWS = list_of(
     fields(
         {
             "question_type": text(200),
-            "image_path": list_of(text(1024), least=1, most=20),
+            "image_path": list_of(text(1024), least=1, most=100),
             "question": text(20_000),
             "answer": text(1000),
             "choices": text(5000),

@@ -11,6 +11,7 @@ from typing import Literal
 
 from vlm3.errors import InputError
 from vlm3.eval.benchmarks import BENCHMARKS, Benchmark
+from vlm3.eval.peer_measures import QUESTION_SETS
 from vlm3.eval.report.published import flags, table
 from vlm3.eval.resample import Difference
 from vlm3.eval.score import Score, Scored, TaskScores, compare
@@ -30,6 +31,14 @@ _FAILURES = {
     "with failures as 1 or 180 degrees they stand beside. Accuracy, success and relative error are "
     "macro means of the categories.",
 }
+_QUESTIONS = (
+    "Answers in words are read by rule, without a language model. An answer that could not be read "
+    "counts as wrong; the floor of a point is the share of the picture that is right."
+)
+_PICTURES = (
+    "The first column is the mean over pictures of each one's delta1, z against z, as the benchmark "
+    "has it; a distance that was answered is turned into z by the picture's focal length."
+)
 _LABELS = {
     "z": "The published label is depth along the axis (z): the first column compares with it, "
     "the others with the true distance.",
@@ -251,14 +260,17 @@ def _notes(
     benchmark: Benchmark | None,
 ) -> list[str]:
     task = parts[0][2].task
-    notes = [_FAILURES[task]]
+    peers = benchmark is not None and benchmark.name in QUESTION_SETS
+    notes = [_QUESTIONS if peers and task == "objects" else _FAILURES[task]]
     if any(s.low is not None for s in columns):
         notes.append(
             "Intervals hold 95 % of 1000 resamples of whole pictures or pairs "
             f"({columns[0].clusters} here)."
         )
     notes.append("Floors see no picture; an oracle floor is told part of the truth.")
-    if task == "depth" and benchmark and benchmark.label in _LABELS:
+    if benchmark and benchmark.scoring is not None:
+        notes.append(_PICTURES)
+    elif task == "depth" and benchmark and benchmark.label in _LABELS:
         notes.append(_LABELS[benchmark.label])
     for name, scored, _ in parts:
         if not scored.run.complete:
@@ -280,6 +292,8 @@ def _notes(
         for score in columns:
             if score.table:
                 rows = [r.name for r in table(score.table).rows]
+                if peers or benchmark.scoring:
+                    notes.append(f"Published rows: {table(score.table).source}.")
                 notes += flags(score.table, rows, [score.column or benchmark.column])
     return list(dict.fromkeys(notes))
 
