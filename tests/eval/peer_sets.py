@@ -1,4 +1,4 @@
-"""Small sets in the layouts of other people's benchmarks, as their own code writes and reads them."""
+"""Small sets in the layouts of other people's benchmarks, as their code writes and reads them."""
 
 import base64
 import io
@@ -216,13 +216,13 @@ def multispa(folder: Path) -> None:
         json_lines(folder / "evaluation_data" / f"{name}.jsonl", rows)
 
 
-def vsibench(folder: Path) -> None:
+def vsibench(folder: Path, frames: int = 5) -> None:
     import cv2
 
     path = folder / "scannet" / "scene0011_00.mp4"
     path.parent.mkdir(parents=True, exist_ok=True)
     video = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 10, (WIDTH, HEIGHT))  # type: ignore[attr-defined]
-    for k in range(40):
+    for k in range(frames):
         video.write(np.full((HEIGHT, WIDTH, 3), 5 * k, np.uint8))
     video.release()
     kinds: list[tuple[str, str, list[str] | None]] = [
@@ -236,7 +236,11 @@ def vsibench(folder: Path) -> None:
         ("object_rel_distance", "B", ["A. sofa", "B. lamp", "C. table", "D. door"]),
         ("object_rel_distance", "D", ["A. bed", "B. chair", "C. table", "D. door"]),
         ("object_rel_direction_easy", "A", ["A. left", "B. right"]),
-        ("object_rel_direction_hard", "C", [f"{a}. {w}" for a, w in zip("ABCD", _BACK)]),
+        (
+            "object_rel_direction_hard",
+            "C",
+            [f"{a}. {w}" for a, w in zip("ABCD", _BACK, strict=True)],
+        ),
         ("route_planning", "A", ["A. Turn Left", "B. Turn Right"]),
     ]
     rows = [

@@ -8,6 +8,8 @@ from typing import Literal
 
 from vlm3.tasks.base import Task
 
+WHOLE_SET = 1_000_000
+"""As a count: more than any set that is asked whole has."""
 Label = Literal["distance", "z", "scannetpp", "0.8 distance"]
 """What a depth set's published label is; see `labels`."""
 

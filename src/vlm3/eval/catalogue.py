@@ -1,4 +1,4 @@
-"""What each benchmark measures, where it is to be had, its licence, and what its reader was checked on.
+"""What each benchmark measures, where to get it, its licence, what its reader was checked on.
 
 For people choosing one: `vlm3 eval --list` and docs/evaluation.md are written from this. Licences
 are of the questions or labels; pictures keep the licences of their sets. "Not read" means that the
@@ -70,7 +70,9 @@ FACTS: Mapping[str, Facts] = MappingProxyType(
         "eth3d": _depthlm("eth3d.net", _NC4),
         "scannetpp": _depthlm("the ScanNet++ site", _SCANNETPP),
         "sunrgbd": _depthlm("rgbd.cs.princeton.edu", "research use"),
-        "ibims1": _depthlm("github facebookresearch/DepthLM_Official", "research use", "real files"),
+        "ibims1": _depthlm(
+            "github facebookresearch/DepthLM_Official", "research use", "real files"
+        ),
         "nyuv2": _depthlm("rgbd.cs.princeton.edu", "research use"),
         "spatialrgpt": Facts(
             "sizes, distances, directions and comparisons of boxes",

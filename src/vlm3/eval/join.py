@@ -22,9 +22,9 @@ from vlm3.errors import InputError
 from vlm3.eval.items import Item, Json, Query
 from vlm3.eval.predictions import OBJECT_VALUES, UNUSABLE, Ids, dumps, lines, numbers_of
 from vlm3.eval.solvers import Said
+from vlm3.strict_json import finite
 from vlm3.tasks import free_answers
 from vlm3.tasks.base import ParseFailure
-from vlm3.strict_json import finite
 
 _FARTHEST_M = 1e9
 _FIELDS = {
@@ -123,7 +123,7 @@ def _free(form: Json, truth: Json, record: Json) -> Json:
         if isinstance(found, ParseFailure):
             raise ValueError(f"its text holds no answer ({found.reason})")
         record = found
-    said = {k: record[k] for k in ("option", "number", "xy_px", "vector") if k in record}
+    said: Json = {k: record[k] for k in ("option", "number", "xy_px", "vector") if k in record}
     prediction = free_answers.judged(form, truth, said)
     if not any(n == n for n in numbers_of("objects", prediction)):
         raise ValueError("no answer to a question in words in it")

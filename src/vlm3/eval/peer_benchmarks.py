@@ -1,13 +1,10 @@
 """The benchmarks that others made for vision language models, as entries.
 
-Formats, splits and scorers are those of the publishers' own code; where to get each, its licence and
-what could not be read is in `catalogue`.
+Formats, splits and scorers are those of the publishers' own code; where to get each, its licence
+and what could not be read is in `catalogue`.
 """
 
-from vlm3.eval.benchmark import Benchmark
-
-_ALL_POINTS = 1_000_000
-"""More than any of these sets has."""
+from vlm3.eval.benchmark import WHOLE_SET, Benchmark
 
 
 def _depthvlm(name: str, column: str, file: str, *, dense: bool = False) -> Benchmark:
@@ -21,7 +18,7 @@ def _depthvlm(name: str, column: str, file: str, *, dense: bool = False) -> Benc
         sampling="the same number of random valid pixels of each depth map; ours"
         if dense
         else "every labelled point; of depth maps, so their pixels are those of the map",
-        count=100_000 if dense else _ALL_POINTS,
+        count=100_000 if dense else WHOLE_SET,
         metric="delta1, mean over pictures",
         protocol="release-depth",
         label="z",
@@ -57,7 +54,7 @@ PEER_BENCHMARKS = (
         data_format="CrossPoint-Bench.jsonl and image/",
         split="the whole file",
         sampling="every question once",
-        count=_ALL_POINTS,
+        count=WHOLE_SET,
         metric="accuracy",
         protocol="paper",
         column="Overall",
@@ -70,7 +67,7 @@ PEER_BENCHMARKS = (
         data_format="the .parquet files of its default configuration",
         split="train, the only one",
         sampling="every pair once, its zero-shot question and its motion",
-        count=_ALL_POINTS,
+        count=WHOLE_SET,
         metric="accuracy, side and yaw",
         protocol="paper",
         column="Average",
@@ -83,7 +80,7 @@ PEER_BENCHMARKS = (
         data_format="evaluation_data/ as its data engine writes it, and ScanNet's posed_images/",
         split="evaluation_data: depth, correspondence and camera movement",
         sampling="every question once",
-        count=_ALL_POINTS,
+        count=WHOLE_SET,
         metric="delta1, EPE, accuracy",
         protocol="paper",
         label="z",
@@ -96,7 +93,7 @@ PEER_BENCHMARKS = (
         data_format="its .jsonl or .parquet, and DATASET/SCENE.mp4",
         split="test; without counting, route plans and orders of appearance",
         sampling="every such question once, 32 frames of its video",
-        count=_ALL_POINTS,
+        count=WHOLE_SET,
         metric="accuracy and MRA",
         protocol="paper",
         column="Avg.",
@@ -109,7 +106,7 @@ PEER_BENCHMARKS = (
         data_format="the .parquet files of lmms-eval's 3dsr configuration",
         split="test",
         sampling="every question once",
-        count=_ALL_POINTS,
+        count=WHOLE_SET,
         metric="accuracy",
         protocol="paper",
         column="Overall",
@@ -122,7 +119,7 @@ PEER_BENCHMARKS = (
         data_format="ViewSpatial-Bench.json and ViewSpatial-Bench/ with its pictures",
         split="the whole file",
         sampling="every question once",
-        count=_ALL_POINTS,
+        count=WHOLE_SET,
         metric="accuracy",
         protocol="paper",
         column="Overall",
@@ -135,7 +132,7 @@ PEER_BENCHMARKS = (
         data_format="data.json and TASK/NUMBER.png, from OmniSpatial-test.zip",
         split="test",
         sampling="every question once",
-        count=_ALL_POINTS,
+        count=WHOLE_SET,
         metric="accuracy",
         protocol="paper",
         column="Overall",

@@ -334,8 +334,9 @@ def read_again(task: Task, record: Json, protocol: Protocol | None) -> Json | No
         return _read_pose(raw, protocol)
     if (form := record["ask"].get("form")) is not None:
         answer = free_answers.read(form, raw)
-        failed = isinstance(answer, ParseFailure)
-        return None if failed else free_answers.judged(form, record["truth"], answer)
+        if isinstance(answer, ParseFailure):
+            return None
+        return free_answers.judged(form, record["truth"], answer)
     said = objects.parse(record["prompt"], raw, len(record["ask"]["boxes_xyxy_px"]))
     return None if isinstance(said, ParseFailure) else asdict(said)
 

@@ -109,7 +109,8 @@ _MARKS = (
     re.compile(r"\\boxed\{(?:\\text\{)?([^{}]{1,200})\}"),
     re.compile(r'"answer"\s{0,3}:\s{0,3}"?([^",}\n]{1,200})', re.IGNORECASE),
     re.compile(
-        r"\banswer(?: is|'s)?(?: option| choice)?\s{0,3}[:=]?[*_ ]{0,4}([^\n]{1,200})", re.IGNORECASE
+        r"\banswer(?: is|'s)?(?: option| choice)?\s{0,3}[:=]?[*_ ]{0,4}([^\n]{1,200})",
+        re.IGNORECASE,
     ),
 )
 _TICKED = re.compile(r"`([^`\n]{1,200})`")
@@ -156,7 +157,7 @@ def _choice(form: Json, text: str) -> Json | str:
 
 
 def _label(label: str) -> str:
-    """How a label stands in a text: a letter as a capital that is no article, a word in any case."""
+    """How a label stands in a text: a letter as a capital, no article; a word in any case."""
     if label == "A":
         return r"(?<![A-Za-z0-9'])A(?![A-Za-z0-9'])(?! (?!(?:or|and|is|because|since)\b)[a-z])"
     if len(label) == 1:
@@ -212,7 +213,7 @@ _PAIRS = (
         rf"\by[\"']?\s{{0,2}}[:=]\s{{0,2}}[\"']?{_NUM}",
         re.IGNORECASE,
     ),
-    re.compile(rf"(?<![0-9.,]){_NUM}{_GAP}{_NUM}(?!\s{{0,3}},\s{{0,3}}[0-9])(?![0-9.])"),
+    re.compile(rf"(?<![0-9.,])(?<!,\s){_NUM}{_GAP}{_NUM}(?!\s{{0,3}},\s{{0,3}}[0-9])(?![0-9.])"),
 )
 _TRIPLE = re.compile(
     rf"[\[(]?\s{{0,3}}{_NUM}{_GAP}{_NUM}{_GAP}{_NUM}\s{{0,3}}[\])]?\s{{0,3}}(mm|m\b|met(?:er|re)s)?"

@@ -1,6 +1,7 @@
 """DepthVLM-Bench: labelled points, or whole depth maps, without intrinsics.
 
-    {"image": "ibims1/ibims1_core_raw/rgb/a.png", "depth_path": "ibims1/ibims1_core_raw/depth/a.png",
+    {"image": "ibims1/ibims1_core_raw/rgb/a.png",
+     "depth_path": "ibims1/ibims1_core_raw/depth/a.png",
      "depth_scale": 1310.7, "original_rgb_size": [640, 480], "original_depth_size": [640, 480],
      "original_fx": 561.41, "pixel_coords": [[x, y], ...], "depth": [m, ...],
      "depth_type": "z_depth", ...}
@@ -98,8 +99,8 @@ def _annotations(folder: Path, word: str) -> Path:
     if len(fitting) != 1:
         names = ", ".join(p.name for p in fitting[:5]) or "none"
         raise InputError(
-            f"{str(folder)!r} must hold one annotation file of {word} (annotations/*{word}*.jsonl); "
-            f"found {names}"
+            f"{str(folder)!r} must hold one annotation file of {word}, "
+            f"annotations/*{word}*.jsonl; found {names}"
         )
     return fitting[0]
 

@@ -1,7 +1,7 @@
-"""MultiSPA: depth, correspondence and camera movement in ScanNet, as its data engine writes them.
+r"""MultiSPA: depth, correspondence and camera movement in ScanNet, as its data engine writes them.
 
     {"id": ..., "image": ["scene0011_00/00010.jpg", ...], "question_type": "depth_estimation_coor",
-     "gt_value": 1234, "text": "<image>\\nGiven ... What is the depth at point [ 12 , 34 ] ...",
+     "gt_value": 1234, "text": "<image>\nGiven ... What is the depth at point [ 12 , 34 ] ...",
      "width_list": [1296], "height_list": [968], ...}
 
 From facebookresearch/Multi-SpatialMLLM, spatial_engine/: evaluation_data/TASK/VERSION/*.jsonl, with
@@ -23,7 +23,7 @@ from vlm3.curation.intrinsics import calibrate_by
 from vlm3.datasets.depthlm_labels import cosines
 from vlm3.datasets.files import json_lines
 from vlm3.errors import InputError
-from vlm3.eval.items import Item, Query, depth_query, free_query, match_query
+from vlm3.eval.items import Item, Json, Query, depth_query, free_query, match_query
 from vlm3.eval.readers import Wanted
 from vlm3.eval.readers.files import opener
 from vlm3.files.reading import below, short
@@ -105,7 +105,7 @@ def _free(ident: str, kind: str, row: dict[str, Any]) -> Query:
     question, truth = row["text"].replace("<image>", "").strip(), row["gt_value"]
     if kind == _VECTOR:
         vector = np.asarray(truth, dtype=np.float64).reshape(3) * 1000
-        form = {"kind": "vector", "unit": "mm"}
+        form: Json = {"kind": "vector", "unit": "mm"}
         return free_query(ident, kind, question, form, {"vector": vector.tolist(), "hit": 0.0})
     if kind in _UNITS:
         form = {"kind": "number", "unit": _UNITS[kind]}

@@ -20,7 +20,9 @@ Json = dict[str, Any]
 Opener = Callable[[], View]
 
 
-def rows_of(folder: Path, what: str, *, pictures: tuple[str, ...] = ()) -> Iterator[tuple[str, Json]]:
+def rows_of(
+    folder: Path, what: str, *, pictures: tuple[str, ...] = ()
+) -> Iterator[tuple[str, Json]]:
     """The rows of all Parquet files below a folder, or of its one JSON-lines or JSON file.
 
     Args:

@@ -1,8 +1,8 @@
-"""ViewSpatial-Bench: directions and orientations from a camera's or a person's view, as choices.
+r"""ViewSpatial-Bench: directions and orientations from a camera's or a person's view, as choices.
 
     {"question_type": "Camera perspective - Relative Direction", "image_path":
      ["ViewSpatial-Bench/scannetv2_val/scene0011_00/original_images/280.jpg"], "question": "...",
-     "answer": "A. right", "choices": "A. right\\nB. front-up\\nC. back-left\\nD. front"}
+     "answer": "A. right", "choices": "A. right\nB. front-up\nC. back-left\nD. front"}
 
 From ZJU-REAL/ViewSpatial-Bench: eval/ViewSpatial-Bench.json, and the words around the question of
 evaluate.py.

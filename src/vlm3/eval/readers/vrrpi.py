@@ -64,7 +64,9 @@ def _question(ident: str, row: dict[str, Any]) -> Query:
         raise InputError(f"pair {ident}: candidate {asked['gt_idx']} is none of its candidates")
     labels = [str(k) for k in range(len(options))]
     form = {"kind": "choice", "labels": labels, "options": options}
-    return free_query(f"{ident}/qa", row["level"], asked["prompt"], form, {"option": asked["gt_idx"]})
+    return free_query(
+        f"{ident}/qa", row["level"], asked["prompt"], form, {"option": asked["gt_idx"]}
+    )
 
 
 def candidates(prompt: str) -> list[str]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from vlm3.curation.intrinsics import calibrate_by
 from vlm3.errors import InputError, MissingDependencyError
-from vlm3.eval.items import Item, Query, free_query
+from vlm3.eval.items import Item, Json, Query, free_query
 from vlm3.eval.readers import Wanted
 from vlm3.eval.readers.tables import rows_of
 from vlm3.files.reading import below, short
@@ -72,7 +72,7 @@ def _query(ident: str, where: str, row: dict[str, Any]) -> Query:
     kind, question, truth = row["question_type"], row["question"], row["ground_truth"]
     if kind in UNITS:
         prompt = "\n".join([BEFORE, question, AFTER_NUMBER])
-        form = {"kind": "number", "unit": UNITS[kind]}
+        form: Json = {"kind": "number", "unit": UNITS[kind]}
         try:
             return free_query(ident, kind, prompt, form, {"number": float(truth)})
         except (TypeError, ValueError):

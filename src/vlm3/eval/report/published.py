@@ -1,8 +1,9 @@
 """The published tables, as data, and what is wrong with them.
 
 `published.json` beside this file holds the rows of Tables 1 and 2 of arXiv 2605.30561 and, for
-SpatialRGPT, that paper's own row; tables of other benchmarks name their own source. `flags` name the cells that do not add up or are not measured
-like their neighbours. Reports print the flags of what they show as footnotes.
+SpatialRGPT, that paper's own row; tables of other benchmarks name their own source. `flags` name
+the cells that do not add up or are not measured like their neighbours. Reports print the flags of
+what they show as footnotes.
 """
 
 import json

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vlm3.errors import InputError
+from vlm3.eval.benchmark import WHOLE_SET
 from vlm3.eval.benchmarks import BENCHMARKS, Benchmark
 from vlm3.eval.peer_measures import QUESTION_SETS
 from vlm3.eval.report.published import flags, table
@@ -36,8 +37,8 @@ _QUESTIONS = (
     "counts as wrong; the floor of a point is the share of the picture that is right."
 )
 _PICTURES = (
-    "The first column is the mean over pictures of each one's delta1, z against z, as the benchmark "
-    "has it; a distance that was answered is turned into z by the picture's focal length."
+    "The first column is the mean over pictures of each one's delta1, z against z, as the "
+    "benchmark has it; a distance that was answered is turned into z by the focal length."
 )
 _LABELS = {
     "z": "The published label is depth along the axis (z): the first column compares with it, "
@@ -285,8 +286,9 @@ def _notes(
                 "Published values are of the whole set, other samples than these: for orientation."
             )
         elif any(s.run.config.get("count") != benchmark.count for _, s, _ in parts):
+            most = "all" if benchmark.count == WHOLE_SET else f"up to {benchmark.count}"
             notes.append(
-                f"The published values are of up to {benchmark.count} samples of the whole set, "
+                f"The published values are of {most} samples of the whole set, "
                 "these are not all of them."
             )
         for score in columns:
