@@ -330,6 +330,39 @@ def test_vsi_numbers_are_marked_as_lmms_eval_marks_them() -> None:
     assert mra_values(np.array([np.nan, 2.0]), np.array([2.0, 2.0])).tolist() == [0, 1]
 
 
+def test_forms_of_a_question_join_as_lmms_eval_joins_them(tmp_path: Path) -> None:
+    """40 questions of 3DSRBench in four forms each, answered about right."""
+    from pyarrow import Table, parquet
+
+    rng = random.Random(5)
+    image = {"bytes": png(np.zeros((8, 8, 3), np.uint8)), "path": None}
+    rows, said = [], {}
+    for k in range(40):
+        for form in ("", "-1", "-flip", "-flip-1"):
+            qid = f"VIN{k:05d}{form}"
+            words = {"question": "Which is higher?", "A": "cup", "B": "vase", "image": image}
+            rows.append(
+                words | {"index": len(rows), "qid": qid, "answer": "A", "category": "height_higher"}
+            )
+            said[qid] = rng.random() < 0.8
+    parquet.write_table(Table.from_pylist(rows), tmp_path / "test.parquet")
+    items = items_of("3dsrbench", tmp_path)
+    answers = {qid: Said(prediction={"option": 0 if right else 1}) for qid, right in said.items()}
+    config = {"benchmark": "3dsrbench", "tasks": ["objects"]}
+    predict(items, FixedAnswerer(answers.get, frozenset({"objects"})), tmp_path / "run", config)
+    found = {s.name: s.value for s in score(tmp_path / "run").tasks[0].scores}
+    assert found["accuracy"] == pytest.approx(sum(said.values()) / 160)
+    for name, key in (
+        ("flip", lambda qid: qid.replace("-flip", "")),
+        ("circular", lambda qid: qid[:13] if "-flip" in qid else qid[:8]),
+        ("flip and circular", lambda qid: qid[:8]),
+    ):
+        groups: dict[str, bool] = {}
+        for qid, right in said.items():
+            groups[key(qid)] = groups.get(key(qid), True) and right
+        assert found[name] == pytest.approx(sum(groups.values()) / len(groups)), name
+
+
 def test_vrrpi_signs_are_those_of_its_poses(tmp_path: Path) -> None:
     """cv_eval, written again: the signs of arcsin(-R[2, 0]) and of the first of t."""
     MAKERS["vrrpi"](tmp_path)

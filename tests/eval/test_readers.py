@@ -174,6 +174,7 @@ def test_spatialrgpt_entries() -> None:
 
 def test_benchmarks_are_complete() -> None:
     from vlm3.eval.catalogue import FACTS
+    from vlm3.eval.peer_measures import QUESTION_SETS
     from vlm3.eval.readers import _HOME
     from vlm3.eval.report.published import table
 
@@ -182,7 +183,9 @@ def test_benchmarks_are_complete() -> None:
         assert benchmark.reader in _HOME
         task = benchmark.tasks[0]
         if benchmark.column:
-            name = "qualitative" if task == "objects" else task
+            peer = QUESTION_SETS.get(benchmark.name)
+            name = benchmark.scoring or (peer and peer.table)
+            name = name or ("qualitative" if task == "objects" else task)
             assert benchmark.column in table(name).columns
     with pytest.raises(InputError, match="choose one of"):
         get_benchmark("imagenet")

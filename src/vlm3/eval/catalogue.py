@@ -131,7 +131,8 @@ FACTS: Mapping[str, Facts] = MappingProxyType(
             "hf kdeng03/VRRPI-Bench",
             "not read; 7-Scenes and ScanNet: non-commercial",
             "publisher's code",
-            "its files, its licence, and the table of the paper beyond the abstract's averages",
+            "its files, its licence, and the table of the paper beyond the abstract's averages; "
+            "its question with a trap and VRRPI-Diag are not asked",
         ),
         "multispa": Facts(
             "depth, matching pixels, camera movement in words",
@@ -139,7 +140,8 @@ FACTS: Mapping[str, Facts] = MappingProxyType(
             "CC BY-NC 4.0; ScanNet: non-commercial",
             "publisher's code",
             "its scorer, which is not published, and the table of the paper: numbers are right "
-            "within a quarter here, and no published row stands here",
+            "within a quarter here, and no published row stands here; comparisons of depth and "
+            "questions about objects are not read",
         ),
         "vsibench": Facts(
             "distances, sizes and directions in videos of rooms",
@@ -153,8 +155,8 @@ FACTS: Mapping[str, Facts] = MappingProxyType(
             "hf oscarqjh/3DSRBench_lmmseval",
             "not read",
             "lmms-eval's code",
-            "its files, its licence, its own scorer and the table of the paper; flip and circular "
-            "scores are not computed",
+            "its files, its licence, its own scorer and the table of the paper: no published row "
+            "stands here",
         ),
         "viewspatial": Facts(
             "directions from a camera's or a person's view",

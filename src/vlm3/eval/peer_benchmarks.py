@@ -57,7 +57,6 @@ PEER_BENCHMARKS = (
         count=WHOLE_SET,
         metric="accuracy",
         protocol="paper",
-        column="Overall",
     ),
     Benchmark(
         name="vrrpi",
@@ -103,13 +102,12 @@ PEER_BENCHMARKS = (
         title="3DSRBench",
         tasks=("objects",),
         reader="3dsrbench",
-        data_format="the .parquet files of lmms-eval's 3dsr configuration",
+        data_format="the .parquet files of lmms-eval's 3dsr or 3dsr_circular configuration",
         split="test",
         sampling="every question once",
         count=WHOLE_SET,
         metric="accuracy",
         protocol="paper",
-        column="Overall",
     ),
     Benchmark(
         name="viewspatial",

@@ -6,7 +6,7 @@ Sources: hanxunyu/DepthVLM eval/eval.py, WangYipu2002/CrossPoint eval/calc_score
 kdeng03/lost-in-space src/dataset/base_eval.py, EvolvingLMMs-Lab/lmms-eval lmms_eval/tasks.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
@@ -51,6 +51,7 @@ class QuestionSet:
         table: the published table, if any.
         column: the published column that this overall stands beside; None for none.
         numbers: right within a quarter, or VSI-Bench's mean relative accuracy.
+        forms: whether a question may stand there in several forms, told by its id.
     """
 
     columns: tuple[Column, ...]
@@ -58,6 +59,7 @@ class QuestionSet:
     table: str | None = None
     column: str | None = "Overall"
     numbers: Literal["quarter", "MRA"] = "quarter"
+    forms: bool = False
 
 
 def _each(*names: str) -> tuple[Column, ...]:
@@ -128,7 +130,8 @@ QUESTION_SETS: Mapping[str, QuestionSet] = MappingProxyType(
                         "multi_object_same_direction",
                     ),
                 ),
-            )
+            ),
+            forms=True,
         ),
         "viewspatial": QuestionSet(
             (
@@ -222,6 +225,16 @@ def _questions(rows: Rows, questions: QuestionSet) -> list[Measure]:
             column=column,
         )
 
+    def joined(title: str, keys: list[str]) -> Measure:
+        """Of questions that stand there in several forms: right where all of them are."""
+        _, group = np.unique(np.array(keys), return_inverse=True)
+        whole, read_all = np.ones(group.max() + 1), np.ones(group.max() + 1, dtype=np.bool_)
+        np.minimum.at(whole, group, right)
+        np.logical_and.at(read_all, group, marks.parsed)
+        _, first = np.unique(group, return_index=True)
+        found = make(title, first, False, None)
+        return replace(found, values=whole, parsed=read_all)
+
     title = "accuracy" if questions.overall == "micro" else "mean of the categories"
     every = np.arange(len(rows))
     found = [make(title, every, questions.overall == "macro", questions.column)]
@@ -229,7 +242,17 @@ def _questions(rows: Rows, questions: QuestionSet) -> list[Measure]:
         some = np.flatnonzero(np.isin(groups, column.categories))
         if len(some):
             found.append(make(column.title, some, column.macro, column.title))
+    if questions.forms and any("-" in ident for ident in rows.ids):
+        found += [joined(name, [key(i) for i in rows.ids]) for name, key in _FORMS.items()]
     return found
+
+
+# lmms-eval's 3dsrbench/utils.py: NAME, NAME-1, NAME-flip and NAME-flip-1 are forms of one question.
+_FORMS: dict[str, Callable[[str], str]] = {
+    "flip": lambda ident: ident.replace("-flip", ""),
+    "circular": lambda ident: ident[:13] if "-flip" in ident else ident[:8],
+    "flip and circular": lambda ident: ident[:8],
+}
 
 
 def mra_values(said: Floats, truth: Floats) -> Floats:

@@ -2,8 +2,8 @@
 
 Columns, as lmms-eval's 3dsrbench/utils.py reads them: index, question, A to D (absent or "nan"
 where there are fewer), answer, category, image, and qid in the circular configuration. The words
-around the question are those of its default setting. Its flip and circular scores, which join
-several rows, are not computed.
+around the question are those of its default setting. Rows whose ids are NAME-1 or NAME-flip are
+other forms of the question NAME.
 """
 
 from collections.abc import Iterator
