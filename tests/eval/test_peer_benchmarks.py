@@ -428,6 +428,55 @@ def test_a_truth_that_is_no_option_is_named(tmp_path: Path) -> None:
         items_of("crosspoint", tmp_path / "c")
 
 
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("depthvlm-ibims1", "annotations/ibims1_pixel_depth_test.jsonl"),
+        ("depthvlm-ibims1-dense", "annotations/ibims1_pixel_depth_test.jsonl"),
+        ("crosspoint", "CrossPoint-Bench.jsonl"),
+        ("multispa", "evaluation_data/depth_estimation_coor/v1_0/depth_estimation_coor.jsonl"),
+        ("multispa", "evaluation_data/camera_movement/v1_0/displacement_vector_val.jsonl"),
+        ("multispa", "evaluation_data/camera_movement/v1_0/x_movement_val.jsonl"),
+        ("vsibench", "test.jsonl"),
+        ("viewspatial", "eval/ViewSpatial-Bench.json"),
+        ("omnispatial", "data.json"),
+    ],
+)
+def test_a_field_that_cannot_be_is_one_line(name: str, file: str, tmp_path: Path) -> None:
+    """Every field of a row, absent and with values of other kinds."""
+    MAKERS[name](tmp_path)
+    path = tmp_path / file
+    whole = path.read_text()
+    rows = json.loads(whole) if path.suffix == ".json" else [*map(json.loads, whole.splitlines())]
+    for key in rows[0]:
+        without = {k: v for k, v in rows[0].items() if k != key}
+        junk = (None, -1, "x", [], {}, [[1]], "../../x", 1e300)
+        for row in (without, *(rows[0] | {key: value} for value in junk)):
+            alone = [row] if path.suffix == ".json" else row
+            path.write_text(json.dumps(alone))
+            try:
+                items_of(name, tmp_path)
+            except InputError as error:
+                assert "\n" not in str(error) and len(str(error)) < 600
+
+
+def test_a_cut_table_and_a_picture_that_is_none_are_one_line(tmp_path: Path) -> None:
+    from pyarrow import Table, parquet
+
+    MAKERS["3dsrbench"](tmp_path)
+    path = next(tmp_path.glob("*.parquet"))
+    rows = parquet.read_table(path).to_pylist()
+    for image in ({"bytes": None, "path": None}, {"bytes": b"no picture", "path": None}):
+        parquet.write_table(Table.from_pylist([rows[0] | {"image": image}]), path)
+        (item,) = items_of("3dsrbench", tmp_path)
+        with pytest.raises(InputError) as caught:
+            item.pictures[0]()
+        assert "\n" not in str(caught.value)
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(InputError, match="as Parquet"):
+        items_of("3dsrbench", tmp_path)
+
+
 def test_answers_made_elsewhere_join(tmp_path: Path) -> None:
     """As texts or as values, about points too."""
     MAKERS["crosspoint"](tmp_path / "set")

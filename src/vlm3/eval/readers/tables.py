@@ -11,9 +11,8 @@ from typing import Any
 
 from vlm3.datasets.files import json_lines, read_json
 from vlm3.errors import InputError, MissingDependencyError
-from vlm3.files.reading import below, why
+from vlm3.files.reading import below, short, why
 from vlm3.files.schema import anything, list_of
-from vlm3.geometry.camera import Camera
 from vlm3.view import View
 
 Json = dict[str, Any]
@@ -112,7 +111,7 @@ def picture(
     cell: Callable[[], Any],
     place: int = 0,
     *,
-    camera: Camera | None = None,
+    intrinsics_px: tuple[float, float, float, float] | None = None,
     calibrate: Any = None,
 ) -> Opener:
     """Opens a picture of a table when called; `place` is which of a cell that holds several."""
@@ -120,12 +119,14 @@ def picture(
     def open_view() -> View:
         found = cell()
         if isinstance(found, list):
-            found = found[place]
+            found = found[place] if place < len(found) else None
         source = found
         if isinstance(found, dict):
-            source = found["bytes"] or found["path"]
+            source = found.get("bytes") or found.get("path")
+        if not isinstance(source, bytes | str):
+            raise InputError(f"no picture {place} in the table, but {short(found)}")
         if isinstance(source, str):
             source = below(folder, source, "the table")
-        return View.open(source, camera=camera, calibrate=calibrate, as_stored=True)
+        return View.open(source, intrinsics_px=intrinsics_px, calibrate=calibrate, as_stored=True)
 
     return open_view

@@ -7,7 +7,7 @@ its candidates 0 and 1. The same pair is asked for its motion: from the source c
 that is inv(source) @ target, as base_frame.py has it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,6 @@ from vlm3.eval.items import Item, Query, free_query, pose_query
 from vlm3.eval.readers import Wanted
 from vlm3.eval.readers.tables import picture, rows_of
 from vlm3.files.schema import anything, fields, numbers, text, whole
-from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import RelativePose
 
 _ROW = fields(
@@ -26,7 +25,7 @@ _ROW = fields(
         "level": text(40),
         "qa": fields({"zero-shot": fields({"prompt": text(20_000), "gt_idx": whole(0, 9)})}),
         "poses": numbers(2, 4, 4),
-        "intrinsic": numbers(None, None),
+        "intrinsic": numbers(3, 3),
     }
 )
 
@@ -47,8 +46,9 @@ def read(wanted: Wanted) -> Iterator[Item]:
 def _item(wanted: Wanted, row: dict[str, Any]) -> Item:
     ident = f"{row['id']}"
     K = np.asarray(row["intrinsic"], dtype=np.float64)
+    fx, fy, cx, cy = (float(K[i, j]) for i, j in ((0, 0), (1, 1), (0, 2), (1, 2)))
     pictures = tuple(
-        _with_camera(picture(wanted.folder, row["images"], k), row["images"], k, K) for k in (0, 1)
+        picture(wanted.folder, row["images"], k, intrinsics_px=(fx, fy, cx, cy)) for k in (0, 1)
     )
     source, target = (np.asarray(pose, dtype=np.float64) for pose in row["poses"])
     motion = RelativePose.from_matrix(np.linalg.inv(source) @ target)
@@ -73,16 +73,3 @@ def candidates(prompt: str) -> list[str]:
     """What stands between <ans-candidates> tags, without the numbers."""
     inner = prompt.partition("<ans-candidates>")[2].partition("</ans-candidates>")[0]
     return [line.partition(".")[2].strip() for line in inner.strip().splitlines() if line.strip()]
-
-
-def _with_camera(plain: Callable[[], Any], cell: Any, place: int, K: Any) -> Callable[[], Any]:
-    """The picture with its intrinsics, whose size is known when it is opened."""
-
-    def open_view() -> Any:
-        from vlm3.view import View
-
-        image = plain().image
-        height, width = image.shape[:2]
-        return View(image, Camera(K[0, 0], K[1, 1], K[0, 2], K[1, 2], width, height))
-
-    return open_view
