@@ -48,20 +48,24 @@ def crosspoint_choice(text: str, row: Json) -> bool:
         found = re.findall(pattern, text, re.IGNORECASE | re.MULTILINE)
         if found:
             return bool(found[0].upper() == row["answer"])
-    last = re.findall(
+    for pattern in (
         r"(?:Final Answer|Therefore|So|Hence|Thus|The correct answer is|The answer is)"
         r".*?(?:\\boxed\{([ABCD])\}|\*\*([ABCD])\*\*|\(?([ABCD])\)?)",
-        text,
-        re.IGNORECASE | re.DOTALL,
-    )
-    if last:
-        return bool(next(m for m in last[-1] if m).upper() == row["answer"])
+        r"Answer:\s*\(?([ABCD])\)?()",
+    ):
+        last = re.findall(pattern, text, re.IGNORECASE | re.DOTALL)
+        if last:
+            return bool(next(m for m in last[-1] if m).upper() == row["answer"])
     options = re.findall(
         r"([ABCD])\.([^A-D\n]+?)(?=\s*[ABCD]\.|$)", row["question"], re.IGNORECASE | re.DOTALL
     )
     for letter, words in options:
         if text.lower().strip().startswith(words.strip().lower()):
             return bool(letter.upper() == row["answer"])
+    for bold in re.findall(r"\*\*(.*?)\*\*", text, re.DOTALL):
+        for letter, words in options:
+            if bold.strip().lower() == words.strip().lower():
+                return bool(letter.upper() == row["answer"])
     return False
 
 

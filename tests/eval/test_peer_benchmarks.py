@@ -208,7 +208,7 @@ CHOICE_SCORERS: dict[str, tuple[Callable[[str, str], bool], tuple[str, ...], set
     "crosspoint": (
         lambda text, truth: crosspoint_choice(text, CROSS | {"answer": truth}),
         CROSS["options"],  # type: ignore[dict-item]
-        {"colon", "thinking", "words alone"},
+        {"thinking", "words alone"},
     ),
     "vsibench": (
         vsi_choice,
@@ -247,6 +247,11 @@ def test_choices_are_marked_as_the_publisher_marks_them(name: str) -> None:
             apart[manner] += 1
     print(f"{name}: {390 - apart.total()} of 390 agree; apart: {dict(apart)}")
     assert set(apart) <= differing, apart
+    title = {"crosspoint": "CrossPoint, letters", "vsibench": "VSI-Bench, letters"}.get(
+        name, get_benchmark(name).title + ", `direct`" * (name == "omnispatial")
+    )
+    told = f"| {title} | 390 | {390 - apart.total()} |"
+    assert told in DOCS.read_text(encoding="utf-8"), told
 
 
 def test_points_are_marked_as_crosspoint_marks_them() -> None:
