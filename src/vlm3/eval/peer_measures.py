@@ -180,8 +180,7 @@ def _over_pictures(rows: Rows, table: str) -> list[Measure]:
     A distance and its truth are both turned into z by the same cosine, so their ratio stays.
     """
     own = [replace(m, table=None) for m in measures(rows)]
-    pictures = tuple(map(str, rows.clusters.tolist()))
-    first = replace(own[0], name="delta1, mean over pictures", groups=pictures, table=table)
+    first = replace(own[0], name="delta1, mean over pictures", over_clusters=True, table=table)
     return [first, *own]
 
 

@@ -161,7 +161,8 @@ def _valid_only(measure: Measure) -> float | None:
 def _sums(measure: Measure, keep: NDArray[np.intp]) -> Sums:
     """Of the samples at these places."""
     groups = None if measure.groups is None else [measure.groups[i] for i in keep.tolist()]
-    return Sums.of(measure.values[keep], measure.clusters[keep], groups)
+    values, clusters = measure.values[keep], measure.clusters[keep]
+    return Sums.of(values, clusters, groups, over_clusters=measure.over_clusters)
 
 
 def _value(sums: Sums, root: bool) -> float:
@@ -189,8 +190,7 @@ def compare(a: Run, b: Run) -> dict[Task, dict[str, Difference]]:
         pairs = zip(measures_of(rows_a, benchmark), measures_of(rows_b, benchmark), strict=True)
         found[task] = {
             one.name: difference(
-                Sums.of(one.values, one.clusters, one.groups),
-                Sums.of(two.values, two.clusters, two.groups),
+                *(_sums(measure, np.arange(len(measure.values))) for measure in (one, two)),
                 root=one.root,
             )
             for one, two in pairs
