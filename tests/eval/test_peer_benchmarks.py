@@ -5,12 +5,15 @@ import json
 import random
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 from peer_sets import HEIGHT, MAKERS, WIDTH, png, vsibench
 from PIL import Image
 from publishers import (
@@ -37,13 +40,18 @@ from vlm3.eval.models import choose
 from vlm3.eval.peer_measures import QUESTION_SETS, mra_values
 from vlm3.eval.predict import predict
 from vlm3.eval.readers import EVERY, Wanted, read_items
+from vlm3.eval.readers.crosspoint import inner_point
 from vlm3.eval.readers.depthvlm import RANGE_M, depth_map_m
 from vlm3.eval.report.published import flags, table
 from vlm3.eval.report.table import build
 from vlm3.eval.score import Scored, score
-from vlm3.eval.solvers import FixedAnswerer, Said
+from vlm3.eval.solvers import FixedAnswerer, ModelAnswerer, Said
+from vlm3.infer.engines.base import Scene
+from vlm3.infer.engines.fakes import ConstantEngine
+from vlm3.infer.predictor import Predictor
 from vlm3.tasks.base import ParseFailure
 from vlm3.tasks.free_answers import judged, mask_of, norm_of, read, written
+from vlm3.tasks.protocol import get_protocol
 from vlm3.view import AssumedCameraWarning
 
 pytestmark = pytest.mark.filterwarnings("ignore::vlm3.view.AssumedCameraWarning")
@@ -569,3 +577,38 @@ def test_published_rows_of_others_add_up_but_for_the_flags() -> None:
         assert total == pytest.approx(row.values["Overall"], abs=0.006)
     for name in ("depthvlm", "depthvlm-dense", "vsibench", "viewspatial", "omnispatial", "vrrpi"):
         assert "arXiv" in table(name).source and table(name).source != table("depth").source
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(20, 3000), st.integers(20, 3000))
+def test_the_point_of_any_mask_reads_back_into_it(seed: int, width: int, height: int) -> None:
+    rng = np.random.default_rng(seed)
+    mask = np.zeros((height, width), dtype=bool)
+    x, y = rng.integers(0, (width - 8, height - 8))
+    mask[y : y + rng.integers(4, 8), x : x + rng.integers(4, 8)] = True
+    form = {"kind": "point", "size_px": [width, height]}
+    truth = {"xy_px": inner_point(mask, (width, height))}
+    found = read(form, written(form, truth))
+    assert not isinstance(found, ParseFailure)
+    column, row = (int(v) for v in found["xy_px"])
+    assert mask[row, column]
+
+
+def test_a_model_is_shown_all_pictures_and_asked_in_the_publishers_words(tmp_path: Path) -> None:
+    MAKERS["crosspoint"](tmp_path)
+    seen: list[int] = []
+
+    class Watching(ConstantEngine):
+        def open(self, images: Sequence[NDArray[np.uint8]]) -> Scene:
+            seen.append(len(images))
+            return super().open(images)
+
+    predictor = Predictor(Watching("B"), get_protocol("paper"), multiple_px=32)
+    for item in items_of("crosspoint", tmp_path)[:3]:
+        (said,) = ModelAnswerer(predictor).answer(item, item.queries)
+        assert said.prompt == item.queries[0].ask["question"] and said.raw_text == "B"
+    assert seen == [2, 2, 2]
+    views = [open_view() for open_view in item.pictures]
+    assert predictor.reply([*views, *views], ["Which?", "Where?"]) == ["B", "B"] and seen[-1] == 4
+    with pytest.raises(InputError, match="cannot be asked for objects"):
+        Predictor(Watching("B"), get_protocol("release-depth"), multiple_px=32).reply(views, ["?"])

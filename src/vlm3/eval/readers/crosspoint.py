@@ -25,7 +25,7 @@ from vlm3.eval.readers import Wanted
 from vlm3.eval.readers.files import opener
 from vlm3.files.reading import below, short
 from vlm3.files.schema import fields, list_of, text
-from vlm3.tasks.free_answers import mask_of, norm_of
+from vlm3.tasks.free_answers import POINT_SCALE, mask_of
 
 POINTS = ("Fine-grained Grounding", "Correspondence-Pointing")
 SUFFIX = " Output the point coordinates in JSON format."
@@ -86,11 +86,14 @@ def inner_point(mask: NDArray[np.bool_], size_px: tuple[int, int]) -> list[float
     rows, columns = np.nonzero(mask)
     if not len(rows):
         raise InputError("a mask that allows no point")
-    far = np.hypot(rows - rows.mean(), columns - columns.mean())
-    for k in np.argsort(far, kind="stable"):
-        x, y = columns[k] + 0.5, rows[k] + 0.5
-        back = [v / 1000 * s for v, s in zip(norm_of((x, y), size_px), size_px, strict=True)]
-        column, row = int(back[0]), int(back[1])
-        if 0 <= column < mask.shape[1] and 0 <= row < mask.shape[0] and mask[row, column]:
-            return [float(x), float(y)]
-    raise InputError("a mask so small that no thousandth of the picture lies in it")
+    xy = np.column_stack([columns, rows]) + 0.5
+    # As `norm_of` writes them and a reader takes them back.
+    back = np.round(xy / size_px * POINT_SCALE) / POINT_SCALE * size_px
+    column, row = back.astype(int).T
+    there = (column < mask.shape[1]) & (row < mask.shape[0])
+    there[there] = mask[row[there], column[there]]
+    if not there.any():
+        raise InputError("a mask so small that no thousandth of the picture lies in it")
+    far = np.where(there, np.hypot(*(xy - xy.mean(axis=0)).T), np.inf)
+    found: list[float] = xy[far.argmin()].tolist()
+    return found
