@@ -3,12 +3,18 @@
 import base64
 import io
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from vlm3.eval.benchmarks import get_benchmark
+from vlm3.eval.items import Item
+from vlm3.eval.readers import Wanted, read_items
+from vlm3.view import AssumedCameraWarning
 
 Json = dict[str, Any]
 WIDTH, HEIGHT = 96, 72
@@ -341,3 +347,10 @@ MAKERS: dict[str, Callable[[Path], None]] = {
     "omnispatial": omnispatial,
 }
 """Benchmark -> what makes a small set of it in a folder."""
+
+
+def items_of(name: str, folder: Path, count: int | None = None) -> list[Item]:
+    benchmark = get_benchmark(name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AssumedCameraWarning)
+        return list(read_items(Wanted(benchmark, folder, count or benchmark.count, benchmark.seed)))
