@@ -28,7 +28,7 @@ from vlm3.infer.engines.base import Scene
 from vlm3.infer.engines.fakes import ConstantEngine
 from vlm3.infer.predictor import Predictor
 from vlm3.tasks.base import ParseFailure
-from vlm3.tasks.free_answers import judged, mask_of, read, written
+from vlm3.tasks.free_questions import judged, mask_of, read, written
 from vlm3.tasks.protocol import get_protocol
 
 pytestmark = pytest.mark.filterwarnings("ignore::vlm3.view.AssumedCameraWarning")

@@ -32,7 +32,7 @@ from vlm3.eval.readers.depthvlm import RANGE_M, depth_map_m
 from vlm3.eval.score import score
 from vlm3.eval.solvers import FixedAnswerer, Said
 from vlm3.tasks.base import ParseFailure
-from vlm3.tasks.free_answers import judged, norm_of, read
+from vlm3.tasks.free_questions import judged, norm_of, read
 
 pytestmark = pytest.mark.filterwarnings("ignore::vlm3.view.AssumedCameraWarning")
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "evaluation.md"

@@ -106,7 +106,7 @@ def free_query(id: str, category: str, question: str, form: Json, truth: Json) -
         id: see `Query`.
         category: a column's name.
         question: complete, as the model reads it.
-        form: what may be answered, see `vlm3.tasks.free_answers`.
+        form: what may be answered, see `vlm3.tasks.free_questions`.
         truth: {"option": k}, {"number": x}, or what a hit is judged by and, as "hit", the share of
             blind answers that hit.
     """

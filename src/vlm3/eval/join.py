@@ -23,7 +23,7 @@ from vlm3.eval.items import Item, Json, Query
 from vlm3.eval.predictions import OBJECT_VALUES, UNUSABLE, Ids, dumps, lines, numbers_of
 from vlm3.eval.solvers import Said
 from vlm3.strict_json import finite
-from vlm3.tasks import free_answers
+from vlm3.tasks import free_questions
 from vlm3.tasks.base import ParseFailure
 
 _FARTHEST_M = 1e9
@@ -119,12 +119,12 @@ def _said(query: Query, record: Json, label: str) -> Said:
 def _free(form: Json, truth: Json, record: Json) -> Json:
     """The answer to a question in words, read from its text where there is one."""
     if "text" in record:
-        found = free_answers.read(form, str(record["text"]))
+        found = free_questions.read(form, str(record["text"]))
         if isinstance(found, ParseFailure):
             raise ValueError(f"its text holds no answer ({found.reason})")
         record = found
     said: Json = {k: record[k] for k in ("option", "number", "xy_px", "vector") if k in record}
-    prediction = free_answers.judged(form, truth, said)
+    prediction = free_questions.judged(form, truth, said)
     if not any(n == n for n in numbers_of("objects", prediction)):
         raise ValueError("no answer to a question in words in it")
     dumps(prediction)

@@ -26,7 +26,7 @@ from vlm3 import strict_json
 from vlm3.errors import InputError
 from vlm3.eval.items import Item, Json
 from vlm3.geometry.pose import rotation_from_ypr_deg
-from vlm3.tasks import correspondence, depth, free_answers, objects, pose
+from vlm3.tasks import correspondence, depth, free_questions, objects, pose
 from vlm3.tasks.base import ParseFailure, Task
 from vlm3.tasks.protocol import Protocol, get_protocol
 
@@ -333,10 +333,10 @@ def read_again(task: Task, record: Json, protocol: Protocol | None) -> Json | No
     if task == "pose":
         return _read_pose(raw, protocol)
     if (form := record["ask"].get("form")) is not None:
-        answer = free_answers.read(form, raw)
+        answer = free_questions.read(form, raw)
         if isinstance(answer, ParseFailure):
             return None
-        return free_answers.judged(form, record["truth"], answer)
+        return free_questions.judged(form, record["truth"], answer)
     said = objects.parse(record["prompt"], raw, len(record["ask"]["boxes_xyxy_px"]))
     return None if isinstance(said, ParseFailure) else asdict(said)
 

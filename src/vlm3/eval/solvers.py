@@ -15,7 +15,7 @@ from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import RelativePose
 from vlm3.infer.engines.fakes import OracleEngine
 from vlm3.infer.predictor import Predictor
-from vlm3.tasks import correspondence, depth, free_answers, objects, pose
+from vlm3.tasks import correspondence, depth, free_questions, objects, pose
 from vlm3.tasks.base import Task
 from vlm3.tasks.protocol import Protocol as Convention
 from vlm3.view import View
@@ -155,7 +155,7 @@ class OracleAnswerer:
             motion = RelativePose.from_matrix(truth["cam1_from_cam2"])
             return [pose.answer(protocol, part, motion) for part in pose.components(protocol)]
         if (form := query.ask.get("form")) is not None:
-            return [free_answers.written(form, truth)]
+            return [free_questions.written(form, truth)]
         told = objects.answer(
             protocol,
             query.ask["boxes_xyxy_px"],

@@ -25,7 +25,7 @@ from vlm3.eval.readers import Wanted
 from vlm3.eval.readers.files import opener
 from vlm3.files.reading import below, short
 from vlm3.files.schema import fields, list_of, text
-from vlm3.tasks.free_answers import POINT_SCALE, mask_of
+from vlm3.tasks.free_questions import POINT_SCALE, mask_of
 
 POINTS = ("Fine-grained Grounding", "Correspondence-Pointing")
 SUFFIX = " Output the point coordinates in JSON format."
