@@ -19,29 +19,25 @@ if TYPE_CHECKING:
     from vlm3.eval.predict import Progress
     from vlm3.eval.predictions import Run
 
-NAMES = (
-    "argoverse2, ddad, nuscenes, eth3d, scannetpp, sunrgbd, ibims1, nyuv2, spatialrgpt, "
-    "eth3d-corr, dtu-corr, tawb-corr, eth3d-pose, scannetpp-pose, kitti-object, ddad-dgp, "
-    "nuscenes-mmdet3d, rgbd-pairs, shards, worlds"
-)
-
 
 @click.command(
     name="eval",
-    help=f"""Let a model answer BENCHMARK, and score it.
+    help="""Let a model answer BENCHMARK, and score it.
 
     Writes predictions.jsonl and scores.json into the output folder. A run that was stopped goes on
     when the same command is given again.
 
-    BENCHMARK is one of {NAMES}.""",
-    epilog="\b\nExamples:\n  vlm3 eval worlds --count 16 -o runs/nano-worlds\n"
+    BENCHMARK is a name that --list shows, with what it measures and where to get it.""",
+    epilog="\b\nExamples:\n  vlm3 eval --list\n  vlm3 eval worlds --count 16 -o runs/nano-worlds\n"
     "  vlm3 eval ibims1 --data ibims1 --model facebook/VLM3-depth -o runs/vlm3-ibims1\n"
     "  vlm3 eval rgbd-pairs --data redkitchen --model sift -o runs/sift\n"
     "  vlm3 eval shards --data shards/mine -o runs/before\n"
     "  vlm3 eval ibims1 --data ibims1 --queries queries.jsonl\n"
     "  vlm3 eval ibims1 --data ibims1 --predictions mine.jsonl --name Mine -o runs/mine",
 )
-@click.argument("benchmark")
+@click.argument("benchmark", required=False)
+@click.option("--list", "listing", is_flag=True, help="Show all benchmarks, and do nothing else.")
+@click.option("--json", "as_json", is_flag=True, help="With --list: everything about them.")
 @click.option("--data", metavar="DIR", help="The benchmark's data; worlds needs none.")
 @asking_options(
     "nano, a checkpoint folder or hub id; openai:NAME or vllm:FOLDER; oracle; a floor (constant, "
@@ -58,7 +54,7 @@ NAMES = (
 @click.option(
     "--calibrator",
     metavar="C",
-    help="For spatialrgpt, whose pictures have no intrinsics: none, anycalib, or "
+    help="For pictures without intrinsics, such as spatialrgpt's: none, anycalib, or "
     "package.module:factory.",
 )
 @click.option("--task", "tasks", multiple=True, metavar="T", help="Only this task; repeatable.")
@@ -68,7 +64,9 @@ NAMES = (
 @click.option("--lmms", metavar="DIR", help="Only write a task for lmms-eval there.")
 @click.option("-o", "--output", metavar="DIR", help="Where the run goes; resumed if it is there.")
 def evaluate(
-    benchmark: str,
+    benchmark: str | None,
+    listing: bool,
+    as_json: bool,
     data: str | None,
     count: str | None,
     seed: int | None,
@@ -88,8 +86,11 @@ def evaluate(
     from vlm3.eval.join import write_queries
     from vlm3.eval.models import FLOORS, choose, from_file
     from vlm3.eval.predict import predict
-    from vlm3.eval.readers import Wanted, how_many, read_items
+    from vlm3.eval.readers import WITHOUT_INTRINSICS, Wanted, how_many, read_items
 
+    if listing or benchmark is None or as_json:
+        _list(benchmark, listing, as_json)
+        return
     model, protocol = settings["model"], settings["protocol"]
     chosen = get_benchmark(benchmark)
     wanted = Wanted(
@@ -102,7 +103,8 @@ def evaluate(
     )
     if split is not None and chosen.reader != "shards":
         raise InputError(f"{benchmark} has one split; leave --split out")
-    if wanted.calibrator is not None and chosen.reader != "spatialrgpt":
+    uncalibrated = chosen.reader in WITHOUT_INTRINSICS
+    if wanted.calibrator is not None and not uncalibrated:
         raise InputError(f"the pictures of {benchmark} have their cameras; leave --calibrator out")
     if queries is not None:
         written = write_queries(read_items(wanted), Path(queries))
@@ -156,7 +158,7 @@ def evaluate(
         "device": settings["device"],
         # Said where it can matter; other runs keep the configuration they had.
         **({"split": wanted.split} if chosen.reader == "shards" else {}),
-        **({"calibrator": wanted.calibrator or "none"} if chosen.reader == "spatialrgpt" else {}),
+        **({"calibrator": wanted.calibrator or "none"} if uncalibrated else {}),
     }
     shown = _Shown(output, len(items) or how_many(wanted), who.doubt)
     with kept_on_interrupt(
@@ -178,6 +180,22 @@ def evaluate(
         f"{progress.queries} answers from {progress.items} pictures or pairs{there}", err=True
     )
     _report([output], ())
+
+
+def _list(benchmark: str | None, listing: bool, as_json: bool) -> None:
+    """Prints the benchmarks; refuses what does not go with it, and an absent name."""
+    from vlm3.cli import benchmark_list
+    from vlm3.errors import InputError
+
+    if benchmark is not None:
+        other = "--list shows all benchmarks" if listing else "--json goes with --list"
+        raise InputError(f"{other}; leave it or {benchmark!r} out")
+    if not listing:
+        raise InputError("which benchmark? Give a name; vlm3 eval --list shows them")
+    if as_json:
+        click.echo(json.dumps(benchmark_list.as_json(), allow_nan=False))
+    else:
+        click.echo(benchmark_list.as_text())
 
 
 @click.command()

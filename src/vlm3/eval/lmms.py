@@ -22,7 +22,7 @@ from vlm3.eval.benchmarks import Benchmark
 from vlm3.eval.items import Item
 from vlm3.eval.predictions import FILE, dumps, header_line
 from vlm3.eval.score import score
-from vlm3.eval.solvers import ModelSolver
+from vlm3.eval.solvers import ModelSolver, able
 from vlm3.infer.engines.base import Scene, UInt8
 from vlm3.infer.generation import max_new_tokens
 from vlm3.infer.predictor import Predictor
@@ -94,7 +94,7 @@ def _write(
     count = 0
     with (partial / DATA).open("w", encoding="utf-8") as file:
         for number, item in enumerate(items):
-            queries = [q for q in item.queries if q.task in protocol.tasks]
+            queries = [q for q in item.queries if q.task in able(protocol)]
             if not queries:
                 continue
             said = solver.solve(item, queries)
@@ -117,7 +117,7 @@ def _write(
                     file.write(dumps(doc | {"component": component, "prompt": prompt}) + "\n")
                     count += 1
     # What `aggregate` returns is the first task's.
-    first = next(task for task in benchmark.tasks if task in protocol.tasks)
+    first = next(task for task in benchmark.tasks if task in able(protocol))
     higher = str(TASKS[first].higher_is_better).lower()
     task = _TASK.format(
         name=benchmark.name,

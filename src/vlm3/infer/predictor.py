@@ -36,6 +36,7 @@ from vlm3.tasks.fov import FOV
 from vlm3.tasks.objects import OBJECTS
 from vlm3.tasks.pose import POSE
 from vlm3.tasks.protocol import Protocol, get_protocol
+from vlm3.tasks.registry import TASKS
 from vlm3.view import View
 
 MAX_TOKENS = 16_384
@@ -248,7 +249,7 @@ class Predictor:
             prompts: each is answered on its own.
             engine: see the class.
         """
-        require(self.protocol, task, *views)
+        require(self.protocol, TASKS[task].protocol_task, *views)
         return [reply.text for reply in self._reply(views, prompts, [], engine)]
 
     def measure(
