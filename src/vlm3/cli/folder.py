@@ -70,6 +70,8 @@ class DepthMaps:
 
     def make(self, predictor: "Predictor", job: Source, opened: "Sequence[View]") -> dict[str, Any]:
         """Asks, writes every file whole or not at all, and tells what was made."""
+        from vlm3.output.lens import lens_record
+
         began = time.perf_counter()
         (view,) = opened
         depth = predictor.depth_map(view, grid=self.grid, readout=self.readout, refine=self.refine)
@@ -90,6 +92,7 @@ class DepthMaps:
             "height_px": view.camera.height_px,
             "fx_px": view.camera.fx_px,
             "intrinsics": view.intrinsics,
+            "lens": lens_record(view),
             "questions": int(depth.asked.sum()),
             "unread": int((~np.isfinite(depth.distance_m)).sum()),
             "distance_m": dict(zip(("p2", "p50", "p98"), quantiles, strict=True)),

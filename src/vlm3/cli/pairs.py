@@ -118,6 +118,7 @@ class Matches(_Pairs):
 
     def make(self, predictor: "Predictor", job: Pair, opened: "Sequence[View]") -> dict[str, Any]:
         """Asks, writes every file whole or not at all, and tells what was made."""
+        from vlm3.output.lens import lens_record
         from vlm3.output.maps import save
 
         began = time.perf_counter()
@@ -142,6 +143,7 @@ class Matches(_Pairs):
         return {
             "files": [f"{job.name}.npz"],
             "readout": found.readout,
+            "lenses": [lens_record(view) for view in opened],
             "questions": count,
             "unread": unread,
             **told,

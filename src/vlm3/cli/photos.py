@@ -338,8 +338,9 @@ def scene(
     from vlm3.infer.maps import grid_px
     from vlm3.infer.predictor import load
     from vlm3.multiview.build import build_scene, question_count
+    from vlm3.output.lens import lens_record, lens_words
     from vlm3.output.results import notes
-    from vlm3.output.scenes import check, summary, write_scene
+    from vlm3.output.scenes import check, contradictions, summary, write_scene
     from vlm3.tasks.protocol import get_protocol
 
     check(outputs)
@@ -362,20 +363,27 @@ def scene(
             predictor, views, grid=grid, readout=readout, refine=refine, progress=progress
         )
     fused, written = write_scene(made, outputs, model=settings["model"])
-    said = {
+    said: dict[str, Any] = {
         "output": [str(path) for path in written],
         "readout": made.maps[0].readout,
         **summary(made, fused),
     }
-    said |= {"intrinsics": [view.intrinsics for view in views]}
+    cautions = (*contradictions(made), *notes(settings["model"], views))
     if settings["as_json"]:
-        poses = made.cameras.world_from_cam.tolist()
-        click.echo(strict_json.dumps({**said, "images": images, "world_from_cam": poses}))
+        said |= {
+            "intrinsics": [view.intrinsics for view in views],
+            "lenses": [lens_record(view) for view in views],
+            "images": images,
+            "world_from_cam": made.cameras.world_from_cam.tolist(),
+            "notes": cautions,
+        }
+        click.echo(strict_json.dumps(said))
         return
     for k, pose in enumerate(made.cameras.world_from_cam):
         x, y, z = pose[:3, 3]
-        click.echo(f"camera {k + 1}: ({x:+.2f}, {y:+.2f}, {z:+.2f}) m  {images[k]}")
+        place = f"camera {k + 1}: ({x:+.2f}, {y:+.2f}, {z:+.2f}) m  {images[k]}"
+        click.echo(f"{place}, {lens_words(views[k])}")
     for name, text in said.items():
         click.echo(f"{name}: {', '.join(text) if isinstance(text, list) else text}")
-    for note in notes(settings["model"], views):
+    for note in cautions:
         click.echo(f"note: {note}")
