@@ -6,8 +6,8 @@ Makes 50 JPEGs of 1280 px (with EXIF's focal length) and a video of 20 s from th
 then measures on 2 threads, with nano and a grid of 12x9: seconds a picture of `vlm3 depth` over
 the folder, over the video and of three single commands; of `vlm3 pose` over 10 pairs and of three
 single ones; and whether a folder whose command was killed with SIGKILL half way and given again
-holds the same files as one made in one go. Beside the clock it tells seconds of the processor, which
-what else runs changes little; the ratios are of those. The work folder can go afterwards.
+holds the same files as one made in one go. Beside the clock it tells seconds of the processor,
+which what else runs changes little; the ratios are of those. The work folder can go afterwards.
 """
 
 import argparse

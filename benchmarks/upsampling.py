@@ -1,7 +1,8 @@
 """A grid of distances at the photograph's size: error of three ways to fill it in.
 
     python benchmarks/upsampling.py --worlds 12 --picture docs/pictures/upsampling.png
-    python benchmarks/upsampling.py --worlds 0 --ibims DIR --every 2 --picture ibims.png
+    python benchmarks/upsampling.py --worlds 0 --ibims DIR
+    python benchmarks/upsampling.py --worlds 0 --photo PHOTO --picture docs/pictures/full_size.png
 
 nano is asked about held-out worlds taken by pinhole cameras, 32x24 cells of 256x192 pixels. Every
 way fills in the same answers, and also the true distances at the same cells ("truth on the grid"):
@@ -173,6 +174,7 @@ def main() -> None:
     parser.add_argument("--worlds", type=int, default=12)
     parser.add_argument("--picture", type=Path)
     parser.add_argument("--ibims", type=Path, help="folder with DepthLM's .jsonl of iBims-1")
+    parser.add_argument("--photo", type=Path, help="only to draw")
     parser.add_argument("--every", type=int, default=1, help="of its pictures, every so many")
     parser.add_argument("--model", default="nano")
     options = parser.parse_args()
@@ -219,10 +221,22 @@ def main() -> None:
         if shown is None:
             shown = frame, {k: v for k, v in maps.items() if not k.endswith("bilinear")}
         print(f"world {index}: {frame.kind}", flush=True)
+    if options.photo is not None:
+        view = View.open(options.photo)
+        asked = predictor.depth_map(view, grid=GRID)
+        size_px = view.camera.width_px, view.camera.height_px
+        shown = (
+            view,
+            {
+                "grid 32x24: each pixel its cell's": filled(asked, "nearest", size_px),
+                "--full-size: along the picture's edges": asked.full_size().distance_m,
+            },
+        )
     if options.ibims is not None:
         found, shown = on_ibims(predictor, options.ibims, options.every)
         scores |= found
-    print("| source | way | delta1 | AbsRel | delta1 at edges | AbsRel at edges |")
+    if scores:
+        print("| source | way | delta1 | AbsRel | delta1 at edges | AbsRel at edges |")
     for (source, way), rows in scores.items():
         mean = np.mean(rows, axis=0)
         print(f"| {source} | {way} | " + " | ".join(f"{value:.3f}" for value in mean) + " |")
