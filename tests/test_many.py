@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -162,6 +162,7 @@ def test_matches_of_pairs_are_files_and_a_table(
     assert (matches["xy_px"] == (32, 12)).all() and matches["xy_a_px"].shape == (3, 4, 2)
 
 
+@settings(deadline=None, max_examples=50)
 @given(
     count=st.integers(0, 40),
     processes=st.integers(1, 5),
@@ -178,6 +179,7 @@ def test_shares_give_every_number_once(count: int, processes: int, order: list[i
     assert sorted(n for n in given_out if n is not None) == list(range(count))
 
 
+@settings(deadline=None, max_examples=50)
 @given(count=st.integers(2, 12), overlap=st.integers(1, 14))
 def test_pairs_are_each_once_and_wide_overlap_is_exhaustive(count: int, overlap: int) -> None:
     arguments = [f"{k}.png" for k in range(count)]

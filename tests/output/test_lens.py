@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vlm3.geometry.camera import Camera
@@ -21,6 +21,7 @@ def view(f_px: float, width_px: int, height_px: int, origin: str) -> View:
 SIDES = st.integers(16, 400)
 
 
+@settings(deadline=None, max_examples=50)
 @given(width_px=SIDES, height_px=SIDES, true_mm=st.floats(10, 200))
 def test_the_interval_of_exif_holds_what_was_rounded(
     width_px: int, height_px: int, true_mm: float
@@ -34,6 +35,7 @@ def test_the_interval_of_exif_holds_what_was_rounded(
     assert high - low == pytest.approx(px_per_mm)
 
 
+@settings(deadline=None, max_examples=50)
 @given(width_px=SIDES, height_px=SIDES, fov_deg=st.floats(40, 90))
 def test_the_interval_of_an_assumed_lens_holds_those_of_cameras(
     width_px: int, height_px: int, fov_deg: float
