@@ -37,7 +37,7 @@ _EXTRAS = {
     "heic": "photographs of iPhones",
 }
 _LONGEST_REASON = 160
-# Points a side of the grid that a self-check asks about, and the share of its answers that must be equal.
+# Points a side of a self-check's grid, and the share of its answers that must be equal.
 _CHECKED = 6
 _AGREE = 0.75
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vlm3.infer.maps import DepthMap
     from vlm3.infer.predictor import Predictor
     from vlm3.output.results import Kind
-    from vlm3.tasks.base import Readout, Task
+    from vlm3.tasks.base import Readout, TaskName
     from vlm3.view import View
 
 
@@ -53,7 +53,7 @@ class DepthMaps:
     forms: tuple[str, ...]
     kind = "depth maps"
     of = "pictures"
-    task: ClassVar["Task"] = "depth"
+    task: ClassVar["TaskName"] = "depth"
 
     @property
     def output(self) -> "Kind":

@@ -22,7 +22,7 @@ from vlm3.errors import InputError
 
 if TYPE_CHECKING:
     from vlm3.infer.predictor import Predictor
-    from vlm3.tasks.base import PoseAnswer, Readout, Task
+    from vlm3.tasks.base import PoseAnswer, Readout, TaskName
     from vlm3.view import View
 
 _DOTS = (12, 9)
@@ -71,7 +71,7 @@ class Motions(_Pairs):
     """The camera's motion from the first to the second picture, with its check."""
 
     kind = "motions"
-    task: ClassVar["Task"] = "pose"
+    task: ClassVar["TaskName"] = "pose"
 
     def opener(self) -> Opener:
         """Opens both pictures."""
@@ -110,7 +110,7 @@ class Matches(_Pairs):
 
     grid: tuple[int, int]
     kind = "match maps"
-    task: ClassVar["Task"] = "correspondence"
+    task: ClassVar["TaskName"] = "correspondence"
 
     def opener(self) -> Opener:
         """Opens both pictures; InputError also where the first is too small for the grid."""

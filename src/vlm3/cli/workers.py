@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
 
     from vlm3.infer.predictor import Predictor
-    from vlm3.tasks.base import Task
+    from vlm3.tasks.base import TaskName
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 _PATIENCE_S = 10.0
@@ -58,7 +58,7 @@ class Recipe(Protocol[AnyJob]):
     """
 
     @property
-    def task(self) -> "Task":
+    def task(self) -> "TaskName":
         """See the class."""
 
     def opener(self) -> Callable[[AnyJob], Any]:
