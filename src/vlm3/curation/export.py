@@ -177,8 +177,8 @@ def export(
         disk.write(out / name, json.dumps(content, indent=1, allow_nan=False) + "\n")
     if layout.settings is not None:
         name, lines = layout.settings
-        place = json.dumps(str(out.resolve()), ensure_ascii=False)
-        disk.write(out / name, lines.format(folder=place, most_px2=most_px2))
+        where = json.dumps(str(out.resolve()), ensure_ascii=False)
+        disk.write(out / name, lines.format(folder=where, most_px2=most_px2))
 
 
 def empty(out: Path) -> None:
