@@ -1,4 +1,4 @@
-"""Exports in the packages that read them: where one is installed, its trainer takes a step on it."""
+"""Exports in the packages that read them: one that is installed trains a step on its export."""
 
 import sys
 from importlib.util import find_spec

@@ -16,8 +16,14 @@ from vlm3.model.picture import PictureInput
 from vlm3.model.side_files import kind_of, read_object
 from vlm3.model.template import find_template
 
-FAMILIES = {"qwen3_vl": "Qwen3-VL", "qwen2_5_vl": "Qwen2.5-VL"}
+FAMILIES = {
+    "qwen3_vl": "Qwen3-VL",
+    "qwen3_vl_moe": "Qwen3-VL-MoE",
+    "qwen2_5_vl": "Qwen2.5-VL",
+}
 """The model types that are read, and their names."""
+EXPERTS_TURNED = ("qwen3_vl_moe",)
+"""Families whose files hold the matrices of experts with rows and columns exchanged."""
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -91,11 +97,6 @@ def _check_config(folder: Path) -> None:
     kind = config.get("model_type")
     if not isinstance(kind, str):
         raise CheckpointError(f"{path}: model_type is {kind_of(kind)}; {_COPY}")
-    if kind.endswith("_moe") and kind.removesuffix("_moe") in FAMILIES:
-        raise CheckpointError(
-            f"{folder} is a mixture of experts ({kind}), which vlm3 runs in vLLM only: give "
-            f"vllm:{folder}"
-        )
     if kind not in FAMILIES:
         raise CheckpointError(
             f"{folder} holds a model of type {kind!r}; vlm3 asks vision language models of type "
@@ -185,6 +186,8 @@ _LARGEST = {
         "num_attention_heads": 10**5,
         "num_key_value_heads": 10**5,
         "vocab_size": 10**8,
+        "num_experts": 10**5,
+        "moe_intermediate_size": 10**7,
     },
     "vision_config": {
         "depth": 1000,
@@ -223,6 +226,9 @@ def check_size(folder: Path, config: Any) -> None:
                     f"{most:,} is allowed"
                 )
     text, vision = config.text_config, config.vision_config
+    step = getattr(text, "decoder_sparse_step", 1)
+    if not (type(step) is int and step >= 1):
+        raise CheckpointError(f"{path}: decoder_sparse_step is {step!r:.40}; give 1 or more")
     head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     table = getattr(vision, "num_position_embeddings", None) or 0
     if not all(type(value) is int and 0 <= value <= 10**7 for value in (head, table)):
@@ -231,7 +237,7 @@ def check_size(folder: Path, config: Any) -> None:
     patch = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
     least = (
         text.vocab_size * text.hidden_size
-        + text.num_hidden_layers * 3 * text.hidden_size * text.intermediate_size
+        + 3 * text.hidden_size * _inner_width(text)
         + text.num_hidden_layers * 2 * text.hidden_size * head * text.num_attention_heads
         + vision.depth
         * vision.hidden_size
@@ -245,6 +251,22 @@ def check_size(folder: Path, config: Any) -> None:
             f"{path} describes a model of {least:,} weights or more, and the folder holds "
             f"{held:,}: they are of different models, or incomplete; {_COPY}"
         )
+
+
+def has_experts(text: Any, layer: int) -> bool:
+    """Whether a text layer has experts, by the library's own config."""
+    if not getattr(text, "num_experts", None):
+        return False
+    return layer not in text.mlp_only_layers and (layer + 1) % text.decoder_sparse_step == 0
+
+
+def _inner_width(text: Any) -> int:
+    """Rows of the inner matrices of all text layers together; of experts, those of all."""
+    sparse = sum(has_experts(text, layer) for layer in range(text.num_hidden_layers))
+    dense = (text.num_hidden_layers - sparse) * text.intermediate_size
+    if not sparse:
+        return int(dense)
+    return int(dense + sparse * text.num_experts * text.moe_intermediate_size)
 
 
 def _weight_files(folder: Path) -> list[Path]:

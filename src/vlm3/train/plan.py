@@ -15,8 +15,7 @@ from vlm3.errors import InputError
 from vlm3.train.collate import MicroBatch
 from vlm3.train.config import Run
 from vlm3.train.loss_module import SIZES
-from vlm3.train.recipes import BASE
-from vlm3.train.sizes import SIZE_4B, ModelSize
+from vlm3.train.sizes import SIZE_4B, SIZES_BY_ID, ModelSize
 
 # Dense bf16 TFLOP/s and memory in GB, from the makers' data sheets.
 GPUS = {"H200": (989.0, 141), "H100": (989.0, 80), "A100": (312.0, 80), "L40S": (362.0, 48)}
@@ -160,8 +159,10 @@ def size_of(run: Run) -> ModelSize:
     Raises:
         InputError: see `plan`.
     """
-    if run.model in (BASE, "4b-random"):
+    if run.model == "4b-random":
         return SIZE_4B
+    if run.model in SIZES_BY_ID:
+        return SIZES_BY_ID[run.model]
     if run.model in SIZES or run.model == "nano":
         raise InputError(
             f"recipe {run.name} trains the toy {run.model!r}, and plan counts pictures of the "
@@ -208,6 +209,7 @@ def layer_bytes(size: ModelSize) -> tuple[int, int]:
     Without the weights of attention, which fused kernels do not keep. Held against what autograd
     saves in tests/train/test_plan.py.
     """
-    _, wide, inner = size.text
+    _, wide, _ = size.text
     _, width, mlp = size.vision
+    inner = size.inner
     return 2 * (25 * wide + 4 * inner), 2 * (7 * width + 3 * mlp)
