@@ -126,7 +126,9 @@ def test_sizes_are_those_of_the_stock_architecture(name: str) -> None:
     with torch.device("meta"):
         model = AutoModelForImageTextToText.from_config(config)
     counted = sum(p.numel() for p in model.parameters())
-    print(f"{name}: {counted / 1e9:.2f} B weights, planned over counted {size.weights / counted:.4f}")
+    print(
+        f"{name}: {counted / 1e9:.2f} B weights, planned over counted {size.weights / counted:.4f}"
+    )
     assert size.weights == pytest.approx(counted, rel=0.002)
 
 

@@ -30,6 +30,8 @@ INDEX = "model.safetensors.index.json"
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
+# What the quantisers wrote before it stood in config.json.
+_QUANTISER_FILES = {"quantize_config.json": "gptq", "quant_config.json": "awq"}
 _COPY = "copy the whole checkpoint folder again"
 _SHARD = re.compile(r"model-\d+-of-(\d+)\.safetensors")
 
@@ -64,6 +66,7 @@ def check_folder(folder: Path) -> str | None:
     Warns:
         CheckpointWarning: an adapter lies beside whole weights.
     """
+    refuse_gguf(folder)
     _check_config(folder)
     _check_weights(folder)
     if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json")):
@@ -106,13 +109,48 @@ def _check_config(folder: Path) -> None:
         quantised = section.get("quantization_config") if isinstance(section, dict) else None
         if quantised is not None:
             how = quantised.get("quant_method") if isinstance(quantised, dict) else None
-            raise CheckpointError(
-                f"{folder} holds quantised weights ({str(how)[:40]}), which vlm3 does not compute "
-                f"with: give the unquantised checkpoint, or vllm:{folder} to run these in vLLM"
-            )
+            raise _quantised(folder, str(how)[:40])
+    for name, how in _QUANTISER_FILES.items():
+        if (folder / name).is_file():
+            raise _quantised(folder, how)
     for name in ("text_config", "vision_config"):
         if name in config and not isinstance(config[name], dict):
             raise CheckpointError(f"{path}: {name} is {kind_of(config[name])}; {_COPY}")
+
+
+def _quantised(folder: Path, how: str) -> CheckpointError:
+    return CheckpointError(
+        f"{folder} holds quantised weights ({how}), which vlm3 does not compute with: give the "
+        f"unquantised checkpoint, or vllm:{folder} to run these in vLLM"
+    )
+
+
+def refuse_gguf(path: Path) -> None:
+    """Refuses a GGUF file, or a folder of them, with the command that serves it.
+
+    Raises:
+        CheckpointError: it is one. Files of the vision tower have mmproj in their names
+            (llama.cpp, docs/multimodal.md).
+    """
+    folder = path if path.is_dir() else path.parent
+    every = sorted(file for file in folder.glob("*.gguf") if file.is_file())
+    given = path if path.is_file() and path.suffix == ".gguf" else None
+    if not every or (path.is_dir() and has_weights(folder)) or (path.is_file() and not given):
+        return
+    models = [file for file in every if "mmproj" not in file.name.lower()]
+    towers = [file for file in every if file not in models]
+    model = given if given in models else next(iter(models), None)
+    if model is None:
+        raise CheckpointError(
+            f"{folder} holds the vision tower of a GGUF model ({towers[0].name}) and not the model"
+        )
+    tower = towers[0].name if towers else "FILE"
+    lost = "" if towers else "; the mmproj file is not there, and without it no picture is read"
+    raise CheckpointError(
+        f"{path} holds weights in GGUF ({model.name}), which llama.cpp runs: start llama-server -m "
+        f"{folder / model.name} --mmproj {folder / tower}, and give openai:NAME with its address, "
+        f"such as --base-url http://localhost:8080/v1{lost}"
+    )
 
 
 def _check_weights(folder: Path) -> None:
@@ -291,9 +329,6 @@ def _without_weights(folder: Path) -> str:
             f"{folder} holds pickled weights ({pickled.name}), which can run code when opened; "
             "convert them to safetensors"
         )
-    gguf = next(folder.glob("*.gguf"), None)
-    if gguf:
-        return f"{folder} holds weights in GGUF ({gguf.name}); vlm3 reads safetensors"
     other = next(folder.glob("*.safetensors"), None)
     if other:
         return f"{folder} holds {other.name}, and no {SINGLE}: rename it if it is the whole model"
