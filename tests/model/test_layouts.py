@@ -104,7 +104,7 @@ def test_computed_here(layout: str, tiny_tokenizer: Any, tmp_path: Path, view: V
     assert len(fast.raw_text) == 8 and len(set(fast.prompt)) == 8
     assert fast.raw_text == naive.raw_text
     assert any(text.strip() for text in fast.raw_text)
-    ROWS.append((layout, "this process, fast = naive", f"{int(fast.parsed.sum())} parsed of 8"))
+    ROWS.append((layout, "this process, fast = naive", "8 texts of random weights"))
 
 
 class FakeVllm:
@@ -262,12 +262,11 @@ def test_a_server_without_eyes_is_one_line(llama: str, view: View) -> None:
 
 
 def pixtral(folder: Path) -> Path:
-    """DepthLM's architecture at toy size, with the library's own processor."""
+    """DepthLM's architecture at toy size, in the files that the library's processor writes."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import (
         LlavaConfig,
         LlavaForConditionalGeneration,
-        PixtralProcessor,
         PreTrainedTokenizerFast,
     )
     from transformers.models.pixtral.image_processing_pil_pixtral import PixtralImageProcessorPil
@@ -290,12 +289,7 @@ def pixtral(folder: Path) -> Path:
         "<s>{% for m in messages %}[INST]{% for p in m.content %}{% if p.type == 'image' %}[IMG]"
         "{% else %}{{ p.content }}{% endif %}{% endfor %}[/INST]{% endfor %}"
     )
-    processor = PixtralProcessor(
-        PixtralImageProcessorPil(patch_size={"height": 16, "width": 16}),
-        tokenizer,
-        patch_size=16,
-        chat_template=template,
-    )
+    tokenizer.chat_template = template
     config = LlavaConfig(
         vision_config={
             "model_type": "pixtral",
@@ -330,7 +324,10 @@ def pixtral(folder: Path) -> Path:
             if value.ndim == 2:
                 value.mul_(5)
     model.save_pretrained(folder)
-    processor.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    PixtralImageProcessorPil(patch_size={"height": 16, "width": 16}).save_pretrained(folder)
+    whole = {"processor_class": "PixtralProcessor", "patch_size": 16, "spatial_merge_size": 1}
+    (folder / "processor_config.json").write_text(json.dumps(whole))
     return folder
 
 
@@ -341,9 +338,16 @@ def test_depthlm_by_its_own_protocol(tmp_path: Path, view: View, llama: str) -> 
     found = asked.depth(view, EIGHT)
     assert len(found.raw_text) == 8 and set(found.prompt) == {QUESTION}
     # Eight pictures that differ by their arrow only: a random model need not tell them apart.
-    ROWS.append(
-        ("DepthLM, Pixtral", "this process, red arrow", f"{int(found.parsed.sum())} parsed of 8")
-    )
+    engine: Any = asked.engine
+    image = np.zeros((70, 90, 3), np.uint8)
+    inputs = engine.inputs([image], "Q")
+    mark = engine.model.config.image_token_index
+    # Sides are rounded up to whole patches; a mark of its own ends each row.
+    assert inputs["image_sizes"].tolist() == [[80, 96]]
+    assert int((inputs["input_ids"] == mark).sum()) == 5 * 6
+    text = engine.tokenizer.decode(inputs["input_ids"][0])
+    assert text.count("[IMG_BREAK]") == 4 and text.count("[IMG_END]") == 1
+    ROWS.append(("DepthLM, Pixtral", "this process, red arrow", "8 texts of random weights"))
     served = load("depthlm:openai:m", base_url=llama, cache=False).depth(view, EIGHT)
     np.testing.assert_allclose(served.distance_m, 2.75)
     urls = {body["messages"][0]["content"][0]["image_url"]["url"] for body in LlamaServer.asked}
@@ -360,7 +364,7 @@ def test_depthlm_on_qwen(tiny_folder: Path, view: View) -> None:
     ("damage", "says"),
     [
         (lambda f: (f / "model.safetensors").unlink(), "cannot be loaded as a Pixtral model"),
-        (lambda f: (f / "processor_config.json").write_text("{"), "cannot be loaded as a Pixtral"),
+        (lambda f: (f / "tokenizer.json").write_text("{"), "cannot be loaded as a Pixtral"),
     ],
 )
 def test_damaged_pixtral_is_one_line(
