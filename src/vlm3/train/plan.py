@@ -187,7 +187,8 @@ def _memory_gb(size: ModelSize, run: Run, shards: int) -> float:
     """
     trained = 0.02 if run.lora_rank else 1.0
     state = size.weights * (4 + 12 * trained) / shards
-    gathered = 2 * 2 * (size.vocabulary * size.text[1] + sum(size.block_weights) / 30)
+    blocks = sum(size.block_weights) + size.idle_weights
+    gathered = 2 * 2 * (size.vocabulary * size.text[1] + blocks / 30)
     patches = 4 * PICTURE_SHARE * run.budget
     given = (
         run.budget * size.text[0] * size.text[1] + patches * size.vision[0] * size.vision[1]

@@ -4,6 +4,7 @@ Each is a function that returns a `Run`; the command line changes its fields.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from vlm3.errors import InputError
@@ -68,6 +69,20 @@ def depth_4b() -> Run:
     return _paper("depth_4b", Part("depth", ("depth",)), 32_000_000, 1344, 5.5e-5, "auto")
 
 
+def depth_8b() -> Run:
+    """depth_4b on Qwen3-VL-8B; the paper trains none, and nobody has run this."""
+    return replace(
+        depth_4b(), name="depth_8b", out=Path("runs/depth_8b"), model="Qwen/Qwen3-VL-8B-Instruct"
+    )
+
+
+def depth_32b() -> Run:
+    """depth_4b on Qwen3-VL-32B; the paper trains none, and nobody has run this."""
+    return replace(
+        depth_4b(), name="depth_32b", out=Path("runs/depth_32b"), model="Qwen/Qwen3-VL-32B-Instruct"
+    )
+
+
 def objects_4b() -> Run:
     """Objects (Table 4): 32 GPUs in the paper; shards in the folder `objects`."""
     part = Part("objects", ("objects",), weights="size")
@@ -112,7 +127,17 @@ def joint_4b() -> Run:
 
 
 RECIPES: dict[str, Callable[[], Run]] = {
-    f.__name__: f for f in (debug_cpu, depth_4b, objects_4b, correspondence_4b, pose_4b, joint_4b)
+    f.__name__: f
+    for f in (
+        debug_cpu,
+        depth_4b,
+        depth_8b,
+        depth_32b,
+        objects_4b,
+        correspondence_4b,
+        pose_4b,
+        joint_4b,
+    )
 }
 
 
