@@ -137,7 +137,7 @@ def test_vlmevalkit_itself(depthlm: Path, tmp_path: Path, monkeypatch: pytest.Mo
 
         def generate(self, message: Any, dataset: str) -> str:
             seen.append(message)
-            return f"<think>\nfar\n</think>\n<answer> {next(wanted)} </answer>"
+            return f"<think>\nfar\n</think>\n<answer> {next(wanted):.4f} </answer>"
 
     data = build_dataset(NAME)
     assert type(data).__name__ == "CustomVQADataset" and len(data) == 20
