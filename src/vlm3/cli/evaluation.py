@@ -58,10 +58,15 @@ if TYPE_CHECKING:
     "package.module:factory.",
 )
 @click.option("--task", "tasks", multiple=True, metavar="T", help="Only this task; repeatable.")
-@click.option("--predictions", metavar="FILE", help="Join answers made elsewhere; with --name.")
+@click.option(
+    "--predictions",
+    metavar="FILE",
+    help="Join answers made elsewhere (jsonl, or VLMEvalKit's tsv).",
+)
 @click.option("--name", metavar="TEXT", help="What tables call this run.")
 @click.option("--queries", metavar="FILE", help="Only write what is asked, for --predictions.")
 @click.option("--lmms", metavar="DIR", help="Only write a task for lmms-eval there.")
+@click.option("--vlmevalkit", metavar="DIR", help="Only write a table for VLMEvalKit there.")
 @click.option("-o", "--output", metavar="DIR", help="Where the run goes; resumed if it is there.")
 def evaluate(
     benchmark: str | None,
@@ -77,6 +82,7 @@ def evaluate(
     name: str | None,
     queries: str | None,
     lmms: str | None,
+    vlmevalkit: str | None,
     output: str | None,
     **settings: Any,
 ) -> None:
@@ -110,14 +116,17 @@ def evaluate(
         written = write_queries(read_items(wanted), Path(queries))
         click.echo(f"{written} queries written to {queries}")
         return
-    if lmms is not None:
-        from vlm3.eval.lmms import export
-        from vlm3.tasks.protocol import get_protocol
+    for where, kit in ((lmms, "lmms"), (vlmevalkit, "vlmevalkit")):
+        if where is not None:
+            from vlm3.eval import lmms as for_lmms
+            from vlm3.eval import vlmevalkit as for_vlmevalkit
+            from vlm3.tasks.protocol import get_protocol
 
-        words = get_protocol(protocol or chosen.protocol)
-        written = export(read_items(wanted), chosen, words, Path(lmms))
-        click.echo(f"{written} questions written to {lmms}")
-        return
+            words = get_protocol(protocol or chosen.protocol)
+            export = (for_lmms if kit == "lmms" else for_vlmevalkit).export
+            written = export(read_items(wanted), chosen, words, Path(where))
+            click.echo(f"{written} questions written to {where}")
+            return
     if output is None:
         raise InputError("where should the run go? Give -o DIR, or --queries FILE")
     unknown = set(tasks) - set(chosen.tasks)
@@ -125,6 +134,12 @@ def evaluate(
         raise InputError(
             f"{benchmark} has no task {sorted(unknown)[0]!r}, only {', '.join(chosen.tasks)}"
         )
+    if predictions is not None and predictions.endswith(".tsv"):
+        from vlm3.eval.vlmevalkit import join
+
+        join(Path(predictions), benchmark, Path(output), name=name or Path(predictions).stem)
+        _report([output], ())
+        return
     if predictions is not None:
         items = list(read_items(wanted))
         who = from_file(Path(predictions), name or Path(predictions).stem, chosen, items)

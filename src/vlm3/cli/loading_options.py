@@ -8,7 +8,10 @@ import click
 Command = Callable[..., None]
 
 # Spelled out, because reading them from vlm3.tasks.protocol would make --help load numpy.
-PROTOCOL_NAMES = "paper, release-depth, release-object, release-corr, release-corr-direct, release-pose, joint or fov"
+PROTOCOL_NAMES = (
+    "paper, release-depth, release-object, release-corr, release-corr-direct, release-pose, joint "
+    "or fov"
+)
 
 
 def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:

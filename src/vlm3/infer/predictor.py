@@ -415,7 +415,8 @@ def load(
     Args:
         model: "nano" (in the package), a local folder, or a hub id such as "facebook/VLM3-depth";
             "openai:NAME" for a model behind an OpenAI-compatible server; "vllm:" before a folder or
-            a hub id to run it in vLLM.
+            a hub id to run it in vLLM; "depthlm:" before a folder, a hub id or "openai:NAME" to ask
+            a checkpoint of DepthLM with its red arrow.
         protocol: how to ask it, a name from `vlm3.tasks.protocol.PROTOCOLS`. Without one: what the
             checkpoint's `vlm3.json` says, else what its name says, else `paper`, with a warning.
         device: such as "cpu" or "cuda"; the GPU if there is one.
@@ -455,6 +456,12 @@ def load(
             return behind_server(name, protocol, base_url, cache=cache)
         if base_url is None:
             return in_vllm(name, protocol)
+    if kind == "depthlm" and name:
+        if protocol is not None or int8:
+            raise InputError("DepthLM has a protocol of its own: leave protocol and int8 out")
+        from vlm3.infer.depthlm import load_depthlm
+
+        return load_depthlm(name, device=device, base_url=base_url, cache=cache)
     if base_url is not None:
         raise InputError(
             f"base_url goes with a model behind a server: give openai:{name or model} instead of "

@@ -29,6 +29,7 @@ from vlm3.model.folder import (
     check_size,
     is_adapter,
     positive,
+    refuse_gguf,
 )
 from vlm3.model.picture import PictureInput, mrope_positions, patchify
 from vlm3.model.side_files import kind_of, read_object
@@ -412,6 +413,7 @@ def find_folder(name: str) -> Path:
     if folder.is_dir():
         return folder
     if folder.exists():
+        refuse_gguf(folder)
         raise CheckpointError(
             f"{name} is a file: give the folder that holds config.json and the weights"
         )

@@ -192,11 +192,14 @@ def in_vllm(name: str, protocol: str | None) -> Predictor:
     from vlm3.infer.engines.vllm import VllmEngine
     from vlm3.model import PictureInput, Settings
     from vlm3.model.checkpoint import find_folder
+    from vlm3.model.folder import refuse_gguf
 
-    # vLLM takes a hub id from the same place.
+    # vLLM takes a hub id from the same place. What lies in the folder is read before vLLM takes
+    # its minute.
     folder = find_folder(name)
-    engine = VllmEngine(os.fspath(folder) if name == "nano" else name, folder=folder)
+    refuse_gguf(folder)
     settings, picture_input = Settings.read(folder), PictureInput.read(folder)
+    engine = VllmEngine(os.fspath(folder) if name == "nano" else name, folder=folder)
     return Predictor(
         engine=engine,
         protocol=resolve_protocol(
