@@ -13,7 +13,7 @@ Kind = Literal["depth", "pairs", "objects", "folders", "worlds", "pointing"]
 Reference = Literal["normalised", "relative", "pixels", "marker"]
 RENDERED = ("worlds", "pointing")
 """Kinds of parts that need no data: they are made while training."""
-ATTENTIONS = ("sdpa", "eager", "varlen", "flash_attention_2")
+ATTENTIONS = ("auto", "tree", "sdpa", "eager", "varlen", "flash_attention_2")
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,8 @@ class Run:
             optimiser are float32 always.
         recompute: activations in the backward pass (gradient checkpointing).
         compile: every layer by torch.compile.
-        attention: sdpa, eager, or for chat packing on a GPU varlen (torch's own) or
-            flash_attention_2 (the package).
+        attention: "tree" needs no mask; sdpa, eager; for chat packing on a GPU also varlen (torch's
+            own) or flash_attention_2 (the package); "auto" tries what this machine has.
         optimizer: AdamW, or Muon on the matrices beside it.
         schedule: cosine; level with a fall over the last third; or flat to the end.
         warmup: share of the steps over which the rate rises.
@@ -124,7 +124,7 @@ class Run:
     precision: Literal["bf16", "fp32"] = "bf16"
     recompute: bool = True
     compile: bool = False
-    attention: str = "sdpa"
+    attention: str = "auto"
     optimizer: Literal["adamw", "muon"] = "adamw"
     schedule: Literal["cosine", "level", "flat"] = "cosine"
     warmup: float = 0.1
@@ -162,8 +162,11 @@ class Run:
             raise InputError(f"mesh is {self.mesh!r}; give auto, none, ddp or 4x8")
         if self.attention not in ATTENTIONS:
             raise InputError(f"attention is {self.attention!r}; give {', '.join(ATTENTIONS)}")
-        if self.packing == "independent" and self.attention not in ("sdpa", "eager"):
-            raise InputError("independent packing needs a mask: give attention sdpa or eager")
+        if self.packing == "independent" and self.attention in ("varlen", "flash_attention_2"):
+            raise InputError(
+                f"independent packing cannot be seen by {self.attention}: give attention tree, sdpa "
+                "or eager"
+            )
         if not 0 <= self.pointing <= self.samples:
             raise InputError(f"pointing is {self.pointing}; give 0 to {self.samples} samples")
         if self.f_px is not None and self.long_side_px is not None:

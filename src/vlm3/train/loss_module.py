@@ -8,7 +8,6 @@ import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +23,17 @@ from vlm3.model import (
     build_small,
     load_checkpoint,
     nano_tokenizer,
+    pixel_values,
     save_checkpoint,
     write_adapter,
 )
-from vlm3.train import varlen
-from vlm3.train.collate import TensorBatch, answer_losses
+from vlm3.train import tree, varlen
+from vlm3.train.attention import choose
+from vlm3.train.collate import TensorBatch, stock_rows
 from vlm3.train.config import Run
+from vlm3.train.forward import read_answers
 from vlm3.train.muon import Muon
+from vlm3.train.packing import IGNORE
 
 MUON_FACTOR = 20.0
 """The rate of matrices under Muon over the rate of the rest under AdamW."""
@@ -74,20 +77,53 @@ class Trainee(torch.nn.Module):
         self.model, self.spec = model, spec
 
     def forward(self, batch: TensorBatch) -> torch.Tensor:
-        """Cross entropy of each answer token."""
-        return answer_losses(stock(self.model), self.prepared(batch), self.spec)
+        """Cross entropy of each answer token, in the order of the row."""
+        return answer_losses(stock(self.model), batch, self.spec)
 
-    def prepared(self, batch: TensorBatch) -> TensorBatch:
-        """The batch with its mask as the model's attention takes it."""
-        mask = batch.get("attention_mask")
-        # The text's own config: that of the whole model keeps saying sdpa.
-        config = stock(self.model).config.text_config
-        if mask is not None and config._attn_implementation == "eager":
-            # Plain attention adds its mask, and added as it is a mask of truths hides nothing; the
-            # kernels take it as it is.
-            added = torch.zeros(mask.shape, dtype=torch.bfloat16, device=mask.device)
-            return batch | {"attention_mask": added.masked_fill_(~mask, float("-inf"))}
-        return batch
+
+def answer_losses(model: Any, batch: TensorBatch, spec: PictureInput) -> torch.Tensor:
+    """Cross entropy of each answer token (n,); the output layer runs at those alone.
+
+    Args:
+        model: the stock model. With the attention of `vlm3.train.tree` nothing is read back from
+            the device on the way; with any other, the library's own forward pass runs.
+        batch: from `collate`, on the model's device.
+        spec: how the model wants its pictures.
+    """
+    if attention_of(model) == tree.NAME:
+        hidden, wanted = read_answers(model.model, batch, spec), batch["labels"][0, batch["answers"]]
+    else:
+        rows = masked_for(model, stock_rows(batch))
+        inputs = {k: v for k, v in rows.items() if k not in ("labels", "patches")}
+        # Without use_cache=False the library would drop the mask of a packed row, silently.
+        read = model.model(
+            **inputs, pixel_values=pixel_values(rows["patches"], spec), use_cache=False
+        )
+        answers = rows["labels"] != IGNORE
+        hidden, wanted = read.last_hidden_state[answers], rows["labels"][answers]
+    logits = model.lm_head(hidden).float()
+    return torch.nn.functional.cross_entropy(logits, wanted, reduction="none")
+
+
+def answer_loss(model: Any, batch: TensorBatch, spec: PictureInput) -> torch.Tensor:
+    """Mean cross entropy over the answers' tokens."""
+    return answer_losses(model, batch, spec).mean()
+
+
+def attention_of(model: Any) -> str:
+    """The attention of a stock model's text part: the whole model's config keeps saying sdpa."""
+    return str(model.config.text_config._attn_implementation)
+
+
+def masked_for(model: Any, rows: TensorBatch) -> TensorBatch:
+    """Rows with their mask as the model's attention takes it."""
+    mask = rows.get("attention_mask")
+    if mask is None or attention_of(model) != "eager":
+        return rows
+    # Plain attention adds its mask, and added as it is a mask of truths hides nothing; the kernels
+    # take it as it is.
+    added = torch.zeros(mask.shape, dtype=torch.bfloat16, device=mask.device)
+    return rows | {"attention_mask": added.masked_fill_(~mask, float("-inf"))}
 
 
 @dataclass(frozen=True)
@@ -98,11 +134,13 @@ class Start:
         trainee: the module that returns losses.
         tokenizer: the model's.
         spec: how it wants its pictures.
+        attention: which one computes the text, and why, as a line for the log.
     """
 
     trainee: Trainee
     tokenizer: Any
     spec: PictureInput
+    attention: str = ""
 
     @property
     def blocks(self) -> list[Any]:
@@ -119,7 +157,6 @@ def begin(run: Run, *, device: str = "cpu") -> Start:
         MissingDependencyError: LoRA without peft, or an attention that is not installed.
         InputError: an attention that this machine cannot run.
     """
-    _check_attention(run.attention)
     if run.model in SIZES:
         tokenizer, size = nano_tokenizer(), SIZES[run.model]
         model, spec = build_small(tokenizer, size, seed=run.seed), size.picture_input
@@ -130,11 +167,12 @@ def begin(run: Run, *, device: str = "cpu") -> Start:
     else:
         loaded = load_checkpoint(run.model, device="cpu", dtype=torch.float32)
         model, tokenizer, spec = loaded.model, loaded.tokenizer, loaded.picture_input
-    if run.attention == varlen.NAME:
+    attention, why = choose(run, model.config.text_config, torch.device(device))
+    if attention == varlen.NAME:
         varlen.register()
     # Pictures are attended to one by one: there is nothing to pack.
-    vision = "sdpa" if run.attention == varlen.NAME else run.attention
-    model.set_attn_implementation({"text_config": run.attention, "vision_config": vision})
+    vision = "sdpa" if attention in (tree.NAME, varlen.NAME) else attention
+    model.set_attn_implementation({"text_config": attention, "vision_config": vision})
     if run.recompute:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     if run.freeze_vision:
@@ -142,21 +180,11 @@ def begin(run: Run, *, device: str = "cpu") -> Start:
     if run.lora_rank:
         model = _with_lora(model, run)
     model.train()
-    made = Start(Trainee(model, spec), tokenizer, spec)
+    made = Start(Trainee(model, spec), tokenizer, spec, why)
     if run.compile:
         for block in made.blocks:
             block.compile()
     return made
-
-
-def _check_attention(name: str) -> None:
-    if name == varlen.NAME and not torch.cuda.is_available():
-        raise InputError("attention varlen needs a GPU; give sdpa")
-    if name == "flash_attention_2" and find_spec("flash_attn") is None:
-        raise MissingDependencyError(
-            "attention flash_attention_2 needs the package flash-attn, which is built on the "
-            "machine; give varlen, which comes with torch"
-        )
 
 
 def token_px_of(run: Run) -> int:

@@ -78,6 +78,8 @@ def _train(run: Run, parallel: Parallel, stop_at: int | None) -> int:
         say(f"{run.out}: preparing {run.model} and the data")
     bf16 = run.precision == "bf16"
     made = begin(run, device=str(parallel.device))
+    if parallel.first:
+        say(made.attention)
     saved = checkpoint.latest(run.out)
     found = curriculum(run, made.spec.token_px, made.spec.limits)
     collator = Collator(made.tokenizer, made.spec, run.packing)
