@@ -47,10 +47,7 @@ def both(tiny_model: Any, tiny_tokenizer: Any) -> Any:
     encoded = [collator.encoder(lesson) for lesson in mixed()]
     tiny_model.model.rope_deltas = None
     alone = torch.cat(
-        [
-            logits(tiny_model, alone_row(collator, e), use_cache=False)[: len(e.ids)]
-            for e in encoded
-        ]
+        [logits(tiny_model, alone_row(collator, e), use_cache=False)[: len(e.ids)] for e in encoded]
     )
     return stock_rows(collator.batch(encoded).tensors), alone
 

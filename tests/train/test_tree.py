@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vlm3.train import tree
+from vlm3.train.forest import dense, forest
 from vlm3.train.packing import PackedQuestions, pack_independent
 
 prompts = st.lists(st.integers(0, 2), min_size=1, max_size=6).map(tuple)
@@ -49,8 +50,8 @@ def test_outcome_and_gradients_are_those_of_the_mask(
     given_ = [torch.randn(total, n, 8, dtype=torch.float64) for n in (heads[0], *heads[1:] * 2)]
     weight = torch.randn(total, heads[0], 8, dtype=torch.float64)
     found, wanted = ([one.clone().requires_grad_() for one in given_] for _ in range(2))
-    forest = tree.forest([one.until for one in packed])
-    out = tree.attention(*found, forest, 0.3)
+    trees = forest([one.until for one in packed])
+    out = tree.attention(*found, trees, 0.3)
     expected = masked(*wanted, square(packed))
     (out * weight).sum().backward()
     (expected * weight).sum().backward()
@@ -61,15 +62,13 @@ def test_outcome_and_gradients_are_those_of_the_mask(
 
 @given(rows)
 def test_a_forest_counts_what_is_seen_and_makes_the_mask(packed: list[PackedQuestions]) -> None:
-    forest = tree.forest([one.until for one in packed])
-    assert forest.scores == sum(int(one.sees.sum()) for one in packed)
-    index, sees = tree.dense(forest.until, forest.lengths)
+    trees = forest([one.until for one in packed])
+    assert trees.scores == sum(int(one.sees.sum()) for one in packed)
+    index, sees = dense(trees.until, trees.lengths)
     start = 0
     for row, one in enumerate(packed):
         count = len(one.ids)
-        assert index[row].tolist() == [
-            start + min(k, count - 1) for k in range(index.shape[1])
-        ]
+        assert index[row].tolist() == [start + min(k, count - 1) for k in range(index.shape[1])]
         assert np.array_equal(sees[row, :count, :count], one.sees)
         assert torch.equal(sees[row, count:], torch.eye(index.shape[1], dtype=torch.bool)[count:])
         assert not sees[row, :count, count:].any()
@@ -80,23 +79,23 @@ def test_bytes_of_a_paper_sized_row() -> None:
     """1,400 tokens of a picture, ten questions of 45 that share their first 30."""
     asked = [((*range(30), k, *range(9)), [1, 2, 3, 4, 5, 6]) for k in range(40, 50)]
     packed = pack_independent(list(range(1400)), asked)
-    forest = tree.forest([packed.until])
-    assert len(forest.above) == 1
-    assert forest.bytes < packed.sees.nbytes / 100
-    assert forest.scores < len(packed.ids) ** 2 * 0.56
+    trees = forest([packed.until])
+    assert len(trees.above) == 1
+    assert trees.bytes < packed.sees.nbytes / 100
+    assert trees.scores < len(packed.ids) ** 2 * 0.56
 
 
 def test_the_gpu_kernel_takes_these_arguments() -> None:
     """PyTorch's own shape functions, without a GPU: signature, outputs, sizes, types."""
     packed = pack_independent([1, 2, 3], [((k,), [5, 6]) for k in range(3)])
-    forest = tree.forest([packed.until, packed.until]).to(torch.device("meta"))
+    trees = forest([packed.until, packed.until]).to(torch.device("meta"))
     query, key, value = (
-        torch.zeros(len(forest.until), heads, 64, dtype=torch.bfloat16, device="meta")
+        torch.zeros(len(trees.until), heads, 64, dtype=torch.bfloat16, device="meta")
         for heads in (4, 2, 2)
     )
     for one in (query, key, value):
         one.requires_grad_()
-    out = tree.attention(query, key, value, forest, 0.125)
+    out = tree.attention(query, key, value, trees, 0.125)
     assert out.shape == query.shape and out.dtype == query.dtype
     out.sum().backward()
     assert key.grad is not None and key.grad.shape == key.shape
@@ -111,8 +110,8 @@ def test_on_a_gpu() -> None:
     given_ = [torch.randn(total, heads, 64, dtype=torch.bfloat16) for heads in (8, 2, 2)]
     found = [one.cuda().requires_grad_() for one in given_]
     wanted = [one.double().requires_grad_() for one in given_]
-    forest = tree.forest([one.until for one in packed]).to(torch.device("cuda"))
-    out, expected = tree.attention(*found, forest, 0.3), masked(*wanted, square(packed))
+    trees = forest([one.until for one in packed]).to(torch.device("cuda"))
+    out, expected = tree.attention(*found, trees, 0.3), masked(*wanted, square(packed))
     out.sum().backward()
     expected.sum().backward()
     assert (out.double().cpu() - expected).abs().max() < 0.03

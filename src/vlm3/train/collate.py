@@ -7,7 +7,7 @@ stand one after the other in a single row, kept apart by a `Forest` (or, for the
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -16,8 +16,8 @@ import torch
 
 from vlm3.model import PictureInput, mrope_positions, patchify
 from vlm3.tasks.base import QA
+from vlm3.train.forest import Forest, dense, forest
 from vlm3.train.packing import IGNORE, Ints, pack_independent
-from vlm3.train.tree import Forest, dense, forest
 
 TensorBatch = dict[str, Any]
 """Names and tensors, and under `tree` a `Forest`: what `collate` returns."""
@@ -40,7 +40,8 @@ class Encoded:
         ids: (T,).
         labels: (T,) the token that follows, where it belongs to an answer; else `IGNORE`.
         positions: (3, T) M-RoPE.
-        until: (T,) the place behind the last token that sees this one; T where each sees all before.
+        until: (T,) the place behind the last token that sees this one; T where each sees all before
+            it.
         patches: (N, 3 * patch**2) uint8 of all its pictures.
         grids: one a picture.
         name: what messages call it.
@@ -66,15 +67,20 @@ class MicroBatch:
 
     Attributes:
         tensors: as `collate` returns them.
-        owners: (answer tokens,) which of `names` each belongs to, in the order of the labels.
+        owners: (answer tokens,) which of `names` each belongs to, in the order of the row.
         names: of the conversations.
-        tokens: places in the rows, filled or not.
+        tokens: of the row.
     """
 
     tensors: TensorBatch
     owners: torch.Tensor
     names: tuple[str, ...]
     tokens: int
+
+    def pin_memory(self) -> "MicroBatch":
+        """The same in memory that copies to a GPU need not wait for."""
+        pinned = {name: value.pin_memory() for name, value in self.tensors.items()}
+        return replace(self, tensors=pinned)
 
 
 class Encoder:

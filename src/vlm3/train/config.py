@@ -164,8 +164,8 @@ class Run:
             raise InputError(f"attention is {self.attention!r}; give {', '.join(ATTENTIONS)}")
         if self.packing == "independent" and self.attention in ("varlen", "flash_attention_2"):
             raise InputError(
-                f"independent packing cannot be seen by {self.attention}: give attention tree, sdpa "
-                "or eager"
+                f"{self.attention} cannot keep independent questions apart: give attention tree, "
+                "sdpa or eager"
             )
         if not 0 <= self.pointing <= self.samples:
             raise InputError(f"pointing is {self.pointing}; give 0 to {self.samples} samples")

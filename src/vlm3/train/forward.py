@@ -29,9 +29,7 @@ def read_answers(model: Any, batch: TensorBatch, spec: PictureInput) -> torch.Te
     hidden = hidden.index_copy(1, seen, pictures[None].to(hidden.dtype))
     turns = text.rotary_emb(hidden, batch["position_ids"])
     for number, layer in enumerate(text.layers):
-        hidden = layer(
-            hidden, attention_mask=None, position_embeddings=turns, tree=batch["tree"]
-        )
+        hidden = layer(hidden, attention_mask=None, position_embeddings=turns, tree=batch["tree"])
         if number < len(deeper):
             hidden = hidden.index_add(1, seen, deeper[number][None].to(hidden.dtype))
     out: torch.Tensor = text.norm(hidden[0, batch["answers"]])
@@ -84,7 +82,11 @@ def _places(
             spatial_merge_size=merge,
         )
         positions = vision_utils.get_vision_position_ids(sizes, merge)
-        on_device = {"interp_indices": indices, "interp_weights": weights, "position_ids": positions}
+        on_device = {
+            "interp_indices": indices,
+            "interp_weights": weights,
+            "position_ids": positions,
+        }
         # Where each picture ends stays on the host: the tower is split there.
         return {
             "cu_seqlens": vision_utils.get_vision_cu_seqlens(sizes),

@@ -91,7 +91,10 @@ def answer_losses(model: Any, batch: TensorBatch, spec: PictureInput) -> torch.T
         spec: how the model wants its pictures.
     """
     if attention_of(model) == tree.NAME:
-        hidden, wanted = read_answers(model.model, batch, spec), batch["labels"][0, batch["answers"]]
+        hidden, wanted = (
+            read_answers(model.model, batch, spec),
+            batch["labels"][0, batch["answers"]],
+        )
     else:
         rows = masked_for(model, stock_rows(batch))
         inputs = {k: v for k, v in rows.items() if k not in ("labels", "patches")}
@@ -149,14 +152,19 @@ class Start:
         return [*inner.visual.blocks, *inner.language_model.layers]
 
 
-def begin(run: Run, *, device: str = "cpu") -> Start:
+def begin(run: Run, *, device: str | None = None) -> Start:
     """Builds or loads the model of a run, in float32.
+
+    Args:
+        run: what to do.
+        device: where it is going to be trained; the GPU if there is one.
 
     Raises:
         CheckpointError: `run.model` cannot be loaded.
         MissingDependencyError: LoRA without peft, or an attention that is not installed.
         InputError: an attention that this machine cannot run.
     """
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if run.model in SIZES:
         tokenizer, size = nano_tokenizer(), SIZES[run.model]
         model, spec = build_small(tokenizer, size, seed=run.seed), size.picture_input
@@ -233,7 +241,6 @@ def optimizers(trainee: Trainee, run: Run) -> list[torch.optim.Optimizer]:
     torch's own default would decay weights by 0.01; transformers' is 0.
     """
     named = [(n, p) for n, p in trainee.named_parameters() if p.requires_grad]
-    fused = any(p.is_cuda for _, p in named)
     if run.optimizer == "adamw":
         return [
             torch.optim.AdamW(
@@ -242,7 +249,7 @@ def optimizers(trainee: Trainee, run: Run) -> list[torch.optim.Optimizer]:
                 betas=(0.9, 0.999),
                 eps=1e-8,
                 weight_decay=0.0,
-                fused=fused,
+                fused=True,
             )
         ]
     inner = [p for n, p in named if p.ndim == 2 and "embed" not in n]
@@ -250,7 +257,7 @@ def optimizers(trainee: Trainee, run: Run) -> list[torch.optim.Optimizer]:
     rest = [p for _, p in named if id(p) not in chosen]
     return [
         Muon(inner, lr=MUON_FACTOR * run.rate),
-        torch.optim.AdamW(rest, lr=run.rate, betas=(0.9, 0.98), weight_decay=0.0),
+        torch.optim.AdamW(rest, lr=run.rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True),
     ]
 
 

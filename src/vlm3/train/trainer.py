@@ -184,27 +184,29 @@ def _step(
     passes = int(parallel.largest(len(item.batches)))
     # Every rank runs as many passes as any other, or their collectives would not meet.
     batches = (*item.batches, *[collator.batch([])] * (passes - len(item.batches)))
-    total, tokens, flops = 0.0, 0, 0.0
-    wrong: list[str] = []
+    tokens, flops = 0, 0.0
+    every: list[torch.Tensor] = []
     for number, batch in enumerate(batches, 1):
         with last_of_several(module, number == passes):
             with precision(parallel, bf16=bf16):
                 losses = module(moved(batch.tensors, parallel.device))
             # Gradients are averaged over ranks; this makes of it the mean over all answers.
             (losses.sum() * (parallel.world / answers)).backward()
-        each = losses.detach().double()
-        total += float(each.sum())
+        every.append(losses.detach())
         tokens += batch.tokens
         flops += batch_flops(_config(module), batch)
-        if not each.isfinite().all():
-            wrong += _owners(batch, ~each.isfinite().cpu())
-    total, every, work, bad = parallel.sums([total, float(tokens), flops, float(len(wrong))])
-    if bad:
-        names = parallel.gathered(wrong)
-        raise TrainingError(f"the loss is no number, from {len(names)} samples: {'; '.join(names)}")
     parameters = [p for group in stepping for g in group.param_groups for p in g["params"]]
     norm = torch.nn.utils.clip_grad_norm_(parameters, run.clip)
-    size = float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
+    norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
+    # The step's only wait for the device: all that is to be known of it, at once.
+    losses = torch.cat(every).double()
+    lost_losses = (~losses.isfinite()).sum()
+    total, broken, size = torch.stack([losses.sum(), lost_losses.double(), norm.double()]).tolist()
+    total, told, work, bad = parallel.sums([total, float(tokens), flops, broken])
+    if bad:
+        wrong = [n for b, one in zip(batches, every, strict=True) for n in _without_number(b, one)]
+        names = parallel.gathered(wrong)
+        raise TrainingError(f"the loss is no number, from {len(names)} samples: {'; '.join(names)}")
     if not size < float("inf"):
         names = parallel.gathered([n for b in batches for n in b.names if n])
         raise TrainingError(f"gradients are no numbers, in a step of: {'; '.join(names)[:2000]}")
@@ -217,7 +219,7 @@ def _step(
         "clipped": size > run.clip,
         "samples": int(samples),
         "answer_tokens": int(answers),
-        "tokens": int(every),
+        "tokens": int(told),
         "flops": work,
         "damaged": damaged,
     }
@@ -229,8 +231,10 @@ def _config(module: Any) -> Any:
     return inner.model.config
 
 
-def _owners(batch: MicroBatch, wrong: torch.Tensor) -> list[str]:
-    # Labels are read row by row, as `owners` is.
+def _without_number(batch: MicroBatch, losses: torch.Tensor) -> list[str]:
+    """The conversations that a loss which is no number came from."""
+    wrong = ~losses.isfinite().cpu()
+    # Losses stand in the order of the row, as `owners` does.
     return [batch.names[k] for k in sorted(set(batch.owners[wrong].tolist()))]
 
 

@@ -1,171 +1,23 @@
 """Attention over packed rows without their masks: each token to the tokens on its own path.
 
-A row of conversations is a forest laid out depth first. It is cut into runs without a branch; each
-token attends to its own run up to itself, and to every run above it whole. The parts are computed
-by flash kernels and merged by their log-sum-exp, forward; backward, each part is given the merged
-outcome and log-sum-exp, which makes its gradients exact. What would be a square of truths, nearly
-all of them false, is a few bounds. On a CPU by torch's flash kernel for it, on a GPU by the kernel
-for sequences of any length. Knows no tokens and no model.
+The parts of a `Forest` are computed by flash kernels and merged by their log-sum-exp, forward;
+backward, each part is given the merged outcome and log-sum-exp, which makes its gradients exact. On
+a CPU by torch's flash kernel for it, on a GPU by the kernel for sequences of any length. Knows no
+tokens and no model.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 from transformers.modeling_utils import AttentionInterface
 
+from vlm3.train.forest import Forest, Part
+
 NAME = "tree"
 """Name under which the attention is registered; without a `Forest` it is the stock "sdpa"."""
-
-Ints = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, eq=False)
-class Part:
-    """Sequences of queries, each with its sequence of keys.
-
-    Attributes:
-        queries: (n,) which tokens of the row; None for all of them.
-        keys: (m,) which tokens of the row; None for all of them.
-        query_ends: (sequences + 1,) int32, where each starts among the queries, and the end.
-        key_ends: (sequences + 1,) int32, the same among the keys.
-        longest_query: tokens of the longest sequence.
-        longest_key: the same of keys.
-        causal: queries and keys are the same tokens, and none sees those after it.
-    """
-
-    queries: torch.Tensor | None
-    keys: torch.Tensor | None
-    query_ends: torch.Tensor
-    key_ends: torch.Tensor
-    longest_query: int
-    longest_key: int
-    causal: bool
-
-    def tensors(self) -> dict[str, torch.Tensor]:
-        """Those of its fields."""
-        every = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: value for name, value in every.items() if isinstance(value, torch.Tensor)}
-
-
-@dataclass(frozen=True, eq=False)
-class Forest:
-    """Who sees whom in one packed row, for the kernels. Its counts stay on the host.
-
-    Attributes:
-        lengths: tokens of each conversation.
-        until: (T,) int32, the place behind the last token that sees this one.
-        runs: every run without a branch with itself.
-        above: by how many runs stand above them: what hangs below runs, with those runs.
-    """
-
-    lengths: tuple[int, ...]
-    until: torch.Tensor
-    runs: Part
-    above: tuple[Part, ...]
-
-    def _each(self, change: Any) -> "Forest":
-        def changed(part: Part) -> Part:
-            return replace(part, **{name: change(t) for name, t in part.tensors().items()})
-
-        return Forest(
-            self.lengths,
-            change(self.until),
-            changed(self.runs),
-            tuple(changed(part) for part in self.above),
-        )
-
-    def to(self, device: torch.device, *, non_blocking: bool = False) -> "Forest":
-        """The same on a device."""
-        return self._each(lambda tensor: tensor.to(device, non_blocking=non_blocking))
-
-    def pin_memory(self) -> "Forest":
-        """The same in memory that copies to a GPU need not wait for."""
-        return self._each(lambda tensor: tensor.pin_memory())
-
-    @property
-    def bytes(self) -> int:
-        """What travels to the device."""
-        parts = [t for part in (self.runs, *self.above) for t in part.tensors().values()]
-        return sum(t.numel() * t.element_size() for t in (self.until, *parts))
-
-    @property
-    def scores(self) -> int:
-        """Pairs of a query and a key that are computed, a head; half a square where causal."""
-        total = 0
-        for part in (self.runs, *self.above):
-            queries, keys = part.query_ends.diff().long(), part.key_ends.diff().long()
-            pairs = queries * (queries + 1) // 2 if part.causal else queries * keys
-            total += int(pairs.sum())
-        return total
-
-
-def forest(until: Sequence[Ints]) -> Forest:
-    """Of conversations that stand one behind the other in a row.
-
-    Args:
-        until: of each, as `PackedQuestions.until`; one that is a single run has its length throughout.
-    """
-    starts = np.cumsum([0, *map(len, until)])
-    whole = np.concatenate([one + start for one, start in zip(until, starts, strict=False)])
-    # A token goes on with the run before it where whatever follows from that one goes through it.
-    first = np.flatnonzero(np.r_[True, whole[1:] != whole[:-1]])
-    ends = np.r_[first[1:], len(whole)]
-    below = whole[first]
-    open_until: list[int] = []
-    levels: list[list[int]] = []
-    for run, start in enumerate(first):
-        while open_until and open_until[-1] <= start:
-            open_until.pop()
-        if below[run] > ends[run]:
-            if len(open_until) == len(levels):
-                levels.append([])
-            levels[len(open_until)].append(run)
-        open_until.append(int(below[run]))
-    bounds = torch.from_numpy(np.r_[first, len(whole)].astype(np.int32))
-    longest = int((ends - first).max())
-    return Forest(
-        tuple(map(len, until)),
-        torch.from_numpy(whole.astype(np.int32)),
-        Part(None, None, bounds, bounds, longest, longest, causal=True),
-        tuple(_hanging(first[runs], ends[runs], below[runs]) for runs in map(np.array, levels)),
-    )
-
-
-def _hanging(first: Ints, ends: Ints, below: Ints) -> Part:
-    """What hangs below runs, from their ends on, with the runs themselves."""
-
-    def places(begin: Ints, end: Ints) -> tuple[torch.Tensor, torch.Tensor, int]:
-        every = np.concatenate([np.arange(a, b) for a, b in zip(begin, end, strict=True)])
-        bounds = np.cumsum([0, *(end - begin)]).astype(np.int32)
-        return torch.from_numpy(every), torch.from_numpy(bounds), int((end - begin).max())
-
-    queries, query_ends, longest_query = places(ends, below)
-    keys, key_ends, longest_key = places(first, ends)
-    return Part(queries, keys, query_ends, key_ends, longest_query, longest_key, causal=False)
-
-
-def dense(until: torch.Tensor, lengths: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
-    """The same as rows of their own with a mask, for attention that needs one.
-
-    Returns:
-        (B, L) which tokens of the packed row stand in each row, its last one again as padding, and
-        (B, L, L) bool, row sees column; padding sees itself and nobody sees it. On the device of
-        `until`.
-    """
-    count = torch.tensor(lengths)
-    start = count.cumsum(0) - count
-    place = torch.arange(int(count.max()))
-    index = start[:, None] + torch.minimum(place, count[:, None] - 1)
-    index, start, count, place = (t.to(until.device) for t in (index, start, count, place))
-    last = (until[index] - start[:, None]).masked_fill(place >= count[:, None], 0)
-    sees = (place <= place[:, None]) & (place[:, None] < last[:, None])
-    return index, sees | torch.eye(len(place), dtype=torch.bool, device=until.device)
 
 
 def takes(device: torch.device, dtype: torch.dtype, width: int) -> bool:
@@ -185,7 +37,7 @@ class _Attention(torch.autograd.Function):
     """Of (T, heads, width) queries to (T, key heads, width) keys and values of a forest."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any,
         query: torch.Tensor,
         key: torch.Tensor,
@@ -213,7 +65,7 @@ class _Attention(torch.autograd.Function):
         return out
 
     @staticmethod
-    def backward(ctx: Any, grad: torch.Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, grad: torch.Tensor) -> Any:
         query, key, value, out, lse = ctx.saved_tensors
         grad = grad.to(out.dtype).contiguous()
         runs, states = ctx.tree.runs, iter(ctx.states)
@@ -292,22 +144,6 @@ def _backward(
     return found
 
 
-def _alike(part: Part) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Places of queries (n, S) and keys (n, L) of the sequences that have one size."""
-    starts_q, starts_k = part.query_ends[:-1].long(), part.key_ends[:-1].long()
-    sizes = torch.stack([part.query_ends.diff(), part.key_ends.diff()], 1).tolist()
-    members: dict[tuple[int, int], list[int]] = {}
-    for number, (queries, keys) in enumerate(sizes):
-        members.setdefault((queries, keys), []).append(number)
-    return [
-        (
-            starts_q[chosen, None] + torch.arange(queries),
-            starts_k[chosen, None] + torch.arange(keys),
-        )
-        for (queries, keys), chosen in members.items()
-    ]
-
-
 def _folded(query: torch.Tensor, heads: int, *, causal: bool) -> torch.Tensor:
     """(n, S, query heads, width) as the kernel takes them: (n, heads, S, width).
 
@@ -332,7 +168,7 @@ def _forward_cpu(
     heads, groups = key.shape[1], query.shape[1] // key.shape[1]
     exact = torch.float64 if query.dtype == torch.float64 else torch.float32
     out, lse = torch.empty_like(query), query.new_empty(query.shape[:2], dtype=exact)
-    for at, seen in _alike(part):
+    for at, seen in part.alike:
         k, v = (one[seen].transpose(1, 2) for one in (key, value))
         if part.causal and groups > 1:
             k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
@@ -357,7 +193,7 @@ def _backward_cpu(
     heads, groups = key.shape[1], query.shape[1] // key.shape[1]
     grads = tuple(torch.empty_like(one) for one in (query, key, value))
     rows = lse.t()
-    for at, seen in _alike(part):
+    for at, seen in part.alike:
         k, v = (one[seen].transpose(1, 2) for one in (key, value))
         if part.causal and groups > 1:
             k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
@@ -397,7 +233,7 @@ def computed_in(value: torch.Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else value.dtype
 
 
-@torch.compiler.disable
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def attend(
     module: torch.nn.Module,
     query: torch.Tensor,
@@ -409,7 +245,21 @@ def attend(
     tree: Forest | None = None,
     **settings: Any,
 ) -> tuple[torch.Tensor, None]:
-    """The attention as transformers calls it: (1, heads, T, width) of each -> (1, T, heads, width)."""
+    """The attention as transformers calls it.
+
+    Args:
+        module: not used but by the stock attention, where there is no forest.
+        query: (1, heads, T, width).
+        key: (1, key heads, T, width).
+        value: as key.
+        attention_mask: None: a mask would not be seen.
+        scaling: of the products.
+        tree: of the row.
+        settings: of the stock attention.
+
+    Returns:
+        (1, T, heads, width), and None for weights that are never made.
+    """
     if tree is None:
         out, _ = sdpa_attention_forward(
             module, query, key, value, attention_mask, scaling=scaling, **settings
@@ -420,6 +270,11 @@ def attend(
     kind = computed_in(value)
     q, k, v = (one[0].transpose(0, 1).to(kind) for one in (query, key, value))
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    if not takes(query.device, kind, query.shape[-1]):
+        out, _ = sdpa_attention_forward(
+            module, query, key, value, tree.square, scaling=scale, **settings
+        )
+        return out, None
     return attention(q, k, v, tree, scale)[None], None
 
 
