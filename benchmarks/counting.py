@@ -28,6 +28,7 @@ _WAITS = {
     "unique_consecutive",
     "bincount",
     "is_nonzero",
+    "item",
     "equal",
 }
 _NO_LAUNCH = {"empty", "empty_like", "new_empty", "empty_strided", "new_empty_strided", "detach"}
@@ -73,7 +74,7 @@ class Counts(TorchDispatchMode):
         )
         if name in _WAITS or self._by_mask(name, args) or self._by_counts(func, kwargs):
             self.waits[name] += 1
-        if not view and name not in _NO_LAUNCH:
+        if not view and name not in _NO_LAUNCH and name not in ("item", "is_nonzero"):
             self.launches[name] += 1
         self.mark(*[one for one in tree_flatten(out)[0] if isinstance(one, torch.Tensor)])
         return out
