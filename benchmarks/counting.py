@@ -110,9 +110,10 @@ def pretended(*holders: torch.nn.Module) -> Iterator[Counts]:
     make = torch.tensor
 
     def moved(self: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        there = counts.marked(self)
         out = to(self, *args, **kwargs)
         place = kwargs.get("device", args[0] if args else None)
-        if isinstance(place, (torch.device, str)) and not counts.marked(self):
+        if isinstance(place, (torch.device, str)) and not there:
             counts.copies += 1
             counts.copied_bytes += self.numel() * self.element_size()
             out = out.detach().clone() if out is self else out

@@ -53,7 +53,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("tasks", nargs="*", choices=[*PAPER, []], help="all four if none is named")
     parser.add_argument("--size", default="4b-random", choices=["4b-random", "tiny"])
-    parser.add_argument("--attention", default="sdpa")
+    parser.add_argument("--attention", default="auto")
     parser.add_argument("--packing", default="chat", choices=["chat", "independent"])
     parser.add_argument("--samples", type=int, default=4, help="conversations a forward pass")
     parser.add_argument("--passes", type=int, default=8)
@@ -122,6 +122,7 @@ def measure(task: str, given: argparse.Namespace, parallel: Parallel) -> dict[st
     if peak:
         row |= {"mfu": flops / each / peak, "memory_gb": torch.cuda.max_memory_allocated() / 1e9}
     if parallel.first:
+        print(made.attention)
         print(f"{task}: {len(one.ids)} tokens a sample, {rate:.2f} samples/s a GPU")
         if not small:
             print(f"the paper's own rate: {PAPER[task]} (x {rate / PAPER[task]:.2f})")
