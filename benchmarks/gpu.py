@@ -3,10 +3,10 @@
     python benchmarks/gpu.py                      # on a GPU, under 8 minutes; writes its JSON
     python benchmarks/gpu.py checks engine        # parts of it
     python benchmarks/gpu.py --device cpu --tiny  # anywhere: that it runs
-    python benchmarks/compare.py benchmarks/results/gpu-before.json benchmarks/results/gpu-after.json
+    python benchmarks/compare.py BEFORE.json AFTER.json
 
-Random weights: nothing here says how good an answer is. Times are of a device that is idle before and
-after, medians after a first run. A part that fails is named in the table, and the others go on;
+Random weights: nothing here says how good an answer is. Times are of a device that is idle before
+and after, medians after a first run. A part that fails is named in the table, and the others go on;
 past --minutes no further part begins.
 """
 
@@ -77,9 +77,7 @@ def checks(device: torch.device, *, tiny: bool) -> Iterator[Row]:
         losses.append(made.trainee(tensors).detach().double().cpu())
     waits = _waits(device)
     yield row("losses, tree against sdpa", (losses[0] - losses[1]).abs().max(), "nats")
-    yield row(
-        "waits of a training step", waits, "number", "counted by torch on a GPU; -1 elsewhere"
-    )
+    yield row("waits of a training step", waits, "number", "as torch counts them on a GPU")
     here, there = (
         _nano_replies(torch.device(kind), 8 if tiny else 64) for kind in (str(device), "cpu")
     )
@@ -104,7 +102,6 @@ def _waits(device: torch.device) -> int | None:
         return None
     made, tensors = _small_step(device, "tree")
     (stepping,) = optimizers(made.trainee, recipe("depth_4b"))
-    seen: list[Any] = []
     for _ in range(2):  # What is made once, and kept, is made in the first.
         with warnings.catch_warnings(record=True) as seen:
             warnings.simplefilter("always")
