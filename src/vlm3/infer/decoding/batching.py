@@ -149,24 +149,27 @@ class Decoder:
                 barred = self._barred(grammar, form, progress.states())
                 choice = choice.masked_fill(barred, float("-inf"))
             # The only wait of a step: what was written decides what is to be computed next.
-            tokens = choice.argmax(-1).tolist()
-            progress.take(tokens)
+            picked = choice.argmax(-1)
+            progress.take(picked.tolist())
             if progress.finished:
                 break
             forced = progress.force()
-            chunk = [[token, *more] for token, more in zip(tokens, forced, strict=True)]
+            chunk = picked[:, None]
+            if forced[0]:
+                chunk = torch.cat([chunk, self._there(forced)], dim=1)
             if progress.finished:
                 # Nothing follows what was forced: only its distributions are missing.
                 if record and forced[0]:
-                    hidden = self._more([row[:-1] for row in chunk], chain, start)
+                    hidden = self._more(chunk[:, :-1], chain, start)
                     logits = self._model.lm_head(hidden).float()
                     taken.add(progress.rows, self._symbol_logp(logits))
                 break
             kept = progress.running
             if len(kept) < (1 - _FINISHED_SHARE) * len(chunk):
-                chain.keep(self._there(kept))
+                places = self._there(kept)
+                chain.keep(places)
                 progress.keep(kept)
-                chunk = [chunk[place] for place in kept]
+                chunk = chunk[places]
             hidden = self._more(chunk, chain, start)
         logps = taken.of([len(tokens) for tokens in progress.written]) if record else None
         return [
@@ -178,11 +181,11 @@ class Decoder:
             for row, tokens in enumerate(progress.written)
         ]
 
-    def _more(self, chunk: Sequence[Sequence[int]], chain: Chain, start: int) -> torch.Tensor:
-        """Runs the next tokens of every row, as many in each: (B, S, width)."""
-        chain.step(len(chunk[0]))
-        at = start + chain.lengths - len(chunk[0])
-        return self._forward(self._there(chunk), chain, at[:, None], None)
+    def _more(self, chunk: torch.Tensor, chain: Chain, start: int) -> torch.Tensor:
+        """Runs the next tokens (B, S) of every row: (B, S, width)."""
+        chain.step(chunk.shape[1])
+        at = start + chain.lengths - chunk.shape[1]
+        return self._forward(chunk, chain, at[:, None], None)
 
     def _barred(
         self, grammar: Grammar, form: Automaton, states: Sequence[frozenset[Any]]
