@@ -81,7 +81,8 @@ class Run:
         mesh: "auto", "none", "ddp", or replicas x shards such as "4x8".
         precision: of the computation, bf16 only where the processor has it; weights and
             optimiser are float32 always.
-        recompute: activations in the backward pass (gradient checkpointing).
+        recompute: activations in the backward pass (gradient checkpointing); on a GPU only those
+            that do not fit its memory.
         compile: every layer by torch.compile.
         attention: "tree" needs no mask; sdpa, eager; for chat packing on a GPU also varlen (torch's
             own) or flash_attention_2 (the package); "auto" tries what this machine has.

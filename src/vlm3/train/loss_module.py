@@ -151,6 +151,13 @@ class Start:
         inner = stock(self.trainee.model).model
         return [*inner.visual.blocks, *inner.language_model.layers]
 
+    def keep(self, vision: int, text: int) -> None:
+        """Leaves the activations of so many layers in memory, which are then not recomputed."""
+        inner = stock(self.trainee.model).model
+        kept = [*inner.visual.blocks[:vision], *inner.language_model.layers[:text]]
+        for layer in kept:
+            layer.gradient_checkpointing = False
+
 
 def begin(run: Run, *, device: str | None = None) -> Start:
     """Builds or loads the model of a run, in float32.

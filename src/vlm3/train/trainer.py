@@ -20,10 +20,11 @@ from vlm3.train.collate import Collator, MicroBatch
 from vlm3.train.config import Run
 from vlm3.train.dataloader import RankStep, Stream
 from vlm3.train.datasets import curriculum
-from vlm3.train.loss_module import begin, export, optimizers, set_rates, token_px_of
+from vlm3.train.loss_module import Start, begin, export, optimizers, set_rates, token_px_of
 from vlm3.train.metrics import Journal, say
 from vlm3.train.parallel import Parallel, last_of_several, precision, spread, start
-from vlm3.train.plan import batch_flops, peak_flops
+from vlm3.train.plan import batch_flops, layers_to_keep, peak_flops
+from vlm3.train.sizes import ModelSize
 from vlm3.train.stopping import until_asked_to_stop
 from vlm3.train.validation import delta1_of, held_out, measure, moved
 
@@ -84,6 +85,7 @@ def _train(run: Run, parallel: Parallel, stop_at: int | None) -> int:
     found = curriculum(run, made.spec.token_px, made.spec.limits)
     collator = Collator(made.tokenizer, made.spec, run.packing)
     module = spread(made.trainee, made.blocks, parallel, bf16=bf16)
+    _keep_layers(run, made, parallel)
     stepping = optimizers(made.trainee, run)
     done = checkpoint.load(saved, made.trainee, stepping) if saved else 0
     journal = _journal(run, parallel, done)
@@ -145,6 +147,22 @@ def _train(run: Run, parallel: Parallel, stop_at: int | None) -> int:
             "from there"
         )
     return done
+
+
+def _keep_layers(run: Run, made: Start, parallel: Parallel) -> None:
+    """Recomputes no more than a GPU's memory asks for."""
+    if not run.recompute or parallel.device.type != "cuda":
+        return
+    size = ModelSize.of(_config(made.trainee))
+    shards = parallel.shape[1] if parallel.shape else 1
+    capacity = torch.cuda.mem_get_info(parallel.device)[1]
+    vision, text = layers_to_keep(size, run, shards=shards, capacity=capacity)
+    made.keep(vision, text)
+    if parallel.first:
+        say(
+            f"not recomputed: {text} of {size.text[0]} text layers, {vision} of {size.vision[0]} "
+            "vision layers"
+        )
 
 
 def _mesh(run: Run) -> str:
