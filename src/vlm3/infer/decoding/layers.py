@@ -34,8 +34,8 @@ class Turns:
     def __call__(self, heads: torch.Tensor) -> torch.Tensor:
         """(B, S, heads, width) turned."""
         halves = torch.unflatten(heads, -1, (2, heads.shape[-1] // 2))
-        turned = torch.addcmul(halves * self.cosine, halves.flip(-2), self.sine)
-        return turned.flatten(-2)
+        swapped = torch.cat([halves[..., 1:, :], halves[..., :1, :]], dim=-2)
+        return torch.addcmul(halves * self.cosine, swapped, self.sine).flatten(-2)
 
 
 def _normed(norm: Any, x: torch.Tensor) -> torch.Tensor:
