@@ -129,7 +129,7 @@ def _measured(
         if count:
             run = _trained(name, out, folder, samples=count, mosaics=mosaics, seed=seed, say=say)
         else:
-            out.mkdir(parents=True, exist_ok=True)
+            disk.make_folder(out)
             run = arm.change(base(out, name, samples=1, seed=seed, start="nano", model="nano"))
         for (task, measure), scores in score(run, begin(run), folder / "data", tasks).items():
             with disk.whole(answers[task, measure]) as partial, partial.open("wb") as file:

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from vlm3 import disk
+
 MOST = 60
 """A sheet shows so many at most, evenly chosen."""
 
@@ -95,5 +97,6 @@ def contact_sheet(previews: Sequence[Path], target: Path) -> int:
         with Image.open(path) as shown:
             row, column = divmod(k, columns)
             sheet.paste(shown, (column * (width + 3 * _GAP) + _GAP, row * (height + 2 * _GAP)))
-    sheet.save(target, quality=88)
+    with disk.whole(target) as partial:
+        sheet.save(partial, "JPEG", quality=88)
     return len(chosen)

@@ -7,7 +7,6 @@ files there is not asked again. A picture that cannot be read is named and skipp
 
 import hashlib
 import json
-import os
 import time
 import warnings
 from collections import Counter
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from vlm3 import __version__, strict_json
+from vlm3 import __version__, disk, strict_json
 from vlm3.cli.console import Countdown
 from vlm3.cli.contact_sheet import MOST, contact_sheet, preview
 from vlm3.cli.loading_options import loading
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from vlm3.view import View
 
 MANIFEST, SHEET, PREVIEWS = "manifest.jsonl", "contact_sheet.jpg", "previews"
+_THEN = "make room; the same command goes on from there"
 SKIPPED = 1
 """The exit code where some pictures could not be read and the others are written."""
 
@@ -172,7 +172,7 @@ def _append(folder: Path, record: Mapping[str, Any]) -> None:
     path = folder / MANIFEST
     # A half-written line gets an end of its own, so that it does not take this one with it.
     torn = path.exists() and path.stat().st_size > 0 and not path.read_bytes().endswith(b"\n")
-    with path.open("a", encoding="utf-8") as file:
+    with disk.naming(path, then=_THEN), path.open("a", encoding="utf-8") as file:
         file.write("\n" * torn + strict_json.dumps(record) + "\n")
 
 
@@ -204,12 +204,9 @@ def _make(
     files = [
         _write(depth, view, folder, source.name, form, wanted, settings) for form in wanted.forms
     ]
-    (folder / PREVIEWS).mkdir(exist_ok=True)
     small = f"{PREVIEWS}/{source.name}.jpg"
-    _replaced(
-        folder / small,
-        lambda path: preview(view.image, depth.distance_m, source.origin).save(path, quality=88),
-    )
+    with disk.whole(folder / small, then=_THEN) as partial:
+        preview(view.image, depth.distance_m, source.origin).save(partial, "JPEG", quality=88)
     known = depth.distance_m[np.isfinite(depth.distance_m)]
     low, middle, high = np.quantile(known, (0.02, 0.5, 0.98)).tolist() if known.size else [None] * 3
     return {
@@ -248,11 +245,9 @@ def _write(
     with warnings.catch_warnings():
         # The manifest names the unit of every picture.
         warnings.simplefilter("ignore", DepthUnitWarning)
-        _replaced(
-            folder / f"{name}.{form}",
-            lambda path: write(depth, path, kind=kind, views=[view], model=settings["model"]),
-        )
-    return f"{name}.{form}"
+        path = folder / f"{name}.{form}"
+        write(depth, path, kind=kind, views=[view], model=settings["model"])
+    return path.name
 
 
 def _png_unit_m(folder: Path, files: Sequence[str]) -> float | None:
@@ -264,16 +259,6 @@ def _png_unit_m(folder: Path, files: Sequence[str]) -> float | None:
             with Image.open(folder / name) as written:
                 return float(written.info["unit_m"])
     return None
-
-
-def _replaced(target: Path, make: Any) -> None:
-    """A file under its own name only when it is whole."""
-    part = target.with_name(f".part-{target.name}")
-    try:
-        make(part)
-        os.replace(part, target)  # noqa: PTH105
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _summary(

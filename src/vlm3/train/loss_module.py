@@ -5,7 +5,6 @@ the output layer is to run at answers alone. Knows no data.
 """
 
 import re
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -243,18 +242,12 @@ def export(run: Run, weights: dict[str, Any], folder: Path) -> Path:
     fresh.trainee.load_state_dict(weights)
     model = fresh.trainee.model
     settings = Settings(protocol=run.protocol, f_px=run.f_px, max_tokens=run.max_tokens)
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    with disk.naming(folder, then="make room; the same command goes on from the last checkpoint"):
-        try:
-            if run.lora_rank:
-                base = Path(run.model)
-                name = str(base.resolve()) if base.is_dir() else run.model
-                write_adapter(model, partial / "adapter", base=name, settings=settings)
-                model = model.merge_and_unload()
-            save_checkpoint(model, fresh.tokenizer, fresh.spec, partial, settings=settings)
-            shutil.rmtree(folder, ignore_errors=True)
-            partial.rename(folder)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+    then = "make room; the same command goes on from the last checkpoint"
+    with disk.new_folder(folder, then=then) as partial:
+        if run.lora_rank:
+            base = Path(run.model)
+            name = str(base.resolve()) if base.is_dir() else run.model
+            write_adapter(model, partial / "adapter", base=name, settings=settings)
+            model = model.merge_and_unload()
+        save_checkpoint(model, fresh.tokenizer, fresh.spec, partial, settings=settings)
     return folder

@@ -1,0 +1,180 @@
+"""A law over every command that writes: whole or not there, one line, nothing left over.
+
+An audit hook sees every file that Python opens, every folder it makes and every renaming, whoever
+asks for it. It refuses one of them, and all after it, as a full or a read-only disk does, or
+presses Ctrl-C there. The same hook shows who writes around `vlm3.disk`.
+"""
+
+import errno
+import resource
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from watching import STREAMS, Watch, watched
+from writing import COMMANDS, IN_PLACE, Place, make_inputs, new_files
+
+from vlm3 import disk, lock
+from vlm3.cli.main import main
+
+FAULTS = {"full": errno.ENOSPC, "read-only": errno.EROFS, "Ctrl-C": None}
+
+
+def strays(folder: Path) -> list[str]:
+    """Names that nothing that is whole has."""
+    ends = (".partial", ".tmp", ".aside", ".old", ".part")
+    begins = (".vlm3-", ".part", lock.NAME)
+    return [
+        str(path)
+        for path in folder.rglob("*")
+        if path.name.endswith(ends) or path.name.startswith(begins)
+    ]
+
+
+def one_line(result: Result, code: int, start: str) -> str:
+    """What a command said on stderr, but for its progress and warnings."""
+    assert result.exit_code == code, (result.output, result.exception)
+    lines = [x for x in result.stderr.splitlines() if x and "warning:" not in x]
+    told = ("worlds", "loading", "pictures", "written to", "focal lengths", "77 answers")
+    lines = [x for x in lines if not x.startswith(told)]
+    assert len(lines) == 1 and lines[0].startswith(start), result.stderr
+    return lines[0]
+
+
+@pytest.fixture(scope="session")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_inputs(tmp_path_factory.mktemp("inputs"))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_whole_or_not_there_whatever_fails(
+    name: str, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Place.made(tmp_path / "good", inputs)
+    with watched(Watch(place.folder)) as good:
+        result = place.run(name, monkeypatch)
+    assert result.exit_code == 0, (result.output, result.exception)
+    files = new_files(place, inputs)
+    assert files and not strays(place.folder)
+    assert not good.around(files)
+    count = len(good.steps)
+    tries = (("full", 0), ("read-only", count // 2), ("full", count - 1),
+             ("Ctrl-C", count // 2), ("Ctrl-C", count - 1))  # fmt: skip
+    for number, (fault, step) in enumerate(tries):
+        place = Place.made(tmp_path / str(number), inputs)
+        disk._swept.clear()
+        with watched(Watch(place.folder, step, FAULTS[fault])) as seen:
+            result = place.run(name, monkeypatch)
+        if fault == "Ctrl-C":
+            one_line(result, 130, "vlm3: interrupted")
+        else:
+            one_line(result, 2, "vlm3: error: cannot write")
+        assert not strays(place.folder), (fault, step)
+        assert not seen.around(new_files(place, inputs)), (fault, step)
+        # Drawing takes its time, and knows nothing of what was there before.
+        if number == len(tries) - 1 or place.out.is_dir():
+            again = place.run(name, monkeypatch)
+            assert again.exit_code == 0, (fault, step, again.output)
+            left = {path.relative_to(place.folder) for path in new_files(place, inputs)}
+            assert left == {path.relative_to(tmp_path / "good") for path in files}, (fault, step)
+
+
+@contextmanager
+def files_of_at_most(size_bytes: int) -> Iterator[None]:
+    """The kernel refuses to let any file of this process grow beyond that."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_disk_that_takes_no_more(
+    name: str, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unlike the hook, the kernel refuses what is written, and by libraries that are not Python."""
+    place = Place.made(tmp_path / "place", inputs)
+    with files_of_at_most(100):
+        result = place.run(name, monkeypatch)
+    told = one_line(result, 2, "vlm3: error: cannot write")
+    # A page's figure is drawn in the folder for temporary files, which is full here, too.
+    assert str(place.folder) in told or "figure.png" in told
+    assert "larger than a file may be here" in told
+    assert not strays(place.folder)
+    whole = ("label.txt", "shards.json", "worlds.json", "curation.json", "SHA256SUMS", ".lock")
+    left = {path.name for path in new_files(place, inputs)}
+    assert not left - {*STREAMS, *whole}, left
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in IN_PLACE])
+def test_a_place_that_is_none(
+    name: str, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Place.made(tmp_path / "place", inputs)
+    place.out.write_text("mine")
+    told = one_line(place.run(name, monkeypatch), 2, "vlm3: error: ")
+    assert str(place.out) in told
+    assert place.out.read_text() == "mine" and new_files(place, inputs) == {place.out}
+
+
+@pytest.mark.parametrize("name", [n for n, words in COMMANDS.items() if words[0] != "data"])
+def test_ctrl_c_while_it_works(
+    name: str, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pressed(*args: object, **more: object) -> str:
+        signal.raise_signal(signal.SIGINT)
+        raise AssertionError("still here")
+
+    if name == "eval":
+        monkeypatch.setattr("vlm3.eval.predict._ask", pressed)
+    for place_of_work in (
+        "worlds.sample.World.view", "worlds.assets._model", "eval.score._marks",
+        "eval.report.figures.run_figures", "eval.score.score",
+    ):  # fmt: skip
+        if COMMANDS[name][0] in ("worlds", "eval", "score", "report", "figure"):
+            monkeypatch.setattr(f"vlm3.{place_of_work}", pressed, raising=False)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    place = Place.made(tmp_path / "place", inputs)
+    told = one_line(place.run(name, monkeypatch, pressed), 130, "vlm3: interrupted")
+    if name in ("worlds render", "eval", "many"):
+        assert "goes on" in told
+    if name.startswith(("map", "cloud", "match", "scene")):
+        assert "nothing was written" in told
+    assert not strays(place.folder)
+    left = {path.name for path in new_files(place, inputs)}
+    assert not left - {"worlds.json", *STREAMS}, left
+
+
+def test_every_command_that_writes_is_in_the_table() -> None:
+    """A new command with an output is put into COMMANDS, or named here with where it is tested."""
+    elsewhere = {
+        "train": "tests/train/test_kills.py",
+        "train nano": "tests/nano/test_training.py",
+        "train convert-run": "tests/train/test_kills.py",
+        "study": "tests/ablations/test_study.py",
+    }
+    tested = {" ".join(words) for words in COMMANDS.values()}
+
+    def writes(command: Any, words: str) -> Iterator[str]:
+        for name, inner in sorted(getattr(command, "commands", {}).items()):
+            yield from writes(inner, f"{words} {name}".strip())
+        options = {option for param in command.params for option in param.opts}
+        if options & {"-o", "--output", "--out"}:
+            yield words
+
+    found = list(writes(main, ""))
+    assert len(found) > 12
+    missing = [
+        words
+        for words in found
+        if words not in elsewhere and not any(line.startswith(words) for line in tested)
+    ]
+    assert not missing
