@@ -42,7 +42,7 @@ _CAUSES = {
     errno.ENOTDIR: ("what should be a folder on the way there is a file", "name another place"),
     errno.EEXIST: ("what should be a folder on the way there is a file", "name another place"),
 }
-# Libraries in Rust tell the system's error in words only.
+# Libraries in Rust and C++ tell the system's error in words only.
 _IN_WORDS = re.compile(r"\(os error (\d+)\)|Os \{ code: (\d+)")
 
 _swept: set[Path] = set()
@@ -216,9 +216,13 @@ def refusal(error: BaseException | None) -> OSError | None:
     while error is not None and seen < 10:
         if isinstance(error, OSError):
             return error
-        if number := _IN_WORDS.search(str(error)):
+        text = str(error)
+        if number := _IN_WORDS.search(text):
             code = int(number[1] or number[2])
             return OSError(code, os.strerror(code))
+        for code in _NEVER_READING:
+            if os.strerror(code) in text:
+                return OSError(code, os.strerror(code))
         error, seen = error.__cause__ or error.__context__, seen + 1
     return None
 
