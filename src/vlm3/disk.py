@@ -136,8 +136,8 @@ def new_folder(path: str | os.PathLike[str], *, then: str = "") -> Iterator[Path
     target = Path(path)
     with naming(target, then=then):
         real = _real_folder(target)
+        restored(real.parent)
         with _partial_folder(real.parent) as partial:
-            restored(real.parent)
             yield partial
             _sync_all(partial)
             if not real.is_dir():
@@ -151,10 +151,13 @@ def new_folder(path: str | os.PathLike[str], *, then: str = "") -> Iterator[Path
 
 
 def restored(folder: str | os.PathLike[str]) -> None:
-    """Brings back folders in `folder` that a process had put aside when it was killed.
+    """Brings back folders that a process in `folder` had put aside when it was killed.
+
+    What else killed processes left there is removed.
 
     Only for who may write there: it would take back what another process is about to replace.
     """
+    _sweep(Path(folder))
     for aside in sorted(Path(folder).glob(".vlm3-*.aside")):
         name = _ASIDE.fullmatch(aside.name)
         if name is None:
