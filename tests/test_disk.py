@@ -141,6 +141,12 @@ def _folder(path: Path) -> Path:
     return path
 
 
+def _writes_second(path: Path) -> None:
+    with disk.whole_folder(path) as partial:
+        (partial / "a").write_text("second")
+        (_folder(path) / "a").write_text("first")
+
+
 def test_a_folder_stays_when_the_new_one_fails(tmp_path: Path) -> None:
     path = _folder(tmp_path / "model")
     (path / "a").write_text("old")
@@ -151,6 +157,9 @@ def test_a_folder_stays_when_the_new_one_fails(tmp_path: Path) -> None:
                 (partial / "a").write_text("half")
                 raise error
             assert _read(path) == {"a": "old"} and [p.name for p in tmp_path.iterdir()] == ["model"]
+    with pytest.raises(InputError, match="another process has written there meanwhile"):
+        _writes_second(tmp_path / "both")
+    assert _read(tmp_path / "both") == {"a": "first"}
     (tmp_path / "file").write_text("mine")
     for writer in (disk.new_folder, disk.whole_folder):
         with pytest.raises(InputError, match="is a file"), writer(tmp_path / "file"):

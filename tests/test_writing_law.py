@@ -6,6 +6,7 @@ presses Ctrl-C there. The same hook shows who writes around `vlm3.disk`.
 """
 
 import errno
+import os
 import resource
 import signal
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from typing import Any
 
 import pytest
 from click.testing import Result
-from watching import STREAMS, Watch, watched
+from watching import STREAMS, Watch, killed_at, watched
 from writing import COMMANDS, IN_PLACE, Place, make_inputs, new_files
 
 from vlm3 import disk, lock
@@ -112,6 +113,60 @@ def test_a_disk_that_takes_no_more(
     whole = ("label.txt", "shards.json", "worlds.json", "curation.json", "SHA256SUMS", ".lock")
     left = {path.name for path in new_files(place, inputs)}
     assert not left - {*STREAMS, *whole}, left
+
+
+GO_ON = ("eval", "worlds render", "curate", "many")
+"""What the same command goes on with; `train`, `study` and `convert-run` in their own tests."""
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_second_of_two_in_one_folder(
+    name: str, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who goes on with what is there is alone; others write files whole, and the last one wins."""
+    place = Place.made(tmp_path / "place", inputs)
+    with lock.writing(place.out):
+        result = place.run(name, monkeypatch)
+        if name in GO_ON:
+            told = one_line(result, 2, "vlm3: error: ")
+            assert f"is being written by process {os.getpid()} on " in told
+            assert [path.name for path in place.out.iterdir()] == [lock.NAME]
+        elif name.startswith("export"):
+            assert "is not empty" in one_line(result, 2, "vlm3: error: ")
+        else:
+            assert result.exit_code == 0, result.output
+    assert not strays(place.folder)
+
+
+@pytest.mark.parametrize("name", GO_ON)
+def test_killed_at_any_step_the_same_command_goes_on(
+    name: str, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it gives is what an undisturbed one gives, and nothing is left over."""
+    place = Place.made(tmp_path / "good", inputs)
+    with watched(Watch(place.folder, removing=True)) as good:
+        assert place.run(name, monkeypatch).exit_code == 0
+    wanted = _contents(place, inputs)
+    count = len(good.steps)
+    for step in sorted({*range(0, count, 1 + count // 6), 1, 2, count - 1}):
+        place = Place.made(tmp_path / str(step), inputs)
+        disk._swept.clear()
+        killed_at(step, place.folder, lambda place=place: place.run(name, monkeypatch))
+        again = place.run(name, monkeypatch)
+        assert again.exit_code == 0, (step, again.output)
+        assert not strays(place.folder), step
+        assert _contents(place, inputs) == wanted, step
+
+
+def _contents(place: Place, inputs: Path) -> dict[str, bytes]:
+    """Files by name; of those that hold clocks, only that they are there."""
+    exact = (".tar", ".npy", ".npz", ".png", "SHA256SUMS")
+    return {
+        path.relative_to(place.folder).as_posix(): path.read_bytes()
+        if path.name.endswith(exact)
+        else b""
+        for path in new_files(place, inputs)
+    }
 
 
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name not in IN_PLACE])

@@ -40,6 +40,7 @@ _CAUSES = {
     errno.ENAMETOOLONG: ("the name is too long", "give a shorter one"),
     errno.EISDIR: ("it is a folder", "give a file's name"),
     errno.ENOTDIR: ("what should be a folder on the way there is a file", "name another place"),
+    errno.ENOTEMPTY: ("another process has written there meanwhile", "name another place"),
     errno.EEXIST: ("what should be a folder on the way there is a file", "name another place"),
 }
 # Libraries in Rust and C++ tell the system's error in words only.
@@ -103,11 +104,12 @@ def whole_folder(path: str | os.PathLike[str], *, then: str = "") -> Iterator[Pa
     target = Path(path)
     with naming(target, then=then):
         real = _real_folder(target)
+        there_before = real.is_dir()
         # A folder that is there may be a mount: only inside it can files be moved to it.
-        with _partial_folder(real if real.is_dir() else real.parent) as partial:
+        with _partial_folder(real if there_before else real.parent) as partial:
             yield partial
             _sync_all(partial)
-            if not real.is_dir():
+            if not there_before:
                 partial.rename(real)
                 return
             for file in sorted(partial.rglob("*")):
