@@ -15,6 +15,7 @@ import numpy as np
 
 from vlm3.datasets.base import DepthMap, Frames, RawFrame, Source, each, need_folder
 from vlm3.errors import InputError, MissingDependencyError
+from vlm3.files.reading import why
 from vlm3.geometry.camera import Camera
 
 _LAYOUT = "[train|test]/SEQUENCE.hdf5"
@@ -75,7 +76,9 @@ def _opened(path: Path) -> Any:
     try:
         return h5py.File(path, "r")
     except OSError as error:
-        raise InputError(f"{str(path)!r} is no HDF5 file that can be read ({error})") from error
+        raise InputError(
+            f"{str(path)!r} is no HDF5 file that can be read ({why(error)})"
+        ) from error
 
 
 GTA_SFM = Source(

@@ -44,6 +44,7 @@ from vlm3.datasets.folder import read_format
 from vlm3.datasets.own import check_camera, check_poses, covering, survey
 from vlm3.datasets.own_depth import check_shape, depth_files, matching, read_depth
 from vlm3.errors import InputError
+from vlm3.files.reading import why
 from vlm3.files.schema import fields, numbers, whole
 from vlm3.geometry.camera import Camera
 
@@ -218,7 +219,7 @@ def _trajectory(path: Path) -> list[tuple[int, Floats]]:
         poses = [np.array(" ".join(b[1:]).split(), np.float64).reshape(4, 4) for b in blocks]
         numbers = [int(b[0].split()[0]) for b in blocks]
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot read the trajectory {str(path)!r} ({error})") from error
+        raise InputError(f"cannot read the trajectory {str(path)!r} ({why(error)})") from error
     if len(set(numbers)) < len(numbers):
         numbers = list(range(len(poses)))
     return list(zip(numbers, poses, strict=True))

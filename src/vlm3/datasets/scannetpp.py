@@ -25,7 +25,7 @@ from vlm3.datasets.colmap import camera_of, load_model
 from vlm3.datasets.files import depth_png_m, read_json, read_text
 from vlm3.datasets.splits import SCANNETPP_TEST, SCANNETPP_VAL
 from vlm3.errors import InputError, MissingDependencyError
-from vlm3.files.reading import read_bytes, short
+from vlm3.files.reading import read_bytes, short, why
 from vlm3.files.schema import anything, fields, list_of, numbers, table_of, text
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import invert
@@ -187,7 +187,7 @@ def _depth_block(block: bytes) -> NDArray[np.float32]:
         try:
             data = _inflated(block, height * width * 4)
         except zlib.error as error:
-            raise InputError(f"a depth frame is neither lz4 nor zlib ({error})") from error
+            raise InputError(f"a depth frame is neither lz4 nor zlib ({why(error)})") from error
         return np.frombuffer(data, "<f4").reshape(height, width)
 
 
