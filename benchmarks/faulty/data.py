@@ -344,23 +344,25 @@ def damaged_set(chosen: RawSet, rng: Rng, folder: Path, *, kinds: tuple[str, ...
     change = damaged_json if name.endswith(".json") else damaged_bytes
     data = change(rng, json.loads(before) if name.endswith(".json") else before)  # type: ignore[operator]
     put(folder, chosen.files | {name: data})
-    source = get_source(chosen.source)
-    skipped = 0
-    for scene in source.list_scenes(folder)[:3]:
-        for frame in source.read_frames(folder, scene):
-            if isinstance(frame, Skipped):
-                skipped += 1
-                clear(ValueError(frame.reason))
-                continue
-            try:
-                if frame.depth is not None:
-                    frame.depth()
-            except READ_ERRORS as error:
-                # As curation does: the frame is left out by name.
-                clear(ValueError(reason(error)))
-                skipped += 1
-    for cached in _caches():
-        cached()
+    try:
+        source = get_source(chosen.source)
+        skipped = 0
+        for scene in source.list_scenes(folder)[:3]:
+            for frame in source.read_frames(folder, scene):
+                if isinstance(frame, Skipped):
+                    skipped += 1
+                    clear(ValueError(frame.reason))
+                    continue
+                try:
+                    if frame.depth is not None:
+                        frame.depth()
+                except READ_ERRORS as error:
+                    # As curation does: the frame is left out by name.
+                    clear(ValueError(reason(error)))
+                    skipped += 1
+    finally:
+        for cached in _caches():
+            cached()
     return "skip" if skipped else "value"
 
 
