@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -367,6 +368,7 @@ def damaged_set(chosen: RawSet, rng: Rng, folder: Path, *, kinds: tuple[str, ...
 
 
 def _caches() -> list[Callable[[], None]]:
-    from vlm3.datasets import ddad, nuscenes
-
-    return [nuscenes._tables.cache_clear, ddad._intrinsics.cache_clear, ddad._splits.cache_clear]
+    """What empties the caches of all readers: the same path is another file next time."""
+    modules = [m for name, m in sys.modules.items() if name.startswith("vlm3.datasets")]
+    found = [vars(module).values() for module in modules]
+    return [one.cache_clear for some in found for one in some if hasattr(one, "cache_clear")]
