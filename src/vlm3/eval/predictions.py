@@ -35,6 +35,8 @@ FILE = "predictions.jsonl"
 OBJECT_VALUES = ("value_m", "clock_hour", "yes", "region")
 # Numbers beyond are nobody's distances, pixels or seconds, and their squares overflow.
 _LARGEST = 1e9
+_SMALLEST = 1e-9
+"""Of a true length: errors are relative to it."""
 # What a record that is not what it should be makes Python raise.
 UNUSABLE = (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError)
 _WIDTH: dict[str, tuple[int, int]] = {
@@ -286,8 +288,10 @@ class _Packer:
         ident, cluster = str(record["id"]), str(record["cluster"])
         # One string for each kind, not one for each answer.
         group = str(ask.get("category", ""))
-        if self.task == "depth" and not all(v > 0 for v in truth):
+        if self.task == "depth" and not all(v >= _SMALLEST for v in truth):
             raise ValueError("the truth is no distance")
+        if self.task == "objects" and 0 < truth[0] < _SMALLEST:
+            raise ValueError("the truth is no length")
         if not all(map(math.isfinite, truth[:9] if self.task == "pose" else truth[:1])):
             known = [v for v in truth if math.isfinite(v)]
             if self.task != "objects" or len(known) != 1:
