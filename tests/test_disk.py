@@ -1,153 +1,18 @@
-"""Every command that writes: a full disk, a place that is none, Ctrl-C. One line, nothing half."""
+"""What all that is written goes through; the commands themselves are in test_writing_law.py."""
 
 import errno
 import os
-import resource
-import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import pytest
-from click.testing import CliRunner, Result
-from PIL import Image
+from click.testing import CliRunner
+from watching import killed_at
 
 from vlm3 import disk
 from vlm3.cli.main import main
 from vlm3.errors import InputError
-from vlm3.infer import predictor as predict
-from vlm3.infer.engines.fakes import OracleEngine
-from vlm3.tasks.protocol import get_protocol
-
-_AT = ("--at", "20,20")
-_GRID = ("--grid", "24x18")
-COMMANDS: dict[str, tuple[str, ...]] = {
-    "points html": ("depth", "A", *_AT, "-o", "OUT/x.html"),
-    "figure png": ("depth", "A", *_AT, "--figure", "OUT/x.png"),
-    "figure svg": ("depth", "A", *_AT, "--figure", "OUT/x.svg"),
-    "figure pdf": ("depth", "A", *_AT, "--figure", "OUT/x.pdf"),
-    **{f"map {form}": ("depth", "A", *_GRID, "-o", f"OUT/x.{form}") for form in ("npz", "png")},
-    **{f"cloud {form}": ("cloud", "A", *_GRID, "-o", f"OUT/x.{form}") for form in ("ply", "glb")},
-    "cloud html": ("cloud", "A", *_GRID, "-o", "OUT/x.html"),
-    "match npz": ("match", "A", "B", *_GRID, "-o", "OUT/x.npz"),
-    "pose html": ("pose", "A", "B", "-o", "OUT/x.html"),
-    "pose colmap": ("pose", "A", "B", "-o", "OUT/x"),
-    "ask html": ("ask", "A", "How wide is {0}?", "--box", "9,9,50,50", "-o", "OUT/x.html"),
-    "demo": ("demo", "-o", "OUT"),
-    "worlds render": ("worlds", "render", "-o", "OUT", "--count", "1", "--size", "32x24"),
-    "worlds look": ("worlds", "look", "-o", "OUT/x.png", "--count", "1", "--size", "32x24"),
-    "eval": ("eval", "worlds", "--count", "1", "--model", "constant", "-o", "OUT"),
-    "queries": ("eval", "worlds", "--count", "1", "--queries", "OUT/x.jsonl"),
-}
-
-
-def _said(prompt: str) -> str:
-    if prompt.startswith("The point"):
-        return "1000 0500"
-    if prompt.startswith("Rotation"):
-        return "+009.6 +002.6 -000.0"
-    if prompt.startswith("Direction"):
-        return "-0.69 +0.02 +0.72"
-    if prompt.startswith("Distance in meters from"):
-        return "02.75"
-    return "01.98" if prompt.startswith("Distance") else "01.25 m"
-
-
-Run = Callable[..., Result]
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs one of COMMANDS into a folder, with an engine that answers at once."""
-    # git would refresh the index of this checkout under the limit, and leave its lock behind.
-    monkeypatch.setattr("vlm3.eval.predict._commit", lambda: None)
-    noise = np.random.default_rng(0).integers(0, 255, (120, 160, 3), np.uint8)
-    for name in "AB":
-        Image.fromarray(noise).save(tmp_path / f"{name}.png")
-
-    def go(command: tuple[str, ...], out: Path, answer: Callable[[str], str] = _said) -> Result:
-        def load(model: str, **more: object) -> predict.Predictor:
-            return predict.Predictor(OracleEngine(answer), get_protocol("joint"), multiple_px=16)
-
-        monkeypatch.setattr(predict, "load", load)
-        monkeypatch.setattr("vlm3.load", load)
-        args = [
-            str(tmp_path / f"{word}.png") if word in ("A", "B") else word.replace("OUT", str(out))
-            for word in command
-        ]
-        return CliRunner().invoke(main, args, prog_name="vlm3")
-
-    return go
-
-
-@contextmanager
-def files_of_at_most(size_bytes: int) -> Iterator[None]:
-    """The kernel refuses to let any file of this process grow beyond that."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, handler)
-
-
-def _one_line(result: Result, code: int, start: str) -> str:
-    assert result.exit_code == code, (result.output, result.exception)
-    lines = [x for x in result.stderr.splitlines() if x and "warning:" not in x]
-    lines = [x for x in lines if not x.startswith(("worlds", "loading"))]
-    assert len(lines) == 1 and lines[0].startswith(start), result.stderr
-    return lines[0]
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_a_disk_that_takes_no_more(name: str, tmp_path: Path, run: Run) -> None:
-    out = tmp_path / "out"
-    with files_of_at_most(300):
-        result = run(COMMANDS[name], out)
-    said = _one_line(result, 2, "vlm3: error: cannot write")
-    # A page's figure is drawn in the folder for temporary files, which is full here, too.
-    assert str(out) in said or "figure.png" in said
-    assert "larger than a file may be here" in said
-    left = [path for path in tmp_path.rglob("*") if path.is_file() and path.parent != tmp_path]
-    assert not [path for path in left if path.name not in ("predictions.jsonl", "worlds.json")]
-    # What a stream keeps is usable: with room, the same command ends well.
-    assert run(COMMANDS[name], out).exit_code == 0
-    assert not list(tmp_path.rglob(disk.PARTIALS))
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_a_place_that_is_none(name: str, tmp_path: Path, run: Run) -> None:
-    (tmp_path / "file").write_text("mine")
-    before = sorted(tmp_path.rglob("*"))
-    said = _one_line(run(COMMANDS[name], tmp_path / "file"), 2, "vlm3: error: ")
-    assert str(tmp_path / "file") in said
-    assert sorted(tmp_path.rglob("*")) == before and (tmp_path / "file").read_text() == "mine"
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_ctrl_c(name: str, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def pressed(*args: object, **more: object) -> str:
-        signal.raise_signal(signal.SIGINT)
-        raise AssertionError("still here")
-
-    if name == "eval":
-        monkeypatch.setattr("vlm3.eval.predict._ask", pressed)
-    elif COMMANDS[name][0] in ("worlds", "eval"):
-        monkeypatch.setattr("vlm3.worlds.sample.World.view", pressed)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    result = run(COMMANDS[name], tmp_path / "out", pressed)
-    said = _one_line(result, 130, "vlm3: interrupted")
-    if name in ("worlds render", "eval"):
-        assert "kept in" in said and "goes on" in said
-    if name.startswith(("map", "cloud", "match")):
-        assert "nothing was written" in said
-    left = [p.name for p in tmp_path.rglob("*") if p.is_file() and p.parent != tmp_path]
-    assert not set(left) - {"worlds.json", "predictions.jsonl"}
 
 
 def test_a_file_that_ends_too_early_is_no_interruption(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,3 +93,78 @@ def test_what_a_killed_process_left_is_removed_and_a_living_ones_is_not(tmp_path
         disk._swept.clear()
         disk.write(tmp_path / "b", "text")
         assert not theirs.exists() and mine.exists()
+
+
+def _read(folder: Path) -> dict[str, str]:
+    return {p.name: p.read_text() for p in folder.iterdir()}
+
+
+@pytest.mark.parametrize("exchanges", [True, False])
+def test_a_folder_is_the_old_or_the_new_one_whenever_it_is_killed(
+    exchanges: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not exchanges:
+        monkeypatch.setattr(disk, "_exchanged", lambda one, other: False)
+    elif not disk._exchanged(_folder(tmp_path / "a"), _folder(tmp_path / "b")):
+        pytest.skip("this file system exchanges no names")
+    old, new = {"a": "old", "only old": "x"}, {"a": "new", "b": "new"}
+
+    def replace(path: Path) -> None:
+        with disk.new_folder(path) as partial:
+            for name, text in new.items():
+                (partial / name).write_text(text)
+
+    seen = set()
+    for step in range(40):
+        folder = tmp_path / str(step)
+        path = folder / "model"
+        _folder(path)
+        for name, text in old.items():
+            (path / name).write_text(text)
+        killed = killed_at(step, folder, lambda path=path: replace(path))
+        if exchanges:
+            # Whoever reads finds one of the two, without any repair.
+            assert _read(path) in (old, new), step
+        disk.restored(folder)
+        assert _read(path) in (old, new), step
+        seen.add(_read(path)["a"])
+        disk._swept.clear()
+        replace(path)
+        assert _read(path) == new and [p.name for p in folder.iterdir()] == ["model"], step
+        if not killed:
+            break
+    assert not killed and step > 3 and seen == {"old", "new"}
+
+
+def _folder(path: Path) -> Path:
+    path.mkdir(parents=True)
+    return path
+
+
+def _writes_second(path: Path) -> None:
+    with disk.whole_folder(path) as partial:
+        (partial / "a").write_text("second")
+        (_folder(path) / "a").write_text("first")
+
+
+def test_a_folder_stays_when_the_new_one_fails(tmp_path: Path) -> None:
+    path = _folder(tmp_path / "model")
+    (path / "a").write_text("old")
+    for error in (OSError(errno.ENOSPC, "x"), KeyboardInterrupt(), ValueError("y")):
+        expected = InputError if isinstance(error, OSError) else type(error)
+        for writer in (disk.new_folder, disk.whole_folder):
+            with pytest.raises(expected), writer(path) as partial:
+                (partial / "a").write_text("half")
+                raise error
+            assert _read(path) == {"a": "old"} and [p.name for p in tmp_path.iterdir()] == ["model"]
+    with pytest.raises(InputError, match="another process has written there meanwhile"):
+        _writes_second(tmp_path / "both")
+    assert _read(tmp_path / "both") == {"a": "first"}
+    (tmp_path / "file").write_text("mine")
+    for writer in (disk.new_folder, disk.whole_folder):
+        with pytest.raises(InputError, match="is a file"), writer(tmp_path / "file"):
+            pass
+    with disk.whole_folder(path) as partial:
+        (partial / "below").mkdir()
+        (partial / "below" / "b").write_text("new")
+    assert (path / "a").read_text() == "old" and (path / "below" / "b").read_text() == "new"

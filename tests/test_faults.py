@@ -93,7 +93,7 @@ def test_the_campaign_can_fail(
 
     for case, outcome in ((breaks, "trace-back"), (hangs, "hang")):
         broken = faults.Door(lambda folder: None, case, 1.0, 0.2)
-        faults.signal.signal(faults.signal.SIGALRM, faults._alarm)
+        faults.be_alarmed()
         assert faults.one(broken, None, np.random.default_rng(0), tmp_path)[0] == outcome
 
 

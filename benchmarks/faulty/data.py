@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -267,55 +268,112 @@ class RawSet:
 
 
 def sources_setup(folder: Path) -> list[RawSet]:
-    """The sets that tests write, where the tests are there; those whose side files are text."""
-    import raw_sets
+    """The sets that tests write, where the tests are there."""
+    return [raw_set(name, folder) for name in RAW_SETS]
 
-    found = []
-    for name in (
-        "ddad",
-        "nuscenes",
-        "nuscenes-mmdet3d",
-        "taskonomy",
-        "kitti-object",
-        "matterport3d",
-    ):
-        raw_sets.WRITERS[name](folder / name)
-        found.append(RawSet(name, files_of(folder / name)))
-    return found
+
+RAW_SETS = (
+    "7scenes", "argoverse2", "aria-synthetic-environments", "colmap", "ddad", "depthlm",
+    "dtu", "eth3d", "folder", "gta-sfm", "hm3d", "ibims1", "kitti-depth", "kitti-object",
+    "matterport3d", "nuscenes", "nuscenes-mmdet3d", "nyuv2", "open-spatial-dataset", "rgbd-log",
+    "scannetpp", "spatialrgpt-bench", "sunrgbd", "tartanair", "taskonomy", "wai", "waymo",
+)  # fmt: skip
+"""Sets with files beside their pictures."""
+
+
+def raw_set(name: str, folder: Path) -> RawSet:
+    """A published set, written into a folder by the tests' own writers."""
+    import raw_sets
+    from fixtures import two_view, wai
+    from fixtures.truth import scene
+
+    root = folder / name
+    root.mkdir(parents=True, exist_ok=True)
+    others: dict[str, Callable[[], Any]] = {
+        "7scenes": lambda: two_view.seven_scenes(root, "chess/seq-01", scene(0), scene(0)),
+        "aria-synthetic-environments": lambda: two_view.aria(root, "0", scene(0)),
+        "dtu": lambda: two_view.dtu(root, "scan1", scene(0), train_cameras=False),
+        "gta-sfm": lambda: two_view.gta_sfm(root, "s", scene(0)),
+        "open-spatial-dataset": lambda: _spatial(root, bench=False),
+        "rgbd-log": lambda: two_view.trajectory(root, "s", scene(0)),
+        "spatialrgpt-bench": lambda: _spatial(root, bench=True),
+        "tartanair": lambda: two_view.tartanair(root, "s", scene(0)),
+        "wai": lambda: wai.write_scene(root, "s", scene(0), sky=True),
+    }
+    # What needs no video and no codec.
+    called = {"scannetpp": "scannetpp  "}.get(name, name)
+    if name in others:
+        others[name]()
+    else:
+        raw_sets.WRITERS[called](root)
+    return RawSet(name, files_of(root))
+
+
+def _spatial(root: Path, *, bench: bool) -> None:
+    """A question about a box, in the layout of SpatialRGPT's bench or of its training set."""
+    place = root / ("kitti/a.jpg" if bench else "Openimages/train/a.jpg")
+    place.parent.mkdir(parents=True)
+    place.write_bytes(picture(0))
+    mask = {"size": [4, 3], "counts": [3, 4, 5]}
+    row: dict[str, Any] = {"bbox": [[4, 12, 50, 60]], "rle": [mask]}
+    if bench:
+        said = [{"from": "human", "value": "?"}, {"from": "gpt", "value": "It is 1.5 meters tall."}]
+        info = {"file_path": "kitti/a.jpg", "width": 96, "height": 64}
+        row |= {"id": "q", "text_q": "How tall is Region [0]?", "conversations": said}
+        row |= {"image_info": info, "qa_info": {"category": "height_data"}}
+    else:
+        asked = {"from": "human", "value": "How tall is <mask> <depth>?"}
+        row = {"filename": "a", **row, "conversations": [asked, {"from": "gpt", "value": "1 m."}]}
+    name = "SpatialRGPT-Bench_v1.json" if bench else "result_10_depth_convs.json"
+    (root / name).write_text(json.dumps([row, row]))
 
 
 def sources_case(state: list[RawSet], rng: Rng, folder: Path) -> str:
+    return damaged_set(pick(rng, state), rng, folder)
+
+
+def damaged_set(chosen: RawSet, rng: Rng, folder: Path, *, kinds: tuple[str, ...] = ()) -> str:
+    """One file of a set damaged, of those with such endings: whatever is read is a value, or named.
+
+    Args:
+        chosen: the set, whole.
+        rng: decides the file and the damage.
+        folder: emptied, and written.
+        kinds: endings of names; all that are no pictures where none is given.
+    """
     from vlm3.datasets import get_source
     from vlm3.datasets.base import READ_ERRORS, Skipped, reason
 
-    chosen = pick(rng, state)
-    sides = [n for n in chosen.files if not n.endswith((".jpg", ".png"))]
-    name = pick(rng, sides)
+    sides = [n for n in chosen.files if not n.endswith((".jpg", ".png", ".JPG", ".mkv"))]
+    name = pick(rng, [n for n in sides if not kinds or n.endswith(kinds)])
     before = chosen.files[name]
     change = damaged_json if name.endswith(".json") else damaged_bytes
     data = change(rng, json.loads(before) if name.endswith(".json") else before)  # type: ignore[operator]
     put(folder, chosen.files | {name: data})
-    source = get_source(chosen.source)
-    skipped = 0
-    for scene in source.list_scenes(folder)[:3]:
-        for frame in source.read_frames(folder, scene):
-            if isinstance(frame, Skipped):
-                skipped += 1
-                clear(ValueError(frame.reason))
-                continue
-            try:
-                if frame.depth is not None:
-                    frame.depth()
-            except READ_ERRORS as error:
-                # As curation does: the frame is left out by name.
-                clear(ValueError(reason(error)))
-                skipped += 1
-    for cached in _caches():
-        cached()
+    try:
+        source = get_source(chosen.source)
+        skipped = 0
+        for scene in source.list_scenes(folder)[:3]:
+            for frame in source.read_frames(folder, scene):
+                if isinstance(frame, Skipped):
+                    skipped += 1
+                    clear(ValueError(frame.reason))
+                    continue
+                try:
+                    if frame.depth is not None:
+                        frame.depth()
+                except READ_ERRORS as error:
+                    # As curation does: the frame is left out by name.
+                    clear(ValueError(reason(error)))
+                    skipped += 1
+    finally:
+        for cached in _caches():
+            cached()
     return "skip" if skipped else "value"
 
 
 def _caches() -> list[Callable[[], None]]:
-    from vlm3.datasets import ddad, nuscenes
-
-    return [nuscenes._tables.cache_clear, ddad._intrinsics.cache_clear, ddad._splits.cache_clear]
+    """What empties the caches of all readers: the same path is another file next time."""
+    modules = [m for name, m in sys.modules.items() if name.startswith("vlm3.datasets")]
+    found = [vars(module).values() for module in modules]
+    return [one.cache_clear for some in found for one in some if hasattr(one, "cache_clear")]

@@ -1,9 +1,13 @@
 """Files on disk: whole or not there, and one line where nothing can be written.
 
-What is written goes into a file beside its place and is moved there when it is complete; on any
-error, Ctrl-C included, it is removed. A killed process cannot remove its own: the next one that
-writes into that folder does, and tells a dead writer's file from a living one's by the lock on it,
-which the kernel releases. Knows no command.
+What is written goes into a file or folder beside its place and is moved there when it is complete;
+on any error, Ctrl-C included, it is removed. A killed process cannot remove its own: the next one
+that writes into that folder does, and tells a dead writer's file from a living one's by the lock on
+it, which the kernel releases. Knows no command.
+
+    whole          a file
+    whole_folder   files among others that may lie in a folder already
+    new_folder     a folder in place of the one before, such as a checkpoint
 """
 
 import errno
@@ -21,6 +25,9 @@ from vlm3.errors import InputError, Vlm3Error
 
 PARTIALS = ".vlm3-*.partial"
 """What incomplete files and folders are called."""
+_ASIDE = re.compile(r"\.vlm3-(.+)\.aside")
+# Of Linux's renameat2: paths as they are, and both names change places at once.
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 _NEVER_READING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 _CAUSES = {
@@ -33,9 +40,10 @@ _CAUSES = {
     errno.ENAMETOOLONG: ("the name is too long", "give a shorter one"),
     errno.EISDIR: ("it is a folder", "give a file's name"),
     errno.ENOTDIR: ("what should be a folder on the way there is a file", "name another place"),
+    errno.ENOTEMPTY: ("another process has written there meanwhile", "name another place"),
     errno.EEXIST: ("what should be a folder on the way there is a file", "name another place"),
 }
-# Libraries in Rust tell the system's error in words only.
+# Libraries in Rust and C++ tell the system's error in words only.
 _IN_WORDS = re.compile(r"\(os error (\d+)\)|Os \{ code: (\d+)")
 
 _swept: set[Path] = set()
@@ -80,34 +88,86 @@ def whole(path: str | os.PathLike[str], *, then: str = "") -> Iterator[Path]:
 
 
 @contextmanager
-def whole_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+def whole_folder(path: str | os.PathLike[str], *, then: str = "") -> Iterator[Path]:
     """Gives a folder to write into, and moves its files into `path` when the block has passed.
 
-    Files that lie in `path` under other names stay.
+    A folder that is not there yet appears whole. Into one that is, files are moved one by one, and
+    those that lie there under other names stay.
+
+    Args:
+        path: the folder.
+        then: what to do instead of the advice of `naming`.
 
     Raises:
         InputError: as `naming`.
     """
     target = Path(path)
-    with naming(target):
-        real = Path(os.path.realpath(target))
-        if real.exists() and not real.is_dir():
-            raise _error(errno.ENOTDIR, target)
-        real.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(real.parent)
-        partial, held = _begin(real.parent, folder=True)
-        try:
+    with naming(target, then=then):
+        real = _real_folder(target)
+        there_before = real.is_dir()
+        # A folder that is there may be a mount: only inside it can files be moved to it.
+        with _partial_folder(real if there_before else real.parent) as partial:
             yield partial
+            _sync_all(partial)
+            if not there_before:
+                partial.rename(real)
+                return
             for file in sorted(partial.rglob("*")):
                 there = real / file.relative_to(partial)
                 if file.is_dir():
                     there.mkdir(parents=True, exist_ok=True)
                 else:
-                    there.parent.mkdir(parents=True, exist_ok=True)
                     file.replace(there)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-            os.close(held)
+
+
+@contextmanager
+def new_folder(path: str | os.PathLike[str], *, then: str = "") -> Iterator[Path]:
+    """Gives a folder to write into, which takes the place of `path` when the block has passed.
+
+    At every moment the folder of before is there, or the new one, whole. Where the file system
+    cannot exchange two names the one before is put aside for a moment; if the process is killed
+    just then, `restored` brings it back.
+
+    Args:
+        path: the folder.
+        then: what to do instead of the advice of `naming`.
+
+    Raises:
+        InputError: as `naming`.
+    """
+    target = Path(path)
+    with naming(target, then=then):
+        real = _real_folder(target)
+        restored(real.parent)
+        with _partial_folder(real.parent) as partial:
+            yield partial
+            _sync_all(partial)
+            if not real.is_dir():
+                partial.rename(real)
+            elif not _exchanged(partial, real):
+                try:
+                    real.rename(real.with_name(f".vlm3-{real.name}.aside"))
+                    partial.rename(real)
+                finally:
+                    restored(real.parent)
+
+
+def restored(folder: str | os.PathLike[str]) -> None:
+    """Brings back folders that a process in `folder` had put aside when it was killed.
+
+    What else killed processes left there is removed.
+
+    Only for who may write there: it would take back what another process is about to replace.
+    """
+    _sweep(Path(folder))
+    for aside in sorted(Path(folder).glob(".vlm3-*.aside")):
+        name = _ASIDE.fullmatch(aside.name)
+        if name is None:
+            continue
+        if (there := aside.with_name(name[1])).exists():
+            shutil.rmtree(aside, ignore_errors=True)
+        else:
+            aside.rename(there)
 
 
 def write(path: str | os.PathLike[str], data: bytes | str, *, then: str = "") -> Path:
@@ -161,9 +221,13 @@ def refusal(error: BaseException | None) -> OSError | None:
     while error is not None and seen < 10:
         if isinstance(error, OSError):
             return error
-        if number := _IN_WORDS.search(str(error)):
+        text = str(error)
+        if number := _IN_WORDS.search(text):
             code = int(number[1] or number[2])
             return OSError(code, os.strerror(code))
+        for code in _NEVER_READING:
+            if os.strerror(code) in text:
+                return OSError(code, os.strerror(code))
         error, seen = error.__cause__ or error.__context__, seen + 1
     return None
 
@@ -235,6 +299,41 @@ def _kind(path: Path) -> int | None:
         return None
 
 
+def _real_folder(target: Path) -> Path:
+    """What a folder's name means once links are followed; the folders above it are made."""
+    real = Path(os.path.realpath(target))
+    if real.exists() and not real.is_dir():
+        raise _error(errno.ENOTDIR, target)
+    real.parent.mkdir(parents=True, exist_ok=True)
+    return real
+
+
+@contextmanager
+def _partial_folder(parent: Path) -> Iterator[Path]:
+    """A new folder, which is removed unless it has another name by the end of the block."""
+    _sweep(parent)
+    partial, held = _begin(parent, folder=True)
+    try:
+        yield partial
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        os.close(held)
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Gives each of two names to the other's folder, at once; False where that cannot be done."""
+    # Here, since start-up would pay for it.
+    import ctypes
+
+    try:
+        rename = ctypes.CDLL(None).renameat2
+    except (OSError, AttributeError):
+        return False
+    names = os.fsencode(one), os.fsencode(other)
+    done: int = rename(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE)
+    return done == 0
+
+
 def _begin(parent: Path, *, folder: bool) -> tuple[Path, int]:
     """A new file or folder of nobody else's, and the descriptor that holds its lock."""
     while True:
@@ -287,3 +386,9 @@ def sync(path: Path) -> None:
         os.fsync(held)
     finally:
         os.close(held)
+
+
+def _sync_all(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        sync(path)
+    sync(folder)

@@ -1,8 +1,10 @@
 """Studies: the pictures, the ways to name a pixel, and a whole one of two steps."""
 
+import errno
 import functools
 import json
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,11 +16,16 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from watching import Watch, watched
+
 from vlm3.ablations import arms
 from vlm3.ablations import run as running
 from vlm3.ablations.arms import ARMS, STARTS, STUDIES, base, start_run
 from vlm3.ablations.data import WorldSet, prepare
-from vlm3.ablations.score import LOSS, QUESTIONS, _spread, score
+from vlm3.ablations.score import LOSS, QUESTIONS, Scores, _spread, score
+from vlm3.cli.main import main
 from vlm3.cli.study import study
 from vlm3.data.record import Record
 from vlm3.errors import InputError, Vlm3Error
@@ -236,3 +243,50 @@ def test_lists_and_refuses() -> None:
     assert isinstance(refused.exception, InputError) and "choose one of" in str(refused.exception)
     with pytest.raises(InputError, match="no start"):
         start_run(Path(), "nothing", samples=16, seed=0)
+
+
+@pytest.mark.parametrize("fault", ["full", "read-only", "Ctrl-C"])
+def test_whole_or_not_there_and_the_same_command_goes_on(
+    fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = {"full": errno.ENOSPC, "read-only": errno.EROFS, "Ctrl-C": None}[fault]
+    rooms = (WorldSet("rooms", "room", 1, 0),)
+    monkeypatch.setattr(running, "prepare", functools.partial(prepare, sets=rooms))
+    # What is trained is written by `train`, whose own tests stop it.
+    monkeypatch.setattr(
+        running,
+        "_trained",
+        lambda name, out, folder, **more: base(
+            out, name, start="tiny", model="tiny", samples=1, seed=0
+        ),
+    )
+    monkeypatch.setattr(running, "begin", lambda *given, **more: None)
+    monkeypatch.setattr(running, "_pointing", lambda start: 16)
+    four = Scores(np.array([0.0, 1, 1, 0]), np.array(list("abcd")), np.full(4, 0.5))
+    monkeypatch.setattr(
+        running,
+        "score",
+        lambda prompt, start, data, tasks, **_: {
+            (t, m): four for t in tasks for m in (TASKS[t].headline, LOSS)
+        },
+    )
+    command = ["study", "coordinates", "--samples", "16", "--mosaics", "16", "-o"]
+    with watched(Watch(tmp_path)) as good:
+        done = CliRunner().invoke(main, [*command, str(tmp_path / "good")])
+    assert done.exit_code == 0, (done.output, done.exception)
+    files = {p.relative_to(tmp_path / "good") for p in (tmp_path / "good").rglob("*")}
+    count = len(good.steps)
+    for step in (1, count // 3, 2 * count // 3, count - 1):
+        out = tmp_path / f"{step}"
+        with watched(Watch(tmp_path, step, code)) as seen:
+            stopped = CliRunner().invoke(main, [*command, str(out)])
+        told = [line for line in stopped.stderr.splitlines() if line.startswith("vlm3:")]
+        if fault == "Ctrl-C":
+            assert stopped.exit_code == 130 and "goes on" in told[0], (step, stopped.output)
+        else:
+            assert stopped.exit_code == 2, (step, stopped.output, stopped.exception)
+            assert told[0].startswith("vlm3: error: cannot write")
+        assert len(told) == 1 and not [p for p in out.rglob("*") if p.name.startswith(".")], step
+        assert not seen.around({p for p in out.rglob("*") if p.is_file()})
+        assert CliRunner().invoke(main, [*command, str(out)]).exit_code == 0
+        assert {p.relative_to(out) for p in out.rglob("*")} == files, step

@@ -4,6 +4,7 @@ import io
 import os
 import pickle
 import tarfile
+import tempfile
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -290,3 +291,37 @@ def test_a_remote_index_that_changed_is_fetched_again(tmp_path: Path) -> None:
         assert kept[-1].read_bytes() == value
     for path in kept:
         path.unlink()
+
+
+_MEMBERS = st.tuples(
+    st.sampled_from(("a", "b", "c/a")), st.sampled_from(("jpg", "png", "json", "x"))
+)
+
+
+@given(st.lists(_MEMBERS, max_size=14))
+@settings(max_examples=60, deadline=None)
+def test_an_index_is_of_whole_samples_in_their_order(names: list[tuple[str, str]]) -> None:
+    """Whoever wrote the tar, in whatever order, and names that come again: the last one counts."""
+    data = [str(k).encode() * (k + 1) for k in range(len(names))]
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        with tarfile.open(folder / "0.tar", "w") as tar:
+            for (key, ending), content in zip(names, data, strict=True):
+                member = tarfile.TarInfo(f"{key}.{ending}")
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+        last: dict[str, dict[str, bytes]] = {}
+        for (key, ending), content in zip(names, data, strict=True):
+            if ending != "x":
+                last.setdefault(key, {})[ending.replace("png", "jpg")] = content
+        wanted = [(p["jpg"], p["json"]) for p in last.values() if len(p) == 2]
+        if not wanted:
+            with pytest.raises(InputError, match="has no tar with"):
+                build_index(folder)
+            return
+        assert build_index(folder) == len(wanted)
+        shards = Shards(folder)
+        found = [(shards.picture(k), shards._json(k)) for k in range(len(shards))]
+    assert sorted(found) == sorted(wanted)
+    if len(names) == len(set(names)) and not {"jpg", "png"} <= {ending for _, ending in names}:
+        assert found == wanted

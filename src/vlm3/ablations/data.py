@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vlm3 import disk
 from vlm3.data.record import pair_row
 from vlm3.data.shards import write_pairs, write_shards
 
@@ -27,6 +28,7 @@ _KEPT = 1.25
 _WIDTHS_PX = (96, 112, 128, 144)
 _HEIGHTS_PX = (80, 96, 112)
 _MATCHES = 32
+_THEN = "make room; the same command goes on from the sets that are whole"
 
 
 @dataclass(frozen=True)
@@ -55,13 +57,11 @@ def prepare(folder: Path, say: Callable[[str], None], sets: tuple[WorldSet, ...]
         whole = folder / one.folder
         if (whole / "pairs.npy").is_file():
             continue
-        for left in whole.glob("*") if whole.is_dir() else ():
-            left.unlink()
         say(f"rendering {one.worlds} worlds into {whole}")
         rows: list[NDArray[np.void]] = []
-        write_shards(whole, _samples(one, rows))
-        # Last: its being there says that the set is whole.
-        write_pairs(whole, rows)
+        with disk.new_folder(whole, then=_THEN) as partial:
+            write_shards(partial, _samples(one, rows))
+            write_pairs(partial, rows)
 
 
 def _samples(one: WorldSet, rows: list[NDArray[np.void]]) -> Iterator[tuple[str, bytes, bytes]]:

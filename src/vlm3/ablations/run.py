@@ -130,7 +130,7 @@ def _measured(
         if count:
             run = _trained(name, out, folder, samples=count, mosaics=mosaics, seed=seed, say=say)
         else:
-            out.mkdir(parents=True, exist_ok=True)
+            disk.make_folder(out)
             run = arm.change(base(out, name, samples=1, seed=seed, start="nano", model="nano"))
         start = begin(run.model, run.parallel, run.loader.packing, seed=run.seed, device="cpu")
         scored = score(

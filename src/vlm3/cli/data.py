@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -294,7 +294,9 @@ def export(
     else:
         words = get_protocol(protocol or "joint")
         rows = run(folder, to, output, protocol=words, multiple_px=multiple, count=count, seed=seed)
-    click.echo(f"{max(rows)} rows in {output}")
+    with kept_on_interrupt(lambda: "nothing was written"), closing(rows):
+        written = max(rows)
+    click.echo(f"{written} rows in {output}")
 
 
 @click.command()

@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vlm3 import strict_json
+from vlm3 import disk, strict_json
 from vlm3.errors import InputError
 
 NAME = "manifest.jsonl"
+_THEN = "make room; the same command goes on from there"
 _NEEDED = {"name", "key", "files", "preview"}
 
 
@@ -63,5 +64,5 @@ def append(folder: Path, record: Mapping[str, Any]) -> None:
     path = folder / NAME
     # A half-written line gets an end of its own, so that it does not take this one with it.
     torn = path.exists() and path.stat().st_size > 0 and not path.read_bytes().endswith(b"\n")
-    with path.open("a", encoding="utf-8") as file:
+    with disk.naming(path, then=_THEN), path.open("a", encoding="utf-8") as file:
         file.write("\n" * torn + strict_json.dumps(record) + "\n")

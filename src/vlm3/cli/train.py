@@ -213,21 +213,23 @@ def convert_run(folder: Path, yes: bool) -> None:
     Reading them runs whatever code lies in them, so do this with folders of your own, or of
     somebody you trust. The new ones hold tensors and JSON only.
     """
+    from vlm3.lock import writing
     from vlm3.train.convert import convert, unconverted
 
-    found = unconverted(folder)
-    if not found:
-        click.echo(f"{folder} has nothing to convert")
-        return
-    question = (
-        f"{len(found)} checkpoints in {folder} are read by unpickling, which runs whatever code "
-        "lies in them. Do you trust where they come from?"
-    )
-    if not yes and not click.confirm(question):
-        raise InputError(f"{folder} was left as it is")
-    for path in found:
-        convert(path)
-        click.echo(f"converted {path.name}")
+    with writing(folder):
+        found = unconverted(folder)
+        if not found:
+            click.echo(f"{folder} has nothing to convert")
+            return
+        question = (
+            f"{len(found)} checkpoints in {folder} are read by unpickling, which runs whatever "
+            "code lies in them. Do you trust where they come from?"
+        )
+        if not yes and not click.confirm(question):
+            raise InputError(f"{folder} was left as it is")
+        for path in found:
+            convert(path)
+            click.echo(f"converted {path.name}")
 
 
 def _books_of(run: "RunConfig", multiple_px: int) -> str:

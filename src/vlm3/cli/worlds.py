@@ -180,8 +180,10 @@ def bench(
 @click.option("--cc0-only", is_flag=True, help="Leave out the credited CC-BY libraries.")
 def assets(source: Path, out: Path, triangles: int, cc0_only: bool) -> None:
     """Make a furniture pack of real sizes from Sweet Home 3D libraries."""
+    from vlm3 import disk
     from vlm3.worlds.assets import make_pack
 
+    disk.check_place(out)
     report = make_pack(source, out, triangles=triangles, cc0_only=cc0_only)
     click.echo(report)
 

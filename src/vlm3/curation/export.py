@@ -11,7 +11,7 @@ evaluated here.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -122,7 +122,7 @@ def export(
     multiple_px: int = 32,
     count: int | None = None,
     seed: int = 0,
-) -> Iterator[int]:
+) -> Generator[int]:
     """Writes the shards of a folder for another trainer; yields the rows so far.
 
     Args:
@@ -143,50 +143,53 @@ def export(
     empty(out)
     rows = most_px2 = 0
     written: set[str] = set()
-    with disk.whole(out / layout.file) as partial, partial.open("w", encoding="utf-8") as file:
-        file.write("[\n" if layout.array else "")
-        for source, writer, place in _drawn(folder, protocol, multiple_px, count, seed):
-            rng = np.random.default_rng((seed, place))
-            try:
-                conversation = writer.write(source.sample(place, rng), rng)
-            except InputError:
-                # No label of these tasks, or a damaged picture: as training leaves it out.
-                continue
-            images = [f"images/{at:08d}.jpg" for at in source.pictures(place)]
-            for name, image in zip(images, conversation.images, strict=True):
-                most_px2 = max(most_px2, image.shape[0] * image.shape[1])
-                if name not in written:
-                    # 4:4:4 keeps the colours of thin things; 95 is as good as not compressed.
-                    with disk.whole(out / name) as picture, picture.open("wb") as jpeg:
-                        Image.fromarray(image).save(jpeg, format="JPEG", quality=95, subsampling=0)
-                    written.add(name)
-            text = json.dumps(
-                layout.row(conversation, images, out), ensure_ascii=False, allow_nan=False
-            )
-            file.write((",\n" if layout.array and rows else "") + text)
-            file.write("" if layout.array else "\n")
-            rows += 1
-            yield rows
-        file.write("\n]\n" if layout.array else "")
+    with disk.whole_folder(out) as partial:
+        (partial / "images").mkdir()
+        with (partial / layout.file).open("w", encoding="utf-8") as file:
+            file.write("[\n" if layout.array else "")
+            for source, writer, place in _drawn(folder, protocol, multiple_px, count, seed):
+                rng = np.random.default_rng((seed, place))
+                try:
+                    conversation = writer.write(source.sample(place, rng), rng)
+                except InputError:
+                    # No label of these tasks, or a damaged picture: as training leaves it out.
+                    continue
+                images = [f"images/{at:08d}.jpg" for at in source.pictures(place)]
+                for name, image in zip(images, conversation.images, strict=True):
+                    most_px2 = max(most_px2, image.shape[0] * image.shape[1])
+                    if name not in written:
+                        # 4:4:4 keeps the colours of thin things; 95 is as good as not compressed.
+                        Image.fromarray(image).save(
+                            partial / name, format="JPEG", quality=95, subsampling=0
+                        )
+                        written.add(name)
+                text = json.dumps(
+                    layout.row(conversation, images, out), ensure_ascii=False, allow_nan=False
+                )
+                file.write((",\n" if layout.array and rows else "") + text)
+                file.write("" if layout.array else "\n")
+                rows += 1
+                yield rows
+            file.write("\n]\n" if layout.array else "")
         if not rows:
             raise InputError(f"{folder} has no label that protocol {protocol.name} asks about")
-    for name, content in layout.info.items():
-        disk.write(out / name, json.dumps(content, indent=1, allow_nan=False) + "\n")
-    if layout.settings is not None:
-        name, lines = layout.settings
-        where = json.dumps(str(out.resolve()), ensure_ascii=False)
-        disk.write(out / name, lines.format(folder=where, most_px2=most_px2))
+        for name, content in layout.info.items():
+            disk.write(partial / name, json.dumps(content, indent=1, allow_nan=False) + "\n")
+        if layout.settings is not None:
+            name, lines = layout.settings
+            where = json.dumps(str(out.resolve()), ensure_ascii=False)
+            disk.write(partial / name, lines.format(folder=where, most_px2=most_px2))
 
 
 def empty(out: Path) -> None:
-    """Makes OUT/images in a folder that is new or empty.
+    """Refuses a folder that is not new or empty.
 
     Raises:
         InputError: it is not.
     """
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise InputError(f"{out} is not empty; give a new folder")
-    disk.make_folder(out / "images")
+    disk.check_place(out)
 
 
 def _drawn(

@@ -6,7 +6,7 @@ own shards never sees these labels.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from vlm3.datasets import get_source, names
 from vlm3.tasks.depth_labels import cosines, label_from_distance
 
 
-def to_depthlm(folder: Path, out: Path) -> Iterator[int]:
+def to_depthlm(folder: Path, out: Path) -> Generator[int]:
     """Writes OUT/SOURCE.jsonl, OUT/label.txt and the pictures; yields the rows so far.
 
     Sets that DepthLM does not have get the straight distance.
@@ -31,24 +31,23 @@ def to_depthlm(folder: Path, out: Path) -> Iterator[int]:
     name = shards.record(0).source or "shards"
     known = get_source(name).depthlm if name in names() else None
     meaning = known or "distance"
-    disk.write(out / "label.txt", meaning)
-    with (
-        disk.whole(out / f"{name}.jsonl") as partial,
-        partial.open("w", encoding="utf-8") as lines,
-    ):
-        for place in range(len(shards)):
-            record = shards.record(place)
-            image = f"images/{place:08d}.jpg"
-            disk.write(out / image, shards.picture(place))
-            cosine = cosines(record.xy_px, record.camera)
-            label = label_from_distance(record.distance_m, cosine, meaning)
-            camera = record.camera
-            focal, centre = (camera.fx_px, camera.fy_px), (camera.cx_px, camera.cy_px)
-            row = {
-                "image": image,
-                "intrinsics": [*focal, *centre, camera.width_px, camera.height_px],
-                "pixel_coords": np.floor(record.xy_px).astype(int).tolist(),
-                "depth": label.round(4).tolist(),
-            }
-            lines.write(json.dumps(row, allow_nan=False) + "\n")
-            yield place + 1
+    with disk.whole_folder(out) as partial:
+        (partial / "images").mkdir()
+        (partial / "label.txt").write_text(meaning, encoding="utf-8")
+        with (partial / f"{name}.jsonl").open("w", encoding="utf-8") as lines:
+            for place in range(len(shards)):
+                record = shards.record(place)
+                image = f"images/{place:08d}.jpg"
+                (partial / image).write_bytes(shards.picture(place))
+                cosine = cosines(record.xy_px, record.camera)
+                label = label_from_distance(record.distance_m, cosine, meaning)
+                camera = record.camera
+                focal, centre = (camera.fx_px, camera.fy_px), (camera.cx_px, camera.cy_px)
+                row = {
+                    "image": image,
+                    "intrinsics": [*focal, *centre, camera.width_px, camera.height_px],
+                    "pixel_coords": np.floor(record.xy_px).astype(int).tolist(),
+                    "depth": label.round(4).tolist(),
+                }
+                lines.write(json.dumps(row, allow_nan=False) + "\n")
+                yield place + 1

@@ -175,7 +175,9 @@ def _claim(job: Job) -> None:
                 f"({short(found.get(other[0]))}); give the same, or another folder"
             )
         return
-    if job.out.is_dir() and any(path.name != LOCK for path in job.out.iterdir()):
+    # Killed while it wrote the note, a curation has left a part of it.
+    disk.restored(job.out)
+    if any(path.name != LOCK for path in job.out.iterdir()):
         raise InputError(f"{job.out} is not empty and no curation; give a new folder")
     disk.write(note, json.dumps(settings, indent=1, allow_nan=False))
 

@@ -46,7 +46,9 @@ class Joined:
 @contextmanager
 def joining(out: Path) -> Iterator[bool]:
     """Whether this process may join; False while another does. Ends with the process."""
-    with (out / ".lock").open("w") as file:
+    with disk.naming(out, then=_THEN):
+        file = (out / ".lock").open("w")
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

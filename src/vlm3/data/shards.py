@@ -17,7 +17,8 @@ import os
 import re
 import tarfile
 import warnings
-from collections.abc import Iterable, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -135,8 +136,7 @@ def build_index(folder: Path) -> int:
 def table_of(folder: Path, names: Sequence[str]) -> tuple[NDArray[np.int64], list[str]]:
     """The rows (n, 5) of the index of some tars, and a line for each tar that is damaged."""
     problems: list[str] = []
-    rows = [np.array(_rows(folder / name, k, problems), np.int64) for k, name in enumerate(names)]
-    parts = (part.reshape(-1, 5) for part in rows)
+    parts = [_rows(folder / name, k, problems) for k, name in enumerate(names)]
     return np.concatenate([np.empty((0, 5), np.int64), *parts]), problems
 
 
@@ -147,19 +147,44 @@ def save_index(folder: Path, names: Sequence[str], table: NDArray[np.int64]) -> 
     add_sums(folder, {name: sha256_of_file(folder / name) for name in (NAMES, INDEX)})
 
 
-def _rows(path: Path, number: int, problems: list[str]) -> list[tuple[int, ...]]:
-    found: dict[str, dict[str, tuple[int, int]]] = {}
+def _rows(path: Path, number: int, problems: list[str]) -> NDArray[np.int64]:
+    """The rows (n, 5) of a tar, in the order in which its samples begin."""
     damage: list[str] = []
+    waiting: dict[str, dict[str, tuple[int, int]]] = {}
+    # Numbers alone, as soon as a sample is whole: a tar may have millions.
+    rows = array("q")
+    for key, kind, place in _parts(path, damage):
+        parts = waiting.setdefault(key, {})
+        parts[kind] = place
+        if len(parts) == 2:
+            rows.extend((hash(key), *parts["picture"], *parts["json"]))
+            del waiting[key]
+    table = np.frombuffer(rows, np.int64).reshape(-1, 5).copy()
+    known = np.unique(table[:, 0])
+    if len(known) < len(table) or np.isin([hash(key) for key in waiting], known).any():
+        table = _last_of_each(path)
+    problems += [f"{path} is damaged ({reason})" for reason in damage]
+    table[:, 0] = number
+    return table[np.argsort(np.minimum(table[:, 1], table[:, 3]), kind="stable")]
+
+
+def _last_of_each(path: Path) -> NDArray[np.int64]:
+    """Rows (n, 5) of a tar in which names come again: the last one counts, as for tar itself."""
+    found: dict[str, dict[str, tuple[int, int]]] = {}
+    for key, kind, place in _parts(path, []):
+        found.setdefault(key, {})[kind] = place
+    whole = [(0, *p["picture"], *p["json"]) for p in found.values() if len(p) == 2]
+    return np.array(whole, np.int64).reshape(-1, 5)
+
+
+def _parts(path: Path, damage: list[str]) -> Iterator[tuple[str, str, tuple[int, int]]]:
+    """Key, kind, and place and size, of each picture and record in a tar."""
     for member in members(path, damage):
         head, _, name = member.name.rpartition("/")
         stem, _, extension = name.partition(".")
         kind = "picture" if extension.lower() in _PICTURES else extension
         if member.isfile() and kind in ("picture", "json"):
-            place = (member.offset_data, member.size)
-            found.setdefault(f"{head}/{stem}", {})[kind] = place
-    problems += [f"{path} is damaged ({reason})" for reason in damage]
-    whole = [parts for parts in found.values() if len(parts) == 2]
-    return [(number, *parts["picture"], *parts["json"]) for parts in whole]
+            yield f"{head}/{stem}", kind, (member.offset_data, member.size)
 
 
 def write_pairs(folder: Path, rows: Iterable[NDArray[np.void]] | NDArray[np.void]) -> int:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from vlm3.datasets.base import Floats, Frames, LaserPoints, RawFrame, Source, each, folders
 from vlm3.errors import InputError
+from vlm3.files.reading import why
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import invert, rigid_from_quaternion, transform_points
 
@@ -104,7 +105,7 @@ def _table(path: Path) -> dict[str, NDArray[Any]]:
     try:
         table = feather.read_table(path, memory_map=False)
     except (OSError, ArrowException) as error:
-        raise InputError(f"cannot read {str(path)!r} ({error})") from error
+        raise InputError(f"cannot read {str(path)!r} ({why(error)})") from error
     return {name: table.column(name).to_numpy(zero_copy_only=False) for name in table.column_names}
 
 

@@ -22,6 +22,7 @@ from vlm3.datasets.base import DepthMap, Floats, Frames, Pixels, RawFrame, Sourc
 from vlm3.datasets.files import depth_png_m, picture_size
 from vlm3.datasets.licences import MAPANYTHING_TABLE
 from vlm3.errors import InputError
+from vlm3.files.reading import why
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import rigid_from_quaternion
 from vlm3.pictures import read_picture
@@ -174,7 +175,7 @@ def _trajectory(path: Path) -> list[NDArray[np.float64]]:
     try:
         rows = np.loadtxt(path, delimiter=",", skiprows=1, usecols=range(3, 10), ndmin=2)
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot read the trajectory {str(path)!r} ({error})") from error
+        raise InputError(f"cannot read the trajectory {str(path)!r} ({why(error)})") from error
     return [rigid_from_quaternion(row[[6, 3, 4, 5]], row[:3]) for row in rows]
 
 

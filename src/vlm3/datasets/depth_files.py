@@ -36,7 +36,7 @@ def read_exr(path: Path) -> NDArray[np.floating]:
     except (RuntimeError, ValueError, TypeError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{str(path)!r} is no EXR file that can be read ({error})") from error
+        raise InputError(f"{str(path)!r} is no EXR file that can be read ({why(error)})") from error
     return values
 
 
@@ -55,9 +55,9 @@ def read_pfm(path: Path) -> NDArray[np.float32]:
         # A negative scale says that the lowest byte comes first.
         values = np.frombuffer(pixels, "<f4" if float(scale) < 0 else ">f4", width * height)
     except OSError as error:
-        raise InputError(f"cannot read {str(path)!r} ({error})") from error
+        raise InputError(f"cannot read {str(path)!r} ({why(error)})") from error
     except ValueError as error:
-        raise InputError(f"{str(path)!r} is no grey PFM file ({error})") from error
+        raise InputError(f"{str(path)!r} is no grey PFM file ({why(error)})") from error
     return values.reshape(height, width)[::-1].astype(np.float32)
 
 
@@ -73,7 +73,7 @@ def read_float_png(path: Path) -> NDArray[np.float32]:
                 raise InputError(f"{str(path)!r} is {picture.mode}; floats lie in RGBA")
             rgba = np.asarray(picture)
     except OSError as error:
-        raise InputError(f"cannot read {str(path)!r} ({error})") from error
+        raise InputError(f"cannot read {str(path)!r} ({why(error)})") from error
     bgra = np.ascontiguousarray(rgba[..., [2, 1, 0, 3]])
     return bgra.view("<f4")[..., 0]
 

@@ -148,7 +148,7 @@ def integer_picture(path: Path) -> NDArray[Any]:
         with Image.open(path) as picture:
             mode, raw = picture.mode, np.asarray(picture)
     except OSError as error:
-        raise InputError(f"cannot read the depth picture {str(path)!r} ({error})") from error
+        raise InputError(f"cannot read the depth picture {str(path)!r} ({why(error)})") from error
     if mode in ("1", "L", "P", "LA"):
         raise InputError(
             f"{path.name} has 8 bits: 256 shades of a drawing, not distances; write depth with "

@@ -33,10 +33,12 @@ from vlm3.datasets.base import (
     Source,
     each,
 )
-from vlm3.datasets.files import matrix, picture_size, read_json
+from vlm3.datasets.files import matrix, picture_size, read_json, read_text
 from vlm3.datasets.own import Accepted, accepted, check_camera, check_poses, covering, survey
 from vlm3.datasets.own_depth import depth_files, matching, read_depth
 from vlm3.errors import InputError
+from vlm3.files.reading import short
+from vlm3.files.schema import anything, table_of
 from vlm3.geometry.camera import Camera, LensModel
 
 _LAYOUT = "[SCENE/]images/, [SCENE/]depth/ (16-bit PNG in mm, or .npy in m), K.txt, poses.txt"
@@ -116,10 +118,10 @@ def read_format(path: Path) -> Format:
     Raises:
         InputError: it says something that is not known.
     """
-    given = read_json(path) if path.is_file() else {}
+    given = read_json(path, table_of(anything)) if path.is_file() else {}
     known = [field.name for field in fields(Format)]
-    if not isinstance(given, dict) or set(given) - set(known):
-        raise InputError(f"{str(path)!r} may hold {', '.join(known)}; found {given!r:.200}")
+    if set(given) - set(known):
+        raise InputError(f"{str(path)!r} may hold {', '.join(known)}; found {short(given)}")
     return Format(**{name: _checked(name, value, path) for name, value in given.items()})
 
 
@@ -133,26 +135,26 @@ def _checked(name: str, value: Any, path: Path) -> Any:
     }
     if name in choices and value not in choices[name]:
         allowed = ", ".join(str(choice) for choice in choices[name])
-        raise InputError(f"{path}: {name} is {value!r}; give one of {allowed}")
+        raise InputError(f"{path}: {name} is {short(value)}; give one of {allowed}")
     if name == "unit_m" and not _is_number(value, 0.0, _MOST_UNIT_M):
-        raise InputError(f"{path}: unit_m is {value!r}; give metres, as 0.001 for millimetres")
+        raise InputError(f"{path}: unit_m is {short(value)}; give metres, as 0.001 for millimetres")
     if name == "distortion":
         if not isinstance(value, list) or not all(_is_number(v) for v in value):
-            raise InputError(f"{path}: distortion is {value!r}; give a list of numbers")
+            raise InputError(f"{path}: distortion is {short(value)}; give a list of numbers")
         return tuple(value)
     return accepted(value, path) if name == "accept" else value
 
 
 def _is_number(value: object, above: float = -np.inf, most: float = np.inf) -> bool:
     numeric = isinstance(value, int | float) and not isinstance(value, bool)
-    return numeric and bool(above < float(value) <= most)  # type: ignore[arg-type]
+    return numeric and bool(above < value <= most)  # type: ignore[operator]
 
 
 def _poses(path: Path) -> dict[str, Floats]:
     if not path.is_file():
         return {}
     found = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         if not line.strip() or line.startswith("#"):
             continue
         # From the right, as a name may have spaces in it.

@@ -22,6 +22,7 @@ from vlm3.datasets.base import DepthMap, Floats, Frames, RawFrame, Source, each
 from vlm3.datasets.files import depth_png_m, matrix, picture_size, read_text
 from vlm3.datasets.licences import DEPTH_PRO_TABLE
 from vlm3.errors import InputError
+from vlm3.files.reading import why
 from vlm3.geometry.camera import Camera
 
 _IBIMS_LAYOUT = "[ibims1_core_raw/]{rgb,depth,calib,mask_invalid,mask_transp}/"
@@ -108,7 +109,9 @@ def _nyu(root: Path) -> Any:
     try:
         return h5py.File(path, "r")
     except OSError as error:
-        raise InputError(f"cannot read {str(path)!r} ({error}); expected {_NYU_LAYOUT}") from error
+        raise InputError(
+            f"cannot read {str(path)!r} ({why(error)}); expected {_NYU_LAYOUT}"
+        ) from error
 
 
 def _nyu_names(file: Any) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vlm3.errors import InputError
-from vlm3.files.reading import parse_json
+from vlm3.files.reading import parse_json, why
 
 PART_BYTES = 64 << 20
 """Size of a part: some two thousand entries of 35 KB."""
@@ -31,7 +31,7 @@ def part_count(path: Path) -> int:
     try:
         return max(1, -(-path.stat().st_size // PART_BYTES))
     except OSError as error:
-        raise InputError(f"cannot read {str(path)!r} ({error})") from error
+        raise InputError(f"cannot read {str(path)!r} ({why(error)})") from error
 
 
 def entries(path: Path, part: int) -> Iterator[tuple[int, dict[str, Any] | None]]:
@@ -62,7 +62,7 @@ def entries(path: Path, part: int) -> Iterator[tuple[int, dict[str, Any] | None]
                 if len(held) > _LARGEST_ENTRY:
                     raise InputError(f"{path}: the entry at byte {offset} does not end")
     except OSError as error:
-        raise InputError(f"cannot read {str(path)!r} ({error})") from error
+        raise InputError(f"cannot read {str(path)!r} ({why(error)})") from error
 
 
 def _begins(path: Path, head: bytes) -> re.Pattern[bytes]:

@@ -50,6 +50,9 @@ def _runs(text: str) -> list[int]:
         value |= (bits & 31) << shift
         shift += 5
         if bits & 32:
+            # No picture has runs of so many pixels.
+            if shift > 60:
+                raise InputError("a compressed mask has a run that does not end")
             continue
         if bits & 16:
             value -= 1 << shift

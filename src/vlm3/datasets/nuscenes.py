@@ -76,7 +76,9 @@ def frames(root: Path, scene: str, *, compensate: bool = True) -> Frames:
     version, name = scene.split("/")
     tables = _tables(root / version)
     split = split_of(name, version)
-    token = next(s["token"] for s in tables["scene"] if s["name"] == name)
+    token = next((s["token"] for s in tables["scene"] if s["name"] == name), None)
+    if token is None:
+        raise InputError(f"{root / version} describes no scene {name!r}")
 
     def make(pair: tuple[str, dict[str, Any], dict[str, Any]]) -> RawFrame:
         key, camera, laser = pair

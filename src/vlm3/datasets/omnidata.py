@@ -13,6 +13,7 @@ from the picture's corner. Listed by the pictures: some buildings have depth wit
 """
 
 import csv
+import io
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -21,14 +22,22 @@ import numpy as np
 from PIL import Image
 
 from vlm3.datasets.base import DepthMap, Frames, Kind, RawFrame, Source, Verified, each
-from vlm3.datasets.files import depth_png_m, picture_size, read_json
+from vlm3.datasets.files import depth_png_m, picture_size, read_json, read_text
 from vlm3.errors import InputError
+from vlm3.files.reading import why
+from vlm3.files.schema import fields, list_of, number
 from vlm3.geometry.camera import Camera
 
 _LAYOUT = "{rgb,depth_zbuffer,point_info}/[COMPONENT/]BUILDING/point_I_view_J_domain_*"
 _UNIT_M = 1 / 512
 _DEPTHS: tuple[tuple[str, Kind], ...] = (("depth_zbuffer", "z"), ("depth_euclidean", "distance"))
 _INFOS = ("point_info", "fixatedpose")
+_VIEW = fields({"field_of_view_rads": number(0.001, 3.14)})
+
+
+def _info_check(value: Any, place: str) -> None:
+    """Taskonomy keeps one entry for each view of the point in a list."""
+    (list_of(_VIEW, least=1) if isinstance(value, list) else _VIEW)(value, place)
 
 
 def scenes(root: Path, component: str) -> list[str]:
@@ -73,8 +82,7 @@ def _info(root: Path, component: str, scene: str, stem: str) -> dict[str, Any]:
     for name in _INFOS:
         path = folder / f"{stem}_domain_{name}.json"
         if path.is_file():
-            found = read_json(path)
-            # Taskonomy keeps one entry for each view of the point in a list.
+            found = read_json(path, _info_check)
             return dict(found[0] if isinstance(found, list) else found)
     raise InputError(f"no point_info of {stem}")
 
@@ -104,16 +112,21 @@ def _component(root: Path, task: str, component: str) -> Path:
 def _splits(root: Path) -> dict[str, str]:
     for name in ("train_val_test_fullplus.csv", "metadata.csv"):
         for path in sorted(root.glob(f"**/{name}")):
-            with path.open(encoding="utf-8", newline="") as file:
-                rows = list(csv.DictReader(file))
-            if rows and "split" in rows[0]:
-                return {row["scene"]: row["split"] for row in rows}
-            return {
-                row["id"]: split
-                for row in rows
-                for split in ("train", "val", "test")
-                if row[split] == "1"
-            }
+            try:
+                rows = list(csv.DictReader(io.StringIO(read_text(path), newline="")))
+                if rows and "split" in rows[0]:
+                    return {row["scene"]: row["split"] for row in rows}
+                return {
+                    row["id"]: split
+                    for row in rows
+                    for split in ("train", "val", "test")
+                    if row[split] == "1"
+                }
+            except (csv.Error, KeyError) as error:
+                raise InputError(
+                    f"{str(path)!r} has no columns scene and split, or id, train, val and test "
+                    f"({why(error)})"
+                ) from error
     return {}
 
 

@@ -24,6 +24,7 @@ from vlm3.datasets.json_array import entries, part_count
 from vlm3.datasets.masks import Box, box_of_mask
 from vlm3.errors import InputError
 from vlm3.files.reading import below, short
+from vlm3.files.schema import Check, fields, list_of, maybe, number, numbers, text, whole
 from vlm3.geometry.camera import Camera
 from vlm3.tasks.base import ParseFailure
 from vlm3.tasks.object_reading import parse
@@ -35,6 +36,31 @@ _MASK = re.compile(r"<mask> ?<depth>|<mask>")
 _REGION = re.compile(r"Region ?\[(\d+)\]", re.IGNORECASE)
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _BENCH_SCENE = "bench"
+_SIDE = number(1, 1e6)
+
+
+def _runs(value: Any, place: str) -> None:
+    """A mask's runs, compressed or not."""
+    (text(10_000_000) if isinstance(value, str) else list_of(whole(0, 10**9)))(value, place)
+
+
+_MASK_ROW = fields({"size": list_of(whole(1, 100_000), least=2, most=2), "counts": _runs})
+_BOXES: dict[str, Check] = {
+    "rle": maybe(list_of(maybe(_MASK_ROW), most=1000)),
+    "bbox": maybe(list_of(numbers(None), most=1000)),
+}
+_TURN = fields({"from": text(20), "value": text(100_000)})
+_ENTRY = fields({"filename": text(1000), "conversations": list_of(_TURN)}, _BOXES)
+_BENCH_ROW = fields(
+    {
+        "text_q": text(10_000),
+        "conversations": list_of(fields({}, {"value": text(10_000)}), least=2),
+        "image_info": fields(
+            {"file_path": text(1024), "width": _SIDE, "height": _SIDE}, {"intrinsics": numbers(4)}
+        ),
+    },
+    _BOXES,
+)
 
 
 def scenes(root: Path) -> list[str]:
@@ -52,11 +78,10 @@ def frames(root: Path, scene: str) -> Frames:
         _, entry = thing
         if entry is None:
             raise InputError("the entry is no JSON: the file is damaged or cut off here")
+        _ENTRY(entry, "the entry")
         picture = _picture(root, f"{entry['filename']}.jpg", ("Openimages/train", "train", "."))
         boxes = _boxes(entry, picture)
-        return RawFrame(
-            str(entry["filename"]), picture, None, questions=_conversation(entry, boxes)
-        )
+        return RawFrame(entry["filename"], picture, None, questions=_conversation(entry, boxes))
 
     numbered = (
         (f"byte {at}" if entry is None else str(entry.get("filename")), entry)
@@ -74,12 +99,10 @@ def bench_scenes(root: Path) -> list[str]:
 def bench_frames(root: Path, scene: str) -> Frames:
     """Every picture with all the questions about it."""
     path = one_file(root, "SpatialRGPT-Bench*.json", "SpatialRGPT-Bench file")
-    rows = read_json(path)
-    if not isinstance(rows, list):
-        raise InputError(f"{str(path)!r} must be a JSON array")
+    rows = read_json(path, list_of(_BENCH_ROW))
     by_picture: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
-        by_picture.setdefault(str(row["image_info"]["file_path"]), []).append(row)
+        by_picture.setdefault(row["image_info"]["file_path"], []).append(row)
 
     def make(thing: tuple[str, list[dict[str, Any]]]) -> RawFrame:
         name, asked = thing
@@ -92,8 +115,8 @@ def bench_frames(root: Path, scene: str) -> Frames:
         questions = []
         for row in asked:
             boxes = _boxes(row, picture)
-            text = _REGION.sub(lambda found: "{" + found[1] + "}", str(row["text_q"]))
-            questions.append(object_question(text, str(row["conversations"][1]["value"]), boxes))
+            text = _REGION.sub(lambda found: "{" + found[1] + "}", row["text_q"])
+            questions.append(object_question(text, row["conversations"][1]["value"], boxes))
         return RawFrame(name, picture, camera, questions=tuple(questions), split="test")
 
     return each(by_picture.items(), make)

@@ -21,6 +21,7 @@ from vlm3.datasets.base import Floats, Frames, RawFrame, Source, each, need_fold
 from vlm3.datasets.files import picture_size
 from vlm3.datasets.tracks import Posed, path_depth
 from vlm3.errors import InputError
+from vlm3.files.reading import why
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import invert, nearest_rigid
 
@@ -86,7 +87,7 @@ def _path_lines(path: Path) -> Floats:
     try:
         found = np.loadtxt(path, skiprows=1, ndmin=2, dtype=np.float64)
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot read the camera path {str(path)!r} ({error})") from error
+        raise InputError(f"cannot read the camera path {str(path)!r} ({why(error)})") from error
     if found.shape[1] != 19:
         raise InputError(f"{str(path)!r} has {found.shape[1]} numbers a line; expected 19")
     return found

@@ -39,11 +39,13 @@ from vlm3.datasets.base import (
     each,
     need_folder,
 )
-from vlm3.datasets.files import depth_png_m, matrix, picture_size, read_json
+from vlm3.datasets.files import depth_png_m, matrix, picture_size, read_json, read_text
 from vlm3.datasets.folder import read_format
 from vlm3.datasets.own import check_camera, check_poses, covering, survey
 from vlm3.datasets.own_depth import check_shape, depth_files, matching, read_depth
 from vlm3.errors import InputError
+from vlm3.files.reading import why
+from vlm3.files.schema import fields, numbers, whole
 from vlm3.geometry.camera import Camera
 
 _SEVEN_LAYOUT = "[SCENE/seq-NN/]frame-NNNNNN.{color.png,depth.png,pose.txt}"
@@ -52,6 +54,9 @@ _SEVEN_K = np.array([[585.0, 0, 320], [0, 585, 240], [0, 0, 1]])
 _LOG_LAYOUT = "[SCENE/]color/, depth/ and trajectory.log"
 _LOG_K = np.array([[525.0, 0, 319.5], [0, 525, 239.5], [0, 0, 1]])
 _LOG_LINES = 5
+_OWN_LENS = fields(
+    {"intrinsic_matrix": numbers(9)}, {name: whole(0, 100_000) for name in ("width", "height")}
+)
 _COLOUR = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
 
@@ -110,9 +115,9 @@ def log_frames(root: Path, scene: str) -> Frames:
     own = folder / "camera_primesense.json"
     if own.is_file():
         # Open3D writes matrices column by column.
-        given = read_json(own)
+        given = read_json(own, _OWN_LENS)
         K = np.array(given["intrinsic_matrix"], np.float64).reshape(3, 3).T
-        K_size = int(given.get("width", 0)), int(given.get("height", 0))
+        K_size = given.get("width", 0), given.get("height", 0)
     how = read_format(folder / "format.json")
     poses = _trajectory(folder / "trajectory.log")
     check_poses({str(number): pose for number, pose in poses})
@@ -201,7 +206,7 @@ def _seven_split(folder: Path) -> str:
     listed = folder.parent / "TestSplit.txt"
     if not listed.is_file():
         return "train"
-    tested = {int(n) for n in re.findall(r"\d+", listed.read_text(encoding="utf-8"))}
+    tested = {int(n) for n in re.findall(r"\d{1,9}", read_text(listed))}
     numbers = re.findall(r"\d+", folder.name)
     return "test" if numbers and int(numbers[-1]) in tested else "train"
 
@@ -209,12 +214,12 @@ def _seven_split(folder: Path) -> str:
 def _trajectory(path: Path) -> list[tuple[int, Floats]]:
     """Numbers of frames and their poses; places where the numbers do not tell frames apart."""
     try:
-        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        lines = [line for line in read_text(path).splitlines() if line.strip()]
         blocks = [lines[k : k + _LOG_LINES] for k in range(0, len(lines), _LOG_LINES)]
         poses = [np.array(" ".join(b[1:]).split(), np.float64).reshape(4, 4) for b in blocks]
         numbers = [int(b[0].split()[0]) for b in blocks]
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot read the trajectory {str(path)!r} ({error})") from error
+        raise InputError(f"cannot read the trajectory {str(path)!r} ({why(error)})") from error
     if len(set(numbers)) < len(numbers):
         numbers = list(range(len(poses)))
     return list(zip(numbers, poses, strict=True))

@@ -26,7 +26,8 @@ from vlm3.datasets.files import depth_png_m, read_json, read_text
 from vlm3.datasets.licences import MAPANYTHING_TABLE
 from vlm3.datasets.splits import SCANNETPP_TEST, SCANNETPP_VAL
 from vlm3.errors import InputError, MissingDependencyError
-from vlm3.files.reading import read_bytes
+from vlm3.files.reading import read_bytes, short, why
+from vlm3.files.schema import anything, fields, list_of, numbers, table_of, text
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import invert
 
@@ -34,6 +35,10 @@ _LAYOUT = "data/SCENE/{iphone,dslr}/, splits/nvs_sem_{train,val}.txt"
 _EVERY = 10
 _VIDEO_PX = (1920, 1440)
 _DEPTH_SHAPE = (192, 256)
+_POSES = ("aligned_pose", "aligned_poses", "pose")
+_ABOUT = fields({"intrinsic": numbers(3, 3)}, {name: numbers(4, 4) for name in _POSES})
+_FLAGS = list_of(fields({"file_path": text(1000)}, {"is_bad": anything}))
+_TRANSFORMS = fields({}, {"frames": _FLAGS, "test_frames": _FLAGS})
 
 
 def scenes(root: Path) -> list[str]:
@@ -60,15 +65,21 @@ def _data(root: Path) -> Path:
 
 
 def _iphone(folder: Path, split: str) -> Frames:
-    described = read_json(folder / "pose_intrinsic_imu.json")
+    path = folder / "pose_intrinsic_imu.json"
+    described = read_json(path, table_of(fields({})))
     names = sorted(described)[::_EVERY]
     video = None if (folder / "rgb").is_dir() else _video(folder / "rgb.mkv")
     depths = None if (folder / "depth").is_dir() else depth_bin(folder / "depth.bin")
 
     def make(name: str) -> RawFrame:
-        number = int(name.rpartition("_")[2])
-        about = described[name]
-        pose = about.get("aligned_pose", about.get("aligned_poses", about.get("pose")))
+        digits = name.rpartition("_")[2]
+        if not (digits.isascii() and digits.isdecimal() and len(digits) < 10 and "/" not in name):
+            raise InputError(f"{path} describes {short(name)}; expected frame_NUMBER")
+        number, about = int(digits), described[name]
+        _ABOUT(about, f"{path}: {name:.100}")
+        pose = next((about[key] for key in _POSES if key in about), None)
+        if pose is None:
+            raise InputError(f"{path}: {name:.100} has none of {', '.join(_POSES)}")
         camera = Camera.from_K(
             about["intrinsic"],
             width_px=_VIDEO_PX[0],
@@ -128,7 +139,10 @@ def depth_bin(path: Path) -> dict[int, NDArray[np.float32]]:
     Raises:
         InputError: it is in neither.
     """
-    raw = read_bytes(path, _LARGEST_DEPTH)
+    try:
+        raw = read_bytes(path, _LARGEST_DEPTH)
+    except FileNotFoundError:
+        raise InputError(f"cannot read {str(path)!r} (there is no such file)") from None
     height, width = _DEPTH_SHAPE
     maps: dict[int, NDArray[np.float32]]
     try:
@@ -174,7 +188,7 @@ def _depth_block(block: bytes) -> NDArray[np.float32]:
         try:
             data = _inflated(block, height * width * 4)
         except zlib.error as error:
-            raise InputError(f"a depth frame is neither lz4 nor zlib ({error})") from error
+            raise InputError(f"a depth frame is neither lz4 nor zlib ({why(error)})") from error
         return np.frombuffer(data, "<f4").reshape(height, width)
 
 
@@ -206,7 +220,7 @@ def _bad(folder: Path) -> frozenset[str]:
     path = folder / "nerfstudio" / "transforms.json"
     if not path.is_file():
         return frozenset()
-    listed = read_json(path)
+    listed = read_json(path, _TRANSFORMS)
     every = listed.get("frames", []) + listed.get("test_frames", [])
     return frozenset(Path(f["file_path"]).name for f in every if f.get("is_bad"))
 

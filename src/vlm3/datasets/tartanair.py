@@ -20,6 +20,7 @@ from vlm3.datasets.depth_files import read_float_png
 from vlm3.datasets.files import picture_size
 from vlm3.datasets.splits import TARTANAIR_TEST, TARTANAIR_VAL
 from vlm3.errors import InputError
+from vlm3.files.reading import why
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import rigid_from_quaternion
 
@@ -81,7 +82,7 @@ def _poses(path: Path) -> Floats:
     try:
         rows = np.loadtxt(path, ndmin=2)
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot read the poses {str(path)!r} ({error})") from error
+        raise InputError(f"cannot read the poses {str(path)!r} ({why(error)})") from error
     if rows.shape[1] != 7:
         raise InputError(f"{str(path)!r} has {rows.shape[1]} numbers a line; expected 7")
     turned = [rigid_from_quaternion(row[[6, 3, 4, 5]], row[:3]) for row in rows]

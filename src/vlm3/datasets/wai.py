@@ -46,6 +46,7 @@ from vlm3.datasets.splits import (
 )
 from vlm3.errors import InputError
 from vlm3.files.reading import below, short
+from vlm3.files.schema import anything, fields, list_of, maybe, number, numbers, table_of, text
 from vlm3.geometry.camera import Camera, LensModel
 
 _LAYOUT = "SCENE/scene_meta.json with its images/ and depth/ (MapAnything's WAI layout)"
@@ -58,6 +59,35 @@ _MODELS: dict[str, tuple[LensModel, tuple[str, ...]]] = {
 }
 _LENS_KEYS = ("k1", "k2", "k3", "k4", "p1", "p2")
 _MVS_CONFIDENCE = 0.25
+
+
+def _modalities(value: Any, place: str) -> None:
+    """An entry with the key of its file in a frame and a format; or several of them by name."""
+    table_of(anything)(value, place)
+    if "format" not in value:
+        table_of(_modalities)(value, place)
+    elif not any(isinstance(one, str) for key, one in value.items() if key != "format"):
+        raise InputError(f"{place} names no key of a frame; give frame_key beside format")
+
+
+_CAMERA = {
+    "camera_model": text(100),
+    **{name: number(1, 1e6) for name in ("w", "h")},
+    **{name: number(-1e7, 1e7) for name in ("fl_x", "fl_y", "cx", "cy")},
+    **{name: maybe(number(-1e6, 1e6)) for name in _LENS_KEYS},
+}
+_META = fields(
+    {"frames": list_of(fields({}))},
+    {
+        "camera_convention": text(100),
+        "scale_type": text(100),
+        "skipped_reason": maybe(text()),
+        "frame_modalities": table_of(_modalities),
+        **_CAMERA,
+    },
+)
+_FRAME = fields({}, {"frame_name": text(1000), "transform_matrix": maybe(numbers(4, 4)), **_CAMERA})
+_LOG = table_of(anything)
 
 
 @dataclass(frozen=True)
@@ -97,10 +127,8 @@ def scenes(root: Path) -> list[str]:
 def read_scene(root: Path, scene: str, rules: _Rules) -> Frames:
     """The frames of a scene in the order of its scene_meta.json."""
     folder = root / scene
-    meta = read_json(folder / "scene_meta.json")
+    meta = read_json(folder / "scene_meta.json", _META)
     _check_stages(folder / "_process_log.json", rules.stages)
-    if not isinstance(meta, dict) or not isinstance(meta.get("frames"), list):
-        raise InputError(f"{folder}/scene_meta.json lists no frames")
     if meta.get("camera_convention", "opencv") != "opencv":
         raise InputError(f"{folder}: axes are {short(meta['camera_convention'])}; WAI's are opencv")
     if not meta["frames"]:
@@ -112,6 +140,7 @@ def read_scene(root: Path, scene: str, rules: _Rules) -> Frames:
 
     def make(thing: tuple[str, dict[str, Any]]) -> RawFrame:
         name, frame = thing
+        _FRAME(frame, f"{folder}/scene_meta.json, frame {name:.100}")
         if str(frame.get("is_bad")) == "True":
             raise InputError("marked as bad by the set")
         image = below(folder, frame[_key(meta, "image")], f"{folder}/scene_meta.json")
@@ -132,7 +161,7 @@ def read_scene(root: Path, scene: str, rules: _Rules) -> Frames:
 
 def _check_stages(path: Path, stages: tuple[str, ...]) -> None:
     """Refuses a scene one of whose stages was begun and not finished."""
-    log = read_json(path) if path.is_file() else {}
+    log = read_json(path, _LOG) if path.is_file() else {}
     for name, entry in log.items():
         state = entry.get("state") if isinstance(entry, dict) else entry
         if any(stage in name for stage in stages) and state not in ("finished", "skipped"):
@@ -197,7 +226,7 @@ def _modality(meta: dict[str, Any], name: str) -> dict[str, Any] | None:
         found = found.get(part) if isinstance(found, dict) else None
     while isinstance(found, dict) and found and "format" not in found:
         found = found[list(found)[-1]]
-    return found if isinstance(found, dict) and "format" in found else None
+    return found if isinstance(found, dict) and found else None
 
 
 def _listed(meta: dict[str, Any], name: str) -> bool:
@@ -209,7 +238,7 @@ def _key(meta: dict[str, Any], name: str) -> str:
     entry = _modality(meta, name)
     if entry is None:
         raise InputError(f"scene_meta.json lists no {name}; MapAnything's stage for it is missing")
-    return next(str(value) for key, value in entry.items() if key != "format")
+    return next(v for key, v in entry.items() if key != "format" and isinstance(v, str))
 
 
 def _source(

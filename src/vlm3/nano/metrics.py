@@ -4,7 +4,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from vlm3 import strict_json
+from vlm3 import disk, strict_json
+
+_THEN = "make room; the same command goes on from the last save"
 
 
 class Journal:
@@ -21,12 +23,12 @@ class Journal:
         """A line for people, with the seconds since the run began."""
         line = f"[{seconds:7.1f} s] {text}"
         print(line, file=sys.stderr, flush=True)
-        with self.lines.open("a") as file:
+        with disk.naming(self.lines, then=_THEN), self.lines.open("a") as file:
             print(line, file=file)
 
     def write(self, entry: dict[str, Any], text: str) -> None:
         """An entry for programs, and a line that says it to people; `seconds` must be in it."""
-        with self.entries.open("a") as file:
+        with disk.naming(self.entries, then=_THEN), self.entries.open("a") as file:
             print(strict_json.dumps(entry), file=file)
         self.say(entry["seconds"], text)
 

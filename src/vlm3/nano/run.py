@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vlm3 import disk
 from vlm3.errors import InputError
 from vlm3.nano.recipe import Recipe, checked_minutes
 from vlm3.nano.saving import write_json
@@ -72,7 +73,7 @@ class Clock:
         # As it will be read back: tuples become lists.
         settings = json.loads(json.dumps(settings, allow_nan=False))
         if not path.is_file():
-            run.out.mkdir(parents=True, exist_ok=True)
+            disk.make_folder(run.out)
             write_json(path, {"began": time.time()} | settings)
         held: dict[str, Any] = json.loads(path.read_text())
         self.began: float = held.pop("began")

@@ -7,7 +7,6 @@ OUT/result.json         the last check, when the run is done
 """
 
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -62,12 +61,6 @@ def save_model(
     """Writes a checkpoint folder in place of the one before."""
     from transformers.utils.logging import disable_progress_bar
 
-    fresh, old = folder.with_suffix(".partial"), folder.with_suffix(".old")
-    for path in (fresh, old):
-        shutil.rmtree(path, ignore_errors=True)
     disable_progress_bar()
-    save_checkpoint(model, tokenizer, spec, fresh, settings=settings)
-    if folder.exists():
-        folder.rename(old)
-    fresh.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
+    with disk.new_folder(folder) as partial:
+        save_checkpoint(model, tokenizer, spec, partial, settings=settings)

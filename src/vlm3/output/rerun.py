@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from vlm3 import disk
-from vlm3.errors import InputError, MissingDependencyError
+from vlm3.errors import MissingDependencyError
 from vlm3.tasks.base import Floats
 from vlm3.view import View
 from vlm3.viz.viewer import ShownMap
@@ -83,13 +83,6 @@ def _log_camera(rerun: Any, stream: Any, name: str, view: View, pose: Floats) ->
 
 
 def _save(stream: Any, path: Path) -> Path:
-    with disk.whole(path) as partial:
-        try:
-            stream.save(str(partial))
-            stream.flush()
-            stream.disconnect()
-        except RuntimeError as error:
-            if disk.refusal(error) is not None:
-                raise
-            raise InputError(f"cannot write {str(path)!r}: {error}") from error
-    return path
+    # Its own writer waits for ever on a disk that is full.
+    data = stream.memory_recording().drain_as_bytes()
+    return disk.write(path, data)

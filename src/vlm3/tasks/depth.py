@@ -29,6 +29,7 @@ from vlm3.tasks.protocol import Protocol
 from vlm3.tasks.reading import answer_part, length_in_metres
 from vlm3.tasks.sample import Rng, Sample
 from vlm3.tasks.scoring import (
+    SHORTEST_M,
     Floor,
     Measure,
     MeasureMaker,
@@ -164,7 +165,7 @@ class Depth(Task):
 
     def check_truth(self, numbers: Sequence[float]) -> None:
         """See `Task`."""
-        if not all(v > 0 for v in numbers):
+        if not all(v >= SHORTEST_M for v in numbers):
             raise ValueError("the truth is no distance")
         super().check_truth(numbers)
 

@@ -33,7 +33,15 @@ from vlm3.tasks.object_judge import (
 from vlm3.tasks.object_reading import parse
 from vlm3.tasks.protocol import Protocol
 from vlm3.tasks.sample import ObjectQuestion, Rng, Sample
-from vlm3.tasks.scoring import Floor, Measure, MeasureMaker, Rows, best_constant_m, number
+from vlm3.tasks.scoring import (
+    SHORTEST_M,
+    Floor,
+    Measure,
+    MeasureMaker,
+    Rows,
+    best_constant_m,
+    number,
+)
 from vlm3.tasks.task import Cameras, Json, Task, Words, one_text, size_of
 from vlm3.tasks.truth import (
     FIELDS,
@@ -303,13 +311,15 @@ class Objects(Task):
 
     def values(self, numbers: Sequence[float]) -> Json:
         """See `Task`."""
-        named = zip(FIELDS, numbers, strict=True)
-        return {name: value for name, value in named if np.isfinite(value)}
+        named = zip(FIELDS, (float, int, bool, int), numbers, strict=True)
+        return {name: kind(value) for name, kind, value in named if np.isfinite(value)}
 
     def check_truth(self, numbers: Sequence[float]) -> None:
         """See `Task`."""
         if np.isfinite(numbers).sum() != 1:
             raise ValueError("the truth is not complete")
+        if 0 < numbers[0] < SHORTEST_M:
+            raise ValueError("the truth is no length")
 
     def measures(self, rows: Rows, *, label: str = "distance") -> list[Measure]:
         """Accuracy, success, relative and clock error, then a column a category."""

@@ -20,6 +20,8 @@ Unit = Literal["share", "percent", "pixels", "degrees", "metres"]
 
 LARGEST = 1e9
 """Numbers beyond are nobody's distances, pixels or seconds, and their squares overflow."""
+SHORTEST_M = 1e-9
+"""Of a true length: errors are relative to it."""
 _CANDIDATES = 400
 
 

@@ -5,12 +5,13 @@
     OUT/checkpoints/best                              the name of the best, if checks were made
 
 Nothing in a checkpoint can run code when it is read: see `vlm3.train.tensor_store`. A checkpoint is
-written under another name and renamed when complete; older ones go after that.
+there when it is complete (`vlm3.disk.new_folder`); older ones go after that.
 """
 
 import shutil
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from torch.distributed.checkpoint.state_dict import (
 )
 
 from vlm3 import disk
-from vlm3.errors import CheckpointError
+from vlm3.errors import CheckpointError, InputError
 from vlm3.train import tensor_store
 from vlm3.train.parallel import Parallel
 
@@ -55,41 +56,71 @@ def save(
     """Writes a checkpoint; False, with a warning, when that failed and nothing changed."""
     folder = out / "checkpoints"
     final = folder / f"step-{step:08d}"
-    partial = folder / f"step-{step:08d}.partial"
-    if parallel.first:
-        shutil.rmtree(partial, ignore_errors=True)
-    parallel.wait()
     tensors = named_tensors(*get_state_dict(model, list(optimizers)))
     reason = ""
-    parts: list[tensor_store.Part] = []
-    # A full disk, a lost mount: whatever it is, the run can go on and the last one is still there.
     try:
-        partial.mkdir(parents=True, exist_ok=True)
-        parts = tensor_store.write_parts(partial, tensors, rank=parallel.rank)
-    except Exception as error:
+        with _place(final, parallel) as partial:
+            _write(partial, tensors, parallel)
+    except _NotWrittenError as error:
+        reason = str(error)
+    except (InputError, OSError) as error:
+        # Of the first process, which alone gives the folder its name.
         reason = _last_line(error)
-    everywhere = parallel.gathered([part.to_json() for part in parts])
-    if parallel.first and not reason:
-        try:
-            tensor_store.write_index(partial, tensors, everywhere)
-        except OSError as error:
-            reason = _last_line(error)
-    if parallel.sums([float(bool(reason))])[0]:
-        if parallel.first:
-            shutil.rmtree(partial, ignore_errors=True)
+    reasons = parallel.gathered([reason] if reason and parallel.first else [])
+    if parallel.first:
+        if reasons:
             warnings.warn(
                 f"checkpoint {final.name} could not be written ({reason}); the one before it stays",
                 SaveWarning,
                 stacklevel=2,
             )
-        parallel.wait()
-        return False
-    if parallel.first:
-        shutil.rmtree(final, ignore_errors=True)
-        partial.rename(final)
-        _tidy(folder, keep)
+        else:
+            _tidy(folder, keep)
     parallel.wait()
-    return True
+    return not reasons
+
+
+class _NotWrittenError(Exception):
+    """What one process could not do; all of them raise it."""
+
+
+@contextmanager
+def _place(final: Path, parallel: Parallel) -> Iterator[Path]:
+    """The folder that all processes write into; the first one makes and names it."""
+    with ExitStack() as held:
+        made, wrong = "", ""
+        if parallel.first:
+            try:
+                made = str(held.enter_context(disk.new_folder(final)))
+            except (InputError, OSError) as error:
+                wrong = _last_line(error)
+        place, reason = parallel.gathered([made, wrong])[:2]
+        if reason:
+            raise _NotWrittenError(reason)
+        yield Path(place)
+
+
+def _write(folder: Path, tensors: dict[str, torch.Tensor], parallel: Parallel) -> None:
+    """Writes all of a checkpoint into a folder.
+
+    Raises:
+        _NotWrittenError: in every process, what one of them could not do.
+    """
+    reason = ""
+    parts: list[tensor_store.Part] = []
+    # A full disk, a lost mount: whatever it is, the run can go on and the last one is still there.
+    try:
+        parts = tensor_store.write_parts(folder, tensors, rank=parallel.rank)
+    except Exception as error:
+        reason = _last_line(error)
+    everywhere = parallel.gathered([part.to_json() for part in parts])
+    if parallel.first and not reason:
+        try:
+            tensor_store.write_index(folder, tensors, everywhere)
+        except OSError as error:
+            reason = _last_line(error)
+    if reasons := parallel.gathered([reason] if reason else []):
+        raise _NotWrittenError(reasons[0])
 
 
 def mark_best(out: Path, step: int) -> None:

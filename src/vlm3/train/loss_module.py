@@ -5,7 +5,6 @@ the output layer is to run at answers alone. Knows no data.
 """
 
 import re
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -273,18 +272,12 @@ def export(
         long_side_px=prompt.long_side_px,
         max_tokens=prompt.max_tokens,
     )
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    with disk.naming(folder, then="make room; the same command goes on from the last checkpoint"):
-        try:
-            if model.lora_rank:
-                base = Path(model.source)
-                name = str(base.resolve()) if base.is_dir() else model.source
-                write_adapter(trained, partial / "adapter", base=name, settings=settings)
-                trained = trained.merge_and_unload()
-            save_checkpoint(trained, fresh.tokenizer, fresh.spec, partial, settings=settings)
-            shutil.rmtree(folder, ignore_errors=True)
-            partial.rename(folder)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+    then = "make room; the same command goes on from the last checkpoint"
+    with disk.new_folder(folder, then=then) as partial:
+        if model.lora_rank:
+            base = Path(model.source)
+            name = str(base.resolve()) if base.is_dir() else model.source
+            write_adapter(trained, partial / "adapter", base=name, settings=settings)
+            trained = trained.merge_and_unload()
+        save_checkpoint(trained, fresh.tokenizer, fresh.spec, partial, settings=settings)
     return folder

@@ -33,7 +33,8 @@ class Journal:
                     break
                 kept.append(line + "\n")
         disk.write(self.path, "".join(kept), then=_THEN)
-        self.file = self.path.open("a")
+        with disk.naming(self.path, then=_THEN):
+            self.file = self.path.open("a")
         self.board: Any = _board(out) if tensorboard else None
         self.live = sys.stderr.isatty()
         self.shown = time.monotonic()

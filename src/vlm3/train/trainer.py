@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from vlm3 import disk
 from vlm3.errors import InputError, Vlm3Error
 from vlm3.lock import writing
 from vlm3.train import checkpoint, resume
@@ -67,6 +68,8 @@ def _alone(run: RunConfig, parallel: Parallel) -> Iterator[None]:
         if parallel.first:
             try:
                 held.enter_context(writing(run.out))
+                for folder in (run.out, run.out / "checkpoints"):
+                    disk.restored(folder)
                 resume.check(run)
             except InputError as error:
                 wrong.append(str(error))

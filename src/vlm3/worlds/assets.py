@@ -133,7 +133,8 @@ def make_pack(source: Path, out: Path, *, triangles: int = 900, cc0_only: bool =
                 skipped.append(f"{path.name} (licence)")
                 continue
             licences[path.name] = text
-            archive.extractall(folder)
+            with disk.naming(folder, then="make room there, or name another folder by TMPDIR"):
+                archive.extractall(folder)
             for item in _catalogue(archive):
                 category = _category(item)
                 if category is None:

@@ -19,10 +19,11 @@ from vlm3.geometry.pose import RelativePose, ypr_deg_from_rotation
 from vlm3.tasks.base import DepthAnswer, Floats, MatchAnswer, ObjectAnswer, PoseAnswer, TaskName
 from vlm3.tasks.correspondence import CORRESPONDENCE
 from vlm3.tasks.depth import DEPTH
+from vlm3.tasks.objects import OBJECTS
 from vlm3.tasks.pose import POSE
 from vlm3.tasks.protocol import get_protocol
 from vlm3.tasks.registry import TASKS
-from vlm3.tasks.truth import all_fields, truth_of_fields
+from vlm3.tasks.truth import ObjectTruth, all_fields, truth_of_fields
 from vlm3.view import View
 from vlm3.viz import figures
 from vlm3.viz.evidence import object_evidence
@@ -181,6 +182,11 @@ def _draw_pose(
     return figures.pose_figure((views[0], views[1]), answer, truth=truth, source=source)
 
 
+def _truth(values: Mapping[str, Any]) -> ObjectTruth | None:
+    """From a record, in which any number may stand as a decimal one."""
+    return truth_of_fields(OBJECTS.values(OBJECTS.numbers(dict(values))))
+
+
 def _draw_objects(
     views: Sequence[View],
     records: Sequence[dict[str, Any]],
@@ -192,7 +198,7 @@ def _draw_objects(
     for record, found in list(zip(records, said, strict=True))[:_MOST_QUESTIONS]:
         answer = ObjectAnswer(
             text=str(record["raw_text"] or ""),
-            **all_fields(truth_of_fields(found or {})),
+            **all_fields(_truth(found or {})),
             parsed=found is not None,
             raw_text=str(record["raw_text"] or ""),
             prompt=str(record["prompt"] or ""),
@@ -200,7 +206,7 @@ def _draw_objects(
             **common,
         )
         question = record["ask"]["question"]
-        evidence = object_evidence(answer, question, truth_of_fields(record["truth"]))
+        evidence = object_evidence(answer, question, _truth(record["truth"]))
         items.append(figures.ObjectItem(question, answer, evidence))
     return figures.object_figure(views[0], items, source=source)
 
