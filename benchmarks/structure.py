@@ -360,7 +360,7 @@ RULES: dict[str, Rule] = {
     "modules that judge distances (δ1) themselves": scorers,
     "modules that take a whole training run": readers_of_the_run,
     "fields of a training run": fields_of_the_run,
-    "rooms exempt from the arrows": exempt_rooms,
+    "packages exempt from the arrows": exempt_rooms,
     "modules above 300 lines": modules_above(300),
     "functions above 60 lines": long_functions,
     "of them, with a body above 60 lines": long_bodies,

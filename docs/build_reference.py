@@ -171,8 +171,9 @@ def _argument(argument: ast.arg, default: ast.expr | None) -> str:
 
 
 def _python(text: str) -> str:
-    # Not marked as Python: test_docs.py runs what is.
-    return f"```py\n{text}\n```"
+    # Not marked as Python: test_docs.py runs what is. Quotes as the formatter wants them.
+    assert '"' not in text
+    return "```py\n{}\n```".format(text.replace("'", '"'))
 
 
 def _prose(node: ast.ClassDef | Function) -> str:

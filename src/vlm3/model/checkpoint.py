@@ -55,7 +55,7 @@ class Settings:
     Attributes:
         protocol: name of the protocol it was trained with, None if the file does not say.
         f_px: focal length every picture is brought to, None for the protocol's own.
-        max_tokens: most tokens one picture may take, None for the default limit of `infer.predict`.
+        max_tokens: most tokens one picture may take, None for the limit of `infer.predictor`.
     """
 
     protocol: str | None = None
