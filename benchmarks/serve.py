@@ -34,9 +34,10 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -111,8 +112,11 @@ def depth(
 
 
 def fresh_points(rng: np.random.Generator, count: int) -> list[list[float]]:
-    """Pixels that nobody asked about before, or the server would know the answers."""
-    return rng.uniform(0, (WIDTH_PX, HEIGHT_PX), (count, 2)).round(3).tolist()
+    """Pixels that nobody asked about before, or the server would know the answers.
+
+    Rounding must not put one on the right or lower border, which is outside the picture.
+    """
+    return (np.floor(rng.uniform(0, (WIDTH_PX, HEIGHT_PX), (count, 2)) * 1000) / 1000).tolist()
 
 
 def ratio(rounds: int = 5, requests: int = 24, each: int = 32, clients: int = 8) -> dict[str, Any]:
@@ -317,38 +321,79 @@ def post(
         return error.code, error.read(), float(error.headers.get("Retry-After") or 0)
 
 
-def probe(port: int, ended: Any, told: Any) -> None:
-    """Asks for /health ten times a second, from a process of its own, and tells the seconds."""
+# The query makes the second one go the way of all other requests, through the server's event loop.
+_PROBED = {"": "/health", "through the server: ": "/health?"}
+_MACHINE = "another process: "
+
+
+def probe(ended: Any, told: Any, ask: Callable[[], None]) -> None:
+    """Asks ten times a second, in a process of its own, and tells the seconds of each."""
     waits = []
     while not ended.is_set():
         began = time.perf_counter()
         try:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-            connection.request("GET", "/health")
-            connection.getresponse().read()
+            ask()
             waits.append(time.perf_counter() - began)
-            connection.close()
         except (OSError, http.client.HTTPException):
             pass  # Killed, and not up again yet: the soak counts that.
         time.sleep(0.1)
     told.put(waits)
 
 
+def ask_health(port: int, path: str) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request("GET", path)
+    connection.getresponse().read()
+    connection.close()
+
+
+@contextmanager
+def echoing() -> Iterator[Callable[[], None]]:
+    """A process that gives back what it gets: what an answer costs on this machine at least."""
+    fork = multiprocessing.get_context("fork")
+    near, far = fork.Pipe()
+
+    def echo() -> None:
+        while far.recv_bytes() != b"end":
+            far.send_bytes(b"back")
+
+    process = fork.Process(target=echo)
+    process.start()
+
+    def ask() -> None:
+        near.send_bytes(b"there")
+        near.recv_bytes()
+
+    yield ask
+    near.send_bytes(b"end")
+    process.join(10)
+
+
 @contextmanager
 def probed(server: Server) -> Iterator[dict[str, float]]:
     """Afterwards, how long /health took during the block, in ms."""
     fork = multiprocessing.get_context("fork")
-    ended, told, found = fork.Event(), fork.Queue(), {}
-    process = fork.Process(target=probe, args=(server.port, ended, told))
-    process.start()
-    try:
-        yield found
-    finally:
-        ended.set()
-        waits = np.array(told.get(timeout=90)) * 1000
-        process.join(10)
-        p50, p99, most = np.percentile(waits, (50, 99, 100)).round(1).tolist()
-        found.update(p50_ms=p50, p99_ms=p99, max_ms=most, probes=len(waits))
+    ended, found = fork.Event(), {}
+    with echoing() as echo:
+        asks = {name: partial(ask_health, server.port, path) for name, path in _PROBED.items()}
+        asks[_MACHINE] = echo
+        told = {name: fork.Queue() for name in asks}
+        processes = [
+            fork.Process(target=probe, args=(ended, told[name], ask)) for name, ask in asks.items()
+        ]
+        for process in processes:
+            process.start()
+        try:
+            yield found
+        finally:
+            ended.set()
+            for name, queue in told.items():
+                waits = np.array(queue.get(timeout=90)) * 1000
+                p50, p99, most = np.percentile(waits, (50, 99, 100)).round(1).tolist()
+                figures = {"p50_ms": p50, "p99_ms": p99, "max_ms": most, "probes": len(waits)}
+                found.update({name + key: value for key, value in figures.items()})
+            for process in processes:
+                process.join(10)
 
 
 def health(seconds: float, clients: int, fake: bool) -> dict[str, Any]:
@@ -445,7 +490,9 @@ def soak(seconds: float, clients: int, kills: int, fake: bool) -> dict[str, Any]
                 with lock:
                     # Even while it is up: no kill began or ended meanwhile.
                     if down == downs[0] and down % 2 == 0:
-                        undeclared[repr(error)[:100]] += 1
+                        took = time.monotonic() - began
+                        what = f"{path} of {len(body)} bytes after {took:.0f} s"
+                        undeclared[f"{what}: {error!r}"[:150]] += 1
                     statuses["cut by a kill"] += 1
                 up.wait(300)
                 continue

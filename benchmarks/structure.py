@@ -15,8 +15,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-TASKS = {"depth", "objects", "correspondence", "pose"}
-TASK_OBJECTS = {"DEPTH", "OBJECTS", "CORRESPONDENCE", "POSE"}
+TASKS = {"depth", "objects", "correspondence", "pose", "fov", "questions"}
+TASK_OBJECTS = {"DEPTH", "OBJECTS", "CORRESPONDENCE", "POSE", "FOV"}
+NO_TASKS = {"table", "kind", "names", "lower", "intrinsics", "fields"}
+"""Variables that hold something else where they are compared with a task's name."""
 LONG_FUNCTION = 60
 
 LABELLED_PICTURES: dict[str, str] = {
@@ -183,8 +185,9 @@ def _lines_where(tree: Tree, wanted: Callable[[ast.AST], bool]) -> Places:
 def _branches(node: ast.AST) -> bool:
     if isinstance(node, ast.Compare):
         return _compares_task(node) and not _asks_ability(node)
-    if isinstance(node, ast.MatchValue):
-        return _names_a_task(node.value)
+    if isinstance(node, ast.Match):
+        values = [n.value for n in ast.walk(node) if isinstance(n, ast.MatchValue)]
+        return any(map(_names_a_task, values)) and _last_name(node.subject) not in NO_TASKS
     if isinstance(node, ast.Dict):
         keys = [key for key in node.keys if key is not None]
         return len(keys) > 1 and all(_names_a_task(key) for key in keys)
@@ -203,8 +206,8 @@ def _asks_ability(node: ast.AST) -> bool:
 def _compares_task(node: ast.Compare) -> bool:
     sides = [node.left, *node.comparators]
     others = [side for side in sides if not _names_a_task(side)]
-    # "depth" is a half of Table 5 too, and a name of files and arrays.
-    apart = any(_last_name(o) in ("table", "kind", "names", "lower") for o in others)
+    # "depth" is a half of Table 5 too, and a name of files and arrays; "fov" is an origin of K.
+    apart = any(_last_name(o) in NO_TASKS for o in others)
     return len(others) < len(sides) and not apart
 
 

@@ -38,6 +38,7 @@ API: dict[str, tuple[str, ...]] = {
         "PoseAnswer",
         "MotionCheck",
         "ObjectAnswer",
+        "FovAnswer",
         "Spread",
     ),
     "infer/maps.py": ("DepthMap", "FullDepth", "MatchMap", "PointCloud"),

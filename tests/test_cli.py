@@ -22,7 +22,8 @@ from vlm3.infer import predictor as predict
 from vlm3.infer.engines.fakes import ConstantEngine, OracleEngine
 from vlm3.tasks.protocol import PROTOCOLS, get_protocol
 
-COMMON = {"task", "protocol", "intrinsics", "model", "images", "cameras", "raw_text", "prompt"}
+COMMON = {"task", "protocol", "intrinsics", "model", "images", "cameras", "lenses"}
+COMMON |= {"raw_text", "prompt"}
 KEYS = {
     "depth": COMMON | {"xy_px", "distance_m", "depth_z_m", "xyz_m", "parsed", "spread", "readout"},
     "match": COMMON | {"xy_a_px", "xy_px", "parsed", "spread", "readout"},

@@ -166,6 +166,8 @@ def test_other_marks_of_panoramas(tmp_path: Path) -> None:
         ({"fov_deg": 1.2}, ["radians", "68.8 degrees"]),
         ({"fov_deg": 2.4}, ["radians"]),
         ({"fov_deg": 146}, ["wider than any lens", "diagonal"]),
+        ({"fov_deg": 121}, ["wider than any lens", "diagonal"]),
+        ({"f_px": 150}, ["field of view of 122 degrees", "millimetres"]),
         ({"f_px": 26000}, ["larger picture", "1.2 degrees"]),
     ],
 )
@@ -179,7 +181,8 @@ def test_what_no_camera_has_is_asked_about(given: dict[str, Any], says: list[str
         {"f_px": 400},
         {"f_px": 14000},  # an 800 mm lens
         {"fov_deg": 3.2},
-        {"fov_deg": 140},
+        {"fov_deg": 120},
+        {"f_px": 270 / np.tan(np.radians(60))},  # the same
         {"intrinsics_px": (480, 480, 30, 300)},
         {"camera": Camera(60, 60, 270, 180, 540, 360)},  # 155 degrees, said with a Camera
     ],

@@ -47,20 +47,35 @@ def server_setup(folder: Path) -> Any:
     predictor = Predictor(ConstantEngine("03.42"), get_protocol("joint").with_focal(100.0), 16)
     client = TestClient(create_app(predictor), raise_server_exceptions=False)
     url = "data:image/jpeg;base64," + base64.b64encode(picture(0)).decode()
-    body = {"image": {"url": url, "fov_deg": 60}, "points_px": [[10, 20], [30, 40]]}
-    return client, body
+    image, points = {"url": url, "fov_deg": 60}, [[10, 20], [30, 40]]
+    picture_part = {"type": "image_url", "image_url": {"url": url}}
+    words = {"type": "text", "text": "How far?"}
+    bodies = {
+        "/v1/depth": {"image": image, "points_px": points},
+        "/v1/measure": {"image": image, "pairs_px": [points], "boxes_px": [[1, 2, 30, 40]]},
+        "/v1/match": {"image_a": image, "image_b": image, "points_px": points},
+        "/v1/objects": {"image": image, "question": "How wide is {0}?", "boxes_px": [[1, 2, 9, 9]]},
+        "/v1/chat/completions": {
+            "model": "constant",
+            "messages": [{"role": "user", "content": [picture_part, words]}],
+        },
+        "/nowhere": {"image": image},
+    }
+    return client, bodies
 
 
 def server_case(state: Any, rng: Rng, folder: Path) -> str:
-    client, body = state
+    client, bodies = state
+    route = pick(rng, sorted(bodies))
+    body = bodies[route]
     kind = int(rng.integers(8))
     if kind == 0:
-        data = json.dumps(body | {"points_px": [[1, 2]] * (_GARBAGE // 8)}).encode()
+        name = pick(rng, sorted(body))
+        data = json.dumps(body | {name: [[1, 2]] * (_GARBAGE // 8)}).encode()
     elif kind == 1:
         data = b"x" * int(rng.integers(1, _GARBAGE))
     else:
         data = damaged_json(rng, body)
-    route = pick(rng, ("/v1/depth", "/v1/depth", "/v1/matches", "/v1/chat/completions", "/nowhere"))
     answer = client.post(route, content=data, headers={"content-type": "application/json"})
     if answer.status_code >= 500:
         raise RuntimeError(f"{route} answers {answer.status_code}: {answer.text[:80]}")

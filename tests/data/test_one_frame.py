@@ -113,6 +113,8 @@ def asked(protocol: Protocol, task: Task, labelled: Sample, boxes: tuple[Box, ..
     views = labelled.open()
     if task.name == "objects":
         predictor.ask(views[0], "How wide is {0}?", boxes)
+    elif task.name == "fov":
+        predictor.fov(views[0])
     elif task.name == "pose":
         predictor.pose(*views)
     else:

@@ -176,6 +176,11 @@ def test_exports_have_the_layout_their_reader_wants(tmp_path: Path) -> None:
                 assert not any("<image>" in content for content in others)
     info = json.loads((tmp_path / "llama-factory" / "dataset_info.json").read_text())["vlm3"]
     assert info["formatting"] == "sharegpt" and info["columns"]["images"] == "images"
+    lines = (tmp_path / "llama-factory" / "settings.yaml").read_text().splitlines()
+    pictures = (tmp_path / "llama-factory" / "images").iterdir()
+    largest = max(w * h for w, h in (Image.open(path).size for path in pictures))
+    assert f"image_max_pixels: {largest}" in lines
+    assert f'dataset_dir: "{(tmp_path / "llama-factory").resolve()}"' in lines
     assert Path(rows[0]["images"][0]).is_absolute()
 
 

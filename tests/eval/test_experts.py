@@ -255,7 +255,8 @@ def test_roads_get_the_outdoor_model(monkeypatch: pytest.MonkeyPatch) -> None:
         if benchmark.tasks == ("depth",):
             who = choose("depth-anything-v2", benchmark, None)
             rooms = ("eth3d", "scannetpp", "sunrgbd", "ibims1", "nyuv2")
-            kind = "indoor" if name in rooms else "outdoor"
+            place = name.removeprefix("depthvlm-").removesuffix("-dense")
+            kind = "indoor" if place in rooms else "outdoor"
             assert who.name == f"DepthAnythingV2 (metric, {kind})", name
             checkpoint = who.solver.expert.checkpoint  # type: ignore[attr-defined]
             assert f"Metric-{kind.title()}-Large" in checkpoint

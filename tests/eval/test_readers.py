@@ -173,16 +173,19 @@ def test_spatialrgpt_entries() -> None:
 
 
 def test_benchmarks_are_complete() -> None:
-    from vlm3.cli.evaluation import NAMES
+    from vlm3.eval.catalogue import FACTS
+    from vlm3.eval.peer_measures import QUESTION_SETS
     from vlm3.eval.readers import _HOME
     from vlm3.eval.report.published import table
 
-    assert NAMES.split(", ") == list(BENCHMARKS)
+    assert set(FACTS) == set(BENCHMARKS)
     for benchmark in BENCHMARKS.values():
         assert benchmark.reader in _HOME
         task = benchmark.tasks[0]
         if benchmark.column:
-            name = "qualitative" if task == "objects" else task
+            peer = QUESTION_SETS.get(benchmark.name)
+            name = benchmark.scoring or (peer and peer.table)
+            name = name or ("qualitative" if task == "objects" else task)
             assert benchmark.column in table(name).columns
     with pytest.raises(InputError, match="choose one of"):
         get_benchmark("imagenet")

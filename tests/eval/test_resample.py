@@ -17,6 +17,21 @@ def test_sums_give_the_plain_and_the_macro_mean() -> None:
     )
 
 
+def test_a_mean_over_pictures_counts_each_once_however_often_it_was_asked() -> None:
+    values, pictures = [1.0, 0, 0, 0, 1], ["a", "b", "b", "b", "c"]
+    assert Sums.of(values, pictures, over_clusters=True).mean()[0] == pytest.approx(2 / 3)
+    assert Sums.of(values, pictures).mean()[0] == pytest.approx(2 / 5)
+    # Drawn twice, a picture counts twice.
+    drawn = np.array([[0.0, 2, 1]])
+    assert Sums.of(values, pictures, over_clusters=True).mean(drawn)[0] == pytest.approx(1 / 3)
+    # Where each was asked equally often it is the plain mean, with the same interval.
+    rng = np.random.default_rng(7)
+    even, of = rng.random(60), np.repeat(np.arange(12), 5)
+    plain, each = interval(Sums.of(even, of)), interval(Sums.of(even, of, over_clusters=True))
+    assert plain is not None and each is not None
+    assert (each.low, each.high) == pytest.approx((plain.low, plain.high))
+
+
 def test_clusters_widen_the_interval() -> None:
     """A hundred questions a picture, all alike: as wide as 40 pictures warrant."""
     rng = np.random.default_rng(1)

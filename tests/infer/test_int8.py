@@ -47,7 +47,7 @@ def test_a_model_whose_answers_change_keeps_its_weights(
     before = dict(layers.named_parameters())
     monkeypatch.setattr(int8.Int8Linear, "forward", lambda self, x: torch.zeros(1))
     said = iter([["2.75", "1.00"], ["2.76", "7.00"]])
-    monkeypatch.setattr(int8, "_answers", lambda predictor: next(said))
+    monkeypatch.setattr(int8, "probe_texts", lambda *_, **__: next(said))
     with pytest.raises(InputError, match="changes 50% of"):
         int8.in_int8(asked, checkpoint)
     after = dict(layers.named_parameters())

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from toys import KINDS, NAMES, SPECS, build, loaded_logits, logits
 
 from vlm3.errors import CheckpointError, InputError
@@ -46,6 +47,18 @@ def test_saved_and_loaded_is_the_same(
     config = json.loads((folder / "config.json").read_text())
     assert config["tie_word_embeddings"] is config["text_config"]["tie_word_embeddings"] is tied
     assert load_checkpoint(folder, device="cpu").picture_input == spec
+
+
+def test_experts_are_written_as_the_official_files_have_them(saved: dict[str, Any]) -> None:
+    """Rows and columns exchanged: (experts, width, 2 x inner), (experts, inner, width)."""
+    model, folder = saved["qwen3_vl_moe-untied"]
+    held = load_file(folder / "model.safetensors")
+    for name, shape in (("gate_up_proj", (4, 48, 40)), ("down_proj", (4, 20, 48))):
+        key = f"model.language_model.layers.0.mlp.experts.{name}"
+        assert tuple(held[key].shape) == shape
+        assert torch.equal(held[key].transpose(1, 2), model.state_dict()[key])
+    text = json.loads((folder / "config.json").read_text())["text_config"]
+    assert text["num_experts"] == 4 and "num_local_experts" not in text
 
 
 def test_untied_by_training_is_saved_whole(tiny_tokenizer: Any, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from vlm3.model import Checkpoint, PictureInput, load_checkpoint
 HALF = (0.5, 0.5, 0.5)
 SPECS = {
     "qwen3_vl": PictureInput(8, 2, 2, HALF, HALF, 1024, 10**6),
+    "qwen3_vl_moe": PictureInput(8, 2, 2, HALF, HALF, 1024, 10**6),
     "qwen2_5_vl": PictureInput(14, 2, 2, HALF, HALF, 3136, 10**6),
 }
 KINDS = [(family, tied) for family in SPECS for tied in (True, False)]
@@ -24,6 +25,8 @@ def build(tokenizer: Any, family: str, *, tied: bool, seed: int = 0) -> Any:
         Qwen2_5_VLForConditionalGeneration,
         Qwen3VLConfig,
         Qwen3VLForConditionalGeneration,
+        Qwen3VLMoeConfig,
+        Qwen3VLMoeForConditionalGeneration,
     )
 
     token = tokenizer.convert_tokens_to_ids
@@ -52,11 +55,17 @@ def build(tokenizer: Any, family: str, *, tied: bool, seed: int = 0) -> Any:
         "out_hidden_size": 48,
         "patch_size": SPECS[family].patch_px,
     }
-    if family == "qwen3_vl":
+    config_class: Any
+    model_class: Any
+    if family != "qwen2_5_vl":
         text["head_dim"] = 24
         text["rope_parameters"]["mrope_interleaved"] = True
         vision |= {"num_position_embeddings": 64, "deepstack_visual_indexes": [0]}
         config_class, model_class = Qwen3VLConfig, Qwen3VLForConditionalGeneration
+        if family == "qwen3_vl_moe":
+            # Sides differ, so that an exchange of rows and columns cannot pass.
+            text |= {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 20}
+            config_class, model_class = Qwen3VLMoeConfig, Qwen3VLMoeForConditionalGeneration
     else:
         vision |= {"fullatt_block_indexes": [1]}
         config_class, model_class = Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
@@ -75,7 +84,7 @@ def build(tokenizer: Any, family: str, *, tied: bool, seed: int = 0) -> Any:
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     with torch.no_grad():
         for parameter in model.parameters():
-            if parameter.ndim == 2:
+            if parameter.ndim == 3 or parameter.ndim == 2:
                 parameter.mul_(5)
     return model
 

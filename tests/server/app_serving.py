@@ -85,6 +85,26 @@ def predictor_of(engine: Engine) -> Predictor:
 
 
 @contextmanager
+def running(server: uvicorn.Server) -> Iterator[Client]:
+    """That server on a free port of this machine, for the length of the block."""
+    bound = socket.socket()
+    bound.bind(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{bound.getsockname()[1]}"
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
+    thread.start()
+    until = time.monotonic() + 20
+    while not server.started:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    try:
+        yield Client(url)
+    finally:
+        server.should_exit = True
+        thread.join(20)
+        assert not thread.is_alive()
+
+
+@contextmanager
 def serving(
     predictor: Predictor, around: Callable[[Any], Any] = lambda app: app, **options: Any
 ) -> Iterator[Client]:
@@ -95,22 +115,10 @@ def serving(
         around: puts the application into another.
         options: of `create_app`.
     """
-    bound = socket.socket()
-    bound.bind(("127.0.0.1", 0))
     app = around(create_app(predictor, **options))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=5))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
-    thread.start()
-    until = time.monotonic() + 20
-    while not server.started:
-        assert time.monotonic() < until
-        time.sleep(0.01)
-    try:
-        yield Client(f"http://127.0.0.1:{bound.getsockname()[1]}")
-    finally:
-        server.should_exit = True
-        thread.join(20)
-        assert not thread.is_alive()
+    config = uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=5)
+    with running(uvicorn.Server(config)) as client:
+        yield client
 
 
 Serve = Callable[..., Client]

@@ -32,6 +32,7 @@ LONG = base64.b64encode(random.Random(0).randbytes(LONG_TEXT_BYTES)).decode()
 REQUESTS: dict[str, dict[str, Any]] = {
     "/v1/depth": {"image": PICTURE, "points_px": [[1, 2], [3.5, 4.5]]},
     "/v1/depth_map": {"image": PICTURE, "columns": 2, "rows": 2},
+    "/v1/measure": {"image": PICTURE, "pairs_px": [[[1, 2], [30, 4]]], "boxes_px": [[1, 2, 9, 9]]},
     "/v1/match": {"image_a": PICTURE, "image_b": PICTURE, "points_px": [[1, 2]]},
     "/v1/pose": {"image_a": PICTURE, "image_b": PICTURE, "check": True},
     "/v1/objects": {"image": PICTURE, "question": "How wide is {0}?", "boxes_px": [[1, 2, 30, 40]]},
@@ -130,6 +131,7 @@ def test_what_a_route_can_use_is_taken() -> None:
     assert parse(body, ChatRequest, ChatRequest.beside_pictures_bytes)
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=1, max_size=50), st.integers(0, 3))
 def test_base64_in_steps_is_base64(data: bytes, steps: int) -> None:
     data = bytes(steps * MIB * 3 // 4) + data

@@ -152,27 +152,75 @@ def test_distances(page: Any, nano: Predictor) -> None:
     assert page.locator(".answer").count() == 0
 
 
-def test_between_two(page: Any, nano: Predictor) -> None:
+def drag(page: Any, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """From one part of the picture's width and height to another."""
+    frame = page.locator(".frame").first
+    frame.scroll_into_view_if_needed()
+    box = frame.bounding_box()
+    for k, (x, y) in enumerate((start, end)):
+        page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=3)
+        page.mouse.up() if k else page.mouse.down()
+
+
+def told_m(shown: str) -> float:
+    return float(shown.removesuffix(" m"))
+
+
+def test_a_line_is_measured(page: Any, nano: Predictor) -> None:
     example(page)
-    tool(page, "Between two")
+    tool(page, "Measure")
     truth = load_example()
     for label in truth.point_labels[:2]:
         page.get_by_role("button", name=label, exact=True).click()
     (shown,) = answers(page, 1)
-    camera = truth.views[0].camera
-    answer = nano.depth(truth.views[0], truth.points_xy_px[:2])
-    rays = camera.unproject(truth.points_xy_px[:2])
+    length = nano.measure(truth.views[0], truth.points_xy_px[:2]).spans[0].length
+    assert told_m(shown) == pytest.approx(length.value_m, abs=0.006)
+    low, high = re.findall(r"[\d.]+", page.locator(".answer .muted").first.inner_text())
+    assert float(low) == pytest.approx(length.p10_m, abs=0.06, rel=0.05)
+    assert float(high) == pytest.approx(length.p90_m, abs=0.06, rel=0.05)
+    rays = truth.views[0].camera.unproject(truth.points_xy_px[:2])
     rays /= np.linalg.norm(rays, axis=1, keepdims=True)
-    length, measured = (
-        float(np.linalg.norm(np.subtract(*(rays * distances[:, None]))))
-        for distances in (answer.distance_m, truth.points_distance_m[:2])
-    )
-    assert float(shown.removesuffix(" m")) == pytest.approx(length, abs=0.006)
+    measured = np.linalg.norm(np.subtract(*(rays * truth.points_distance_m[:2, None])))
     told = page.locator(".measured b").inner_text()
-    assert float(told.removesuffix(" m")) == pytest.approx(measured, abs=0.006)
+    assert told_m(told) == pytest.approx(measured, abs=0.006)
+    # Clicked at both ends, then dragged: the same.
     click(page, 0.2, 0.4)
     click(page, 0.8, 0.6)
-    assert len(answers(page, 2)) == 2
+    clicked = answers(page, 2)[0]
+    drag(page, (0.2, 0.4), (0.8, 0.6))
+    assert answers(page, 3)[0] == clicked
+    found = json.loads(saved(page, "Answers, JSON"))
+    assert [len(one["spans"]) for one in found] == [1, 1, 1]
+
+
+def test_a_box_is_measured(page: Any, nano: Predictor) -> None:
+    example(page)
+    tool(page, "Measure")
+    page.get_by_role("button", name="A box", exact=True).click()
+    page.get_by_role("button", name="armrest", exact=True).click()
+    example_ = load_example()
+    box = example_.questions[0].boxes_xyxy_px[0]
+    (region,) = nano.measure(example_.views[0], boxes_xyxy_px=box).regions
+    expected = [region.width.value_m, region.height.value_m, region.distance.value_m]
+    assert [told_m(shown) for shown in answers(page, 3)] == pytest.approx(expected, abs=0.006)
+    assert "Measured here: 0.93 m wide" in page.locator(".answer").inner_text()
+    drag(page, (0.3, 0.3), (0.6, 0.7))
+    answers(page, 6)
+    page.get_by_role("button", name="Remove box 1").click()
+    assert page.locator(".answer").count() == 1
+    # By keyboard: two corners, and one taken back.
+    page.locator(".frame").first.focus()
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Enter")
+    for key in ("ArrowRight", "ArrowDown"):
+        for _ in range(4):
+            page.keyboard.press(key)
+    page.keyboard.press("Enter")
+    answers(page, 6)
+    page.keyboard.press("Backspace")
+    page.locator(".answer").nth(1).wait_for(state="detached")
+    page.get_by_role("button", name="A line", exact=True).click()
+    page.get_by_role("button", name="door sign", exact=True).wait_for()
 
 
 def test_objects(page: Any, nano: Predictor) -> None:
@@ -269,6 +317,29 @@ def test_a_bad_file_is_told_in_words(page: Any, tmp_path: Path) -> None:
     answers(page, 1)
 
 
+def test_a_folder_to_choose_from(page: Any) -> None:
+    folder = page.locator("#folder")
+    names = folder.locator("button span")
+    names.nth(2).wait_for()
+    assert names.all_inner_texts() == ["day 1.jpg", "day 2.png", "notes.jpg"]
+    page.locator("#folder li:nth-child(2) img[src^='blob:']").wait_for()
+    first = page.locator("#folder img").first
+    assert first.evaluate("n => [n.naturalWidth, n.naturalHeight]") == [240, 320]
+    folder.get_by_role("button", name="notes.jpg").click()
+    page.get_by_role("alert").wait_for()
+    assert "notes.jpg: the picture is not a picture" in page.get_by_role("alert").inner_text()
+    folder.get_by_role("button", name="day 1.jpg").click()
+    page.locator("#work:not([hidden])").wait_for()
+    page.locator(".caption").get_by_text("480 × 640 px").wait_for()
+    click(page, 0.5, 0.5)
+    answers(page, 1)
+    # In a tool for two pictures it is the second one.
+    tool(page, "Match")
+    folder.get_by_role("button", name="day 2.png").click()
+    page.locator(".caption").nth(1).get_by_text("day 2.png").wait_for()
+    assert "day 1.jpg" in page.locator(".caption").first.inner_text()
+
+
 def test_by_keyboard_alone(page: Any) -> None:
     def tab_to(wanted: str, key: str = "Tab", most: int = 12) -> None:
         for _ in range(most):
@@ -282,7 +353,7 @@ def test_by_keyboard_alone(page: Any) -> None:
     page.locator(".frame:focus").wait_for()
     tab_to("#tool-distance", "Shift+Tab")
     page.keyboard.press("ArrowRight")
-    assert page.locator("#tool-between:focus").count() == 1
+    assert page.locator("#tool-measure:focus").count() == 1
     page.keyboard.press("ArrowLeft")
     tab_to(".frame")
     for _ in range(5):
@@ -299,7 +370,7 @@ def test_by_keyboard_alone(page: Any) -> None:
 def test_names_for_everything(page: Any) -> None:
     """What a screen reader is told: no control without a name, in any tool."""
     example(page)
-    for name in ("Distance", "Between two", "Objects", "Match", "Motion", "Cloud"):
+    for name in ("Distance", "Measure", "Objects", "Match", "Motion", "Cloud"):
         tool(page, name)
         for node in page.locator("button, input, select, textarea, [tabindex='0']").all():
             if node.is_visible():
@@ -312,15 +383,52 @@ def test_names_for_everything(page: Any) -> None:
 
 
 def test_a_narrow_screen(page: Any) -> None:
-    page.set_viewport_size({"width": 390, "height": 844})
-    example(page)
-    for name in ("Distance", "Between two", "Objects", "Match", "Motion", "Cloud"):
-        tool(page, name)
-        wide = page.locator("html").evaluate("n => n.scrollWidth")
-        assert wide <= 390, name
+    for width in (320, 390):
+        page.set_viewport_size({"width": width, "height": 844})
+        if page.locator("#start").is_visible():
+            example(page)
+        for name in ("Distance", "Measure", "Objects", "Match", "Motion", "Cloud"):
+            tool(page, name)
+            assert page.locator("html").evaluate("n => n.scrollWidth") <= width, name
+        # No tool lies off the screen, whichever is chosen.
+        for tab in page.get_by_role("tab").all():
+            box = tab.bounding_box()
+            assert box["x"] >= 0 and box["x"] + box["width"] <= width, tab.inner_text()
     tool(page, "Distance")
     click(page, 0.5, 0.5)
     answers(page, 1)
+    page.set_viewport_size({"width": 1280, "height": 860})
+
+
+def test_by_touch(chromium: Any, page: Any) -> None:
+    """Lines and boxes under a finger: it draws, and does not move the page."""
+    page.set_viewport_size({"width": 390, "height": 844})
+    example(page)
+    tool(page, "Measure")
+    session = chromium.new_cdp_session(page)
+
+    def touch(kind: str, *points: tuple[float, float]) -> None:
+        box = page.locator(".frame").first.bounding_box()
+        at = [{"x": box["x"] + x * box["width"], "y": box["y"] + y * box["height"]}
+              for x, y in points]  # fmt: skip
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": at})
+
+    def drawn() -> None:
+        touch("touchStart", (0.2, 0.3))
+        for step in range(1, 6):
+            touch("touchMove", (0.2 + 0.1 * step, 0.3 + 0.1 * step))
+        touch("touchEnd")
+
+    page.locator(".frame").first.scroll_into_view_if_needed()
+    before = page.evaluate("scrollY")
+    drawn()
+    answers(page, 1)
+    page.get_by_role("button", name="A box", exact=True).click()
+    page.locator(".frame").first.scroll_into_view_if_needed()
+    before = page.evaluate("scrollY")
+    drawn()
+    answers(page, 4)
+    assert page.evaluate("scrollY") == before
     page.set_viewport_size({"width": 1280, "height": 860})
 
 

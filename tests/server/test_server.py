@@ -99,6 +99,58 @@ def test_answers_are_the_predictors(nano: Predictor, nano_server: Client) -> Non
     assert (found["text"], found["value_m"]) == (told.text, told.value_m)
 
 
+def test_lengths_are_the_predictors(nano: Predictor, nano_server: Client) -> None:
+    """The same record as `Measurement` and `vlm3 measure --json`, to the rounding of batches."""
+    pairs, boxes = [[[40, 300], [500, 80.5]], [[100, 100], [110, 100]]], [[60, 60, 260, 240]]
+    asked = {"image": example_picture(1), "pairs_px": pairs, "boxes_px": boxes}
+    status, found, _ = nano_server("/v1/measure", asked)
+    expected = nano.measure(load_example().views[0], pairs, boxes)
+    assert status == 200 and found["readout"] == expected.readout
+    for told, meant in zip(
+        found["spans"] + found["regions"], (*expected.spans, *expected.regions), strict=True
+    ):
+        numbers = close(meant.to_json())
+        numbers.pop("measured")
+        assert told == numbers
+    # The value lies between its tenths, and is the distance of the two points.
+    for span in found["spans"]:
+        length = span["length"]
+        assert length["p10_m"] <= length["value_m"] <= length["p90_m"]
+        assert length["value_m"] == pytest.approx(np.linalg.norm(np.subtract(*span["xyz_m"])))
+
+
+def close(value: Any) -> Any:
+    """The same structure, its numbers compared with some tolerance."""
+    if isinstance(value, dict):
+        return {name: close(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [close(part) for part in value]
+    return pytest.approx(value, rel=1e-3) if isinstance(value, float) else value
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({}, "nothing to measure: give two points or a box"),
+        ({"pairs_px": [[[1, 1], [64, 1]]]}, "64"),
+        ({"pairs_px": [[[1, 1]]]}, "pairs_px.0"),
+        ({"pairs_px": [[[1, 1], [2, "a"]]]}, "pairs_px.0.1.1"),
+        ({"pairs_px": [[[1, 1], [2, 2]]] * 2049}, "pairs_px"),
+        ({"boxes_px": [[9, 1, 2, 5]]}, "9"),
+        ({"boxes_px": [[1, 1, 65, 5]]}, "65"),
+        ({"boxes_px": [[1, 1, 6, 5]] * 65}, "boxes_px"),
+        ({"points_px": [[1, 1]]}, "points_px"),
+    ],
+)
+def test_what_cannot_be_measured_is_told_in_a_line(
+    serve: Serve, change: dict[str, Any], says: str
+) -> None:
+    status, found, _ = serve(Slow())("/v1/measure", {"image": ONE["image"]} | change)
+    message = found["error"]["message"]
+    assert status == 400 and says in message
+    assert "\n" not in message and len(message) < 400
+
+
 def test_a_map_as_numbers_as_lines_and_as_files(nano: Predictor, nano_server: Client) -> None:
     asked = {"image": example_picture(1), "columns": 8, "rows": 6}
     _, found, _ = nano_server("/v1/depth_map", asked)
@@ -288,7 +340,7 @@ def test_who_leaves_is_not_asked_for(serve: Serve) -> None:
 
 def test_time_is_limited(serve: Serve) -> None:
     engine = Slow()
-    client = serve(engine, limits=Limits(timeout_s=0.3))
+    client = serve(engine, limits=Limits(timeout_s=1))
     engine.gate.clear()
     status, found, _ = client("/v1/depth", ONE)
     engine.gate.set()
@@ -420,6 +472,25 @@ def test_a_key(serve: Serve) -> None:
         assert client(path, Authorization="Basic secret")[0] == 401
         assert client(path, Authorization="Bearer secret")[0] == 200
     assert client("/v1/depth", ONE)[0] == 401
+
+
+def test_a_folder_is_behind_the_key_and_shows_nothing_else(serve: Serve, tmp_path: Path) -> None:
+    file, other = tmp_path / "a.png", tmp_path / "b.png"
+    for path in (file, other):
+        Image.fromarray(noise(0)).save(path)
+    access = Access(api_key="secret")
+    client = serve(Slow(), access=access, page=True, pictures=[file])
+    paths = ("/v1/page/pictures", "/v1/page/pictures/0", "/v1/page/pictures/0/small")
+    for path in paths:
+        assert client(path)[0] == 401
+        assert client(path, Authorization="Bearer secret")[0] == 200
+    assert client("/page/about.json")[1]["pictures"] == 1
+    assert client(paths[0], Authorization="Bearer secret")[1] == ["a.png"]
+    assert client(paths[1], Authorization="Bearer secret")[1] == file.read_bytes()
+    for place in ("1", "-1", "b.png", "..%2Fb.png"):
+        assert client(f"{paths[0]}/{place}", Authorization="Bearer secret")[0] in (400, 404)
+    file.unlink()
+    assert client(paths[1], Authorization="Bearer secret")[0] == 404
 
 
 def test_other_sites_stay_outside(serve: Serve) -> None:

@@ -296,4 +296,5 @@ def test_protocols_ask_what_they_say_they_do() -> None:
     for protocol in PROTOCOLS.values():
         able = {task for task, name in asks.items() if name in protocol.templates}
         able |= {"pose"} if pose.components(protocol) else set()
+        able |= {"fov"} if "fov.ask" in protocol.templates else set()
         assert able == protocol.tasks

@@ -31,7 +31,7 @@ def base(tokenizer: Any, name: str, folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", ["qwen3_vl-untied", "qwen2_5_vl-tied"])
+@pytest.mark.parametrize("name", ["qwen3_vl-untied", "qwen2_5_vl-tied", "qwen3_vl_moe-untied"])
 def test_what_is_trained_is_what_is_exported(
     tiny_tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -83,5 +83,9 @@ def test_sizes_count_every_weight(tiny_tokenizer: Any, name: str) -> None:
     family, tied = dict(zip(NAMES, KINDS, strict=True))[name]
     model = build(tiny_tokenizer, family, tied=tied)
     size = ModelSize.of(model.config)
-    matrices = {p for n, p in model.named_parameters() if p.ndim == 2 and "pos_embed" not in n}
+    matrices = {
+        parameter
+        for key, parameter in model.named_parameters()
+        if (parameter.ndim == 2 and "pos_embed" not in key) or ".experts." in key
+    }
     assert size.weights == sum(p.numel() for p in matrices)

@@ -8,7 +8,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from vlm3.train.plan import SHAPES, layer_bytes, sample_flops
-from vlm3.train.sizes import SIZE_4B, config_4b
+from vlm3.train.sizes import SIZE_4B, SIZES_BY_ID, ModelSize, config_4b, stock_config
 
 VISION, TEXT = 24, 36
 
@@ -112,3 +112,41 @@ def test_states_take_sixteen_bytes_a_weight() -> None:
     held = [*trainee.parameters(), *(p.grad for p in trainee.parameters()), *moments]
     count = sum(p.numel() for p in trainee.parameters())
     assert sum(v.numel() * v.element_size() for v in held if v is not None) == 16 * count
+
+
+@pytest.mark.parametrize("name", list(SIZES_BY_ID))
+def test_sizes_are_those_of_the_stock_architecture(name: str) -> None:
+    from transformers import AutoModelForImageTextToText
+
+    from vlm3.model import train_tokenizer
+
+    size = SIZES_BY_ID[name]
+    config = stock_config(size, train_tokenizer(["Distance in meters: 0123456789"], words=300))
+    assert ModelSize.of(config) == size
+    with torch.device("meta"):
+        model = AutoModelForImageTextToText.from_config(config)
+    counted = sum(p.numel() for p in model.parameters())
+    print(
+        f"{name}: {counted / 1e9:.2f} B weights, planned over counted {size.weights / counted:.4f}"
+    )
+    assert size.weights == pytest.approx(counted, rel=0.002)
+
+
+@pytest.mark.parametrize("name", list(SIZES_BY_ID))
+def test_blocks_divide_among_eight(name: str) -> None:
+    """What FSDP shards are blocks; every large tensor in them has a first side that divides."""
+    from transformers import AutoModelForImageTextToText
+
+    from vlm3.model import train_tokenizer
+
+    config = stock_config(
+        SIZES_BY_ID[name], train_tokenizer(["Distance in meters: 0123456789"], words=300)
+    )
+    with torch.device("meta"):
+        model = AutoModelForImageTextToText.from_config(config)
+    uneven = [
+        (key, tuple(value.shape))
+        for key, value in model.named_parameters()
+        if value.numel() > 10**6 and value.shape[0] % 8
+    ]
+    assert uneven == []

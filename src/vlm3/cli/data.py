@@ -174,33 +174,53 @@ def _left_out(units: "Iterable[Unit]", most: int = 10) -> list[str]:
 
 @click.command("list")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--markdown", is_flag=True, help="The table of the documents.")
 @click.argument("source", required=False)
-def list_sources(as_json: bool, source: str | None) -> None:
-    """List the data sets that can be curated; all about SOURCE, if one is named."""
+def list_sources(as_json: bool, markdown: bool, source: str | None) -> None:
+    """List the data sets that can be curated; all about SOURCE, if one is named.
+
+    Verified on: files of the set, its authors' code, their documentation, readers of others, or
+    only files that the tests write.
+    """
     import json
 
     from vlm3.datasets import get_source, names
+    from vlm3.datasets.listing import licence_source, verified_on
+    from vlm3.datasets.listing import markdown as table
 
     found = [get_source(name) for name in ([source] if source else names())]
-    if as_json:
-        fields = ("name", "title", "licence", "url", "layout", "tasks", "verified", "needs")
+    if markdown:
+        click.echo(table(one.name for one in found), nl=False)
+    elif as_json:
+        fields = (
+            *("name", "title", "licence", "licence_from", "url", "layout", "tasks"),
+            *("verified", "against", "needs"),
+        )
         for one in found:
             click.echo(json.dumps({name: getattr(one, name) for name in fields}, allow_nan=False))
     elif source:
         one = found[0]
-        click.echo(f"{one.title} ({one.name})\nlicence   {one.licence}\nfrom      {one.url}")
+        click.echo(f"{one.title} ({one.name})\nlicence   {one.licence}")
+        if read_in := licence_source(one):
+            click.echo(f"          as read in: {read_in}")
+        click.echo(f"from      {one.url}")
         click.echo(f"--root    {one.layout}\ntasks     {', '.join(one.tasks)}")
-        click.echo(f"checked   on {one.verified}")
+        click.echo(f"verified  on {verified_on(one)}")
         if one.needs:
             click.echo(f"needs     {', '.join(one.needs)}: pip install 'vlm3[data]'")
     else:
         wide = max(len(one.name) for one in found)
         title_wide = max(len(one.title) for one in found)
-        click.echo(f"{'source':<{wide}} {'data set':<{title_wide}} {'tasks':<28} licence")
+        head = f"{'source':<{wide}} {'data set':<{title_wide}} {'tasks':<20}"
+        click.echo(f"{head} {'verified on':<13} licence")
         for one in found:
             tasks = ", ".join(one.tasks).replace("correspondence", "matches")
-            click.echo(f"{one.name:<{wide}} {one.title:<{title_wide}} {tasks:<28} {one.licence}")
-        click.echo("vlm3 data list SOURCE says where to get it and which layout is read")
+            line = f"{one.name:<{wide}} {one.title:<{title_wide}} {tasks:<20}"
+            click.echo(f"{line} {one.verified:<13} {one.licence}")
+        click.echo(
+            "vlm3 data list SOURCE says where to get it, which layout is read and against what it "
+            "was checked"
+        )
 
 
 @click.command()

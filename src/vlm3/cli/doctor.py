@@ -37,8 +37,8 @@ _EXTRAS = {
     "heic": "photographs of iPhones",
 }
 _LONGEST_REASON = 160
-# Points a self-check asks about, and the share of its answers that must be equal.
-_CHECKED = 8
+# Points a side of a self-check's grid, and the share of its answers that must be equal.
+_CHECKED = 6
 _AGREE = 0.75
 
 
@@ -199,30 +199,20 @@ def _self_check(model: str) -> Finding:
     """The same questions about pictures of noise, to both engines."""
     import numpy as np
 
+    from vlm3.infer.probe import probe_texts
+
     predictor = vlm3.load(model)
     rng = np.random.default_rng(0)
     views = [
         vlm3.View.open(rng.integers(0, 256, (120, 160, 3), dtype=np.uint8), fov_deg=60)
         for _ in range(2)
     ]
-    points = rng.uniform(0, 120, (_CHECKED, 2))
-    texts: dict[str | None, list[str]] = {None: [], "naive": []}
+    texts: dict[str | None, list[str]] = {}
     seconds: dict[str | None, float] = {}
-    tasks = predictor.protocol.tasks
     engines: tuple[Literal["naive"] | None, ...] = (None, "naive")
     for engine in engines:
         began = time.perf_counter()
-        if "depth" in tasks:
-            texts[engine] += predictor.depth(views[0], points, engine=engine).raw_text
-        if "correspondence" in tasks:
-            texts[engine] += predictor.match(views[0], views[1], points, engine=engine).raw_text
-        if "pose" in tasks:
-            texts[engine] += predictor.pose(views[0], views[1], engine=engine).raw_text.values()
-        if "objects" in tasks:
-            box = (40, 40, 90, 90)
-            texts[engine].append(
-                predictor.ask(views[0], "How wide is {0}?", box, engine=engine).raw_text
-            )
+        texts[engine] = probe_texts(predictor, views, side=_CHECKED, engine=engine)
         seconds[engine] = time.perf_counter() - began
     count = len(texts[None])
     equal = sum(a == b for a, b in zip(texts[None], texts["naive"], strict=True))

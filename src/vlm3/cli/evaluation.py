@@ -19,29 +19,25 @@ if TYPE_CHECKING:
     from vlm3.eval.predict import Progress
     from vlm3.eval.predictions import Run
 
-NAMES = (
-    "argoverse2, ddad, nuscenes, eth3d, scannetpp, sunrgbd, ibims1, nyuv2, spatialrgpt, "
-    "eth3d-corr, dtu-corr, tawb-corr, eth3d-pose, scannetpp-pose, kitti-object, ddad-dgp, "
-    "nuscenes-mmdet3d, rgbd-pairs, shards, worlds"
-)
-
 
 @click.command(
     name="eval",
-    help=f"""Let a model answer BENCHMARK, and score it.
+    help="""Let a model answer BENCHMARK, and score it.
 
     Writes predictions.jsonl and scores.json into the output folder. A run that was stopped goes on
     when the same command is given again.
 
-    BENCHMARK is one of {NAMES}.""",
-    epilog="\b\nExamples:\n  vlm3 eval worlds --count 16 -o runs/nano-worlds\n"
+    BENCHMARK is a name that --list shows, with what it measures and where to get it.""",
+    epilog="\b\nExamples:\n  vlm3 eval --list\n  vlm3 eval worlds --count 16 -o runs/nano-worlds\n"
     "  vlm3 eval ibims1 --data ibims1 --model facebook/VLM3-depth -o runs/vlm3-ibims1\n"
     "  vlm3 eval rgbd-pairs --data redkitchen --model sift -o runs/sift\n"
     "  vlm3 eval shards --data shards/mine -o runs/before\n"
     "  vlm3 eval ibims1 --data ibims1 --queries queries.jsonl\n"
     "  vlm3 eval ibims1 --data ibims1 --predictions mine.jsonl --name Mine -o runs/mine",
 )
-@click.argument("benchmark")
+@click.argument("benchmark", required=False)
+@click.option("--list", "listing", is_flag=True, help="Show all benchmarks, and do nothing else.")
+@click.option("--json", "as_json", is_flag=True, help="With --list: everything about them.")
 @click.option("--data", metavar="DIR", help="The benchmark's data; worlds needs none.")
 @asking_options(
     "nano, a checkpoint folder or hub id; openai:NAME or vllm:FOLDER; oracle; a floor (constant, "
@@ -58,17 +54,24 @@ NAMES = (
 @click.option(
     "--calibrator",
     metavar="C",
-    help="For spatialrgpt, whose pictures have no intrinsics: none, anycalib, or "
+    help="For pictures without intrinsics, such as spatialrgpt's: none, anycalib, or "
     "package.module:factory.",
 )
 @click.option("--task", "tasks", multiple=True, metavar="T", help="Only this task; repeatable.")
-@click.option("--predictions", metavar="FILE", help="Join answers made elsewhere; with --name.")
+@click.option(
+    "--predictions",
+    metavar="FILE",
+    help="Join answers made elsewhere (jsonl, or VLMEvalKit's tsv).",
+)
 @click.option("--name", metavar="TEXT", help="What tables call this run.")
 @click.option("--queries", metavar="FILE", help="Only write what is asked, for --predictions.")
 @click.option("--lmms", metavar="DIR", help="Only write a task for lmms-eval there.")
+@click.option("--vlmevalkit", metavar="DIR", help="Only write a table for VLMEvalKit there.")
 @click.option("-o", "--output", metavar="DIR", help="Where the run goes; resumed if it is there.")
 def evaluate(
-    benchmark: str,
+    benchmark: str | None,
+    listing: bool,
+    as_json: bool,
     data: str | None,
     count: str | None,
     seed: int | None,
@@ -79,6 +82,7 @@ def evaluate(
     name: str | None,
     queries: str | None,
     lmms: str | None,
+    vlmevalkit: str | None,
     output: str | None,
     **settings: Any,
 ) -> None:
@@ -88,8 +92,11 @@ def evaluate(
     from vlm3.eval.join import write_queries
     from vlm3.eval.models import FLOORS, choose, from_file
     from vlm3.eval.predict import predict
-    from vlm3.eval.readers import Wanted, how_many, read_items
+    from vlm3.eval.readers import WITHOUT_INTRINSICS, Wanted, how_many, read_items
 
+    if listing or benchmark is None or as_json:
+        _list(benchmark, listing, as_json)
+        return
     model, protocol = settings["model"], settings["protocol"]
     chosen = get_benchmark(benchmark)
     wanted = Wanted(
@@ -102,20 +109,24 @@ def evaluate(
     )
     if split is not None and chosen.reader != "shards":
         raise InputError(f"{benchmark} has one split; leave --split out")
-    if wanted.calibrator is not None and chosen.reader != "spatialrgpt":
+    uncalibrated = chosen.reader in WITHOUT_INTRINSICS
+    if wanted.calibrator is not None and not uncalibrated:
         raise InputError(f"the pictures of {benchmark} have their cameras; leave --calibrator out")
     if queries is not None:
         written = write_queries(read_items(wanted), Path(queries))
         click.echo(f"{written} queries written to {queries}")
         return
-    if lmms is not None:
-        from vlm3.eval.lmms import export
-        from vlm3.tasks.protocol import get_protocol
+    for where, kit in ((lmms, "lmms"), (vlmevalkit, "vlmevalkit")):
+        if where is not None:
+            from vlm3.eval import lmms as for_lmms
+            from vlm3.eval import vlmevalkit as for_vlmevalkit
+            from vlm3.tasks.protocol import get_protocol
 
-        words = get_protocol(protocol or chosen.protocol)
-        written = export(read_items(wanted), chosen, words, Path(lmms))
-        click.echo(f"{written} questions written to {lmms}")
-        return
+            words = get_protocol(protocol or chosen.protocol)
+            export = (for_lmms if kit == "lmms" else for_vlmevalkit).export
+            written = export(read_items(wanted), chosen, words, Path(where))
+            click.echo(f"{written} questions written to {where}")
+            return
     if output is None:
         raise InputError("where should the run go? Give -o DIR, or --queries FILE")
     unknown = set(tasks) - set(chosen.tasks)
@@ -123,6 +134,12 @@ def evaluate(
         raise InputError(
             f"{benchmark} has no task {sorted(unknown)[0]!r}, only {', '.join(chosen.tasks)}"
         )
+    if predictions is not None and predictions.endswith(".tsv"):
+        from vlm3.eval.vlmevalkit import join
+
+        join(Path(predictions), benchmark, Path(output), name=name or Path(predictions).stem)
+        _report([output], ())
+        return
     if predictions is not None:
         items = list(read_items(wanted))
         who = from_file(Path(predictions), name or Path(predictions).stem, chosen, items)
@@ -156,7 +173,7 @@ def evaluate(
         "device": settings["device"],
         # Said where it can matter; other runs keep the configuration they had.
         **({"split": wanted.split} if chosen.reader == "shards" else {}),
-        **({"calibrator": wanted.calibrator or "none"} if chosen.reader == "spatialrgpt" else {}),
+        **({"calibrator": wanted.calibrator or "none"} if uncalibrated else {}),
     }
     shown = _Shown(output, len(items) or how_many(wanted), who.doubt)
     with kept_on_interrupt(
@@ -178,6 +195,22 @@ def evaluate(
         f"{progress.queries} answers from {progress.items} pictures or pairs{there}", err=True
     )
     _report([output], ())
+
+
+def _list(benchmark: str | None, listing: bool, as_json: bool) -> None:
+    """Prints the benchmarks; refuses what does not go with it, and an absent name."""
+    from vlm3.cli import benchmark_list
+    from vlm3.errors import InputError
+
+    if benchmark is not None:
+        other = "--list shows all benchmarks" if listing else "--json goes with --list"
+        raise InputError(f"{other}; leave it or {benchmark!r} out")
+    if not listing:
+        raise InputError("which benchmark? Give a name; vlm3 eval --list shows them")
+    if as_json:
+        click.echo(json.dumps(benchmark_list.as_json(), allow_nan=False))
+    else:
+        click.echo(benchmark_list.as_text())
 
 
 @click.command()

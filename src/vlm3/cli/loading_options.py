@@ -9,7 +9,8 @@ Command = Callable[..., None]
 
 # Spelled out, because reading them from vlm3.tasks.protocol would make --help load numpy.
 PROTOCOL_NAMES = (
-    "paper, release-depth, release-object, release-corr, release-corr-direct, release-pose or joint"
+    "paper, release-depth, release-object, release-corr, release-corr-direct, release-pose, joint "
+    "or fov"
 )
 
 

@@ -14,6 +14,7 @@ from vlm3.cli.console import Group
 from vlm3.cli.data import add_to
 from vlm3.cli.evaluation import evaluate, report, score
 from vlm3.cli.figure import figure
+from vlm3.cli.fov import fov
 from vlm3.cli.loading_options import loading
 from vlm3.cli.measure import measure
 from vlm3.cli.photo_options import as_json_option, examples, model_options
@@ -106,7 +107,20 @@ def _silent(line: str) -> None:
 
 add_to(data)
 train.add_command(nano)
-for command in (depth, cloud, measure, match, pose, ask, scene, evaluate, score, report, figure):
+for command in (
+    depth,
+    cloud,
+    measure,
+    match,
+    pose,
+    ask,
+    fov,
+    scene,
+    evaluate,
+    score,
+    report,
+    figure,
+):
     main.add_command(command)
 for command in (train, plan, data, study, worlds, app, serve):
     main.add_command(command)

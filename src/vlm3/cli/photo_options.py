@@ -149,3 +149,18 @@ every_option = click.option(
     metavar="SECONDS",
     help="Of a video: the time between frames. Default: 1.",
 )
+
+pairs_option = click.option(
+    "--pairs",
+    "pairs",
+    metavar="P",
+    help="Of many pictures, which pairs: sequential (each with the next), exhaustive (all), or a "
+    "file with two names a line, as of COLMAP and hloc. Default: sequential.",
+)
+
+overlap_option = click.option(
+    "--overlap",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="With --pairs sequential: each with the next N. Default: 1.",
+)

@@ -16,6 +16,8 @@ from vlm3.cli.photo_options import (
     grid_option,
     model_options,
     output_options,
+    overlap_option,
+    pairs_option,
     points_option,
     readout_option,
     refine_option,
@@ -77,15 +79,16 @@ def depth(
             raise InputError(
                 f"--at is for one picture, and {named} may be several, which get maps: leave it out"
             )
-        from vlm3.cli.folder import Wanted, maps_of_many
+        from vlm3.cli.folder import depth_recipe, maps_of_many
 
-        wanted = Wanted(
+        recipe = depth_recipe(
+            settings,
             grid=grid or (64, 48),
             refine=refine,
             full_size=full_size,
             forms=forms or ("png", "npz"),
         )
-        click.get_current_context().exit(maps_of_many(images, settings, wanted, every_s))
+        click.get_current_context().exit(maps_of_many(images, every_s, recipe, settings))
     if forms or every_s is not None:
         raise InputError("--form and --every are for many pictures; name a file's form by -o FILE")
     cells = wanted_grid(points, grid, settings)
@@ -146,24 +149,43 @@ def cloud(image: str, grid: tuple[int, int], refine: bool, **settings: Any) -> N
         "vlm3 match a.jpg b.jpg --at 320,240 --at 100,80",
         "vlm3 match a.jpg b.jpg --at 320,240 --f-px 615 --f-px 980",
         "vlm3 match a.jpg b.jpg --grid 32x24 -o matches.npz",
+        "vlm3 match walk/ --pairs sequential --overlap 3 -o matches",
     )
 )
-@click.argument("image_a", metavar="A")
-@click.argument("image_b", metavar="B")
+@click.argument("images", nargs=-1, required=True, metavar="A B | IMAGE...")
 @points_option
 @grid_option()
-@output_options("of a grid .npz, of points .html")
+@output_options("of a grid .npz, of points .html; of many pairs a folder")
+@pairs_option
+@overlap_option
+@every_option
 @readout_option
 @camera_options(2)
 @model_options
 def match(
-    image_a: str,
-    image_b: str,
+    images: tuple[str, ...],
     points: tuple[tuple[float, ...], ...],
     grid: tuple[int, int] | None,
+    pairs: str | None,
+    overlap: int | None,
+    every_s: float | None,
     **settings: Any,
 ) -> None:
-    """Find points of picture A in picture B."""
+    """Find points of picture A in picture B.
+
+    More than two pictures, a folder, a pattern or a video: the matches of a grid, 32x24 cells
+    without --grid, of each of their pairs into the folder -o, and pairs.csv. The same command goes
+    on where it was stopped.
+    """
+    from vlm3.cli.pairs import is_one_pair, matches_of_many
+
+    if not is_one_pair(images, pairs, overlap):
+        if points:
+            raise InputError("--at is for one pair; many get a grid: leave --at out")
+        cells = grid or (32, 24)
+        code = matches_of_many(images, every_s, pairs, overlap, cells, settings)
+        click.get_current_context().exit(code)
+    image_a, image_b = _two(images, every_s)
     wanted = wanted_grid(points, grid, settings)
     if wanted:
         ask_grid(
@@ -184,25 +206,54 @@ def match(
     )
 
 
+def _two(images: tuple[str, ...], every_s: float | None) -> tuple[str, str]:
+    """The pictures of one pair."""
+    if every_s is not None:
+        raise InputError("--every is the time between frames of a video, and no video was given")
+    first, second = images
+    return first, second
+
+
 @click.command(
     epilog=examples(
         "vlm3 pose a.jpg b.jpg --fov-deg 65",
         "vlm3 pose a.jpg b.jpg --intrinsics 615,615,320,240 --intrinsics 980,980,640,360 --json",
+        "vlm3 pose walk/ --pairs exhaustive -o motions",
+        "vlm3 pose walk/ --pairs pairs.txt -o motions",
     )
 )
-@click.argument("image_a", metavar="A")
-@click.argument("image_b", metavar="B")
-@output_options(".html, .rrd (rerun), or a folder for a COLMAP model")
+@click.argument("images", nargs=-1, required=True, metavar="A B | IMAGE...")
+@output_options(
+    ".html, .rrd (rerun), or a folder for a COLMAP model; of many pairs a folder for all motions"
+)
+@pairs_option
+@overlap_option
+@every_option
 @readout_option
 @camera_options(2)
 @model_options
-def pose(image_a: str, image_b: str, **settings: Any) -> None:
+def pose(
+    images: tuple[str, ...],
+    pairs: str | None,
+    overlap: int | None,
+    every_s: float | None,
+    **settings: Any,
+) -> None:
     """Tell how the camera moved from A to B.
 
     Rotation, direction and distance in the frame of A's camera: X right, Y down, Z forward. Yaw
     turns right, pitch looks up, roll banks to the right. The motion is asked back, too, and held
     against the model's own matches, which gives a confidence from 0 to 1.
+
+    More than two pictures, a folder, a pattern or a video: the motions of their pairs, printed and
+    in poses.csv and poses.jsonl in the folder -o. The same command goes on where it was stopped.
     """
+    from vlm3.cli.pairs import is_one_pair, motions_of_many
+
+    if not is_one_pair(images, pairs, overlap):
+        code = motions_of_many(images, every_s, pairs, overlap, settings)
+        click.get_current_context().exit(code)
+    image_a, image_b = _two(images, every_s)
     ask_and_print(
         "pose",
         [image_a, image_b],
@@ -287,8 +338,9 @@ def scene(
     from vlm3.infer.maps import grid_px
     from vlm3.infer.predictor import load
     from vlm3.multiview.build import build_scene, question_count
+    from vlm3.output.lens import lens_record, lens_words
     from vlm3.output.results import notes
-    from vlm3.output.scenes import check, summary, write_scene
+    from vlm3.output.scenes import check, contradictions, summary, write_scene
     from vlm3.tasks.protocol import get_protocol
 
     check(outputs)
@@ -311,20 +363,27 @@ def scene(
             predictor, views, grid=grid, readout=readout, refine=refine, progress=progress
         )
     fused, written = write_scene(made, outputs, model=settings["model"])
-    said = {
+    said: dict[str, Any] = {
         "output": [str(path) for path in written],
         "readout": made.maps[0].readout,
         **summary(made, fused),
     }
-    said |= {"intrinsics": [view.intrinsics for view in views]}
+    cautions = (*contradictions(made), *notes(settings["model"], views))
     if settings["as_json"]:
-        poses = made.cameras.world_from_cam.tolist()
-        click.echo(strict_json.dumps({**said, "images": images, "world_from_cam": poses}))
+        said |= {
+            "intrinsics": [view.intrinsics for view in views],
+            "lenses": [lens_record(view) for view in views],
+            "images": images,
+            "world_from_cam": made.cameras.world_from_cam.tolist(),
+            "notes": cautions,
+        }
+        click.echo(strict_json.dumps(said))
         return
     for k, pose in enumerate(made.cameras.world_from_cam):
         x, y, z = pose[:3, 3]
-        click.echo(f"camera {k + 1}: ({x:+.2f}, {y:+.2f}, {z:+.2f}) m  {images[k]}")
+        place = f"camera {k + 1}: ({x:+.2f}, {y:+.2f}, {z:+.2f}) m  {images[k]}"
+        click.echo(f"{place}, {lens_words(views[k])}")
     for name, text in said.items():
         click.echo(f"{name}: {', '.join(text) if isinstance(text, list) else text}")
-    for note in notes(settings["model"], views):
+    for note in cautions:
         click.echo(f"note: {note}")

@@ -1,16 +1,19 @@
 """Many pictures: files, folders, patterns and videos as one list, in a sensible order.
 
-Nothing is decoded here before it is opened; a video is read frame after frame.
+Nothing is decoded here before it is opened; a video is read frame after frame. Sources are plain
+values, so that another process can open them.
 """
 
 import glob
 import hashlib
 import math
 import re
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from vlm3.errors import InputError, MissingDependencyError
 
@@ -36,13 +39,92 @@ class Source:
         name: of the files made from it, without ending; no two sources share one.
         origin: what messages call it.
         content: digest of what it is read from.
-        open: to the view; takes the lens as `View.open` does.
+        path: the picture or video.
+        at_s: the frame's time in a video; None of a picture.
     """
 
     name: str
     origin: str
     content: str
-    open: Callable[..., "View"]
+    path: Path
+    at_s: float | None = None
+
+    @property
+    def pictures(self) -> tuple["Source", ...]:
+        """Itself: what a job on one picture needs opened."""
+        return (self,)
+
+    def open(self, **lens: Any) -> "View":
+        """The picture with its camera; takes the lens as `View.open` does.
+
+        Raises:
+            InputError: it cannot be read, or the lens does not fit it.
+        """
+        from vlm3.view import View
+
+        if self.at_s is None:
+            return View.open(self.path, **lens)
+        view = View.open(_video(self.path).frame(self.at_s), **lens)
+        return replace(view, path=self.origin)
+
+
+class Opener:
+    """Opens the pictures of a job, and keeps the last ones: the next pair often has one of them.
+
+    Args:
+        lens: as `View.open` takes it, of every picture.
+        calibrator: of pictures without a lens.
+        grid: of the first picture; None where nothing is asked on one.
+    """
+
+    _KEPT_BYTES = 2**28
+
+    def __init__(
+        self, lens: Mapping[str, Any], calibrator: str | None, grid: tuple[int, int] | None
+    ) -> None:
+        from vlm3.curation.intrinsics import calibrate_by
+
+        self._lens = {**lens, "calibrate": calibrate_by(calibrator)}
+        self._grid = grid
+        self._kept: dict[Source, View] = {}
+
+    def __call__(self, job: "HasPictures") -> list["View"]:
+        """The job's pictures with their cameras.
+
+        Raises:
+            InputError: one cannot be read, or has fewer pixels than the grid.
+        """
+        from vlm3.infer.maps import grid_px
+
+        views = [self._view(source) for source in job.pictures]
+        if self._grid is not None:
+            grid_px(views[0].camera, *self._grid)
+        return views
+
+    def _view(self, source: Source) -> "View":
+        from vlm3.view import AssumedCameraWarning
+
+        view = self._kept.pop(source, None)
+        if view is None:
+            with warnings.catch_warnings():
+                # The summary says of how many a lens was assumed.
+                warnings.simplefilter("ignore", AssumedCameraWarning)
+                view = source.open(**self._lens)
+        # The last used at the end; the first go when they are too many.
+        self._kept[source] = view
+        while len(self._kept) > 2 and sum(v.image.nbytes for v in self._kept.values()) > (
+            self._KEPT_BYTES
+        ):
+            del self._kept[next(iter(self._kept))]
+        return view
+
+
+class HasPictures(Protocol):
+    """Something made from pictures."""
+
+    @property
+    def pictures(self) -> Sequence[Source]:
+        """In the order they are asked about."""
 
 
 def are_many(arguments: Sequence[str]) -> bool:
@@ -68,7 +150,7 @@ def find_sources(arguments: Sequence[str], every_s: float | None) -> list[Source
     """
     if every_s is not None and not (math.isfinite(every_s) and every_s > 0):
         raise InputError(f"--every is {every_s:g}; give seconds above 0")
-    paths = [path for argument in arguments for path in _paths(argument)]
+    paths = [path for argument in arguments for path in picture_paths(argument)]
     if every_s is not None and not any(p.suffix.lower() in VIDEOS for p in paths):
         raise InputError("--every is the time between frames of a video, and no video was given")
     names = _names(paths)
@@ -77,7 +159,7 @@ def find_sources(arguments: Sequence[str], every_s: float | None) -> list[Source
         if path.suffix.lower() in VIDEOS:
             found += _frames(path, names[path], every_s or 1.0)
         else:
-            found.append(Source(names[path], str(path), _digest(path), _opener(path)))
+            found.append(Source(names[path], str(path), _digest(path), path))
     return found
 
 
@@ -85,7 +167,12 @@ def _is_pattern(argument: str) -> bool:
     return not Path(argument).exists() and glob.has_magic(argument)
 
 
-def _paths(argument: str) -> list[Path]:
+def picture_paths(argument: str) -> list[Path]:
+    """Files that a file, a folder or a pattern stands for, in a sensible order.
+
+    Raises:
+        InputError: there are none.
+    """
     path = Path(argument)
     if path.is_dir():
         found = [p for p in path.iterdir() if p.suffix.lower() in PICTURES and p.is_file()]
@@ -138,17 +225,8 @@ def _digest(path: Path) -> str:
         raise InputError(f"cannot read {str(path)!r} ({error.strerror or error})") from error
 
 
-def _opener(path: Path) -> Callable[..., "View"]:
-    def opened(**lens: Any) -> "View":
-        from vlm3.view import View
-
-        return View.open(path, **lens)
-
-    return opened
-
-
 def _frames(path: Path, name: str, every_s: float) -> list[Source]:
-    video = _Video(path)
+    video = _video(path)
     content = _digest(path)
     count = max(1, math.ceil(video.seconds / every_s - 1e-9))
     digits = len(str(int(video.seconds)))
@@ -158,20 +236,17 @@ def _frames(path: Path, name: str, every_s: float) -> list[Source]:
             f"{name}_{k * every_s:0{digits + 3}.2f}s",
             f"{path} at {k * every_s:g} s",
             f"{content}@{k * every_s:g}",
-            _frame_opener(video, k * every_s),
+            path,
+            k * every_s,
         )
         for k in range(count)
     ]
 
 
-def _frame_opener(video: "_Video", at_s: float) -> Callable[..., "View"]:
-    def opened(**lens: Any) -> "View":
-        from vlm3.view import View
-
-        view = View.open(video.frame(at_s), **lens)
-        return replace(view, path=f"{video.path} at {at_s:g} s")
-
-    return opened
+@lru_cache(1)
+def _video(path: Path) -> "_Video":
+    """The video that is being read; frames of another one close it."""
+    return _Video(path)
 
 
 class _Video:

@@ -16,6 +16,7 @@ from vlm3.errors import InputError
 
 if TYPE_CHECKING:
     from vlm3.infer.generation import Progress
+    from vlm3.infer.maps import DepthMap
     from vlm3.infer.predictor import Predictor
     from vlm3.output.results import Kind
     from vlm3.tasks.base import Answer, Readout
@@ -108,7 +109,8 @@ def ask_grid(
         question: puts it; told whom to ask, about what, how, and whom to tell how far it is.
     """
     from vlm3.infer.predictor import load
-    from vlm3.output.results import check
+    from vlm3.output.lens import lens_record
+    from vlm3.output.results import check, notes
 
     check(kind, settings["outputs"], settings["figures"])
     said = "02.75" if len(paths) == 1 else "1000 1000"
@@ -128,15 +130,35 @@ def ask_grid(
     record |= {"model": predictor.engine.name, "protocol": predictor.protocol.name}
     record |= {"readout": found.readout}
     record |= {"intrinsics": [v.intrinsics for v in views]}
+    if settings["as_json"]:
+        record |= {"lenses": [lens_record(view) for view in views]}
     unread = int((values != values).sum())
     if kind == "cloud":
         record |= {"points": values.size - unread}
     else:
         record |= {"questions": values.size, "unread": unread}
+    if len(paths) == 1:
+        record |= {"p10_to_p90": _typical_interval(found)}
     if settings["as_json"]:
         click.echo(json.dumps(record, allow_nan=False))
-    else:
-        click.echo(", ".join(f"{key} {value}" for key, value in record.items()))
+        return
+    from vlm3.cli.printing import camera_lines, grid_line
+
+    for line in (*camera_lines(views), grid_line(record)):
+        click.echo(line)
+    for note in notes(predictor.engine.name, views):
+        click.echo(f"note: {note}")
+
+
+def _typical_interval(depth: "DepthMap") -> list[float] | None:
+    """Median of p10 and of p90 over the cells, as parts of their distance; None without any."""
+    import numpy as np
+
+    known = np.isfinite(depth.p10_m) & (depth.distance_m > 0)
+    if not known.any():
+        return None
+    parts = [np.median(p[known] / depth.distance_m[known]) for p in (depth.p10_m, depth.p90_m)]
+    return [round(float(part), 3) for part in parts]
 
 
 def rehearsed(

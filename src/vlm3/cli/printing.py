@@ -4,12 +4,13 @@ Knows no options and no model.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from vlm3.geometry.depth import points_from_distance
 from vlm3.infer.measure import Length, Measurement
 from vlm3.infer.predictor import Predictor
+from vlm3.output.lens import lens_record, lens_words
 from vlm3.output.results import notes, read_as
 from vlm3.tasks.base import (
     Answer,
@@ -35,11 +36,6 @@ _PER_POINT = (
     "prompt",
 )
 _CAMERA = ("fx_px", "fy_px", "cx_px", "cy_px", "width_px", "height_px")
-_ORIGINS = {
-    "exif": "from EXIF",
-    "fov": "from the field of view",
-    "calibrator": "from the calibrator",
-}
 _LONGEST_RAW = 60
 
 
@@ -48,13 +44,15 @@ def records(
 ) -> Iterator[dict[str, Any]]:
     """Flat records with the answer's own field names; depth and match give one a point.
 
-    Each also says `model`, `images` and `cameras` (pixels; where they came from is `intrinsics`).
+    Each also says `model`, `images`, `cameras` (pixels) and `lenses`: where the focal length came
+    from, and its interval.
     """
     record = {
         **answer.to_json(),
         "model": predictor.engine.name,
         "images": [view.path for view in views],
         "cameras": [{name: getattr(view.camera, name) for name in _CAMERA} for view in views],
+        "lenses": [lens_record(view) for view in views],
     }
     if not isinstance(answer, DepthAnswer | MatchAnswer):
         yield record
@@ -73,7 +71,7 @@ def records(
 
 def lines(answer: Answer, predictor: Predictor, views: Sequence[View]) -> Iterator[str]:
     """What was asked of which picture, and the answer with its units."""
-    yield from _camera_lines(views)
+    yield from camera_lines(views)
     read = "" if isinstance(answer, ObjectAnswer) else f", numbers: {read_as(answer.readout)}"
     yield f"model {predictor.engine.name}, protocol {answer.protocol}{read}"
     match answer:
@@ -89,13 +87,22 @@ def lines(answer: Answer, predictor: Predictor, views: Sequence[View]) -> Iterat
         yield f"note: {note}"
 
 
-def _camera_lines(views: Sequence[View]) -> Iterator[str]:
+def camera_lines(views: Sequence[View]) -> Iterator[str]:
+    """Every picture with its size, its lens, and where that came from."""
     for view in views:
-        camera = view.camera
-        yield (
-            f"{view.path}: {camera.width_px}x{camera.height_px} px, focal length "
-            f"{camera.fx_px:.0f} px ({_ORIGINS.get(view.intrinsics, view.intrinsics)})"
-        )
+        yield f"{view.path}: {view.camera.width_px}x{view.camera.height_px} px, {lens_words(view)}"
+
+
+def grid_line(record: Mapping[str, Any]) -> str:
+    """What was written of a grid, and how sure a cell is."""
+    said = {key: value for key, value in record.items() if key not in ("intrinsics", "p10_to_p90")}
+    if isinstance(said["output"], list):
+        said["output"] = " ".join(said["output"])
+    line = ", ".join(f"{key} {value}" for key, value in said.items())
+    sure = record.get("p10_to_p90")
+    if sure:
+        line += f"; p10 to p90 of a cell, median: {sure[0]:.2f} to {sure[1]:.2f} of its distance"
+    return line
 
 
 def measured_records(
@@ -109,6 +116,7 @@ def measured_records(
         "model": predictor.engine.name,
         "images": [view.path],
         "cameras": [{name: getattr(view.camera, name) for name in _CAMERA}],
+        "lenses": [lens_record(view)],
     }
     for record in (*(s.to_json() for s in found.spans), *(r.to_json() for r in found.regions)):
         yield record | common
@@ -116,7 +124,7 @@ def measured_records(
 
 def measured_lines(found: Measurement, predictor: Predictor, view: View) -> Iterator[str]:
     """Lengths with their intervals."""
-    yield from _camera_lines([view])
+    yield from camera_lines([view])
     yield (
         f"model {predictor.engine.name}, protocol {found.protocol}, numbers: "
         f"{read_as(found.readout)}"

@@ -60,31 +60,38 @@ def _server_options(command: Command) -> Command:
 def serve(**settings: Any) -> None:
     """Serve the model: OpenAI's chat route and 3D routes.
 
-    /v1/chat/completions, /v1/models; /v1/depth, /v1/depth_map, /v1/match, /v1/pose, /v1/objects,
-    /v1/picture; /health, /metrics. The schema is at /openapi.json. Ctrl-C ends it; requests under
-    way are finished first.
+    /v1/chat/completions, /v1/models; /v1/depth, /v1/depth_map, /v1/measure, /v1/match, /v1/pose,
+    /v1/objects, /v1/picture; /health, /metrics. The schema is at /openapi.json. Ctrl-C ends it;
+    requests under way are finished first.
     """
     _run(settings, page=False, browser=False)
 
 
 @click.command(
-    epilog="\b\nExamples:\n  vlm3 app\n  vlm3 app --model my-checkpoint --no-browser",
+    epilog="\b\nExamples:\n  vlm3 app\n  vlm3 app --pictures holiday/\n"
+    "  vlm3 app --model my-checkpoint --no-browser",
 )
 @_server_options
+@click.option(
+    "--pictures", metavar="FOLDER", help="Pictures to choose from on the page; or a pattern."
+)
 @click.option("--browser/--no-browser", default=True, help="Open the page in a browser.")
-def app(browser: bool, **settings: Any) -> None:
+def app(browser: bool, pictures: str | None, **settings: Any) -> None:
     """Try the model in a browser.
 
     Click for distances, measure between two points, draw boxes and ask, match, camera motion, a
     cloud to turn. Everything stays on this machine. The routes of vlm3 serve are there too.
     """
-    _run(settings, page=True, browser=browser)
+    _run(settings, page=True, browser=browser, pictures=pictures)
 
 
-def _run(settings: dict[str, Any], *, page: bool, browser: bool) -> None:
+def _run(
+    settings: dict[str, Any], *, page: bool, browser: bool, pictures: str | None = None
+) -> None:
     missing = [name for name in _PACKAGES if find_spec(name) is None]
     if missing:
         raise MissingDependencyError(f'{", ".join(missing)} not installed: pip install "vlm3[app]"')
+    from vlm3.cli.picture_sources import picture_paths
     from vlm3.curation.intrinsics import calibrate_by
     from vlm3.infer.generation import TokenBudgetWarning
     from vlm3.infer.predictor import load
@@ -95,6 +102,7 @@ def _run(settings: dict[str, Any], *, page: bool, browser: bool) -> None:
     from vlm3.server.process import serve as serve_app
     from vlm3.view import AssumedCameraWarning
 
+    files = [] if pictures is None else picture_paths(pictures)
     host, key = settings["host"], settings["api_key"] or None
     local = is_loopback(host)
     taken = _listening(host, settings["port"])
@@ -135,7 +143,14 @@ def _run(settings: dict[str, Any], *, page: bool, browser: bool) -> None:
     taken.listen(128)  # Who comes from now on waits until the server is up.
     if browser:
         click.launch(url)
-    whole = create_app(predictor, limits=limits, access=access, page=page, calibrate=calibrate)
+    whole = create_app(
+        predictor,
+        limits=limits,
+        access=access,
+        page=page,
+        pictures=files,
+        calibrate=calibrate,
+    )
     ended_by = serve_app(whole, taken, quiet=page)
     click.get_current_context().exit(exit_code(ended_by))
 

@@ -1,7 +1,7 @@
 """Shards -> what other trainers read: conversations and pictures, resized as the protocol says.
 
     trl            metadata.jsonl, images/: datasets.load_dataset("imagefolder", data_dir=OUT)
-    llama-factory  vlm3.json, dataset_info.json, images/: dataset_dir: OUT, dataset: vlm3
+    llama-factory  vlm3.json, dataset_info.json, images/; settings.yaml: what to put in a run's own
     ms-swift       train.jsonl, images/: swift sft --dataset OUT/train.jsonl
     depthlm        SOURCE.jsonl, label.txt, images/: see `vlm3.curation.export_depthlm`
 
@@ -68,12 +68,15 @@ class Layout:
         row: makes one of a conversation, its pictures' names and the folder.
         array: whether the file is one JSON array; else a row a line.
         info: file beside it -> its content.
+        settings: name and text of a file of settings, with {folder} and {most_px2}, the pixels of
+            the largest picture.
     """
 
     file: str
     row: Callable[[Conversation, list[str], Path], Row]
     array: bool = False
     info: Mapping[str, Any] = field(default_factory=dict)
+    settings: tuple[str, str] | None = None
 
 
 _LLAMA_FACTORY = {
@@ -87,6 +90,14 @@ _LLAMA_FACTORY = {
         "assistant_tag": "assistant",
     },
 }
+_LLAMA_FACTORY_SETTINGS = """\
+# Lines for the settings of a run of LLaMA-Factory.
+dataset_dir: {folder}
+media_dir: {folder}
+dataset: vlm3
+# Its own limit of 589,824 would shrink larger pictures, and with them the focal length.
+image_max_pixels: {most_px2}
+"""
 LAYOUTS: Mapping[str, Layout] = MappingProxyType(
     {
         "trl": Layout("metadata.jsonl", _trl),
@@ -95,6 +106,7 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType(
             _llama_factory,
             array=True,
             info={"dataset_info.json": {"vlm3": _LLAMA_FACTORY}},
+            settings=("settings.yaml", _LLAMA_FACTORY_SETTINGS),
         ),
         "ms-swift": Layout("train.jsonl", _ms_swift),
     }
@@ -129,7 +141,7 @@ def export(
         raise InputError(f"no trainer is called {to!r}; choose one of {', '.join(LAYOUTS)}")
     layout = LAYOUTS[to]
     empty(out)
-    rows = 0
+    rows = most_px2 = 0
     written: set[str] = set()
     with disk.whole(out / layout.file) as partial, partial.open("w", encoding="utf-8") as file:
         file.write("[\n" if layout.array else "")
@@ -142,6 +154,7 @@ def export(
                 continue
             images = [f"images/{at:08d}.jpg" for at in source.pictures(place)]
             for name, image in zip(images, conversation.images, strict=True):
+                most_px2 = max(most_px2, image.shape[0] * image.shape[1])
                 if name not in written:
                     # 4:4:4 keeps the colours of thin things; 95 is as good as not compressed.
                     with disk.whole(out / name) as picture, picture.open("wb") as jpeg:
@@ -159,6 +172,10 @@ def export(
             raise InputError(f"{folder} has no label that protocol {protocol.name} asks about")
     for name, content in layout.info.items():
         disk.write(out / name, json.dumps(content, indent=1, allow_nan=False) + "\n")
+    if layout.settings is not None:
+        name, lines = layout.settings
+        where = json.dumps(str(out.resolve()), ensure_ascii=False)
+        disk.write(out / name, lines.format(folder=where, most_px2=most_px2))
 
 
 def empty(out: Path) -> None:

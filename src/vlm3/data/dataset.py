@@ -114,6 +114,7 @@ def single_sample(shards: Shards, place: int, key: str) -> Sample:
         points=Points(record.xy_px, record.distance_m),
         objects=Objects(record.questions),
         metric=record.metric,
+        calibrated=record.intrinsics == "given",
     )
 
 

@@ -119,4 +119,6 @@ ARGOVERSE2 = Source(
     frames=frames,
     needs=("pyarrow",),
     depthlm="distance",
+    verified="official code",
+    against="argoverse/av2-api, src/av2",
 )

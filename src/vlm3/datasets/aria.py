@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from vlm3.datasets.base import DepthMap, Floats, Frames, Pixels, RawFrame, Source, each, folders
 from vlm3.datasets.files import depth_png_m, picture_size
+from vlm3.datasets.licences import MAPANYTHING_TABLE
 from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import rigid_from_quaternion
@@ -180,10 +181,13 @@ def _trajectory(path: Path) -> list[NDArray[np.float64]]:
 ASE = Source(
     name="aria-synthetic-environments",
     title="Aria Synthetic Environments",
-    licence="Project Aria licence, research only",
+    licence="Project Aria licence, non-commercial",
+    licence_from=MAPANYTHING_TABLE,
     url="https://www.projectaria.com/datasets/ase",
     layout=_LAYOUT,
     tasks=("depth", "correspondence", "pose"),
     scenes=scenes,
     frames=frames,
+    verified="official code",
+    against="facebookresearch/projectaria_tools projects/ase, its calibration run",
 )

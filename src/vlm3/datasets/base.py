@@ -41,6 +41,14 @@ DepthOrigin = Literal["truth", "mvs", "predicted"]
 """How far a depth can be trusted where views are compared: rendered or measured, from multi-view
 stereo, or by a model."""
 
+Verified = Literal["real files", "official code", "documentation", "other readers", "fixtures"]
+"""What an adapter's reading of a layout rests on, the strongest first.
+
+It was run on files of the set; it follows its authors' own code that reads or writes the set, their
+description, or readers that others published; or nobody's. All are run on files that the tests
+write, too.
+"""
+
 Thing = TypeVar("Thing")
 
 # What a damaged or incomplete file of a foreign set may raise; anything else is a mistake of ours.
@@ -161,7 +169,9 @@ class Source:
         scenes: names of its scenes, sorted; a scene is the unit of work.
         frames: the frames of a scene in a fixed order; see `each`.
         origin: how its depth came about; `pairs` chooses tolerances by it.
-        verified: "real files" if the adapter was checked on files of the set, else "fixtures".
+        verified: what the reading of the layout rests on.
+        against: the files, code or pages meant by `verified`: repositories and files in them.
+        licence_from: where the licence was read; empty where it was not looked up.
         needs: packages to install, where the format needs any (the extra `vlm3[data]`).
         depthlm: what DepthLM's curation calls depth (`vlm3.tasks.depth_labels`), if it has the set.
         depthlm_frames: `frames` with DepthLM's deviations in geometry, where it has any.
@@ -176,7 +186,9 @@ class Source:
     scenes: Callable[[Path], list[str]]
     frames: Callable[[Path, str], Frames]
     origin: DepthOrigin = "truth"
-    verified: Literal["real files", "fixtures"] = "fixtures"
+    verified: Verified = "fixtures"
+    against: str = ""
+    licence_from: str = ""
     needs: tuple[str, ...] = ()
     depthlm: str | None = None
     depthlm_frames: Callable[[Path, str], Frames] | None = None

@@ -35,6 +35,7 @@ from vlm3.datasets.base import (
 )
 from vlm3.datasets.files import picture_size
 from vlm3.datasets.folder import read_format
+from vlm3.datasets.licences import MAPANYTHING_TABLE
 from vlm3.datasets.own import check_camera, check_scale, covering
 from vlm3.datasets.own_depth import depth_files, matching, read_depth
 from vlm3.errors import InputError
@@ -269,11 +270,14 @@ COLMAP = Source(
     frames=frames,
     origin="mvs",
     needs=("pycolmap",),
+    verified="official code",
+    against="pycolmap, by which it is read",
 )
 ETH3D = Source(
     name="eth3d",
     title="ETH3D, high-resolution multi-view",
     licence="CC BY-NC-SA 4.0",
+    licence_from=MAPANYTHING_TABLE,
     url="https://www.eth3d.net",
     layout=_ETH3D_LAYOUT,
     tasks=("depth", "correspondence", "pose"),
@@ -281,4 +285,7 @@ ETH3D = Source(
     frames=eth3d_frames,
     needs=("pycolmap",),
     depthlm="distance",
+    verified="other readers",
+    against="facebookresearch/map-anything conversion/eth3d.py, facebookresearch/"
+    "DepthLM_Official utils/curate_eth3d.py",
 )

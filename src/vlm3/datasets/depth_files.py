@@ -1,12 +1,17 @@
-"""Depth in the encodings of foreign sets: OpenEXR, PFM, floats in the bytes of a picture."""
+"""Depth in the encodings of foreign sets: OpenEXR, PFM, HDF5, floats in the bytes of a picture."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vlm3.datasets.files import integer_picture
 from vlm3.errors import InputError, MissingDependencyError
+from vlm3.files.reading import why
+
+_FAR_PERCENTILE = 95
 
 
 def read_exr(path: Path) -> NDArray[np.floating]:
@@ -71,3 +76,82 @@ def read_float_png(path: Path) -> NDArray[np.float32]:
         raise InputError(f"cannot read {str(path)!r} ({error})") from error
     bgra = np.ascontiguousarray(rgba[..., [2, 1, 0, 3]])
     return bgra.view("<f4")[..., 0]
+
+
+def read_half_png(path: Path) -> NDArray[np.float16]:
+    """Half floats whose bits are the shades of a 16-bit PNG, (height, width).
+
+    Raises:
+        InputError: the picture cannot be read, or has not 16 bits.
+    """
+    shades = integer_picture(path)
+    if shades.min(initial=0) < 0 or shades.max(initial=0) > 0xFFFF:
+        raise InputError(f"{str(path)!r} has shades beyond 16 bits; half floats have 16")
+    return np.ascontiguousarray(shades, "<u2").view("<f2")
+
+
+def open_hdf5(path: Path) -> Any:
+    """An HDF5 file, to be closed by the caller.
+
+    Raises:
+        InputError: there is none, or it is damaged.
+        MissingDependencyError: h5py is not installed.
+    """
+    try:
+        import h5py
+    except ImportError as error:
+        raise MissingDependencyError("HDF5 needs h5py: pip install 'vlm3[data]'") from error
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        raise InputError(
+            f"{str(path)!r} is no HDF5 file that can be read ({why(error)})"
+        ) from error
+
+
+def read_hdf5(path: Path, name: str) -> NDArray[np.floating]:
+    """The map of numbers (height, width) that an HDF5 file has under a name.
+
+    Raises:
+        InputError: the file is damaged, or has no such map.
+        MissingDependencyError: h5py is not installed.
+    """
+    with open_hdf5(path) as file:
+        try:
+            found = file.get(name)
+            if getattr(found, "ndim", 0) != 2 or found.dtype.kind not in "fiu":
+                raise InputError(f"{str(path)!r} has no map of numbers named {name!r}")
+            values: NDArray[np.floating] = np.asarray(found[()])
+        # Damage may show at any access, as these.
+        except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{str(path)!r} is damaged ({why(error)})") from error
+    return values
+
+
+def of_size(values: NDArray[Any], width_px: int, height_px: int, path: Path) -> NDArray[Any]:
+    """`values` if they are the picture's pixels.
+
+    Raises:
+        InputError: they are of another size.
+    """
+    if values.shape != (height_px, width_px):
+        size = "x".join(map(str, values.shape[::-1]))
+        raise InputError(f"{str(path)!r} is {size}, its picture {width_px}x{height_px}")
+    return values
+
+
+def without_far(values: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Depth with its farthest 5 % as NaN, as MapAnything's loader leaves out windows on the sky.
+
+    The share is of all pixels, unknown ones counted as 0, as that loader takes it.
+    """
+    finite = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    return np.where(finite > np.percentile(finite, _FAR_PERCENTILE), np.nan, finite)
+
+
+def positive(values: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Depth with NaN where it is not finite, zero or negative."""
+    found = values.astype(np.float64)
+    return np.where(np.isfinite(found) & (found > 0), found, np.nan)

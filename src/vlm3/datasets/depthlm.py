@@ -165,4 +165,5 @@ DEPTHLM = Source(
     scenes=scenes,
     frames=frames,
     verified="real files",
+    against="DepthLM's example of iBims-1",
 )

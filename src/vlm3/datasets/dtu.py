@@ -15,9 +15,8 @@ import numpy as np
 
 from vlm3.datasets.base import DepthMap, Floats, Frames, RawFrame, Source, each, folders
 from vlm3.datasets.depth_files import read_pfm
-from vlm3.datasets.files import picture_size, read_text
+from vlm3.datasets.files import mvsnet_camera, picture_size
 from vlm3.errors import InputError
-from vlm3.files.reading import why
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import invert
 
@@ -66,12 +65,7 @@ def _camera_file(folder: Path, view: int, size: tuple[int, int]) -> tuple[Floats
     """cam_from_world in metres, and K of a picture of 1600x1200 with its centres at integers."""
     whole = folder / f"{view:08d}_cam.txt"
     path = whole if whole.is_file() else folder / "train" / whole.name
-    try:
-        words = read_text(path).split()
-        numbers = np.array([w for w in words if w not in ("extrinsic", "intrinsic")][:25], float)
-        cam_from_world, K = numbers[:16].reshape(4, 4), numbers[16:].reshape(3, 3)
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read the camera {str(path)!r} ({why(error)})") from error
+    cam_from_world, K = mvsnet_camera(path)
     cam_from_world[:3, 3] *= _MM
     if path != whole:
         cut = [(h - c) / 2 for h, c in zip(_HALF, _CUT, strict=True)]
@@ -92,4 +86,6 @@ DTU = Source(
     tasks=("depth", "correspondence", "pose"),
     scenes=scenes,
     frames=frames,
+    verified="other readers",
+    against="lmb-freiburg/robustmvd, YoYo000/MVSNet",
 )

@@ -91,6 +91,53 @@ def matrix(path: Path, rows: int, columns: int) -> Floats:
         raise InputError(f"{str(path)!r} does not hold {rows} x {columns} numbers") from error
 
 
+def number_rows(path: Path, columns: int) -> Floats:
+    """The lines of a text file (n, columns), each that many finite numbers.
+
+    Raises:
+        InputError: it cannot be read, or a line holds something else.
+    """
+    rows = []
+    for place, line in enumerate(read_text(path).splitlines(), start=1):
+        words = line.split()
+        if not words:
+            continue
+        try:
+            row = np.array(words, np.float64)
+        except ValueError as error:
+            raise InputError(f"{path}, line {place} is no row of numbers ({why(error)})") from None
+        if len(row) != columns or not np.isfinite(row).all():
+            raise InputError(
+                f"{path}, line {place} has {len(row)} numbers; expected {columns} finite ones"
+            )
+        rows.append(row)
+    return np.array(rows, np.float64).reshape(-1, columns)
+
+
+def mvsnet_camera(path: Path) -> tuple[Floats, Floats]:
+    """MVSNet's NUMBER_cam.txt (YoYo000/MVSNet, README.md): cam_from_world (4, 4) and K (3, 3).
+
+    The words extrinsic and intrinsic with a matrix each, then the range of depth, which is not
+    read.
+
+    Raises:
+        InputError: it is none.
+    """
+    words = read_text(path).split()
+    if len(words) < 27 or words[0] != "extrinsic" or words[17] != "intrinsic":
+        raise InputError(
+            f"{str(path)!r} is no camera of MVSNet's: expected extrinsic with 16 numbers, then "
+            "intrinsic with 9"
+        )
+    try:
+        numbers = np.array([*words[1:17], *words[18:27]], np.float64)
+    except ValueError as error:
+        raise InputError(f"cannot read the camera {str(path)!r} ({why(error)})") from None
+    if not np.isfinite(numbers).all():
+        raise InputError(f"the camera {str(path)!r} holds a number that is not finite")
+    return numbers[:16].reshape(4, 4), numbers[16:].reshape(3, 3)
+
+
 def integer_picture(path: Path) -> NDArray[Any]:
     """A depth picture of one channel with more than 8 bits (height, width), as it lies.
 

@@ -207,4 +207,5 @@ FOLDER = Source(
     scenes=scenes,
     frames=frames,
     verified="real files",
+    against="a HoloLens recording",
 )

@@ -9,12 +9,12 @@ nothing is asked in metres.
 """
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from vlm3.datasets.base import DepthMap, Frames, RawFrame, Source, each, need_folder
-from vlm3.errors import InputError, MissingDependencyError
+from vlm3.datasets.depth_files import open_hdf5
+from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
 
 _LAYOUT = "[train|test]/SEQUENCE.hdf5"
@@ -34,12 +34,12 @@ def scenes(root: Path) -> list[str]:
 def frames(root: Path, scene: str) -> Frames:
     """The frames of a sequence, in its order."""
     path = root / f"{scene}.hdf5"
-    with _opened(path) as file:
+    with open_hdf5(path) as file:
         numbers = sorted(int(k[len("image_") :]) for k in file if k.startswith("image_"))
     split = "test" if "test" in Path(scene).parts else "train"
 
     def make(number: int) -> RawFrame:
-        with _opened(path) as file:
+        with open_hdf5(path) as file:
             K, pose = np.array(file[f"K_{number}"]), np.array(file[f"pose_{number}"])
             height, width = file[f"depth_{number}"].shape
         return RawFrame(
@@ -56,36 +56,28 @@ def frames(root: Path, scene: str) -> Frames:
 
 
 def _picture(path: Path, number: int) -> bytes:
-    with _opened(path) as file:
+    with open_hdf5(path) as file:
         return np.asarray(file[f"image_{number}"], np.uint8).tobytes()
 
 
 def _depth(path: Path, number: int) -> DepthMap:
-    with _opened(path) as file:
+    with open_hdf5(path) as file:
         values = np.array(file[f"depth_{number}"], np.float64)
     known = np.isfinite(values) & (values > 0) & (values < _FARTHEST)
     return DepthMap(np.where(known, values, np.nan), "z")
-
-
-def _opened(path: Path) -> Any:
-    try:
-        import h5py
-    except ImportError as error:
-        raise MissingDependencyError("HDF5 needs h5py: pip install 'vlm3[data]'") from error
-    try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        raise InputError(f"{str(path)!r} is no HDF5 file that can be read ({error})") from error
 
 
 GTA_SFM = Source(
     name="gta-sfm",
     title="GTA-SfM",
     licence="not stated; pictures of a game",
+    licence_from="HKUST-Aerial-Robotics/Flow-Motion-Depth README.md, extracted_dataset/README.md",
     url="https://github.com/HKUST-Aerial-Robotics/Flow-Motion-Depth",
     layout=_LAYOUT,
     tasks=("correspondence", "pose"),
     scenes=scenes,
     frames=frames,
     needs=("h5py",),
+    verified="official code",
+    against="HKUST-Aerial-Robotics/Flow-Motion-Depth extracted_dataset/read.py",
 )

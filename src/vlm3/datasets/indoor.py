@@ -20,6 +20,7 @@ from PIL import Image
 
 from vlm3.datasets.base import DepthMap, Floats, Frames, RawFrame, Source, each
 from vlm3.datasets.files import depth_png_m, matrix, picture_size, read_text
+from vlm3.datasets.licences import DEPTH_PRO_TABLE
 from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
 
@@ -194,18 +195,22 @@ def _only(folder: Path, ending: str) -> Path:
 IBIMS1 = Source(
     name="ibims1",
     title="iBims-1",
-    licence="research only",
+    licence="its own terms",
+    licence_from=DEPTH_PRO_TABLE,
     url="https://www.asg.ed.tum.de/lmf/ibims1",
     layout=_IBIMS_LAYOUT,
     tasks=("depth",),
     scenes=ibims_scenes,
     frames=ibims_frames,
     depthlm="z",
+    verified="other readers",
+    against="hanxunyu/DepthVLM; units against DepthLM's labels",
 )
 NYUV2 = Source(
     name="nyuv2",
     title="NYU Depth v2",
-    licence="research use",
+    licence="its own terms",
+    licence_from=DEPTH_PRO_TABLE,
     url="https://cs.nyu.edu/~fergus/datasets/nyu_depth_v2.html",
     layout=_NYU_LAYOUT,
     tasks=("depth",),
@@ -216,7 +221,8 @@ NYUV2 = Source(
 SUNRGBD = Source(
     name="sunrgbd",
     title="SUN RGB-D",
-    licence="research use",
+    licence="its own terms",
+    licence_from=DEPTH_PRO_TABLE,
     url="https://rgbd.cs.princeton.edu",
     layout=_SUN_LAYOUT,
     tasks=("depth",),
@@ -224,4 +230,6 @@ SUNRGBD = Source(
     frames=sun_frames,
     needs=("scipy",),
     depthlm="0.8 distance",
+    verified="other readers",
+    against="facebookresearch/DepthLM_Official, hanxunyu/DepthVLM",
 )

@@ -23,6 +23,7 @@ from vlm3.datasets.base import (
     folders,
 )
 from vlm3.datasets.files import depth_png_m, floats, picture_size, read_text
+from vlm3.datasets.licences import DEPTH_PRO_TABLE
 from vlm3.errors import InputError
 from vlm3.files.reading import why
 from vlm3.geometry.camera import Camera
@@ -117,17 +118,20 @@ KITTI_OBJECT = Source(
     name="kitti-object",
     title="KITTI object",
     licence="CC BY-NC-SA 3.0",
+    licence_from=DEPTH_PRO_TABLE,
     url="https://www.cvlibs.net/datasets/kitti/eval_object.php",
     layout=_OBJECT,
     tasks=("depth",),
     scenes=object_scenes,
     frames=object_frames,
     verified="real files",
+    against="seven frames of the set",
 )
 KITTI_DEPTH = Source(
     name="kitti-depth",
     title="KITTI depth",
     licence="CC BY-NC-SA 3.0",
+    licence_from=DEPTH_PRO_TABLE,
     url="https://www.cvlibs.net/datasets/kitti/eval_depth_all.php",
     layout=_DEPTH,
     tasks=("depth",),

@@ -78,7 +78,8 @@ def _lines(path: Path) -> list[tuple[str, str, Floats, Floats]]:
 MATTERPORT3D = Source(
     name="matterport3d",
     title="Matterport3D",
-    licence="Matterport end-user licence for academic use",
+    licence="Matterport3D Terms of Use, by signature",
+    licence_from="niessner/Matterport README.md",
     url="https://niessner.github.io/Matterport",
     layout=_LAYOUT,
     tasks=("depth", "correspondence", "pose"),
@@ -86,4 +87,6 @@ MATTERPORT3D = Source(
     frames=frames,
     depthlm="distance",
     depthlm_frames=partial(frames, turn=False),
+    verified="documentation",
+    against="niessner/Matterport data_organization.md",
 )

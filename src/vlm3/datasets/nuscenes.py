@@ -235,7 +235,8 @@ def _named(folder: Path, name: str) -> Path:
 NUSCENES = Source(
     name="nuscenes",
     title="nuScenes",
-    licence="CC BY-NC-SA 4.0",
+    licence="its terms of use, non-commercial",
+    licence_from="nutonomy/nuscenes-devkit docs/faqs.md",
     url="https://www.nuscenes.org",
     layout=_LAYOUT,
     tasks=("depth",),
@@ -243,16 +244,20 @@ NUSCENES = Source(
     frames=frames,
     depthlm="z",
     depthlm_frames=partial(frames, compensate=False),
+    verified="official code",
+    against="nutonomy/nuscenes-devkit python-sdk",
 )
 NUSCENES_MMDET3D = Source(
     name="nuscenes-mmdet3d",
     title="nuScenes, mmdetection3d's infos",
-    licence="CC BY-NC-SA 4.0",
+    licence="its terms of use, non-commercial",
+    licence_from="nutonomy/nuscenes-devkit docs/faqs.md",
     url="https://mmdetection3d.readthedocs.io",
     layout="JSON infos with data_list, pictures and laser sweeps beside them",
     tasks=("depth",),
     scenes=mmdet3d_scenes,
     frames=mmdet3d_frames,
-    verified="real files",
     depthlm="z",
+    verified="real files",
+    against="a frame that mmdetection3d ships",
 )

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from vlm3.datasets.base import DepthMap, Frames, Kind, RawFrame, Source, each
+from vlm3.datasets.base import DepthMap, Frames, Kind, RawFrame, Source, Verified, each
 from vlm3.datasets.files import depth_png_m, picture_size, read_json
 from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
@@ -117,25 +117,45 @@ def _splits(root: Path) -> dict[str, str]:
     return {}
 
 
-def _source(name: str, title: str, licence: str, url: str) -> Source:
+def _source(
+    name: str,
+    title: str,
+    licence: str,
+    licence_from: str,
+    url: str,
+    verified: Verified,
+    against: str,
+) -> Source:
     return Source(
         name=name,
         title=title,
         licence=licence,
+        licence_from=licence_from,
         url=url,
         layout=_LAYOUT.replace("COMPONENT", name),
         tasks=("depth",),
         scenes=partial(scenes, component=name),
         frames=partial(frames, component=name),
+        verified=verified,
+        against=against,
     )
 
 
 TASKONOMY = _source(
-    "taskonomy", "Taskonomy", "research only (its EULA)", "http://taskonomy.stanford.edu"
+    "taskonomy",
+    "Taskonomy",
+    "its end-user licence, research only",
+    "StanfordVL/taskonomy data/LICENSE",
+    "http://taskonomy.stanford.edu",
+    "documentation",
+    "StanfordVL/taskonomy data/README.md",
 )
 HM3D = _source(
     "hm3d",
     "HM3D, rendered by Omnidata",
     "Matterport end-user licence for academic use",
+    "",
     "https://github.com/EPFL-VILAB/omnidata",
+    "official code",
+    "EPFL-VILAB/omnidata, its loaders and annotator",
 )

@@ -193,12 +193,15 @@ def _source(
     return Source(
         name=name,
         title=title,
-        licence="not stated; pictures by their sets",
+        licence="Apache 2.0; pictures by their sets",
+        licence_from="AnjieCheng/SpatialRGPT README.md",
         url=url,
         layout=layout,
         tasks=("objects",),
         scenes=read[0],
         frames=read[1],
+        verified="official code",
+        against="AnjieCheng/SpatialRGPT llava/data/dataset.py, llava/eval/eval_spatial.py",
     )
 
 

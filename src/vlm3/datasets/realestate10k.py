@@ -12,14 +12,14 @@ see `tracks`. So a match is a feature that was found in at least two frames, and
 it in a third.
 """
 
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from vlm3.datasets.base import Floats, Frames, PixelDepths, RawFrame, Source, each, need_folder
+from vlm3.datasets.base import Floats, Frames, RawFrame, Source, each, need_folder
 from vlm3.datasets.files import picture_size
-from vlm3.datasets.tracks import Posed, triangulated
+from vlm3.datasets.tracks import Posed, path_depth
 from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import invert, nearest_rigid
@@ -61,7 +61,7 @@ def frames(root: Path, scene: str) -> Frames:
             name,
             one.picture,
             one.camera,
-            partial(_depth, posed, k),
+            partial(path_depth, posed, k, _STEPS),
             invert(one.cam_from_world),
             split=split,
             metric=False,
@@ -79,14 +79,6 @@ def _posed(picture: Path, line: Floats) -> Posed | InputError:
         return Posed(picture, Camera(fx, fy, cx, cy, width, height), nearest_rigid(pose))
     except InputError as error:
         return error
-
-
-@lru_cache(maxsize=1024)
-def _depth(posed: tuple[Posed | InputError, ...], k: int) -> PixelDepths:
-    others = [posed[k + step] for step in _STEPS if 0 <= k + step < len(posed)]
-    one = posed[k]
-    assert isinstance(one, Posed)
-    return triangulated(one, [other for other in others if isinstance(other, Posed)])
 
 
 def _path_lines(path: Path) -> Floats:
@@ -111,4 +103,6 @@ REALESTATE10K = Source(
     frames=frames,
     origin="mvs",
     needs=("cv2", "scipy"),
+    verified="other readers",
+    against="CUT3R/CUT3R datasets_preprocess/preprocess_re10k.py",
 )

@@ -231,6 +231,7 @@ SEVEN_SCENES = Source(
     frames=seven_frames,
     origin="truth",
     verified="real files",
+    against="RedKitchen",
 )
 TRAJECTORY = Source(
     name="rgbd-log",
@@ -242,4 +243,5 @@ TRAJECTORY = Source(
     scenes=log_scenes,
     frames=log_frames,
     verified="real files",
+    against="Open3D's sample",
 )

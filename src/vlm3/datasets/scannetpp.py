@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from vlm3.datasets.base import DepthMap, Frames, RawFrame, Source, each
 from vlm3.datasets.colmap import camera_of, load_model
 from vlm3.datasets.files import depth_png_m, read_json, read_text
+from vlm3.datasets.licences import MAPANYTHING_TABLE
 from vlm3.datasets.splits import SCANNETPP_TEST, SCANNETPP_VAL
 from vlm3.errors import InputError, MissingDependencyError
 from vlm3.files.reading import read_bytes
@@ -226,6 +227,7 @@ SCANNETPP = Source(
     name="scannetpp",
     title="ScanNet++",
     licence="ScanNet++ terms of use (non-commercial)",
+    licence_from=MAPANYTHING_TABLE,
     url="https://kaldir.vc.in.tum.de/scannetpp",
     layout=_LAYOUT,
     tasks=("depth", "correspondence", "pose"),
@@ -233,4 +235,6 @@ SCANNETPP = Source(
     frames=frames,
     needs=("lz4", "pycolmap"),
     depthlm="scannetpp",
+    verified="official code",
+    against="scannetpp/scannetpp common/scene_release.py, common/render.py",
 )

@@ -1,5 +1,10 @@
 """Scenes that are kept out of training, by name: splits are by scene, never by frame."""
 
+from collections.abc import Callable
+
+Split = Callable[[str], str]
+"""From a scene's name to "train", "val" or "test"."""
+
 # Drawn by MapAnything from ScanNet++ v2 without v1 (its ScanNetPPSplits). The paper holds "30
 # scenes" out and names none; its released sample is of this processing, so these are taken for
 # them. All of v1, which other methods were trained on, is for training.
@@ -21,3 +26,19 @@ SCANNETPP_VAL = (
 # As MapAnything and UFM take them; all other environments are for training.
 TARTANAIR_VAL = ("EndofTheWorld", "HongKong", "WesternDesertTown")
 TARTANAIR_TEST = ("DesertGasStation", "OldScandinavia", "PolarSciFi", "Sewerage", "Supermarket")
+
+# As MapAnything takes them, in whichever layout they are read. Names of MegaDepth
+# are SCENE_MODEL.
+MEGADEPTH_VAL = ("0015_0", "0015_1", "0022_0")
+SPRING_VAL = ("0013", "0023", "0037")
+UNREALSTEREO4K_TEST = ("00008",)
+
+
+def named(val: tuple[str, ...] = (), test: tuple[str, ...] = ()) -> Split:
+    """The split that holds scenes out by name."""
+    return lambda scene: "val" if scene in val else "test" if scene in test else "train"
+
+
+def blendedmvs_split(scene: str) -> str:
+    """DUSt3R's rule for BlendedMVS: every tenth of the scenes' hexadecimal names."""
+    return "val" if int(scene[8:], 16) % 10 == 0 else "train"

@@ -92,9 +92,12 @@ TARTANAIR = Source(
     name="tartanairv2",
     title="TartanAir V2",
     licence="CC BY 4.0",
+    licence_from="castacks/tartanairpy docs/index.rst",
     url="https://tartanair.org",
     layout=_LAYOUT,
     tasks=("depth", "correspondence", "pose"),
     scenes=scenes,
     frames=frames,
+    verified="documentation",
+    against="castacks/tartanairpy docs",
 )

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from vlm3.datasets.base import Floats, PixelDepths
-from vlm3.errors import MissingDependencyError
+from vlm3.errors import InputError, MissingDependencyError
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.pixels import pixel_centres
 from vlm3.geometry.pose import invert, transform_points
@@ -29,7 +29,7 @@ _LEAST_ANGLE_DEG = 2.0
 
 @dataclass(frozen=True)
 class Posed:
-    """A picture file with its pinhole camera and cam_from_world (4, 4); hashes by its path."""
+    """A picture file with its camera and cam_from_world (4, 4); hashes by its path."""
 
     picture: Path
     camera: Camera
@@ -61,6 +61,24 @@ def triangulated(one: Posed, others: Sequence[Posed]) -> PixelDepths:
         depth[first[better]], steepest[first[better]] = z[better], angle[better]
     known = np.isfinite(depth)
     return PixelDepths(xy[known], depth[known], "z")
+
+
+@lru_cache(maxsize=1024)
+def path_depth(
+    posed: tuple[Posed | InputError, ...], k: int, steps: tuple[int, ...]
+) -> PixelDepths:
+    """`triangulated` of picture k of a camera's path with those so many steps away from it.
+
+    Args:
+        posed: the pictures in their order; an error where one cannot be used.
+        k: which of them; one that can be used.
+        steps: to its neighbours, backwards and forwards.
+    """
+    one = posed[k]
+    if isinstance(one, InputError):
+        raise one
+    others = [posed[k + step] for step in steps if 0 <= k + step < len(posed)]
+    return triangulated(one, [other for other in others if isinstance(other, Posed)])
 
 
 def joined(xy_px: Floats, depth_z: Floats, camera: Camera) -> Floats:

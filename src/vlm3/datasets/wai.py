@@ -12,7 +12,6 @@ whose windows show the sky. Its principal points are COLMAP's and the game engin
 the picture's corner, as here (MapAnything's own code shifts its points by half a pixel).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,15 +29,28 @@ from vlm3.datasets.base import (
     each,
     need_folder,
 )
-from vlm3.datasets.depth_files import read_exr
+from vlm3.datasets.depth_files import read_exr, without_far
 from vlm3.datasets.files import read_json
-from vlm3.datasets.splits import SCANNETPP_TEST, SCANNETPP_VAL, TARTANAIR_TEST, TARTANAIR_VAL
+from vlm3.datasets.licences import DEPTH_PRO_TABLE, MAPANYTHING_TABLE
+from vlm3.datasets.splits import (
+    MEGADEPTH_VAL,
+    SCANNETPP_TEST,
+    SCANNETPP_VAL,
+    SPRING_VAL,
+    TARTANAIR_TEST,
+    TARTANAIR_VAL,
+    UNREALSTEREO4K_TEST,
+    Split,
+    blendedmvs_split,
+    named,
+)
 from vlm3.errors import InputError
 from vlm3.files.reading import below, short
 from vlm3.geometry.camera import Camera, LensModel
 
 _LAYOUT = "SCENE/scene_meta.json with its images/ and depth/ (MapAnything's WAI layout)"
 _URL = "https://github.com/facebookresearch/map-anything/tree/main/data_processing"
+_AGAINST = "facebookresearch/map-anything mapanything/utils/wai, the layout's own"
 _MODELS: dict[str, tuple[LensModel, tuple[str, ...]]] = {
     "PINHOLE": ("pinhole", ()),
     "OPENCV": ("brown_conrady", ("k1", "k2", "p1", "p2")),
@@ -46,9 +58,6 @@ _MODELS: dict[str, tuple[LensModel, tuple[str, ...]]] = {
 }
 _LENS_KEYS = ("k1", "k2", "k3", "k4", "p1", "p2")
 _MVS_CONFIDENCE = 0.25
-_FAR_PERCENTILE = 95
-
-Split = Callable[[str], str]
 
 
 @dataclass(frozen=True)
@@ -149,9 +158,7 @@ def _camera(meta: dict[str, Any], frame: dict[str, Any]) -> Camera:
 def _depth(folder: Path, meta: dict[str, Any], frame: dict[str, Any], rules: _Rules) -> DepthMap:
     values = read_exr(_beside(folder, meta, frame, rules.depth)).astype(np.float64)
     if rules.drop_far:
-        # Over all pixels, unknown ones as 0, as MapAnything's loader takes it.
-        finite = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
-        values = np.where(finite > np.percentile(finite, _FAR_PERCENTILE), np.nan, values)
+        values = without_far(values)
     good = np.isfinite(values) & (values > 0)
     for mask in rules.masks:
         if _listed(meta, mask) and _key(meta, mask) in frame:
@@ -205,15 +212,6 @@ def _key(meta: dict[str, Any], name: str) -> str:
     return next(str(value) for key, value in entry.items() if key != "format")
 
 
-def _named(val: tuple[str, ...] = (), test: tuple[str, ...] = ()) -> Split:
-    return lambda scene: "val" if scene in val else "test" if scene in test else "train"
-
-
-def _blendedmvs_split(scene: str) -> str:
-    """DUSt3R's rule: every tenth of the scenes' hexadecimal names."""
-    return "val" if int(scene[8:], 16) % 10 == 0 else "train"
-
-
 def _source(
     name: str,
     title: str,
@@ -222,6 +220,7 @@ def _source(
     rules: _Rules,
     *,
     origin: DepthOrigin = "truth",
+    licence_from: str = "",
 ) -> Source:
     def frames(root: Path, scene: str) -> Frames:
         yield from read_scene(root, scene, rules)
@@ -237,6 +236,9 @@ def _source(
         scenes=scenes,
         frames=frames,
         origin=origin,
+        verified="official code",
+        against=_AGAINST,
+        licence_from=licence_from,
         needs=("OpenEXR",),
     )
 
@@ -251,8 +253,9 @@ BLENDEDMVS = _source(
     "BlendedMVS",
     "CC BY 4.0",
     "https://github.com/YoYo000/BlendedMVS",
-    _Rules(masks=_MOGE, metric=False, split=_blendedmvs_split),
+    _Rules(masks=_MOGE, metric=False, split=blendedmvs_split),
     origin="mvs",
+    licence_from="YoYo000/BlendedMVS README.md",
 )
 DYNAMICREPLICA = _source(
     "dynamicreplica",
@@ -260,37 +263,41 @@ DYNAMICREPLICA = _source(
     "CC BY-NC 4.0",
     "https://github.com/facebookresearch/dynamic_stereo",
     _Rules(),
+    licence_from=DEPTH_PRO_TABLE,
 )
 SAIL_VOS3D = _source(
     "sail-vos3d",
     "SAIL-VOS 3D",
-    "by request, research only",
+    "by request, non-commercial",
     "https://sailvos.web.illinois.edu",
     _Rules(drop_far=True),
+    licence_from=MAPANYTHING_TABLE,
 )
 SCANNETPP = _source(
     "scannetpp-wai",
     "ScanNet++ DSLR, depth of its mesh",
-    "by application, research only",
+    "by application, non-commercial",
     "https://kaldir.vc.in.tum.de/scannetpp",
     _Rules(
         depth="rendered_depth",
         stages=("conversion", "undistort", "render"),
-        split=_named(SCANNETPP_VAL, SCANNETPP_TEST),
+        split=named(SCANNETPP_VAL, SCANNETPP_TEST),
     ),
+    licence_from=MAPANYTHING_TABLE,
 )
 MPSD = _source(
     "mpsd",
     "Mapillary Planet-Scale Depth",
-    "by request, research only",
+    "by request, CC BY-NC-SA",
     "https://www.mapillary.com/dataset/depth",
     _Rules(masks=_MOGE),
     origin="mvs",
+    licence_from=MAPANYTHING_TABLE,
 )
 DL3DV = _source(
     "dl3dv-10k",
     "DL3DV-10K, depth by MVSAnywhere",
-    "DL3DV terms, non-commercial",
+    "CC BY-NC 4.0 and DL3DV-10K terms of use",
     "https://github.com/DL3DV-10K/Dataset",
     _Rules(
         depth="pred_depth/mvsanywhere",
@@ -300,21 +307,24 @@ DL3DV = _source(
         stages=("conversion", "undistort", "mvsanywhere"),
     ),
     origin="mvs",
+    licence_from="DL3DV-10K/Dataset License.md",
 )
 MEGADEPTH = _source(
     "megadepth",
     "MegaDepth",
     "CC BY 4.0",
     "https://www.cs.cornell.edu/projects/megadepth",
-    _Rules(masks=_MOGE, metric=False, split=_named(("0015_0", "0015_1", "0022_0"))),
+    _Rules(masks=_MOGE, metric=False, split=named(MEGADEPTH_VAL)),
     origin="mvs",
+    licence_from=MAPANYTHING_TABLE,
 )
 ASE = _source(
     "ase-wai",
     "Aria Synthetic Environments, WAI",
-    "Project Aria licence, research only",
+    "Project Aria licence, non-commercial",
     "https://www.projectaria.com/datasets/ase",
     _Rules(),
+    licence_from=MAPANYTHING_TABLE,
 )
 TARTANAIR_WB = _source(
     "tartanair-wb",
@@ -324,29 +334,33 @@ TARTANAIR_WB = _source(
     _Rules(
         masks=_MOGE,
         drop_far=True,
-        split=_named(TARTANAIR_VAL, TARTANAIR_TEST),
+        split=named(TARTANAIR_VAL, TARTANAIR_TEST),
     ),
+    licence_from=MAPANYTHING_TABLE,
 )
 UNREALSTEREO4K = _source(
     "unrealstereo4k",
     "UnrealStereo4K",
-    "not stated; for research",
+    "not stated for the data; its repository is MIT",
     "https://github.com/fabiotosi92/SMD-Nets",
-    _Rules(drop_far=True, split=_named(test=("00008",))),
+    _Rules(drop_far=True, split=named(test=UNREALSTEREO4K_TEST)),
+    licence_from="fabiotosi92/SMD-Nets README.md, LICENSE",
 )
 MVS_SYNTH = _source(
     "mvs-synth",
     "MVS-Synth",
-    "research, see its page",
+    "its own terms, non-commercial",
     "https://phuang17.github.io/DeepMVS/mvs-synth.html",
     _Rules(drop_far=True),
+    licence_from=MAPANYTHING_TABLE,
 )
 SPRING = _source(
     "spring",
     "Spring",
     "CC BY 4.0",
     "https://spring-benchmark.org",
-    _Rules(masks=_MOGE, sky="skymask", split=_named(("0013", "0023", "0037"))),
+    _Rules(masks=_MOGE, sky="skymask", split=named(SPRING_VAL)),
+    licence_from=MAPANYTHING_TABLE,
 )
 ETH3D = _source(
     "eth3d-wai",
@@ -354,4 +368,5 @@ ETH3D = _source(
     "CC BY-NC-SA 4.0",
     "https://www.eth3d.net",
     _Rules(split=lambda scene: "test"),
+    licence_from=MAPANYTHING_TABLE,
 )

@@ -208,6 +208,7 @@ WAYMO = Source(
     name="waymo",
     title="Waymo Open, perception v2",
     licence="Waymo Dataset License Agreement (non-commercial)",
+    licence_from="waymo-research/waymo-open-dataset README.md",
     url="https://waymo.com/open",
     layout=_LAYOUT,
     tasks=("depth",),
@@ -215,4 +216,6 @@ WAYMO = Source(
     frames=frames,
     needs=("pyarrow",),
     depthlm="distance",
+    verified="official code",
+    against="waymo-research/waymo-open-dataset v2, range_image_utils",
 )

@@ -6,15 +6,15 @@ stated in `sampling` and drawn from `seed`, and a report says that it is ours.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
 
 from vlm3.errors import InputError
+from vlm3.eval.benchmark import Benchmark, Label
+from vlm3.eval.peer_benchmarks import PEER_BENCHMARKS
 from vlm3.tasks.base import TaskName
+from vlm3.tasks.registry import LABELLED
 
-Label = Literal["distance", "z", "scannetpp", "0.8 distance"]
-"""What a depth set's published label is; see `labels`."""
+__all__ = ["BENCHMARKS", "Benchmark", "Label", "get_benchmark"]
 
 _DEPTHLM = (
     "DepthLM's: sample i is picture i mod N; its pixel is drawn with Python's random, seed 42"
@@ -22,45 +22,6 @@ _DEPTHLM = (
 _PIXELS = "100 random points of each picture, the nearest at each pixel"
 _MATCHES = "the same number of random covisible points from each pair"
 _WHOLE = "every question once"
-
-
-@dataclass(frozen=True)
-class Benchmark:
-    """One data set asked in one way.
-
-    Attributes:
-        name: what `vlm3 eval` calls it.
-        title: for tables.
-        tasks: what is asked.
-        reader: which reader of `vlm3.eval.readers` reads it.
-        data_format: what must lie in the folder.
-        split: which part of the set.
-        sampling: how samples are chosen.
-        count: how many, unless asked otherwise: queries of depth sets, pairs of pair sets.
-        seed: of the sampling.
-        metric: the primary one.
-        protocol: what the published number was asked with.
-        label: what the published depth label is.
-        column: its column in the published table of its task, if it has one.
-        published_samples: whether the samples are those of that column.
-        roads: whether the pictures were taken from cars; some experts have a model for those.
-    """
-
-    name: str
-    title: str
-    tasks: tuple[TaskName, ...]
-    reader: str
-    data_format: str
-    split: str
-    sampling: str
-    count: int
-    seed: int = 42
-    metric: str = "delta1"
-    protocol: str = "release-depth"
-    label: Label = "distance"
-    column: str | None = None
-    published_samples: bool = True
-    roads: bool = False
 
 
 _ROADS = frozenset(
@@ -184,7 +145,7 @@ _ALL = (
     Benchmark(
         name="shards",
         title="Own shards",
-        tasks=("depth", "objects", "correspondence", "pose"),
+        tasks=LABELLED,
         reader="shards",
         data_format="shards as vlm3 data curate writes them",
         split="the scenes that training keeps out; --split all for every picture",
@@ -198,7 +159,7 @@ _ALL = (
     Benchmark(
         name="worlds",
         title="Held-out worlds",
-        tasks=("depth", "objects", "correspondence", "pose"),
+        tasks=LABELLED,
         reader="worlds",
         data_format="nothing: the worlds are rendered",
         split="heldout",
@@ -210,7 +171,9 @@ _ALL = (
     ),
 )
 
-BENCHMARKS: Mapping[str, Benchmark] = MappingProxyType({b.name: b for b in _ALL})
+BENCHMARKS: Mapping[str, Benchmark] = MappingProxyType(
+    {b.name: b for b in (*_ALL, *PEER_BENCHMARKS)}
+)
 
 
 def get_benchmark(name: str) -> Benchmark:

@@ -17,6 +17,7 @@ from vlm3.tasks.correspondence import CORRESPONDENCE
 from vlm3.tasks.depth import DEPTH
 from vlm3.tasks.objects import OBJECTS
 from vlm3.tasks.pose import POSE
+from vlm3.tasks.questions import QUESTIONS
 from vlm3.tasks.registry import TASKS
 from vlm3.tasks.sample import ObjectQuestion, Sample
 from vlm3.tasks.task import Json
@@ -94,6 +95,21 @@ def object_query(
     boxes = [tuple(box) for box in np.asarray(boxes_xyxy_px, float).reshape(-1, 4).tolist()]
     asked = OBJECTS.query(ObjectQuestion(question, tuple(boxes), truth, category=category))
     return Query(id, OBJECTS.name, *asked)
+
+
+def free_query(id: str, category: str, question: str, form: Json, truth: Json) -> Query:
+    """A question in its publisher's words, about all pictures of its item.
+
+    Args:
+        id: see `Query`.
+        category: a column's name.
+        question: complete, as the model reads it.
+        form: what may be answered, see `vlm3.tasks.questions`.
+        truth: {"option": k}, {"number": x}, or what a hit is judged by and, as "hit", the share of
+            blind answers that hit.
+    """
+    ask = {"question": question, "category": category, "form": form}
+    return Query(id, QUESTIONS.name, ask, truth)
 
 
 def queries_of(

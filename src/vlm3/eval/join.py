@@ -6,6 +6,7 @@ A line a query: {"id": ...} and
     correspondence   "xy_px": [x, y] in picture b
     pose             "cam1_from_cam2": 4 x 4, or "rotation": 3 x 3 and "direction": [x, y, z]
     objects          "value_m", "clock_hour", "yes" or "region" (from 0)
+    questions        "text", or "option" (from 0), "number", "xy_px" or "vector"
 
 `seconds` and `cost_usd` may be added. A damaged line, or one with a number that is none (NaN,
 1e308), is named and the rest is used; a query without a usable line counts as a failure. A query
@@ -79,7 +80,11 @@ def joined(
 def _said(query: Query, record: Json, label: str) -> Prediction:
     if finite(record) != record:
         raise ValueError("NaN or Infinity, which is no answer")
-    prediction = TASKS[query.task].predicted(query.ask, record, label=label)
+    task = TASKS[query.task]
+    prediction = task.predicted(query.ask, record, label=label)
+    prediction = task.judged(query.ask, query.truth, prediction)
+    if all(n != n for n in task.numbers(prediction)):
+        raise ValueError(f"no answer to a {task.name} query in it")
     # NaN beside numbers: refused here, where the line can be named.
     dumps(prediction)
     return Prediction(

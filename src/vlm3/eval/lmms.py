@@ -11,7 +11,7 @@ The functions below are what the task file names.
 
 import json
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from vlm3.eval.benchmarks import Benchmark
 from vlm3.eval.items import Item
 from vlm3.eval.predictions import FILE, dumps, header_line
 from vlm3.eval.score import score
-from vlm3.eval.solvers import ModelSolver
+from vlm3.eval.solvers import ModelSolver, able
 from vlm3.infer.engines.base import Scene, UInt8
 from vlm3.infer.generation import max_new_tokens
 from vlm3.infer.predictor import Predictor
@@ -88,36 +88,13 @@ def _write(
     items: Iterable[Item], benchmark: Benchmark, protocol: Protocol, partial: Path, folder: Path
 ) -> int:
     """Writes into `partial` what says that it lies in `folder`."""
-    (partial / "pictures").mkdir()
-    listener = _Listener()
-    solver = ModelSolver(Predictor(listener, protocol, _MULTIPLE_PX))
     count = 0
     with (partial / DATA).open("w", encoding="utf-8") as file:
-        for number, item in enumerate(items):
-            queries = [q for q in item.queries if q.task in protocol.tasks]
-            if not queries:
-                continue
-            said = solver.solve(item, queries)
-            paths = [f"pictures/{number:05d}-{k}.png" for k in range(len(listener.images))]
-            for path, image in zip(paths, listener.images, strict=True):
-                Image.fromarray(image).save(partial / path)
-            for query, answer in zip(queries, said, strict=True):
-                doc = {
-                    "id": query.id,
-                    "cluster": item.key,
-                    "task": query.task,
-                    "benchmark": benchmark.name,
-                    "protocol": protocol.name,
-                    # As text: the rows of a table must have the same columns.
-                    "ask": dumps(query.ask),
-                    "truth": dumps(query.truth),
-                    "pictures": [str(folder / path) for path in paths],
-                }
-                for component, prompt in _parts(answer.prompt):
-                    file.write(dumps(doc | {"component": component, "prompt": prompt}) + "\n")
-                    count += 1
+        for doc in documents(items, benchmark, protocol, partial, folder):
+            file.write(dumps(doc) + "\n")
+            count += 1
     # What `aggregate` returns is the first task's.
-    first = next(task for task in benchmark.tasks if task in protocol.tasks)
+    first = next(task for task in benchmark.tasks if task in able(protocol))
     higher = str(TASKS[first].higher_is_better).lower()
     task = _TASK.format(
         name=benchmark.name,
@@ -128,6 +105,45 @@ def _write(
     (partial / f"vlm3_{benchmark.name}.yaml").write_text(task, encoding="utf-8")
     (partial / "utils.py").write_text(_UTILS, encoding="utf-8")
     return count
+
+
+def documents(
+    items: Iterable[Item], benchmark: Benchmark, protocol: Protocol, partial: Path, folder: Path
+) -> Iterator[Json]:
+    """Every question with all that a score needs, its pictures written as the model is to see them.
+
+    Args:
+        items: of the benchmark.
+        benchmark: whose questions these are.
+        protocol: whose words and picture size.
+        partial: the pictures are written below it.
+        folder: where it will lie.
+    """
+    (partial / "pictures").mkdir()
+    listener = _Listener()
+    solver = ModelSolver(Predictor(listener, protocol, _MULTIPLE_PX))
+    for number, item in enumerate(items):
+        queries = [q for q in item.queries if q.task in able(protocol)]
+        if not queries:
+            continue
+        said = solver.solve(item, queries)
+        paths = [f"pictures/{number:05d}-{k}.png" for k in range(len(listener.images))]
+        for path, image in zip(paths, listener.images, strict=True):
+            Image.fromarray(image).save(partial / path)
+        for query, answer in zip(queries, said, strict=True):
+            doc = {
+                "id": query.id,
+                "cluster": item.key,
+                "task": query.task,
+                "benchmark": benchmark.name,
+                "protocol": protocol.name,
+                # As text: the rows of a table must have the same columns.
+                "ask": dumps(query.ask),
+                "truth": dumps(query.truth),
+                "pictures": [str(folder / path) for path in paths],
+            }
+            for component, prompt in _parts(answer.prompt):
+                yield doc | {"component": component, "prompt": prompt}
 
 
 def _parts(prompt: Words | None) -> list[tuple[str, str]]:
@@ -154,6 +170,25 @@ def process_results(doc: Json, results: Sequence[str]) -> Json:
 
 def aggregate(answers: Sequence[Json]) -> float:
     """The primary metric of the first task; all of them are printed."""
+    with tempfile.TemporaryDirectory() as name:
+        write_run(answers, Path(name), name="lmms-eval")
+        scored = score(name)
+    for part in scored.tasks:
+        for one in part.scores:
+            print(
+                f"{part.task} {one.name}: {one.value:.4f} ({one.failures} of {one.samples} failed)"
+            )
+    return scored.tasks[0].scores[0].value
+
+
+def write_run(answers: Sequence[Json], folder: Path, *, name: str) -> Path:
+    """Writes answered documents as a predictions file.
+
+    Args:
+        answers: documents with what was answered in `text`.
+        folder: of the run.
+        name: what tables call it.
+    """
     merged: dict[str, Json] = {}
     for answer in answers:
         record = merged.setdefault(
@@ -171,14 +206,7 @@ def aggregate(answers: Sequence[Json]) -> float:
             record |= {"raw_text": answer["text"], "prompt": answer["prompt"]}
             merged[answer["id"]] = record
     first = answers[0]
-    config = {"benchmark": first["benchmark"], "name": "lmms-eval", "protocol": first["protocol"]}
-    with tempfile.TemporaryDirectory() as name:
-        lines = [header_line(config, {}), *map(dumps, merged.values())]
-        (Path(name) / FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
-        scored = score(name)
-    for part in scored.tasks:
-        for one in part.scores:
-            print(
-                f"{part.task} {one.name}: {one.value:.4f} ({one.failures} of {one.samples} failed)"
-            )
-    return scored.tasks[0].scores[0].value
+    config = {"benchmark": first["benchmark"], "name": name, "protocol": first["protocol"]}
+    end = dumps({"end": {"queries": len(merged)}})
+    lines = [header_line(config, {}), *map(dumps, merged.values()), end]
+    return disk.write(folder / FILE, "\n".join(lines) + "\n")

@@ -271,7 +271,9 @@ def read_again(task: Task, record: Json, protocol: Protocol | None) -> Json | No
     if text is None or protocol is None:
         prediction: Json | None = record.get("prediction")
         return prediction
-    return task.read(protocol, record["ask"], record.get("prompt") or "", text)
+    ask = record["ask"]
+    read = task.read(protocol, ask, record.get("prompt") or "", text)
+    return None if read is None else task.judged(ask, record["truth"], read)
 
 
 def pack(records: Iterable[Json], protocol: Protocol | None = None) -> dict[TaskName, Rows]:

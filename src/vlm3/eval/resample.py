@@ -52,8 +52,17 @@ class Sums:
     counts: NDArray[np.float64]
 
     @classmethod
-    def of(cls, values: ArrayLike, clusters: ArrayLike, groups: ArrayLike | None = None) -> "Sums":
+    def of(
+        cls,
+        values: ArrayLike,
+        clusters: ArrayLike,
+        groups: ArrayLike | None = None,
+        *,
+        over_clusters: bool = False,
+    ) -> "Sums":
         """From (n,) values, the picture of each, and for a macro mean the group of each.
+
+        With `over_clusters` each picture counts once, with the mean of its values.
 
         Raises:
             InputError: nothing there, or lengths that differ.
@@ -71,10 +80,11 @@ class Sums:
         cell = group * len(names) + cluster
         shape = (len(kinds), len(names))
         size = shape[0] * shape[1]
-        return cls(
-            np.bincount(cell, flat, size).reshape(shape).astype(np.float64),
-            np.bincount(cell, minlength=size).reshape(shape).astype(np.float64),
-        )
+        totals = np.bincount(cell, flat, size).reshape(shape).astype(np.float64)
+        counts = np.bincount(cell, minlength=size).reshape(shape).astype(np.float64)
+        if over_clusters:
+            return cls(totals / np.maximum(counts, 1), np.minimum(counts, 1))
+        return cls(totals, counts)
 
     def mean(self, weights: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
         """The mean under how often each picture was drawn (r, clusters) -> (r,).

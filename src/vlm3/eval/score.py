@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from vlm3 import disk
 from vlm3.errors import InputError
-from vlm3.eval.benchmarks import BENCHMARKS
+from vlm3.eval.benchmarks import BENCHMARKS, Benchmark
+from vlm3.eval.peer_measures import measures_of
 from vlm3.eval.predictions import Run, read_run
 from vlm3.eval.resample import Difference, Sums, difference, interval
 from vlm3.tasks.base import TaskName
@@ -110,20 +111,19 @@ def write(scored: Scored) -> Path:
     return disk.write(path, text + "\n")
 
 
-def label_of(run: Run) -> str:
-    """What the published depth label of a run's benchmark is."""
-    benchmark = BENCHMARKS.get(str(run.config.get("benchmark")))
-    return benchmark.label if benchmark else "distance"
+def benchmark_of(run: Run) -> Benchmark | None:
+    """A run's benchmark; None where it is none of ours."""
+    return BENCHMARKS.get(str(run.config.get("benchmark")))
 
 
 def _score_task(run: Run, rows: Rows) -> TaskScores:
-    label, task = label_of(run), TASKS[rows.task]
+    benchmark = benchmark_of(run)
     return TaskScores(
         task=rows.task,
-        scores=_scores(task.measures(rows, label=label)),
+        scores=_scores(measures_of(rows, benchmark)),
         floors={
-            floor.name: _scores(task.measures(floor.rows, label=label))
-            for floor in task.floors(rows)
+            floor.name: _scores(measures_of(floor.rows, benchmark))
+            for floor in TASKS[rows.task].floors(rows)
         },
         seconds=_known_mean(rows.seconds),
         cost_usd=None if np.isnan(rows.cost_usd).all() else float(np.nansum(rows.cost_usd)),
@@ -164,7 +164,8 @@ def _valid_only(measure: Measure) -> float | None:
 def _sums(measure: Measure, keep: NDArray[np.intp]) -> Sums:
     """Of the samples at these places."""
     groups = None if measure.groups is None else [measure.groups[i] for i in keep.tolist()]
-    return Sums.of(measure.values[keep], measure.clusters[keep], groups)
+    values, clusters = measure.values[keep], measure.clusters[keep]
+    return Sums.of(values, clusters, groups, over_clusters=measure.over_clusters)
 
 
 def _value(sums: Sums, root: bool) -> float:
@@ -184,17 +185,15 @@ def compare(a: Run, b: Run) -> dict[TaskName, dict[str, Difference]]:
         InputError: they have no query in common, or its truth differs.
     """
     found: dict[TaskName, dict[str, Difference]] = {}
-    label = label_of(a)
+    benchmark = benchmark_of(a)
     for task in a.rows.keys() & b.rows.keys():
         rows_a, rows_b = _common(a.rows[task], b.rows[task])
         if not len(rows_a):
             continue
-        measures = TASKS[task].measures
-        pairs = zip(measures(rows_a, label=label), measures(rows_b, label=label), strict=True)
+        pairs = zip(measures_of(rows_a, benchmark), measures_of(rows_b, benchmark), strict=True)
         found[task] = {
             one.name: difference(
-                Sums.of(one.values, one.clusters, one.groups),
-                Sums.of(two.values, two.clusters, two.groups),
+                *(_sums(measure, np.arange(len(measure.values))) for measure in (one, two)),
                 root=one.root,
             )
             for one, two in pairs

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from vlm3.eval.items import Item, Query
+from vlm3.eval.predictions import read_again
 from vlm3.infer.engines.fakes import OracleEngine
 from vlm3.infer.predictor import Predictor
 from vlm3.tasks.base import TaskName
@@ -60,7 +61,7 @@ class ModelSolver:
     @property
     def tasks(self) -> frozenset[TaskName]:
         """What the protocol has."""
-        return self.predictor.protocol.tasks
+        return able(self.predictor.protocol)
 
     def solve(self, item: Item, queries: Sequence[Query]) -> list[Prediction]:
         """Opens the pictures once and asks task by task."""
@@ -80,9 +81,16 @@ class ModelSolver:
             for query, parts in zip(asked, prompts, strict=True):
                 prompt = task.words(parts)
                 text = task.words({part: next(texts) for part in parts})
-                read = task.read(protocol, query.ask, prompt, text)
+                record: Json = {"ask": query.ask, "truth": query.truth}
+                record |= {"prompt": prompt, "raw_text": text}
+                read = read_again(task, record, protocol)
                 made[query.id] = Prediction(prompt, text, read, seconds, intrinsics=lenses)
         return [made[query.id] for query in queries]
+
+
+def able(protocol: Convention) -> frozenset[TaskName]:
+    """What can be asked under a protocol."""
+    return frozenset(n for n, task in TASKS.items() if task.protocol_task in protocol.tasks)
 
 
 def _by_task(queries: Sequence[Query]) -> list[tuple[TaskName, list[Query]]]:
@@ -101,7 +109,7 @@ class OracleSolver:
     @property
     def tasks(self) -> frozenset[TaskName]:
         """What the protocol has."""
-        return self.protocol.tasks
+        return able(self.protocol)
 
     def solve(self, item: Item, queries: Sequence[Query]) -> list[Prediction]:
         """Through the same predictor, prompts and parsers as any model."""

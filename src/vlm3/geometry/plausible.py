@@ -11,7 +11,7 @@ from numbers import Real
 
 from vlm3.errors import InputError
 
-WIDEST_DEG = 140.0
+WIDEST_DEG = 120.0
 NARROWEST_DEG = 2.0
 """Horizontal fields of view of pictures without a fisheye lens: an action camera has 120 degrees,
 an 800 mm telephoto lens 2.6."""
@@ -34,7 +34,7 @@ def check_fov_deg(fov_deg: float) -> None:
         fov_deg: in degrees, finite and positive.
 
     Raises:
-        InputError: it is more than 140 degrees or less than 2, or an angle in radians.
+        InputError: it is more than 120 degrees or less than 2, or an angle in radians.
     """
     if not _numeric(fov_deg):
         return  # Camera says what is wrong with it.
@@ -141,7 +141,8 @@ def _numeric(value: object) -> bool:
 
 
 def _fov_deg(f_px: float, side_px: int) -> float:
-    return math.degrees(2 * math.atan(side_px / 2 / f_px))
+    # Rounded, so that the focal length made from the widest view is not wider than it.
+    return round(math.degrees(2 * math.atan(side_px / 2 / f_px)), 9)
 
 
 def _meant(f: float, width_px: int, height_px: int) -> str:

@@ -15,10 +15,11 @@ from vlm3.geometry.depth import z_from_distance
 from vlm3.geometry.pose import RelativePose
 from vlm3.infer.decoding.readout import read_numbers
 from vlm3.infer.engines.base import Reply
-from vlm3.tasks import correspondence, depth, objects, pose
+from vlm3.tasks import correspondence, depth, fov, objects, pose
 from vlm3.tasks.base import (
     DepthAnswer,
     Floats,
+    FovAnswer,
     MatchAnswer,
     ObjectAnswer,
     ParseFailure,
@@ -170,6 +171,30 @@ def object_answer(
         boxes_xyxy_px=boxes_xyxy_px,
         protocol=protocol.name,
         intrinsics=(view.intrinsics,),
+    )
+
+
+def fov_answer(
+    protocol: Protocol, view: View, prompt: str, reply: Reply, readout: Readout | None
+) -> FovAnswer:
+    """The field of view of a picture; the view's own camera gives nothing but its size."""
+    value = fov.parse(protocol, reply.text)
+    written = np.array([np.nan if isinstance(value, ParseFailure) else value])
+    spread = read_numbers([reply], 1, [partial(_same, written)], bounds=(0, 180))
+    if spread is not None:
+        spread = spread.column(0)
+    used = used_readout(spread, readout)
+    fov_deg = float(chosen(written, spread, used)[0])
+    return FovAnswer(
+        fov_deg=fov_deg,
+        f_px=float(view.camera.width_px / 2 / np.tan(np.radians(fov_deg) / 2)),
+        parsed=not isinstance(value, ParseFailure),
+        raw_text=reply.text,
+        prompt=prompt,
+        protocol=protocol.name,
+        intrinsics=(),
+        spread=spread,
+        readout=used,
     )
 
 

@@ -18,6 +18,7 @@ from vlm3.view import View
 # paper says nothing and gets 512 too. An answer of `joint` is shorter than 32.
 _MAX_NEW_TOKENS = {
     "joint": 32,
+    "fov": 32,
     "release-depth": 256,
     "release-corr": 2048,
     "release-corr-direct": 256,

@@ -64,12 +64,14 @@ class Span:
         xyz_m: (2, 3) the points in the camera's frame: X right, Y down, Z forward.
         length: of the line.
         raw_text: what the model wrote about each.
+        prompt: exactly what it was asked.
     """
 
     xy_px: Floats
     xyz_m: Floats
     length: Length
     raw_text: tuple[str, str]
+    prompt: tuple[str, str]
 
     def to_json(self) -> dict[str, Any]:
         """All fields, NaN as None."""
@@ -79,6 +81,7 @@ class Span:
             "xyz_m": _plain(self.xyz_m),
             "length": self.length.to_json(),
             "raw_text": list(self.raw_text),
+            "prompt": list(self.prompt),
         }
 
 
@@ -172,8 +175,10 @@ def measure(
     for k in range(len(flat)):
         pair = slice(2 * k, 2 * k + 2)
         xyz_m, length = _between(view.camera, ends[pair], quantiles[:, pair])
-        texts = answer.raw_text[pair]
-        spans.append(Span(ends[pair], xyz_m, length, (texts[0], texts[1])))
+        texts, prompts = answer.raw_text[pair], answer.prompt[pair]
+        spans.append(
+            Span(ends[pair], xyz_m, length, (texts[0], texts[1]), (prompts[0], prompts[1]))
+        )
     regions = []
     for k, box in enumerate(boxes):
         start = len(ends) + k * CELLS**2

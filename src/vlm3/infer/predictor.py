@@ -14,7 +14,7 @@ from typing import Literal
 from numpy.typing import ArrayLike
 
 from vlm3.errors import InputError
-from vlm3.infer.answers import depth_answer, match_answer, object_answer, pose_answer
+from vlm3.infer.answers import depth_answer, fov_answer, match_answer, object_answer, pose_answer
 from vlm3.infer.engines.base import Engine, Reply
 from vlm3.infer.generation import Progress, replies, require, require_able, sized
 from vlm3.infer.inputs import number_rows, points_in
@@ -24,6 +24,7 @@ from vlm3.infer.motion import ask_landmarks, check_motion
 from vlm3.infer.resolve_protocol import resolve_protocol
 from vlm3.tasks.base import (
     DepthAnswer,
+    FovAnswer,
     MatchAnswer,
     ObjectAnswer,
     PoseAnswer,
@@ -32,9 +33,11 @@ from vlm3.tasks.base import (
 )
 from vlm3.tasks.correspondence import CORRESPONDENCE
 from vlm3.tasks.depth import DEPTH
+from vlm3.tasks.fov import FOV
 from vlm3.tasks.objects import OBJECTS
 from vlm3.tasks.pose import POSE
 from vlm3.tasks.protocol import Protocol, get_protocol
+from vlm3.tasks.registry import TASKS
 from vlm3.view import View
 
 MAX_TOKENS = 16_384
@@ -210,6 +213,27 @@ class Predictor:
         (said,) = self._reply([view], [prompt], [], engine)
         return object_answer(self.protocol, view, boxes, prompt, said.text)
 
+    def fov(
+        self,
+        view: View,
+        *,
+        engine: Literal["naive"] | None = None,
+        readout: Readout | None = None,
+        grammar: bool = False,
+    ) -> FovAnswer:
+        """How wide the lens of a picture is, from the picture alone: the view's camera is unused.
+
+        Args:
+            view: the picture.
+            engine: see the class.
+            readout: see the class.
+            grammar: see the class.
+        """
+        require(self.protocol, FOV.name, view)
+        (prompt,) = FOV.prompts(self.protocol, [view.camera], {}).values()
+        (reply,) = self._reply([view], [prompt], [FOV.name], engine, readout, grammar)
+        return fov_answer(self.protocol, view, prompt, reply, readout)
+
     def texts(
         self,
         task: TaskName,
@@ -226,7 +250,7 @@ class Predictor:
             prompts: each is answered on its own.
             engine: see the class.
         """
-        require(self.protocol, task, *views)
+        require(self.protocol, TASKS[task].protocol_task, *views)
         return [reply.text for reply in self._reply(views, prompts, [], engine)]
 
     def measure(
@@ -392,7 +416,8 @@ def load(
     Args:
         model: "nano" (in the package), a local folder, or a hub id such as "facebook/VLM3-depth";
             "openai:NAME" for a model behind an OpenAI-compatible server; "vllm:" before a folder or
-            a hub id to run it in vLLM.
+            a hub id to run it in vLLM; "depthlm:" before a folder, a hub id or "openai:NAME" to ask
+            a checkpoint of DepthLM with its red arrow.
         protocol: how to ask it, a name from `vlm3.tasks.protocol.PROTOCOLS`. Without one: what the
             checkpoint's `vlm3.json` says, else what its name says, else `paper`, with a warning.
         device: such as "cpu" or "cuda"; the GPU if there is one.
@@ -432,6 +457,12 @@ def load(
             return behind_server(name, protocol, base_url, cache=cache)
         if base_url is None:
             return in_vllm(name, protocol)
+    if kind == "depthlm" and name:
+        if protocol is not None or int8:
+            raise InputError("DepthLM has a protocol of its own: leave protocol and int8 out")
+        from vlm3.infer.depthlm import load_depthlm
+
+        return load_depthlm(name, device=device, base_url=base_url, cache=cache)
     if base_url is not None:
         raise InputError(
             f"base_url goes with a model behind a server: give openai:{name or model} instead of "
@@ -449,7 +480,11 @@ def load(
     predictor = Predictor(
         engine=naive if engine == "naive" else LocalEngine(checkpoint),
         protocol=resolve_protocol(
-            protocol, name=checkpoint.name, trained=settings.protocol, f_px=settings.f_px
+            protocol,
+            name=checkpoint.name,
+            trained=settings.protocol,
+            f_px=settings.f_px,
+            long_side_px=settings.long_side_px,
         ).within(checkpoint.picture_input.limits),
         multiple_px=checkpoint.token_px,
         max_tokens=settings.max_tokens or MAX_TOKENS,

@@ -11,7 +11,12 @@ class ProtocolWarning(UserWarning):
 
 
 def resolve_protocol(
-    asked: str | None, *, name: str, trained: str | None = None, f_px: float | None = None
+    asked: str | None,
+    *,
+    name: str,
+    trained: str | None = None,
+    f_px: float | None = None,
+    long_side_px: int | None = None,
 ) -> Protocol:
     """How to ask a checkpoint: as the caller says, as its settings say, as its name says.
 
@@ -21,6 +26,7 @@ def resolve_protocol(
         trained: the protocol in the checkpoint's settings.
         f_px: the focal length in them; it belongs to `trained`, so another protocol that the
             caller names keeps its own.
+        long_side_px: the longer side in them, instead of a focal length.
 
     Raises:
         InputError: an unknown protocol.
@@ -32,6 +38,8 @@ def resolve_protocol(
         return get_protocol(asked)
     if trained is not None:
         protocol = get_protocol(trained)
+        if long_side_px is not None:
+            return protocol.with_long_side(long_side_px)
         return protocol if f_px is None else protocol.with_focal(f_px)
     named = protocol_for_checkpoint(name)
     if named is None:

@@ -29,6 +29,7 @@ from vlm3.model.folder import (
     check_size,
     is_adapter,
     positive,
+    refuse_gguf,
 )
 from vlm3.model.picture import PictureInput, mrope_positions, patchify
 from vlm3.model.side_files import kind_of, read_object
@@ -55,11 +56,13 @@ class Settings:
     Attributes:
         protocol: name of the protocol it was trained with, None if the file does not say.
         f_px: focal length every picture is brought to, None for the protocol's own.
+        long_side_px: longer side it is brought to instead; None for the protocol's own.
         max_tokens: most tokens one picture may take, None for the limit of `infer.predictor`.
     """
 
     protocol: str | None = None
     f_px: float | None = None
+    long_side_px: int | None = None
     max_tokens: int | None = None
 
     @classmethod
@@ -77,17 +80,19 @@ class Settings:
             settings = cls(**found)
         except TypeError as error:
             raise CheckpointError(
-                f"{path} cannot be read ({str(error)[:120]}); it may hold protocol, f_px and "
-                "max_tokens"
+                f"{path} cannot be read ({str(error)[:120]}); it may hold protocol, f_px, "
+                "long_side_px and max_tokens"
             ) from error
         allowed = {
             "protocol": ("a text", isinstance(settings.protocol, (str, type(None)))),
             "f_px": ("a number above 0", settings.f_px is None or positive(settings.f_px)),
-            "max_tokens": (
-                "a whole number above 0",
-                settings.max_tokens is None
-                or (isinstance(settings.max_tokens, int) and positive(settings.max_tokens)),
-            ),
+            **{
+                name: ("a whole number above 0", value is None or _positive_int(value))
+                for name, value in (
+                    ("long_side_px", settings.long_side_px),
+                    ("max_tokens", settings.max_tokens),
+                )
+            },
         }
         for name, (what, right) in allowed.items():
             if not right:
@@ -95,6 +100,10 @@ class Settings:
                     f"{path}: {name} is {kind_of(found[name])}; {what} is allowed"
                 )
         return settings
+
+
+def _positive_int(value: object) -> bool:
+    return isinstance(value, int) and positive(value)
 
 
 @dataclass(frozen=True)
@@ -404,6 +413,7 @@ def find_folder(name: str) -> Path:
     if folder.is_dir():
         return folder
     if folder.exists():
+        refuse_gguf(folder)
         raise CheckpointError(
             f"{name} is a file: give the folder that holds config.json and the weights"
         )

@@ -16,14 +16,22 @@ from vlm3.model.picture import PictureInput
 from vlm3.model.side_files import kind_of, read_object
 from vlm3.model.template import find_template
 
-FAMILIES = {"qwen3_vl": "Qwen3-VL", "qwen2_5_vl": "Qwen2.5-VL"}
+FAMILIES = {
+    "qwen3_vl": "Qwen3-VL",
+    "qwen3_vl_moe": "Qwen3-VL-MoE",
+    "qwen2_5_vl": "Qwen2.5-VL",
+}
 """The model types that are read, and their names."""
+EXPERTS_TURNED = ("qwen3_vl_moe",)
+"""Families whose files hold the matrices of experts with rows and columns exchanged."""
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
+# What the quantisers wrote before it stood in config.json.
+_QUANTISER_FILES = {"quantize_config.json": "gptq", "quant_config.json": "awq"}
 _COPY = "copy the whole checkpoint folder again"
 _SHARD = re.compile(r"model-\d+-of-(\d+)\.safetensors")
 
@@ -58,6 +66,7 @@ def check_folder(folder: Path) -> str | None:
     Warns:
         CheckpointWarning: an adapter lies beside whole weights.
     """
+    refuse_gguf(folder)
     _check_config(folder)
     _check_weights(folder)
     if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json")):
@@ -91,11 +100,6 @@ def _check_config(folder: Path) -> None:
     kind = config.get("model_type")
     if not isinstance(kind, str):
         raise CheckpointError(f"{path}: model_type is {kind_of(kind)}; {_COPY}")
-    if kind.endswith("_moe") and kind.removesuffix("_moe") in FAMILIES:
-        raise CheckpointError(
-            f"{folder} is a mixture of experts ({kind}), which vlm3 runs in vLLM only: give "
-            f"vllm:{folder}"
-        )
     if kind not in FAMILIES:
         raise CheckpointError(
             f"{folder} holds a model of type {kind!r}; vlm3 asks vision language models of type "
@@ -105,13 +109,48 @@ def _check_config(folder: Path) -> None:
         quantised = section.get("quantization_config") if isinstance(section, dict) else None
         if quantised is not None:
             how = quantised.get("quant_method") if isinstance(quantised, dict) else None
-            raise CheckpointError(
-                f"{folder} holds quantised weights ({str(how)[:40]}), which vlm3 does not compute "
-                f"with: give the unquantised checkpoint, or vllm:{folder} to run these in vLLM"
-            )
+            raise _quantised(folder, str(how)[:40])
+    for name, how in _QUANTISER_FILES.items():
+        if (folder / name).is_file():
+            raise _quantised(folder, how)
     for name in ("text_config", "vision_config"):
         if name in config and not isinstance(config[name], dict):
             raise CheckpointError(f"{path}: {name} is {kind_of(config[name])}; {_COPY}")
+
+
+def _quantised(folder: Path, how: str) -> CheckpointError:
+    return CheckpointError(
+        f"{folder} holds quantised weights ({how}), which vlm3 does not compute with: give the "
+        f"unquantised checkpoint, or vllm:{folder} to run these in vLLM"
+    )
+
+
+def refuse_gguf(path: Path) -> None:
+    """Refuses a GGUF file, or a folder of them, with the command that serves it.
+
+    Raises:
+        CheckpointError: it is one. Files of the vision tower have mmproj in their names
+            (llama.cpp, docs/multimodal.md).
+    """
+    folder = path if path.is_dir() else path.parent
+    every = sorted(file for file in folder.glob("*.gguf") if file.is_file())
+    given = path if path.is_file() and path.suffix == ".gguf" else None
+    if not every or (path.is_dir() and has_weights(folder)) or (path.is_file() and not given):
+        return
+    models = [file for file in every if "mmproj" not in file.name.lower()]
+    towers = [file for file in every if file not in models]
+    model = given if given in models else next(iter(models), None)
+    if model is None:
+        raise CheckpointError(
+            f"{folder} holds the vision tower of a GGUF model ({towers[0].name}) and not the model"
+        )
+    tower = towers[0].name if towers else "FILE"
+    lost = "" if towers else "; the mmproj file is not there, and without it no picture is read"
+    raise CheckpointError(
+        f"{path} holds weights in GGUF ({model.name}), which llama.cpp runs: start llama-server -m "
+        f"{folder / model.name} --mmproj {folder / tower}, and give openai:NAME with its address, "
+        f"such as --base-url http://localhost:8080/v1{lost}"
+    )
 
 
 def _check_weights(folder: Path) -> None:
@@ -185,6 +224,8 @@ _LARGEST = {
         "num_attention_heads": 10**5,
         "num_key_value_heads": 10**5,
         "vocab_size": 10**8,
+        "num_experts": 10**5,
+        "moe_intermediate_size": 10**7,
     },
     "vision_config": {
         "depth": 1000,
@@ -223,6 +264,9 @@ def check_size(folder: Path, config: Any) -> None:
                     f"{most:,} is allowed"
                 )
     text, vision = config.text_config, config.vision_config
+    step = getattr(text, "decoder_sparse_step", 1)
+    if not (type(step) is int and step >= 1):
+        raise CheckpointError(f"{path}: decoder_sparse_step is {step!r:.40}; give 1 or more")
     head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     table = getattr(vision, "num_position_embeddings", None) or 0
     if not all(type(value) is int and 0 <= value <= 10**7 for value in (head, table)):
@@ -231,7 +275,7 @@ def check_size(folder: Path, config: Any) -> None:
     patch = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
     least = (
         text.vocab_size * text.hidden_size
-        + text.num_hidden_layers * 3 * text.hidden_size * text.intermediate_size
+        + 3 * text.hidden_size * _inner_width(text)
         + text.num_hidden_layers * 2 * text.hidden_size * head * text.num_attention_heads
         + vision.depth
         * vision.hidden_size
@@ -245,6 +289,22 @@ def check_size(folder: Path, config: Any) -> None:
             f"{path} describes a model of {least:,} weights or more, and the folder holds "
             f"{held:,}: they are of different models, or incomplete; {_COPY}"
         )
+
+
+def has_experts(text: Any, layer: int) -> bool:
+    """Whether a text layer has experts, by the library's own config."""
+    if not getattr(text, "num_experts", None):
+        return False
+    return layer not in text.mlp_only_layers and (layer + 1) % text.decoder_sparse_step == 0
+
+
+def _inner_width(text: Any) -> int:
+    """Rows of the inner matrices of all text layers together; of experts, those of all."""
+    sparse = sum(has_experts(text, layer) for layer in range(text.num_hidden_layers))
+    dense = (text.num_hidden_layers - sparse) * text.intermediate_size
+    if not sparse:
+        return int(dense)
+    return int(dense + sparse * text.num_experts * text.moe_intermediate_size)
 
 
 def _weight_files(folder: Path) -> list[Path]:
@@ -269,9 +329,6 @@ def _without_weights(folder: Path) -> str:
             f"{folder} holds pickled weights ({pickled.name}), which can run code when opened; "
             "convert them to safetensors"
         )
-    gguf = next(folder.glob("*.gguf"), None)
-    if gguf:
-        return f"{folder} holds weights in GGUF ({gguf.name}); vlm3 reads safetensors"
     other = next(folder.glob("*.safetensors"), None)
     if other:
         return f"{folder} holds {other.name}, and no {SINGLE}: rename it if it is the whole model"

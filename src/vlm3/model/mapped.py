@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from vlm3.model.folder import SINGLE
+from vlm3.model.folder import EXPERTS_TURNED, SINGLE
 
 # Larger models take seconds to read; they are left to the library, which is careful with memory.
 _MOST_BYTES = 2 * 10**9
@@ -36,6 +36,8 @@ def mapped_model(folder: Path, config: Any, dtype: torch.dtype) -> Any | None:
 
     path = folder / SINGLE
     if not path.is_file() or path.stat().st_size > _MOST_BYTES:
+        return None
+    if config.model_type in EXPERTS_TURNED:
         return None
     with safe_open(path, framework="pt") as file:
         shapes = {name: list(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118

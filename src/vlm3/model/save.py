@@ -7,12 +7,14 @@ from typing import Any
 import torch
 
 from vlm3.model.checkpoint import SETTINGS_FILE, Settings
+from vlm3.model.folder import EXPERTS_TURNED
 from vlm3.model.picture import PictureInput
 from vlm3.model.side_files import read_object, write_object
 
 # What the official folders name, of the family's own processors.
 _PROCESSORS = {
     "qwen3_vl": ("Qwen3VLProcessor", "Qwen2VLImageProcessorFast", "Qwen3VLVideoProcessor"),
+    "qwen3_vl_moe": ("Qwen3VLProcessor", "Qwen2VLImageProcessorFast", "Qwen3VLVideoProcessor"),
     "qwen2_5_vl": ("Qwen2_5_VLProcessor", "Qwen2VLImageProcessorFast", "Qwen2VLVideoProcessor"),
 }
 
@@ -33,7 +35,7 @@ def save_checkpoint(
     without a word. The output layer is left out only where it is the embedding itself.
 
     Args:
-        model: a `Qwen3VLForConditionalGeneration` or `Qwen2_5_VLForConditionalGeneration`.
+        model: of one of the families in `vlm3.model.folder`.
         tokenizer: its tokenizer, with a chat template.
         spec: its picture input.
         folder: made if missing.
@@ -47,9 +49,14 @@ def save_checkpoint(
         for name, value in model.state_dict().items()
         if not (tied and name == "lm_head.weight")
     }
+    if model.config.model_type in EXPERTS_TURNED:
+        # As the official files and 4.57 have them; the library would leave them as they are now.
+        for name in weights:
+            if ".mlp.experts." in name:
+                weights[name] = weights[name].transpose(1, 2).contiguous()
     # The library leaves the output layer out, or puts it in, by what the config says.
     model.config.tie_word_embeddings = model.config.text_config.tie_word_embeddings = tied
-    model.save_pretrained(folder, state_dict=weights)
+    model.save_pretrained(folder, state_dict=weights, save_original_format=False)
     tokenizer.save_pretrained(folder)
     _write_config(folder, dtype, tied=tied)
     _write_tokenizer(folder, tokenizer)
@@ -105,6 +112,9 @@ def _write_config(folder: Path, dtype: torch.dtype, *, tied: bool) -> None:
     text["rope_theta"] = rope.pop("rope_theta")
     text["rope_scaling"] = {"rope_type": "default"} | rope
     text["tie_word_embeddings"] = config["tie_word_embeddings"] = tied
+    if "num_local_experts" in text:
+        # The name of 5 alone; 4.57 would build as many experts as it likes.
+        text["num_experts"] = text.pop("num_local_experts")
     for section in (config, text, config["vision_config"]):
         section["dtype"] = str(dtype).removeprefix("torch.")
     write_object(path, config)

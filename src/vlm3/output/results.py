@@ -13,9 +13,10 @@ import numpy as np
 from vlm3 import disk
 from vlm3.errors import InputError
 from vlm3.infer.maps import DepthMap, FullDepth, MatchMap, PointCloud
+from vlm3.output.lens import assumed_words, lens_words
 from vlm3.output.maps import Thing, endings, require_exr, save
 from vlm3.tasks.base import Answer, DepthAnswer, Floats, MatchAnswer, ObjectAnswer, PoseAnswer
-from vlm3.view import ASSUMED_FOV_DEG, View
+from vlm3.view import View
 from vlm3.viz import evidence, style
 from vlm3.viz.report import Report, Section, write_report
 from vlm3.viz.viewer import ShownMap, write_viewer
@@ -184,11 +185,7 @@ def facts(views: Sequence[View], model: str, protocol: str) -> dict[str, str]:
     said = {"model": model, "protocol": protocol}
     for k, view in enumerate(views):
         name = "camera" if len(views) == 1 else f"camera {k + 1}"
-        camera = view.camera
-        said[name] = (
-            f"{camera.width_px}×{camera.height_px} px, focal length {camera.fx_px:.0f} px "
-            f"({view.intrinsics})"
-        )
+        said[name] = f"{view.camera.width_px}×{view.camera.height_px} px, {lens_words(view)}"
     return said
 
 
@@ -201,10 +198,7 @@ def notes(model: str, views: Sequence[View] = ()) -> tuple[str, ...]:
     """What a reader must know about a model, and about cameras that were assumed, first."""
     said: tuple[str, ...] = (NANO_NOTE,) if model == "nano" else ()
     if any(view.intrinsics == "assumed" for view in views):
-        said += (
-            f"nothing says what camera took this; a field of view of {ASSUMED_FOV_DEG:g} degrees "
-            "is assumed, so lengths may be off by a common factor: give --f-px or --fov-deg.",
-        )
+        said += (assumed_words(),)
     return said
 
 

@@ -16,6 +16,12 @@ from vlm3.output.results import COLMAP, facts, notes, read_as, shown_map
 from vlm3.tasks.base import Floats
 from vlm3.viz.viewer import ShownMap, write_viewer
 
+MOST_LOOP_DEG, MOST_LOOP_PART = 30.0, 0.5
+"""What three motions round a loop may leave over, in degrees and as a part of the way, before it
+is called a contradiction: twice what a single motion may differ by from the cameras."""
+DOUBTFUL = 0.3
+"""As of a single motion, `tasks.base.MotionCheck.verdict`."""
+
 FORMS = (".glb", ".ply", ".npz", ".html", ".rrd", COLMAP)
 
 
@@ -102,8 +108,35 @@ def _page(scene: SceneModel, fused: Fused, maps: list[ShownMap], target: Path, m
         title=f"A scene of {len(scene.views)} pictures",
         facts=said,
         readout=scene.maps[0].readout,
-        notes=notes(model, scene.views),
+        notes=(*contradictions(scene), *notes(model, scene.views)),
     )
+
+
+def contradictions(scene: SceneModel) -> tuple[str, ...]:
+    """What of the answers speaks against the scene although it could be built; empty if nothing.
+
+    Pairs that contradict the others are left out while a chain of good ones joins all pictures;
+    what they said is no less an answer of the same model.
+    """
+    trust, said = scene.trust, []
+    failed = [pair for pair, holds in trust.holds.items() if not holds]
+    open_loops = trust.loop_deg is not None and (
+        trust.loop_deg > MOST_LOOP_DEG or (trust.loop_part or 0) > MOST_LOOP_PART
+    )
+    if failed and open_loops:
+        names = ", ".join(f"{a + 1}-{b + 1}" for a, b in failed)
+        said.append(
+            f"the motions contradict each other: round a loop of three {trust.loop_deg:.0f} "
+            f"degrees are left over, and pair {names} was left out; check the cameras before you "
+            "trust them"
+        )
+    checks = [check for pair in scene.pairs if (check := pair.check) is not None]
+    if checks and np.median([check.confidence for check in checks]) < DOUBTFUL:
+        said.append(
+            "the model's own matches do not bear out most of its motions (median confidence below "
+            f"{DOUBTFUL:g} of 1): do not trust cameras or cloud without looking"
+        )
+    return tuple(said)
 
 
 def summary(scene: SceneModel, fused: Fused) -> dict[str, str]:

@@ -1,9 +1,10 @@
 """The application: routes, errors, health, metrics."""
 
 import ipaddress
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -11,12 +12,11 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.types import ASGIApp
 
 from vlm3 import __version__
 from vlm3.errors import InputError, Vlm3Error
 from vlm3.infer.predictor import Predictor
-from vlm3.server.bodies import Bodies, drain, problem
+from vlm3.server.bodies import Bodies, problem
 from vlm3.server.chat import chat_routes
 from vlm3.server.limits import Limits, RefusedError
 from vlm3.server.metrics import CONTENT_TYPE, Metrics
@@ -48,8 +48,9 @@ def create_app(
     limits: Limits | None = None,
     access: Access | None = None,
     page: bool = False,
+    pictures: Sequence[Path] = (),
     calibrate: Calibrate | None = None,
-) -> ASGIApp:
+) -> Guard:
     """The server around a predictor.
 
     Args:
@@ -57,6 +58,7 @@ def create_app(
         limits: how much is taken on.
         access: who may come in; anyone who reaches it when None.
         page: also the web app, at /.
+        pictures: files that the web app offers to choose from.
         calibrate: the camera of pictures that come without one; 60 degrees are assumed when None.
     """
     limits = limits or Limits()
@@ -88,18 +90,21 @@ def create_app(
     app.include_router(chat_routes(service, count, **common))
     app.include_router(routes(service, **common))
 
-    @app.get("/health", tags=["state"])
-    async def health() -> JSONResponse:
-        """Whether questions are answered: 200, else 503."""
+    def state() -> tuple[int, dict[str, object]]:
         well = service.broker.alive
-        record = {
+        return 200 if well else 503, {
             "status": "ok" if well else "stopping",
             "model": service.broker.name,
             "protocol": predictor.protocol.name,
             "questions_waiting": service.broker.waiting,
             "requests": service.requests.held,
         }
-        return JSONResponse(record, 200 if well else 503)
+
+    @app.get("/health", tags=["state"])
+    async def health() -> JSONResponse:
+        """Whether questions are answered: 200, else 503."""
+        status, record = state()
+        return JSONResponse(record, status)
 
     @app.get("/metrics", tags=["state"], response_class=PlainTextResponse)
     async def prometheus() -> Response:
@@ -107,13 +112,13 @@ def create_app(
         return Response(metrics.text(), media_type=CONTENT_TYPE)
 
     if page:
-        app.include_router(page_routes(predictor))
-    _speak(app, limits)
+        app.include_router(page_routes(predictor, pictures))
+    _speak(app)
     app.state.service, app.state.bodies = service, Bodies(limits)
-    return Guard(app, access or Access(), limits, service.requests, metrics)
+    return Guard(app, access or Access(), limits, service.requests, metrics, state)
 
 
-def _speak(app: FastAPI, limits: Limits) -> None:
+def _speak(app: FastAPI) -> None:
     """Every error in one shape, and the schema says so."""
 
     @app.exception_handler(RefusedError)
@@ -137,9 +142,6 @@ def _speak(app: FastAPI, limits: Limits) -> None:
 
     @app.exception_handler(HTTPException)
     async def absent(request: Request, error: HTTPException) -> Response:
-        if request.method == "POST":
-            # Nobody has read the body, and a client that still sends it would not see the answer.
-            await drain(request.receive, limits)
         path = request.url.path[:100]
         words = f"{error.detail}: {request.method} {path}; what there is stands in /openapi.json"
         answer = await refused(request, RefusedError(error.status_code, words, code="no_route"))

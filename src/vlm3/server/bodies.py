@@ -18,16 +18,12 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive
 
 from vlm3.server.limits import Budget, Limits, RefusedError
 from vlm3.server.schema import LONG_TEXT_BYTES
 
 # More at once would only wait for each other and for Python's global lock.
 _PARSERS = 2
-# A body that is refused is read on to this many times the limit and dropped: a client that is
-# still sending when the answer comes would see a broken connection instead of the reason.
-_DRAINED = 4
 _MOST_QUOTES = 20_000
 _MOST_DEPTH = 32
 # Longest run of backslashes before a quote: twice the longest text that a route takes.
@@ -94,7 +90,6 @@ class Bodies:
         limits, receive = self._limits, request.receive
         length = request.headers.get("content-length", "")
         if length.isdecimal() and int(length) > limits.body_bytes:
-            await drain(receive, limits)
             raise _too_large(int(length), limits.body_bytes)
         parts: list[bytes] = []
         size = beside = 0
@@ -125,8 +120,6 @@ class Bodies:
                     f"the request did not arrive within {limits.body_timeout_s:g} s: send it again",
                     code="slow_body",
                 ) from None
-            if isinstance(error, RefusedError) and error.code != "gone" and more:
-                await drain(receive, limits)
             raise
         return parts
 
@@ -163,20 +156,6 @@ class _Parsed(Request):
     async def json(self) -> Any:
         """The model, which FastAPI's validation lets pass as it is."""
         return self._model
-
-
-async def drain(receive: Receive, limits: Limits) -> None:
-    """Reads what a client is still sending, and drops it; no more than so much, no longer."""
-    left = _DRAINED * limits.body_bytes
-    try:
-        async with asyncio.timeout(limits.body_timeout_s):
-            while left > 0:
-                message = await receive()
-                left -= len(message.get("body", b""))
-                if not message.get("more_body", False):
-                    return
-    except TimeoutError:
-        return
 
 
 def _parse(parts: list[bytes], model: type[BaseModel], most_beside: int) -> BaseModel:

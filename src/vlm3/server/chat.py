@@ -119,6 +119,7 @@ def how_to_ask(predictor: Predictor) -> dict[str, Any]:
     return {
         "protocol": predictor.protocol.name,
         "f_px": None if prep.kind == "long_side" else prep.target_px,
+        "long_side_px": round(prep.target_px) if prep.kind == "long_side" else None,
         "max_tokens": predictor.max_tokens,
         "multiple_px": predictor.multiple_px,
         "fewest_px2": prep.limits.fewest_px2 if prep.limits else None,

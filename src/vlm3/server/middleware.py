@@ -6,15 +6,21 @@ Stands before the routes, so that nothing is read that is not allowed. Knows no 
 import asyncio
 import hmac
 import time
-from collections.abc import MutableMapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from vlm3.server.bodies import drain
+from vlm3.server.acceptor import host_name
 from vlm3.server.limits import Budget, Limits, RefusedError, stopping
 from vlm3.server.metrics import Metrics
+
+# What is read and dropped of a body at most, in times of the largest that is taken.
+_DRAINED = 4
+
+Health = Callable[[], tuple[int, dict[str, object]]]
+"""The status and the body that /health answers with."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,74 @@ class Access:
     hosts: tuple[str, ...] | None = None
 
 
+class _Exchange:
+    """A request and its answer, seen from the door.
+
+    Whoever refuses a request does so before its body has been read. If the connection were closed
+    then, with bytes on their way, the system would reset it, and a client that sends first and
+    reads then would never see the answer (RFC 9112, 9.6). So the answer is sent, all but its end;
+    what still comes is read and dropped, as long as it comes and no more than so much in so long;
+    then the answer is ended.
+
+    Attributes:
+        status: of the answer; 0 as long as there is none.
+        unread: whether more of the body may come.
+    """
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, limits: Limits) -> None:
+        self._receive, self._send, self._limits = receive, send, limits
+        headers = _headers(scope)
+        self.status = 0
+        self.unread = "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
+        # Such a client sends its body when the server begins to read it: it has not, and will not.
+        self._expects = headers.get("expect", "").lower() == "100-continue"
+        self._unended = False
+
+    async def receive(self) -> Message:
+        """ASGI's."""
+        self._expects = False
+        message = await self._receive()
+        if message["type"] != "http.request" or not message.get("more_body", False):
+            self.unread = False
+        return message
+
+    async def send(self, message: Message) -> None:
+        """ASGI's, but gives up when nobody takes the answer.
+
+        Raises:
+            _NotTakenError: that.
+        """
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            if self._expects and self.unread:
+                self.unread = False
+                message["headers"] = [*message.get("headers", []), (b"connection", b"close")]
+        elif self.unread and not message.get("more_body", False):
+            self._unended = True
+            message = {**message, "more_body": True}
+        try:
+            async with asyncio.timeout(self._limits.body_timeout_s):
+                await self._send(message)
+        except TimeoutError:
+            raise _NotTakenError from None
+
+    async def end(self) -> None:
+        """Ends the answer when the body has been read, or enough of it."""
+        if not self._unended:
+            return
+        left = _DRAINED * self._limits.body_bytes
+        until = asyncio.get_running_loop().time() + self._limits.timeout_s
+        try:
+            async with asyncio.timeout_at(until) as patience:
+                while self.unread and left > 0:
+                    now = asyncio.get_running_loop().time()
+                    patience.reschedule(min(now + self._limits.body_timeout_s, until))
+                    left -= len((await self.receive()).get("body", b""))
+        except TimeoutError:
+            pass
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
 class Guard:
     """ASGI middleware: checks every request, counts it, and gives it up when nobody takes it.
 
@@ -40,12 +114,20 @@ class Guard:
         limits: how much.
         requests: how many are under way.
         metrics: where they are counted.
+        health: what /health says.
     """
 
     def __init__(
-        self, app: ASGIApp, access: Access, limits: Limits, requests: Budget, metrics: Metrics
+        self,
+        app: ASGIApp,
+        access: Access,
+        limits: Limits,
+        requests: Budget,
+        metrics: Metrics,
+        health: Health,
     ) -> None:
-        self._app, self._access, self._limits = app, access, limits
+        self.access, self.health = access, health
+        self._app, self._limits = app, limits
         self._requests, self._metrics = requests, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -56,45 +138,34 @@ class Guard:
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1000})
             return
-        began, status = time.perf_counter(), [0]
-
-        async def counted(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                status[0] = message["status"]
-            try:
-                async with asyncio.timeout(self._limits.body_timeout_s):
-                    await send(message)
-            except TimeoutError:
-                raise _NotTakenError from None
-
+        began = time.perf_counter()
+        exchange = _Exchange(scope, receive, send, self._limits)
         try:
             try:
-                await self._admitted(scope, receive, counted)
+                await self._admitted(scope, exchange)
             except RefusedError as refusal:
-                if scope["method"] == "POST" and refusal.status not in (401, 421):
-                    await drain(receive, self._limits)
-                await _said(refusal)(scope, receive, counted)
+                await _said(refusal)(scope, exchange.receive, exchange.send)
         except asyncio.CancelledError:
             # The server ends, and this took longer than it waits.
-            if status[0]:
+            if exchange.status:
                 raise
-            await _said(stopping())(scope, receive, counted)
+            exchange.unread = False
+            await _said(stopping())(scope, exchange.receive, exchange.send)
         except _NotTakenError:
             # Returning without an end closes the connection.
-            status[0] = 0
+            exchange.status = 0
+            return
         finally:
             route = getattr(scope.get("route"), "path", "other")
-            self._metrics.requests.labels(route, str(status[0] or 499)).inc()
+            self._metrics.requests.labels(route, str(exchange.status or 499)).inc()
             self._metrics.seconds.labels(route).observe(time.perf_counter() - began)
+        await exchange.end()
 
-    async def _admitted(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = {
-            name.decode("latin-1").lower(): value.decode("latin-1")
-            for name, value in scope["headers"]
-        }
+    async def _admitted(self, scope: Scope, exchange: _Exchange) -> None:
+        headers = _headers(scope)
         self._check(scope["path"], headers)
         if scope["method"] != "POST":
-            await self._app(scope, receive, send)
+            await self._app(scope, exchange.receive, exchange.send)
             return
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json":
@@ -105,18 +176,18 @@ class Guard:
                 code="content_type",
             )
         with self._requests.holding(1):
-            await self._app(scope, receive, send)
+            await self._app(scope, exchange.receive, exchange.send)
 
-    def _check(self, path: str, headers: MutableMapping[str, str]) -> None:
-        hosts, host = self._access.hosts, headers.get("host", "")
-        if hosts is not None and _name(host) not in hosts:
+    def _check(self, path: str, headers: Mapping[str, str]) -> None:
+        hosts, host = self.access.hosts, headers.get("host", "")
+        if hosts is not None and host_name(host) not in hosts:
             raise RefusedError(
                 421,
-                f"this server is {' or '.join(hosts)}, not {_name(host)[:80]!r}: use that address, "
-                "or start it with --host",
+                f"this server is {' or '.join(hosts)}, not {host_name(host)[:80]!r}: use that "
+                "address, or start it with --host",
                 code="host",
             )
-        key = self._access.api_key
+        key = self.access.api_key
         if key is not None and (path.startswith("/v1/") or path == "/metrics"):
             scheme, _, given = headers.get("authorization", "").partition(" ")
             right = hmac.compare_digest(given.strip().encode(), key.encode())
@@ -137,8 +208,7 @@ class _NotTakenError(Exception):
     """The client does not take its answer."""
 
 
-def _name(host: str) -> str:
-    """A Host header without its port."""
-    if host.startswith("["):
-        return host.partition("]")[0] + "]"
-    return host.partition(":")[0].lower()
+def _headers(scope: Scope) -> dict[str, str]:
+    return {
+        name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]
+    }

@@ -33,6 +33,10 @@ from vlm3.server.schema import (
     MatchPoint,
     MatchRequest,
     MatchResponse,
+    MeasuredRegion,
+    MeasuredSpan,
+    MeasureRequest,
+    MeasureResponse,
     MotionChecked,
     ObjectsRequest,
     ObjectsResponse,
@@ -62,7 +66,7 @@ _FILES: dict[str, Any] = {
 
 
 def routes(service: Service, **common: Any) -> APIRouter:
-    """`/v1/picture`, `/v1/depth`, `/v1/depth_map`, `/v1/match`, `/v1/pose`, `/v1/objects`.
+    """The routes under `/v1/` whose answers are numbers in space.
 
     Args:
         service: what answers.
@@ -118,6 +122,15 @@ def routes(service: Service, **common: Any) -> APIRouter:
             lambda predictor, views: _map_response(service, predictor, views, body),
         )
 
+    @router.post("/v1/measure", response_model=MeasureResponse, **common)
+    async def measure(request: Request, body: MeasureRequest) -> Response:
+        """Metres between pairs of pixels; width, height and distance of regions."""
+        return await service.answer(
+            request,
+            [body.image],
+            lambda predictor, views: rendered(_measure(service, predictor, views, body)),
+        )
+
     @router.post("/v1/match", response_model=MatchResponse, **common)
     async def match(request: Request, body: MatchRequest) -> Response:
         """Where pixels of picture a appear in picture b."""
@@ -169,6 +182,20 @@ def _depth(
             for i in range(len(answer.parsed))
         ],
         readout=answer.readout,
+        **service.about(views),
+    )
+
+
+def _measure(
+    service: Service, predictor: Predictor, views: list[View], body: MeasureRequest
+) -> MeasureResponse:
+    found = predictor.measure(
+        views[0], body.pairs_px, body.boxes_px, readout=body.readout, grammar=body.grammar
+    )
+    return MeasureResponse(
+        spans=[MeasuredSpan.model_validate(span.to_json()) for span in found.spans],
+        regions=[MeasuredRegion.model_validate(region.to_json()) for region in found.regions],
+        readout=found.readout,
         **service.about(views),
     )
 

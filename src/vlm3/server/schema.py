@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, FailFast, Field
 MOST_POINTS = 4096
 MOST_CELLS = 32_768
 MOST_BOXES = 64
+MOST_PAIRS = MOST_POINTS // 2
 MOST_WORDS = 4000
 
 # Longer strings than this are pictures: a text of 4,000 characters has 48,000 bytes if a client
@@ -32,6 +33,7 @@ EXAMPLE_URL = (
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 XY = Annotated[tuple[Number, Number], Field(description="x, y in pixels")]
+XYZ = tuple[float, float, float]
 Box = Annotated[
     tuple[Number, Number, Number, Number], Field(description="x_min, y_min, x_max, y_max in pixels")
 ]
@@ -149,7 +151,7 @@ class DepthPoint(BaseModel):
     xy_px: XY
     distance_m: float | None = Field(description="straight from the camera to the point")
     depth_z_m: float | None = Field(description="along the optical axis")
-    xyz_m: tuple[float, float, float] | None = Field(description="the point in the camera's frame")
+    xyz_m: XYZ | None = Field(description="the point in the camera's frame")
     interval_m: Interval | None = Field(description="of the distance")
     parsed: bool
     raw_text: str = Field(description="exactly what the model wrote")
@@ -197,6 +199,73 @@ class DepthMapResponse(Answered):
     p90_m: list[list[float | None]]
     asked: list[list[bool]] = Field(description="false where filled in from neighbours")
     readout: Readout
+
+
+class MeasureRequest(Asked):
+    """Metres between two points, and the size of regions; at least one of them.
+
+    Two questions a pair, 64 a box.
+    """
+
+    beside_pictures_bytes: ClassVar[int] = (
+        _FIELDS_BYTES + MOST_POINTS * _POINT_BYTES + MOST_BOXES * _BOX_BYTES
+    )
+    image: Picture
+    pairs_px: Annotated[list[tuple[XY, XY]], FailFast()] = Field(
+        [],
+        max_length=MOST_PAIRS,
+        description="from, to",
+        examples=[[[[4.5, 20.5], [28.5, 20.5]]]],
+    )
+    boxes_px: Annotated[list[Box], FailFast()] = Field(
+        [], max_length=MOST_BOXES, description="drawn tightly", examples=[[[4, 4, 28, 28]]]
+    )
+    readout: WhichNumber = None
+    grammar: Held = False
+
+
+class Length(BaseModel):
+    """A length in metres; null where an answer could not be read."""
+
+    value_m: float | None = Field(description="between the points themselves")
+    p10_m: float | None = Field(description="a tenth of the probability lies below")
+    p90_m: float | None = Field(description="a tenth lies above; null without probabilities")
+
+
+class MeasuredSpan(BaseModel):
+    """The straight line between the points at two pixels."""
+
+    xy_px: tuple[XY, XY]
+    xyz_m: tuple[XYZ | None, XYZ | None] = Field(description="the points in the camera's frame")
+    length: Length
+    raw_text: tuple[str, str] = Field(description="exactly what the model wrote about each")
+    prompt: tuple[str, str] = Field(description="exactly what it was asked")
+
+
+class MeasuredRegion(BaseModel):
+    """The size of what a box shows, between the middles of its edges."""
+
+    box_xyxy_px: Box
+    edges_xyz_m: tuple[XYZ | None, XYZ | None, XYZ | None, XYZ | None] = Field(
+        description="the middles of its left, right, top and bottom edge in the camera's frame"
+    )
+    width: Length
+    height: Length
+    distance: Length = Field(description="of its surface from the camera, the median")
+    points: int = Field(description="how many answers lie on the surface")
+    asked: int = Field(description="how many were asked for")
+
+
+class MeasureResponse(Answered):
+    """Lengths, in the request's order.
+
+    The intervals take the two ends of a length as independent. An error that all distances of a
+    picture share, such as that of a guessed focal length, is not in them.
+    """
+
+    spans: list[MeasuredSpan]
+    regions: list[MeasuredRegion]
+    readout: Readout = Field(description="which number the distances are")
 
 
 class MatchRequest(Asked):

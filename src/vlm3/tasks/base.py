@@ -259,6 +259,32 @@ class ObjectAnswer(_Answer):
         return "objects"
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FovAnswer(_Answer):
+    """How wide the lens of a picture is.
+
+    Attributes:
+        fov_deg: horizontal field of view in degrees; NaN where unparsed.
+        f_px: the focal length in pixels of the view that it means, without distortion.
+        parsed: whether an angle was read.
+        raw_text: what the model wrote.
+        prompt: what it was asked.
+        spread: of the angle, (1,) degrees; None from an engine that gives no probabilities.
+        readout: which number the angle is, as in `DepthAnswer`.
+    """
+
+    fov_deg: float
+    f_px: float
+    parsed: bool
+    raw_text: str
+    prompt: str
+    spread: Spread | None = None
+    readout: Readout = "digits"
+
+    def _task(self) -> TaskName:
+        return "fov"
+
+
 Answer = DepthAnswer | MatchAnswer | PoseAnswer | ObjectAnswer
 
 

@@ -1,9 +1,10 @@
-"""The conventions in which a model is asked and answers, as data: seven of them, by name.
+"""The conventions in which a model is asked and answers, as data: eight of them, by name.
 
 `paper` is the paper's section 3.2; the `release-` ones are those of the four released checkpoints
 (facebookresearch/VLM3: README, inference.ipynb, sample_data), word for word, `release-corr-direct`
 being VLM3-corr with the notebook's USE_THINK off; `joint` is ours: one checkpoint for the four
-tasks, what is constant first and the numbers that vary last.
+tasks, what is constant first and the numbers that vary last; `fov` is ours too, for the lens of a
+picture.
 
 The words themselves stand in `wordings`. Knows no model.
 """
@@ -136,6 +137,10 @@ class Protocol:
             raise InputError(f"f_px is {f_px}; a focal length is positive, in pixels")
         return replace(self, prep=replace(self.prep, target_px=f_px))
 
+    def with_long_side(self, long_side_px: int) -> Self:
+        """The same protocol for pictures with this longer side, whatever their focal length."""
+        return replace(self, prep=ImagePrep("long_side", long_side_px))
+
     def within(self, limits: PixelLimits | None) -> Self:
         """The same protocol for a checkpoint whose own processor keeps pictures within limits."""
         return replace(self, prep=replace(self.prep, limits=limits))
@@ -248,6 +253,16 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
                 half_open=True,
                 templates=wordings.JOINT_TEMPLATES,
                 patterns=wordings.JOINT_PATTERNS,
+            ),
+            Protocol(
+                name="fov",
+                description="ours: the field of view of a picture at a fixed longer side",
+                tasks=frozenset({"fov"}),
+                prep=ImagePrep("long_side", 512.0),
+                norm_size=2000,
+                half_open=True,
+                templates=wordings.FOV_TEMPLATES,
+                patterns=wordings.FOV_PATTERNS,
             ),
         )
     }

@@ -7,14 +7,18 @@ from vlm3.errors import InputError
 from vlm3.files.reading import short
 from vlm3.tasks.correspondence import CORRESPONDENCE
 from vlm3.tasks.depth import DEPTH
+from vlm3.tasks.fov import FOV
 from vlm3.tasks.objects import OBJECTS
 from vlm3.tasks.pose import POSE
+from vlm3.tasks.questions import QUESTIONS
 from vlm3.tasks.task import Task
 
 TASKS: Mapping[str, Task] = MappingProxyType(
-    {task.name: task for task in (DEPTH, OBJECTS, CORRESPONDENCE, POSE)}
+    {task.name: task for task in (DEPTH, OBJECTS, CORRESPONDENCE, POSE, FOV, QUESTIONS)}
 )
 """Name -> task."""
+LABELLED: tuple[str, ...] = tuple(name for name in TASKS if name != QUESTIONS.name)
+"""Those that the labels of a sample can be asked about."""
 
 
 def get_task(name: str) -> Task:

@@ -152,6 +152,7 @@ class Sample:
         matches: places of the first picture in the second.
         motion: pose of camera 2 in camera 1's frame.
         metric: whether lengths are true metres.
+        calibrated: whether the first picture's lens was measured, and not guessed.
     """
 
     key: str
@@ -162,6 +163,7 @@ class Sample:
     matches: MatchLabels | None = None
     motion: RelativePose | None = None
     metric: bool = True
+    calibrated: bool = True
 
     def open(self) -> tuple[View, ...]:
         """All pictures, opened now.

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from vlm3.tasks.metrics import DELTA_BASE
 
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 Unit = Literal["share", "percent", "pixels", "degrees", "metres"]
 
 LARGEST = 1e9
@@ -81,6 +82,7 @@ class Measure:
         unit: of the mean; "percent" is shown as 100 times it.
         better: which direction is better.
         groups: (n,) for a macro mean; None for a plain one.
+        over_clusters: whether it is the mean over pictures of each one's mean.
         root: whether the metric is the root of the mean.
         answered: whether only what was read counts, as the published script of the column counts.
         table: the published table it belongs beside, if any.
@@ -95,6 +97,7 @@ class Measure:
     unit: Unit
     better: Literal["higher", "lower"]
     groups: tuple[str, ...] | None = None
+    over_clusters: bool = False
     root: bool = False
     answered: bool = False
     table: str | None = None

@@ -35,6 +35,7 @@ class Task(ABC):
         name: as protocols, files and the command line name it.
         mark: as ids of queries name it.
         pictures: how many a question is about.
+        protocol_task: what a protocol must have for it to be asked; mostly the same task.
         once: whether a sample has one question of the kind.
         columns: numbers of a prediction and of a truth in `Rows`.
         asked_columns: numbers of what is asked.
@@ -48,12 +49,18 @@ class Task(ABC):
     mark: ClassVar[str]
     pictures: ClassVar[Literal[1, 2]]
     once: ClassVar[bool] = False
+    protocol_task: ClassVar[str]
     columns: ClassVar[int]
     asked_columns: ClassVar[int]
     fields: ClassVar[tuple[str, ...]]
     failure: ClassVar[str]
     headline: ClassVar[str]
     higher_is_better: ClassVar[bool] = True
+
+    def __init_subclass__(cls, **settings: Any) -> None:
+        super().__init_subclass__(**settings)
+        if "name" in vars(cls) and "protocol_task" not in vars(cls):
+            cls.protocol_task = cls.name
 
     @abstractmethod
     def queries(self, sample: Sample, most: int, rng: Rng = None) -> list[tuple[Json, Json]]:
@@ -88,6 +95,10 @@ class Task(ABC):
     def read(self, protocol: Protocol, ask: Json, prompt: Words, text: Words) -> Json | None:
         """What a model wrote, as a prediction; None where no answer stands in it."""
 
+    def judged(self, ask: Json, truth: Json, prediction: Json) -> Json:
+        """A prediction with what only its truth can say about it, where a task has that."""
+        return prediction
+
     @abstractmethod
     def numbers(self, values: Json) -> list[float]:
         """A prediction or a truth as `columns` numbers, NaN where it says nothing."""
@@ -120,10 +131,7 @@ class Task(ABC):
         Raises:
             ValueError: no usable answer stands there.
         """
-        prediction = {name: record[name] for name in self.fields if name in record}
-        if np.isnan(self.numbers(prediction)).all():
-            raise ValueError(f"no answer to a {self.name} query in it")
-        return prediction
+        return {name: record[name] for name in self.fields if name in record}
 
     @abstractmethod
     def measures(self, rows: Rows, *, label: str = "distance") -> list[Measure]:

@@ -180,3 +180,9 @@ JOINT_PATTERNS = {
     "pose.direction": _whole(" ".join(rf"(?P<{axis}>[-+][0-9]\.[0-9]{{2}})" for axis in "xyz")),
     "pose.distance": _whole(r"(?P<metres>[0-9]{2,7}\.[0-9]{2})"),
 }
+
+FOV_TEMPLATES = {
+    "fov.ask": "Horizontal field of view of the camera in degrees:",
+    "fov.answer": "{degrees:05.1f}",
+}
+FOV_PATTERNS = {"fov": _whole(r"(?P<degrees>[0-9]{3}\.[0-9])")}

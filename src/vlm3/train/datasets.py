@@ -16,7 +16,7 @@ from vlm3.data.shards import Shards
 from vlm3.errors import InputError
 from vlm3.geometry.focal import PixelLimits
 from vlm3.tasks.conversation import Conversation
-from vlm3.tasks.protocol import ImagePrep, Protocol, get_protocol
+from vlm3.tasks.protocol import Protocol, get_protocol
 from vlm3.tasks.question_writer import QuestionWriter
 from vlm3.tasks.registry import TASKS, in_order, paired
 from vlm3.train.config import PromptConfig
@@ -169,7 +169,7 @@ def protocol_of(prompt: PromptConfig) -> Protocol:
     """The protocol of a run, at its focal length or its length of the longer side."""
     protocol = get_protocol(prompt.protocol)
     if prompt.long_side_px is not None:
-        return replace(protocol, prep=ImagePrep("long_side", prompt.long_side_px))
+        return protocol.with_long_side(prompt.long_side_px)
     return protocol if prompt.f_px is None else protocol.with_focal(prompt.f_px)
 
 
@@ -225,7 +225,8 @@ class _Finder:
         worlds = Worlds(
             pairs,
             prompt.size_px,
-            self.protocol.prep.target_px,
+            # At a fixed longer side lenses differ; else all pictures have the focal length.
+            None if self.protocol.prep.kind == "long_side" else self.protocol.prep.target_px,
             self.seed,
             kind=part.worlds,
             tilt_deg=part.tilt_deg,

@@ -218,7 +218,12 @@ def export(
     """
     fresh.trainee.load_state_dict(weights)
     trained = fresh.trainee.model
-    settings = Settings(protocol=prompt.protocol, f_px=prompt.f_px, max_tokens=prompt.max_tokens)
+    settings = Settings(
+        protocol=prompt.protocol,
+        f_px=prompt.f_px,
+        long_side_px=prompt.long_side_px,
+        max_tokens=prompt.max_tokens,
+    )
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     with disk.naming(folder, then="make room; the same command goes on from the last checkpoint"):

@@ -15,8 +15,7 @@ from vlm3.errors import InputError
 from vlm3.train.collate import MicroBatch
 from vlm3.train.config import ModelConfig, ParallelConfig, RunConfig
 from vlm3.train.loss_module import SIZES
-from vlm3.train.recipes import BASE
-from vlm3.train.sizes import SIZE_4B, ModelSize
+from vlm3.train.sizes import SIZE_4B, SIZES_BY_ID, ModelSize
 
 # Dense bf16 TFLOP/s and memory in GB, from the makers' data sheets.
 GPUS = {"H200": (989.0, 141), "H100": (989.0, 80), "A100": (312.0, 80), "L40S": (362.0, 48)}
@@ -162,8 +161,10 @@ def size_of(source: str) -> ModelSize:
     Raises:
         InputError: see `plan`.
     """
-    if source in (BASE, "4b-random"):
+    if source == "4b-random":
         return SIZE_4B
+    if source in SIZES_BY_ID:
+        return SIZES_BY_ID[source]
     if source in SIZES or source == "nano":
         raise InputError(
             f"{source!r} is a toy, and plan counts pictures of the paper's size; start the run "
@@ -190,7 +191,8 @@ def _memory_gb(
     """
     trained = 0.02 if model.lora_rank else 1.0
     state = size.weights * (4 + 12 * trained) / shards
-    gathered = 2 * 2 * (size.vocabulary * size.text[1] + sum(size.block_weights) / 30)
+    blocks = sum(size.block_weights) + size.idle_weights
+    gathered = 2 * 2 * (size.vocabulary * size.text[1] + blocks / 30)
     patches = 4 * PICTURE_SHARE * budget
     given = (budget * size.text[0] * size.text[1] + patches * size.vision[0] * size.vision[1]) * 2
     text, vision = layer_bytes(size)
@@ -210,6 +212,7 @@ def layer_bytes(size: ModelSize) -> tuple[int, int]:
     Without the weights of attention, which fused kernels do not keep. Held against what autograd
     saves in tests/train/test_plan.py.
     """
-    _, wide, inner = size.text
+    _, wide, _ = size.text
     _, width, mlp = size.vision
+    inner = size.inner
     return 2 * (25 * wide + 4 * inner), 2 * (7 * width + 3 * mlp)

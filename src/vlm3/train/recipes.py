@@ -4,6 +4,7 @@ Each is a function that returns a `RunConfig`; the command line changes its sett
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from vlm3.errors import InputError
@@ -73,6 +74,20 @@ def depth_4b() -> RunConfig:
     return _paper("depth_4b", TableSets("depth", ("depth",)), 32_000_000, 1344, 5.5e-5)
 
 
+def depth_8b() -> RunConfig:
+    """depth_4b on Qwen3-VL-8B; the paper trains none, and nobody has run this."""
+    return _of_size(depth_4b(), "depth_8b", "Qwen/Qwen3-VL-8B-Instruct")
+
+
+def depth_32b() -> RunConfig:
+    """depth_4b on Qwen3-VL-32B; the paper trains none, and nobody has run this."""
+    return _of_size(depth_4b(), "depth_32b", "Qwen/Qwen3-VL-32B-Instruct")
+
+
+def _of_size(run: RunConfig, name: str, source: str) -> RunConfig:
+    return replace(run, name=name, out=Path("runs") / name, model=replace(run.model, source=source))
+
+
 def objects_4b() -> RunConfig:
     """Objects (Table 4): 32 GPUs in the paper; shards in the folder `objects`."""
     return _paper("objects_4b", ObjectsFolder(), 1_000_000, 640, 3.5e-4)
@@ -109,7 +124,17 @@ def joint_4b() -> RunConfig:
 
 
 RECIPES: dict[str, Callable[[], RunConfig]] = {
-    f.__name__: f for f in (debug_cpu, depth_4b, objects_4b, correspondence_4b, pose_4b, joint_4b)
+    f.__name__: f
+    for f in (
+        debug_cpu,
+        depth_4b,
+        depth_8b,
+        depth_32b,
+        objects_4b,
+        correspondence_4b,
+        pose_4b,
+        joint_4b,
+    )
 }
 
 

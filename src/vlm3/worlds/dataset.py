@@ -8,7 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from vlm3.data.mixture import ENDLESS
+from vlm3.geometry.camera import Camera
 from vlm3.tasks.sample import Sample
+from vlm3.worlds.cameras import free_camera
 from vlm3.worlds.labels import frame_sample, pair_sample
 from vlm3.worlds.looks import repainted
 from vlm3.worlds.mirror import mirrored
@@ -22,7 +24,7 @@ class RenderedWorlds:
     Attributes:
         pairs: whether a sample is a pair.
         size_px: width and height of the pictures.
-        f_px: their focal length.
+        f_px: their focal length; None draws an ideal lens of 40 to 110 degrees for each.
         seed: of the worlds.
         kind: room, street, or both.
         tilt_deg: cameras of single views are turned up or down by at most this.
@@ -32,7 +34,7 @@ class RenderedWorlds:
 
     pairs: bool
     size_px: tuple[int, int]
-    f_px: float
+    f_px: float | None
     seed: int
     kind: Literal["room", "street", "both"] = "room"
     tilt_deg: float = 0.0
@@ -74,10 +76,16 @@ class RenderedWorlds:
         frame = mirrored(frame) if rng.random() < 0.5 else frame
         return replace(frame, image=repainted(frame.image, rng))
 
+    def _camera(self, world: World, look: np.random.Generator) -> Camera:
+        width_px, height_px = self.size_px
+        if self.f_px is None:
+            return free_camera(look, width_px=width_px, height_px=height_px, lens="ideal")
+        return world.camera(look, width_px, height_px, self.f_px)
+
     def _rendered(self, place: int) -> Frame:
         world = self._world(place)
         look = world.rng(1)
-        camera = world.camera(look, *self.size_px, self.f_px)
+        camera = self._camera(world, look)
         pose = world.pose(look, camera)
         pose = pose @ _tilt(look.uniform(-self.tilt_deg, self.tilt_deg))
         return world.frame(camera, pose, look)

@@ -21,8 +21,30 @@ _HOME = {
     "rgbd-pairs": "rgbd",
     "shards": "shards",
     "worlds": "worlds",
+    "depthvlm": "depthvlm",
+    "crosspoint": "crosspoint",
+    "vrrpi": "vrrpi",
+    "multispa": "multispa",
+    "vsibench": "vsibench",
+    "3dsrbench": "threedsr",
+    "viewspatial": "viewspatial",
+    "omnispatial": "omnispatial",
 }
 
+
+WITHOUT_INTRINSICS = frozenset(
+    {
+        "spatialrgpt",
+        "depthvlm",
+        "crosspoint",
+        "multispa",
+        "vsibench",
+        "3dsrbench",
+        "viewspatial",
+        "omnispatial",
+    }
+)
+"""Readers whose sets say nothing, or not enough, about the cameras of their pictures."""
 
 EVERY = 2**62
 """As a count: each labelled pixel of a DepthLM set once, in place of the published draw."""

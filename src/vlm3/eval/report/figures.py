@@ -5,7 +5,7 @@ parsed anew, as scores do.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +75,7 @@ def run_figures(
         if not asked:
             continue
         views = [open_picture() for open_picture in item.pictures]
-        for task in dict.fromkeys(record["task"] for record in asked):
+        for task in dict.fromkeys(r["task"] for r in asked if r["task"] in _DRAW):
             own = [record for record in asked if record["task"] == task]
             yield item.key, task, _draw(task, views, own, config, source)
         done += 1
@@ -98,27 +98,7 @@ def _draw(
         "protocol": str(config.get("protocol") or ""),
         "intrinsics": tuple(view.intrinsics for view in views),
     }
-    if task == "depth":
-        return _draw_depth(views, records, said, common, source)
-    if task == "correspondence":
-        return _draw_matches(views, records[:_MOST_MATCHES], said[:_MOST_MATCHES], common, source)
-    if task == "pose":
-        return _draw_pose(views, records[0], said[0], common, source)
-    items = []
-    for record, found in list(zip(records, said, strict=True))[:_MOST_QUESTIONS]:
-        answer = ObjectAnswer(
-            text=str(record["raw_text"] or ""),
-            **all_fields(truth_of_fields(found or {})),
-            parsed=found is not None,
-            raw_text=str(record["raw_text"] or ""),
-            prompt=str(record["prompt"] or ""),
-            boxes_xyxy_px=np.asarray(record["ask"]["boxes_xyxy_px"], dtype=float).reshape(-1, 4),
-            **common,
-        )
-        question = record["ask"]["question"]
-        truth = truth_of_fields(record["truth"])
-        items.append(figures.ObjectItem(question, answer, object_evidence(answer, question, truth)))
-    return figures.object_figure(views[0], items, source=source)
+    return _DRAW[task](views, records, said, common, source)
 
 
 def _words(records: Sequence[dict[str, Any]], key: str) -> tuple[str, ...]:
@@ -153,6 +133,7 @@ def _draw_matches(
     common: dict[str, Any],
     source: str,
 ) -> "Figure":
+    records, said = records[:_MOST_MATCHES], said[:_MOST_MATCHES]
     xy = np.array([CORRESPONDENCE.numbers(found or {}) for found in said])
     answer = MatchAnswer(
         xy_a_px=np.array([record["ask"]["xy_px"] for record in records]),
@@ -168,12 +149,13 @@ def _draw_matches(
 
 def _draw_pose(
     views: Sequence[View],
-    record: dict[str, Any],
-    said: dict[str, Any] | None,
+    records: Sequence[dict[str, Any]],
+    said: Sequence[dict[str, Any] | None],
     common: dict[str, Any],
     source: str,
 ) -> "Figure":
-    numbers = np.array(POSE.numbers(said or {}))
+    record = records[0]
+    numbers = np.array(POSE.numbers(said[0] or {}))
     rotation, direction, distance = numbers[:9].reshape(3, 3), numbers[9:12], float(numbers[12])
     ypr = None if np.isnan(rotation).any() else ypr_deg_from_rotation(rotation)
     moved: Floats | None = None if np.isnan(direction).any() else direction
@@ -197,3 +179,36 @@ def _draw_pose(
     )
     truth = RelativePose.from_matrix(record["truth"]["cam1_from_cam2"])
     return figures.pose_figure((views[0], views[1]), answer, truth=truth, source=source)
+
+
+def _draw_objects(
+    views: Sequence[View],
+    records: Sequence[dict[str, Any]],
+    said: Sequence[dict[str, Any] | None],
+    common: dict[str, Any],
+    source: str,
+) -> "Figure":
+    items = []
+    for record, found in list(zip(records, said, strict=True))[:_MOST_QUESTIONS]:
+        answer = ObjectAnswer(
+            text=str(record["raw_text"] or ""),
+            **all_fields(truth_of_fields(found or {})),
+            parsed=found is not None,
+            raw_text=str(record["raw_text"] or ""),
+            prompt=str(record["prompt"] or ""),
+            boxes_xyxy_px=np.asarray(record["ask"]["boxes_xyxy_px"], dtype=float).reshape(-1, 4),
+            **common,
+        )
+        question = record["ask"]["question"]
+        evidence = object_evidence(answer, question, truth_of_fields(record["truth"]))
+        items.append(figures.ObjectItem(question, answer, evidence))
+    return figures.object_figure(views[0], items, source=source)
+
+
+_DRAW: Mapping[TaskName, Callable[..., "Figure"]] = {
+    "depth": _draw_depth,
+    "correspondence": _draw_matches,
+    "pose": _draw_pose,
+    "objects": _draw_objects,
+}
+"""Task -> what draws its answers; others have nothing to draw."""

@@ -1,8 +1,9 @@
 """The published tables, as data, and what is wrong with them.
 
 `published.json` beside this file holds the rows of Tables 1 and 2 of arXiv 2605.30561 and, for
-SpatialRGPT, that paper's own row; `flags` name the cells that do not add up or are not measured
-like their neighbours. Reports print the flags of what they show as footnotes.
+SpatialRGPT, that paper's own row; tables of other benchmarks name their own source. `flags` name
+the cells that do not add up or are not measured like their neighbours. Reports print the flags of
+what they show as footnotes.
 """
 
 import json
@@ -38,6 +39,7 @@ class Table:
         better: which direction is better.
         columns: in the printed order.
         rows: in the printed order.
+        source: where the rows stand.
     """
 
     title: str
@@ -45,6 +47,7 @@ class Table:
     better: Literal["higher", "lower"]
     columns: tuple[str, ...]
     rows: tuple[PublishedRow, ...]
+    source: str
 
 
 @cache
@@ -62,7 +65,9 @@ def table(name: str) -> Table:
     """
     found = _data()["tables"][name]
     rows = tuple(PublishedRow(row, r["kind"], r["values"]) for row, r in found["rows"].items())
-    return Table(found["title"], found["unit"], found["better"], tuple(found["columns"]), rows)
+    source = found.get("source", _data()["source"])
+    columns = tuple(found["columns"])
+    return Table(found["title"], found["unit"], found["better"], columns, rows, source)
 
 
 def tables() -> tuple[str, ...]:

@@ -10,14 +10,21 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vlm3.errors import InputError
+from vlm3.eval.benchmark import WHOLE_SET
 from vlm3.eval.benchmarks import BENCHMARKS, Benchmark
 from vlm3.eval.report.published import flags, table
 from vlm3.eval.resample import Difference
 from vlm3.eval.score import Score, Scored, TaskScores, compare
+from vlm3.tasks.depth import DEPTH
+from vlm3.tasks.questions import QUESTIONS
 from vlm3.tasks.registry import TASKS
 
 Kind = Literal["run", "floor", "published", "expert"]
 
+_PICTURES = (
+    "The first column is the mean over pictures of each one's delta1, z against z, as the "
+    "benchmark has it; a distance that was answered is turned into z by the focal length."
+)
 _LABELS = {
     "z": "The published label is depth along the axis (z): the first column compares with it, "
     "the others with the true distance.",
@@ -246,7 +253,9 @@ def _notes(
             f"({columns[0].clusters} here)."
         )
     notes.append("Floors see no picture; an oracle floor is told part of the truth.")
-    if benchmark and benchmark.label in _LABELS:
+    if benchmark and benchmark.scoring is not None:
+        notes.append(_PICTURES)
+    elif benchmark and benchmark.label in _LABELS and task == DEPTH.name:
         notes.append(_LABELS[benchmark.label])
     for name, scored, _ in parts:
         if not scored.run.complete:
@@ -261,13 +270,16 @@ def _notes(
                 "Published values are of the whole set, other samples than these: for orientation."
             )
         elif any(s.run.config.get("count") != benchmark.count for _, s, _ in parts):
+            most = "all" if benchmark.count == WHOLE_SET else f"up to {benchmark.count}"
             notes.append(
-                f"The published values are of up to {benchmark.count} samples of the whole set, "
+                f"The published values are of {most} samples of the whole set, "
                 "these are not all of them."
             )
         for score in columns:
             if score.table:
                 rows = [r.name for r in table(score.table).rows]
+                if task == QUESTIONS.name or benchmark.scoring:
+                    notes.append(f"Published rows: {table(score.table).source}.")
                 notes += flags(score.table, rows, [score.column or benchmark.column])
     return list(dict.fromkeys(notes))
 

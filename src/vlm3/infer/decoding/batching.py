@@ -185,7 +185,8 @@ class Decoder:
         mixed, _ = last.self_attn(hidden_states=last.input_layernorm(hidden), **settings)
         at = torch.arange(len(ids), device=self._device), wanted
         chosen = hidden[at] + mixed[at]
-        chosen = chosen + last.mlp(last.post_attention_layernorm(chosen))
+        # With a batch of one: a layer of experts takes nothing else.
+        chosen = chosen + last.mlp(last.post_attention_layernorm(chosen)[None])[0]
         out: torch.Tensor = text.norm(chosen)
         return out
 

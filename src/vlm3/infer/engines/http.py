@@ -301,6 +301,7 @@ class HttpEngine:
 
     def _request(self, scene: _HttpScene, text: str, max_new_tokens: int) -> _Answer:
         """Asks until there is an answer; one without text is asked for twice at most."""
+        # llama.cpp answers pictures without a vision tower with 500, as if it might work later.
         reason, first, pauses = "", None, self._pauses()
         while True:
             manner, pause_s = self._manner, None
@@ -315,6 +316,11 @@ class HttpEngine:
                     raise InputError(
                         f"{self._where} refuses to ask {self._model!r} ({error.status_code}: "
                         f"{_short(error)}); check the model's name, the key and the prompt's length"
+                    ) from error
+                if scene.urls and "image input is not supported" in _refusal(error):
+                    raise InputError(
+                        f"{self._where} runs {self._model!r} without eyes: start llama-server with "
+                        "--mmproj and the file of its vision tower"
                     ) from error
                 reason, after = _short(error), error.response.headers.get("retry-after")
                 if after is not None and after.strip().isdecimal():

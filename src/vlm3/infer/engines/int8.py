@@ -17,6 +17,7 @@ import torch
 from vlm3.assets import load_example
 from vlm3.errors import InputError
 from vlm3.infer.engines.local import LocalEngine
+from vlm3.infer.probe import probe_texts
 from vlm3.model import Checkpoint
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ LEAST_AGREEMENT = 0.9
 # Numbers that differ by less than this part are the same answer.
 _SAME = 0.05
 _NUMBER = re.compile(r"[-+]?[0-9]+(?:\.[0-9]+)?")
-# Questions of the check: a grid with so many points a side, and boxes around some of them.
-_SIDE, _BOX_PX = 8, 40
+_SIDE = 8
+"""Points a side of the grid that is asked about; see `vlm3.infer.probe`."""
 
 
 class Int8Linear(torch.nn.Module):
@@ -69,7 +70,7 @@ def in_int8(predictor: "Predictor", checkpoint: Checkpoint) -> "Predictor":
     with warnings.catch_warnings():
         # What there is to say of a picture's size is said when the user asks.
         warnings.simplefilter("ignore")
-        before = _answers(predictor)
+        before = probe_texts(predictor, load_example().views, side=_SIDE)
     replaced = [
         (parent, name, child)
         for parent in list(checkpoint.model.model.language_model.layers.modules())
@@ -82,7 +83,7 @@ def in_int8(predictor: "Predictor", checkpoint: Checkpoint) -> "Predictor":
     whole = replace(predictor, engine=LocalEngine(changed), naive=None)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        after = _answers(whole)
+        after = probe_texts(whole, load_example().views, side=_SIDE)
     agreement = sum(_alike(a, b) for a, b in zip(before, after, strict=True)) / len(before)
     if agreement < LEAST_AGREEMENT:
         for parent, name, child in replaced:
@@ -92,25 +93,6 @@ def in_int8(predictor: "Predictor", checkpoint: Checkpoint) -> "Predictor":
             f"{1 - LEAST_AGREEMENT:.0%}: ask it without int8"
         )
     return whole
-
-
-def _answers(predictor: "Predictor") -> list[str]:
-    """What it says about the photographs in the package, in words."""
-    views = load_example().views
-    size = (views[0].camera.width_px, views[0].camera.height_px)
-    steps = (np.arange(_SIDE) + 0.5) / _SIDE
-    points = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2) * size
-    tasks, texts = predictor.protocol.tasks, list[str]()
-    if "depth" in tasks:
-        texts += predictor.depth(views[0], points).raw_text
-    if "correspondence" in tasks:
-        texts += predictor.match(views[0], views[1], points).raw_text
-    if "pose" in tasks:
-        texts += predictor.pose(views[0], views[1]).raw_text.values()
-    if "objects" in tasks:
-        boxes = np.hstack([points - _BOX_PX, points + _BOX_PX]).clip(0, [*size, *size])
-        texts += [predictor.ask(views[0], "How wide is {0}?", box).raw_text for box in boxes[::8]]
-    return texts
 
 
 def _alike(a: str, b: str) -> bool:

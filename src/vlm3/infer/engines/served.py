@@ -39,6 +39,7 @@ class Told:
         ours: whether it is a vlm3 server, which told the rest.
         protocol: how the model is asked.
         f_px: focal length of its pictures.
+        long_side_px: their longer side, where it is fixed instead.
         max_tokens: most tokens a picture may take.
         multiple_px: what sides of pictures are multiples of.
         limits: fewest and most pixels of a picture.
@@ -49,6 +50,7 @@ class Told:
     ours: bool = False
     protocol: str | None = None
     f_px: float | None = None
+    long_side_px: int | None = None
     max_tokens: int | None = None
     multiple_px: int | None = None
     limits: PixelLimits | None = None
@@ -85,6 +87,7 @@ def told_of(entries: Any, name: str) -> Told:
         ours=True,
         protocol=_field(ours, "protocol", str),
         f_px=_field(ours, "f_px", float),
+        long_side_px=_field(ours, "long_side_px", int),
         max_tokens=_field(ours, "max_tokens", int),
         multiple_px=_field(ours, "multiple_px", int),
         limits=PixelLimits(fewest, most) if fewest and most else None,
@@ -160,7 +163,11 @@ def behind_server(
     return Predictor(
         engine=engine,
         protocol=resolve_protocol(
-            protocol, name=name, trained=told.protocol, f_px=told.f_px
+            protocol,
+            name=name,
+            trained=told.protocol,
+            f_px=told.f_px,
+            long_side_px=told.long_side_px,
         ).within(told.limits),
         multiple_px=told.multiple_px or _MULTIPLE_PX,
         max_tokens=told.max_tokens or MAX_TOKENS,
@@ -185,15 +192,22 @@ def in_vllm(name: str, protocol: str | None) -> Predictor:
     from vlm3.infer.engines.vllm import VllmEngine
     from vlm3.model import PictureInput, Settings
     from vlm3.model.checkpoint import find_folder
+    from vlm3.model.folder import refuse_gguf
 
-    # vLLM takes a hub id from the same place.
+    # vLLM takes a hub id from the same place. What lies in the folder is read before vLLM takes
+    # its minute.
     folder = find_folder(name)
-    engine = VllmEngine(os.fspath(folder) if name == "nano" else name, folder=folder)
+    refuse_gguf(folder)
     settings, picture_input = Settings.read(folder), PictureInput.read(folder)
+    engine = VllmEngine(os.fspath(folder) if name == "nano" else name, folder=folder)
     return Predictor(
         engine=engine,
         protocol=resolve_protocol(
-            protocol, name=name, trained=settings.protocol, f_px=settings.f_px
+            protocol,
+            name=name,
+            trained=settings.protocol,
+            f_px=settings.f_px,
+            long_side_px=settings.long_side_px,
         ).within(picture_input.limits),
         multiple_px=picture_input.token_px,
         max_tokens=settings.max_tokens or MAX_TOKENS,

@@ -5,6 +5,7 @@ nothing from any other server. It is a client of the public routes and of nothin
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from vlm3.assets import EXAMPLES_DIR
 from vlm3.infer.predictor import Predictor
 from vlm3.server.limits import RefusedError
+from vlm3.server.page.folder import folder_routes
 from vlm3.server.schema import MOST_BOXES, MOST_CELLS, MOST_POINTS
 
 _HERE = Path(__file__).parent
@@ -21,7 +23,7 @@ _FILES = {
     "style.css": "text/css",
     **{
         f"{name}.js": "text/javascript"
-        for name in ("main", "api", "stage", "space", "words", "files")
+        for name in ("main", "api", "stage", "space", "words", "files", "folder")
     },
 }
 _HEADERS = {
@@ -34,8 +36,13 @@ _HEADERS = {
 }
 
 
-def page_routes(predictor: Predictor) -> APIRouter:
-    """The page, what it is made of, and the packaged examples."""
+def page_routes(predictor: Predictor, pictures: Sequence[Path] = ()) -> APIRouter:
+    """The page, what it is made of, the packaged examples, and pictures to choose from.
+
+    Args:
+        predictor: what answers.
+        pictures: files that are offered on the page.
+    """
     router = APIRouter(include_in_schema=False)
 
     @router.get("/")
@@ -44,7 +51,7 @@ def page_routes(predictor: Predictor) -> APIRouter:
 
     @router.get("/page/about.json")
     async def about() -> Response:
-        return JSONResponse(_about(predictor), headers=_HEADERS)
+        return JSONResponse(_about(predictor) | {"pictures": len(pictures)}, headers=_HEADERS)
 
     @router.get("/page/{name}")
     async def file(name: str) -> Response:
@@ -54,6 +61,7 @@ def page_routes(predictor: Predictor) -> APIRouter:
             return FileResponse(EXAMPLES_DIR / name, headers=_HEADERS)
         raise RefusedError(404, f"the page has no file {name[:80]!r}", code="no_route")
 
+    router.include_router(folder_routes(pictures))
     return router
 
 

@@ -26,9 +26,9 @@ async function askForKey() {
 async function send(path, body, signal) {
   try {
     return await fetch(path, {
-      method: "POST",
-      headers: { "Content-Type": "application/json", ...(key && { Authorization: `Bearer ${key}` }) },
-      body: JSON.stringify(body),
+      method: body ? "POST" : "GET",
+      headers: { ...(body && { "Content-Type": "application/json" }), ...(key && { Authorization: `Bearer ${key}` }) },
+      body: body && JSON.stringify(body),
       signal,
     });
   } catch (error) {
@@ -62,6 +62,9 @@ export const ask = async (path, body, options) => (await answered(path, body, op
 
 export const askForFile = async (path, body, options) =>
   (await answered(path, body, options)).blob();
+
+// What is there already, and is not asked.
+export const fetched = (path) => answered(path);
 
 // Lines of JSON as they come; returns the last one's result.
 export async function askInLines(path, body, told, options) {

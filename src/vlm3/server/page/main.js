@@ -1,6 +1,7 @@
 // The page: which pictures, which tool, what was asked and what came back.
 
 import { Problem, ask, askForFile, askInLines, readAsUrl } from "./api.js";
+import { showFolder } from "./folder.js";
 import { save, saveJson, savePicture } from "./files.js";
 import { Space, frustum } from "./space.js";
 import { Stage, color } from "./stage.js";
@@ -32,6 +33,7 @@ const stages = {};
 for (const letter of ["a", "b"]) {
   stages[letter] = new Stage(letter, {
     point: (x, y) => tool.point?.(letter, x, y),
+    line: (from, to) => tool.line?.(from, to),
     box: (box) => tool.box?.(box),
     undo: () => tool.undo?.(),
     replace: (file) => (file ? choose(letter, file) : pick(letter)),
@@ -216,78 +218,101 @@ const distance = {
   },
 };
 
-const between = {
-  id: "between", name: "Between two", task: "depth",
-  title: "How far apart are they?", words: "Click two points: the straight line between them, in space.", keys: POINT_KEYS,
-  pairs: [], first: null,
-  clear() { this.pairs = []; this.first = null; },
-  again() { for (const pair of this.pairs) this.ask(pair); },
-  undo() { if (this.first) this.first = null; else this.pairs.pop(); show(); },
-  async point(letter, x, y, truth) {
+// A length with its interval, of the server's own names.
+const tenths = (length) => ({ p10: length.p10_m, p90: length.p90_m });
+const SHAPES = {
+  line: {
+    button: "A line", title: "How long is it?", words: "Drag a line, or click its two ends: the straight line between them, in space.",
+    keys: "Keyboard: arrows move a cross (with Shift by a pixel), Enter at one end, Enter at the other, Backspace takes back.",
+  },
+  box: {
+    button: "A box", title: "How large is it?", words: "Drag a box tightly around one thing: its width, its height, how far it is.",
+    keys: "Keyboard: arrows move a cross, Enter at one corner, Enter at the other, Backspace takes back.",
+  },
+};
+
+const measure = {
+  id: "measure", name: "Measure", task: "depth", shape: "line",
+  get mode() { return this.shape; },
+  get title() { return SHAPES[this.shape].title; },
+  get words() { return SHAPES[this.shape].words; },
+  get keys() { return SHAPES[this.shape].keys; },
+  items: [], first: null,
+  clear() { this.items = []; this.first = null; },
+  again() { for (const item of this.items) this.ask(item); },
+  undo() { if (this.first) this.first = null; else this.items.pop()?.stop?.abort(); show(); },
+  point(letter, x, y, truth) {
     const end = { xy: [x, y], truth };
-    if (!this.first) { this.first = end; say("First point. Click the second."); show(); return; }
-    const pair = { ends: [this.first, end] };
+    if (!this.first) { this.first = end; say("One end. Now the other."); show(); return; }
+    const ends = [this.first, end];
     this.first = null;
-    this.pairs.push(pair);
-    await this.ask(pair);
+    this.add({ ends });
   },
-  async ask(pair) {
-    const found = await answer(pair, "v1/depth", { image: sent("a"), points_px: pair.ends.map((e) => e.xy) });
-    if (found) say(`Between the two: ${metres(this.length(pair))}.`);
+  line(from, to) { this.first = null; this.add({ ends: [{ xy: from }, { xy: to }] }); },
+  box(box, width) { this.add({ box, width }); },
+  add(item) {
+    this.items.push(item);
+    return this.ask(item);
   },
-  length(pair) {
-    const [p, q] = pair.answer?.points.map((point) => point.xyz_m) ?? [];
-    return p && q ? Math.hypot(p[0] - q[0], p[1] - q[1], p[2] - q[2]) : null;
+  async ask(item) {
+    const what = item.box ? { boxes_px: [item.box] } : { pairs_px: [item.ends.map((end) => end.xy)] };
+    const found = await answer(item, "v1/measure", { image: sent("a"), ...what });
+    if (found) say(`${item.box ? "Box" : "Line"} ${this.items.indexOf(item) + 1}: ${this.short(item)}.`);
   },
-  // Shortest and longest line when each end moves along its ray from its p10 to its p90.
-  range(pair) {
-    const ends = pair.answer.points;
-    if (ends.some((e) => !e.xyz_m || e.interval_m?.p10 == null)) return null;
-    const rays = ends.map((e) => e.xyz_m.map((v) => v / e.distance_m));
-    const steps = ends.map((e) => Array.from({ length: 33 }, (_, i) => e.interval_m.p10 + ((e.interval_m.p90 - e.interval_m.p10) * i) / 32));
-    let [low, high] = [Infinity, 0];
-    for (const s of steps[0]) {
-      for (const t of steps[1]) {
-        const length = Math.hypot(...[0, 1, 2].map((k) => s * rays[0][k] - t * rays[1][k]));
-        [low, high] = [Math.min(low, length), Math.max(high, length)];
-      }
-    }
-    return { p10: low, p90: high };
+  short(item) {
+    const [span, region] = [item.answer?.spans[0], item.answer?.regions[0]];
+    if (span) return metres(span.length.value_m);
+    if (!region) return "";
+    return region.width.value_m == null ? metres(null) : `${metres(region.width.value_m)} wide, ${metres(region.height.value_m)} high`;
   },
-  truth(pair) {
-    if (pair.ends.some((e) => !e.truth)) return null;
-    const points = pair.ends.map((e) => {
+  truth(item) {
+    if (item.box) return item.width ? `${metres(item.width)} wide` : null;
+    if (item.ends.some((end) => !end.truth)) return null;
+    const points = item.ends.map((end) => {
       const { fx_px, fy_px, cx_px, cy_px } = pictures.a.camera;
-      const [x, y] = [(e.xy[0] - cx_px) / fx_px, (e.xy[1] - cy_px) / fy_px];
+      const [x, y] = [(end.xy[0] - cx_px) / fx_px, (end.xy[1] - cy_px) / fy_px];
       const length = Math.hypot(x, y, 1);
-      return [x, y, 1].map((v) => (v * e.truth) / length);
+      return [x, y, 1].map((v) => (v * end.truth) / length);
     });
-    return Math.hypot(...[0, 1, 2].map((k) => points[0][k] - points[1][k]));
+    return metres(Math.hypot(...[0, 1, 2].map((k) => points[0][k] - points[1][k])));
   },
   marks() {
-    const lines = this.pairs.map((pair, i) => ({ kind: "line", ends: pair.ends.map((e) => e.xy), color: color(i), label: this.length(pair) == null ? "" : metres(this.length(pair)) }));
-    return { a: this.first ? [...lines, { kind: "point", xy: this.first.xy, color: color(this.pairs.length), label: "" }] : lines };
+    const marks = this.items.map((item, i) => (item.box
+      ? { kind: "box", box: item.box, color: color(i), label: `${i + 1}` }
+      : { kind: "line", ends: item.ends.map((end) => end.xy), color: color(i), label: item.answer ? `${i + 1} · ${this.short(item)}` : `${i + 1}` }));
+    return { a: this.first ? [...marks, { kind: "point", xy: this.first.xy, color: color(this.items.length), label: "" }] : marks };
   },
   panel() {
     const labelled = example()?.points.map((p) => ({ label: p.label, xy: p.xy_px, truth: p.distance_m })) ?? [];
+    const objects = example()?.objects;
+    const widths = objects?.questions.filter((q) => q.boxes.length === 1 && q.truth.value_m).map((q) => ({ ...objects.boxes[q.boxes[0]], width: q.truth.value_m })) ?? [];
     return [
-      this.first ? el("p", { class: "muted" }, "One point is set. Click the second.") : null,
-      el("ol", { class: "answers" }, this.pairs.map((pair, i) => {
-        const length = this.length(pair);
-        const spread = pair.answer && this.range(pair);
-        const truth = this.truth(pair);
-        return el("li", { class: "answer" },
-          el("div", { class: "head" }, dot(i), pair.answer ? el("span", { class: "big" }, metres(length)) : null, el("span", { class: "what" }, "in a straight line"),
-            removeButton(`line ${i + 1}`, () => { pair.stop?.abort(); this.pairs.splice(this.pairs.indexOf(pair), 1); show(); })),
-          pending(pair),
-          spread ? el("p", { class: "muted" }, `${range(spread)}, if both ends are where the model is four times in five sure they are.`) : null,
-          measured(truth && metres(truth)),
-          pair.answer?.points.map((p, k) => el("div", {}, el("p", { class: "muted" }, `End ${k + 1}: ${metres(p.distance_m)} from the camera`), evidence(p.prompt, p.raw_text))));
-      }).reverse()),
-      places("Places whose distance was measured", labelled, (p) => this.point("a", ...p.xy, p.truth)),
-      ...notes(this.pairs.map((p) => p.answer)),
-      this.pairs.length ? takeAway(this, () => this.pairs.map((p) => ({ length_m: this.length(p), ...p.answer }))) : null,
+      el("div", { class: "choices", role: "group", "aria-label": "What to draw" }, Object.entries(SHAPES).map(([shape, { button: words }]) =>
+        button(words, () => { this.shape = shape; this.first = null; select(this, false); }, { "aria-pressed": String(this.shape === shape) }))),
+      this.first ? el("p", { class: "muted" }, "One end is set. Now the other.") : null,
+      el("ol", { class: "answers" }, this.items.map((item, i) => this.row(item, i)).reverse()),
+      this.shape === "line"
+        ? places("Places whose distance was measured", labelled, (p) => this.point("a", ...p.xy, p.truth))
+        : places("Things whose width was measured", widths, (thing) => this.box(thing.xyxy_px, thing.width)),
+      this.items.some((item) => item.answer) ? el("p", { class: "muted" }, "The intervals hold a length four times in five, says the model. A wrong field of view is not in them: it changes all lengths in proportion.") : null,
+      ...notes(this.items.map((item) => item.answer)),
+      this.items.length ? takeAway(this, () => this.items.map((item) => item.answer)) : null,
     ];
+  },
+  row(item, i) {
+    const [span, region] = [item.answer?.spans[0], item.answer?.regions[0]];
+    const what = item.box ? "box" : "line";
+    const head = (length, words, ...rest) => el("div", { class: "head" }, el("span", { class: "big" }, metres(length.value_m)), el("span", { class: "what" }, words), ...rest);
+    const spread = (length) => (range(tenths(length)) ? el("p", { class: "muted" }, range(tenths(length))) : null);
+    return el("li", { class: "answer" },
+      el("div", { class: "head" }, dot(i), span ? el("span", { class: "big" }, metres(span.length.value_m)) : null, el("span", { class: "what" }, item.box ? "size of what the box shows" : "in a straight line"),
+        removeButton(`${what} ${i + 1}`, () => { item.stop?.abort(); this.items.splice(this.items.indexOf(item), 1); show(); })),
+      pending(item),
+      span ? spread(span.length) : null,
+      region ? [["wide", region.width], ["high", region.height], ["away", region.distance]].flatMap(([words, length]) => [head(length, words), spread(length)]) : null,
+      region ? el("p", { class: "muted" }, `${region.points} of ${region.asked} points asked lie on its surface.`) : null,
+      measured(this.truth(item)),
+      span ? [0, 1].map((k) => el("div", {}, el("p", { class: "muted" }, `End ${k + 1}: ${span.xyz_m[k] ? `${metres(Math.hypot(...span.xyz_m[k]))} from the camera` : metres(null)}`), evidence(span.prompt[k], span.raw_text[k]))) : null);
   },
 };
 
@@ -579,7 +604,7 @@ function legend() {
   return canvas;
 }
 
-const tools = [distance, between, objects, match, motion, cloud];
+const tools = [distance, measure, objects, match, motion, cloud];
 
 // What is seen.
 
@@ -645,6 +670,10 @@ async function start() {
     }, one.name));
   }
   tool = tools.find((one) => about.tasks.includes(one.task));
+  if (about.pictures) await showFolder($("folder"), async (file) => {
+    await choose(pictures.a && tool.pair ? "b" : "a", file);
+    $("work").scrollIntoView();
+  }, complain);
 }
 
 $("problem").querySelector("button").addEventListener("click", calm);

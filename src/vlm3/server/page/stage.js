@@ -7,7 +7,7 @@ export const COLORS = ["#e8590c", "#1c7ed6", "#2b8a3e", "#ae3ec9", "#b08900", "#
 export const color = (index) => COLORS[index % COLORS.length];
 
 export class Stage {
-  // told: {point(x, y), box([x0, y0, x1, y1]), undo(), camera(fov | null), replace(file | null)}
+  // told: {point(x, y), line([x, y], [x, y]), box([x0, y0, x1, y1]), undo(), camera(fov | null), replace(file | null)}
   constructor(letter, told) {
     this.letter = letter;
     this.told = told;
@@ -42,17 +42,21 @@ export class Stage {
     this.draw();
   }
 
-  // mode: "point", "box" or "none"
+  // mode: "point", "line" (dragged, or two points), "box" or "none"
   allow(mode, words, keys) {
     this.mode = mode;
     this.corner = null;
     this.frame.classList.toggle("idle", mode === "none");
-    this.frame.classList.toggle("boxes", mode === "box");
+    this.frame.classList.toggle("drawn", this.#draws);
     this.frame.tabIndex = mode === "none" ? -1 : 0;
     this.frame.setAttribute("aria-label", `Picture ${this.letter.toUpperCase()}. ${words}`);
     this.hint.textContent = keys ?? "";
     this.hint.hidden = !keys;
     this.draw();
+  }
+
+  get #draws() {
+    return this.mode === "line" || this.mode === "box";
   }
 
   mark(marks) {
@@ -70,7 +74,7 @@ export class Stage {
     if (!this.picture) return;
     const u = this.#unit;
     for (const mark of this.marks) this.layer.append(...drawn(mark, u));
-    if (this.rubber) this.layer.append(...drawn({ kind: "box", box: this.rubber, color: "#fff", label: "" }, u));
+    if (this.rubber) this.layer.append(...drawn({ ...this.rubber, color: "#fff", label: "" }, u));
     if (this.cross && document.activeElement === this.frame) {
       const [x, y] = this.cross;
       for (const [stroke, width] of [["#fff", 3.5], ["#111", 1.5]]) {
@@ -91,11 +95,12 @@ export class Stage {
     this.frame.addEventListener("pointerdown", (event) => {
       if (this.mode === "none" || event.button > 0) return;
       from = this.#at(event);
-      if (this.mode === "box") this.frame.setPointerCapture(event.pointerId);
+      if (this.#draws) this.frame.setPointerCapture(event.pointerId);
     });
     this.frame.addEventListener("pointermove", (event) => {
-      if (!from || this.mode !== "box") return;
-      this.rubber = boxOf(from, this.#at(event));
+      if (!from || !this.#draws) return;
+      const to = this.#at(event);
+      this.rubber = this.mode === "box" ? { kind: "box", box: boxOf(from, to) } : this.#far(from, to) ? { kind: "line", ends: [from, to] } : null;
       this.draw();
     });
     this.frame.addEventListener("pointercancel", () => {
@@ -106,8 +111,9 @@ export class Stage {
       if (!from) return;
       const to = this.#at(event);
       this.cross = null;
-      if (this.mode === "point") this.told.point(...to);
-      else this.#boxed(boxOf(from, to));
+      if (this.mode === "box") this.#boxed(boxOf(from, to));
+      else if (this.mode === "line" && this.#far(from, to)) this.told.line(from, to);
+      else this.told.point(...to);
       from = this.rubber = null;
       this.draw();
     });
@@ -139,9 +145,9 @@ export class Stage {
         Math.min(Math.max(this.cross[0] + dx * step, 0), w - 1e-3),
         Math.min(Math.max(this.cross[1] + dy * step, 0), h - 1e-3),
       ];
-      if (this.corner) this.rubber = boxOf(this.corner, this.cross);
+      if (this.corner) this.rubber = { kind: "box", box: boxOf(this.corner, this.cross) };
     } else if (event.key === "Enter" || event.key === " ") {
-      if (this.mode === "point") this.told.point(...this.cross);
+      if (this.mode !== "box") this.told.point(...this.cross);
       else if (!this.corner) this.corner = [...this.cross];
       else {
         this.#boxed(boxOf(this.corner, this.cross));
@@ -152,6 +158,11 @@ export class Stage {
     else return;
     event.preventDefault();
     this.draw();
+  }
+
+  // A finger that taps moves a little.
+  #far(from, to) {
+    return Math.hypot(from[0] - to[0], from[1] - to[1]) > 8 * this.#unit;
   }
 
   #boxed(box) {

@@ -1,0 +1,55 @@
+"""What a benchmark is, as data: which reader, which samples, which metric. Knows no file.
+
+The entries are in `benchmarks` and `peer_benchmarks`.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from vlm3.tasks.base import TaskName
+
+WHOLE_SET = 1_000_000
+"""As a count: more than any set that is asked whole has."""
+Label = Literal["distance", "z", "scannetpp", "0.8 distance"]
+"""What a depth set's published label is; see `labels`."""
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One data set asked in one way.
+
+    Attributes:
+        name: what `vlm3 eval` calls it.
+        title: for tables.
+        tasks: what is asked.
+        reader: which reader of `vlm3.eval.readers` reads it.
+        data_format: what must lie in the folder.
+        split: which part of the set.
+        sampling: how samples are chosen.
+        count: how many, unless asked otherwise: queries of depth sets, pairs of pair sets.
+        seed: of the sampling.
+        metric: the primary one.
+        protocol: what the published number was asked with.
+        label: what the published depth label is.
+        column: its column in the published table of its task, if it has one.
+        published_samples: whether the samples are those of that column.
+        roads: whether the pictures were taken from cars; some experts have a model for those.
+        scoring: the published table whose delta1 is a mean over pictures, if it is one.
+    """
+
+    name: str
+    title: str
+    tasks: tuple[TaskName, ...]
+    reader: str
+    data_format: str
+    split: str
+    sampling: str
+    count: int
+    seed: int = 42
+    metric: str = "delta1"
+    protocol: str = "release-depth"
+    label: Label = "distance"
+    column: str | None = None
+    published_samples: bool = True
+    roads: bool = False
+    scoring: str | None = None
