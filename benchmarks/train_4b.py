@@ -55,7 +55,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("tasks", nargs="*", choices=[*PAPER, []], help="all four if none is named")
     parser.add_argument("--size", default="4b-random", choices=["4b-random", "tiny"])
-    parser.add_argument("--attention", default="sdpa")
+    parser.add_argument("--attention", default="auto")
     parser.add_argument("--packing", default="chat", choices=["chat", "independent"])
     parser.add_argument("--samples", type=int, default=4, help="conversations a forward pass")
     parser.add_argument("--passes", type=int, default=8)
@@ -88,7 +88,13 @@ def measure(task: str, given: argparse.Namespace, parallel: Parallel) -> dict[st
     )
     if parallel.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    made = begin(run.model, run.parallel, seed=run.seed, device=str(parallel.device))
+    made = begin(
+        run.model,
+        run.parallel,
+        run.loader.packing,
+        seed=run.seed,
+        device=str(parallel.device),
+    )
     module = spread(made.trainee, made.blocks, parallel, bf16=not small)
     stepping = optimizers(made.trainee, run.optim)
     collator = Collator(made.tokenizer, made.spec, run.loader.packing)
@@ -124,6 +130,7 @@ def measure(task: str, given: argparse.Namespace, parallel: Parallel) -> dict[st
     if peak:
         row |= {"mfu": flops / each / peak, "memory_gb": torch.cuda.max_memory_allocated() / 1e9}
     if parallel.first:
+        print(made.attention)
         print(f"{task}: {len(one.ids)} tokens a sample, {rate:.2f} samples/s a GPU")
         if not small:
             print(f"the paper's own rate: {PAPER[task]} (x {rate / PAPER[task]:.2f})")

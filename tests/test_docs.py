@@ -197,13 +197,17 @@ def modules_named(text: str) -> set[str]:
     return named - {"vlm3.json"}
 
 
+WRITTEN = {"benchmarks/results/"}
+"""Folders that a command makes."""
+
+
 def is_there(name: str) -> bool:
     """Whether a path names a file or folder of this repository, `::` a test in it."""
     name, _, test = name.partition("::")
     if test:
         found = next((ROOT / "tests").rglob(Path(name).name), None)
         return found is not None and f"def {test}(" in found.read_text(encoding="utf-8")
-    if (ROOT / name).exists() or (PACKAGE / name).exists():
+    if name in WRITTEN or (ROOT / name).exists() or (PACKAGE / name).exists():
         return True
     return "/" not in name and any(
         next((ROOT / top).rglob(name), None) for top in ("src", "tests", "benchmarks", "examples")

@@ -122,7 +122,7 @@ def test_own_shards_ask_all_four_tasks(tmp_path: Path) -> None:
     assert len(list(read_items(wanted(tmp_path / "shards", "all")))) == 24 + 20
     assert len(list(read_items(wanted(tmp_path / "shards", "all", 3)))) == 3 + 3
     tasks = {q.task for item in items for q in item.queries}
-    assert tasks == {"depth", "objects", "correspondence", "pose"}
+    assert tasks == {"depth", "objects", "correspondence", "pose", "fov"}
     first = items[0].pictures[0]()
     assert first.camera == CAMERA and first.image.shape == (64, 96, 3)
     scores = oracle(items, tmp_path / "run")

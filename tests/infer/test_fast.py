@@ -15,7 +15,7 @@ from vlm3.infer.decoding import prefix_attention as shared
 from vlm3.infer.engines.local import LocalEngine
 from vlm3.infer.engines.naive import NaiveEngine
 from vlm3.model import Checkpoint
-from vlm3.tasks import correspondence, depth, objects, pose
+from vlm3.tasks import correspondence, depth, fov, objects, pose
 from vlm3.tasks.protocol import PROTOCOLS, Protocol
 
 TOKENS = 6
@@ -144,6 +144,8 @@ def questions_of(protocol: Protocol, count: int) -> tuple[int, list[str]]:
         return 2, [correspondence.ask(protocol, point, **size) for point in points]
     if "pose" in protocol.tasks:
         return 2, [pose.ask(protocol, part) for part in pose.components(protocol)]
+    if "fov" in protocol.tasks:
+        return 1, [fov.ask(protocol)]
     boxes = [[*point / 2, *(point / 2 + 5)] for point in points]
     return 1, [objects.ask(protocol, "How wide is {0}?", [box], **size) for box in boxes]
 

@@ -12,7 +12,8 @@ from vlm3.nano.recipe import MINIATURE
 from vlm3.nano.validation import answered
 from vlm3.tasks.base import QA
 from vlm3.tasks.conversation import Conversation
-from vlm3.train.collate import Collator, Encoder, answer_losses
+from vlm3.train.collate import Collator, Encoder, stock_rows
+from vlm3.train.loss_module import answer_losses
 from vlm3.train.packing import IGNORE
 
 SPEC = MINIATURE.size.picture_input
@@ -130,7 +131,7 @@ def test_greedy_answers_are_those_of_the_stock_model(
         labels = batch.questions[0].labels[row, number]
         first = int((labels != IGNORE).nonzero()[0])
         given = own[row, number, first + 1 :].tolist()
-        tensors = collate([lesson])
+        tensors = stock_rows(collate([lesson]))
         start = int((tensors["labels"][0] != IGNORE).nonzero()[0])
         tensors["input_ids"][0, start + 1 :] = torch.tensor(given[:-1])
         tensors["labels"][0, start : start + len(given)] = torch.tensor(given)

@@ -10,7 +10,7 @@ from vlm3.model import PictureInput, pixel_values
 from vlm3.tasks.base import QA
 from vlm3.tasks.conversation import Conversation
 from vlm3.train import varlen
-from vlm3.train.collate import Collator
+from vlm3.train.collate import Collator, Encoded, TensorBatch, stock_rows
 
 SPEC = PictureInput(8, 2, 2, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
@@ -31,11 +31,15 @@ def mixed() -> list[Conversation]:
     ]
 
 
-def logits(model: Any, batch: dict[str, torch.Tensor], **options: Any) -> torch.Tensor:
+def logits(model: Any, batch: TensorBatch, **options: Any) -> torch.Tensor:
     inputs = {k: v for k, v in batch.items() if k not in ("labels", "patches")}
     pixels = pixel_values(batch["patches"], SPEC)
     with torch.no_grad():
         return model(**inputs, pixel_values=pixels, **options).logits[0]
+
+
+def alone_row(collator: Collator, encoded: Encoded) -> TensorBatch:
+    return stock_rows(collator.batch([encoded]).tensors)
 
 
 @pytest.fixture
@@ -44,12 +48,9 @@ def both(tiny_model: Any, tiny_tokenizer: Any) -> Any:
     encoded = [collator.encoder(lesson) for lesson in mixed()]
     tiny_model.model.rope_deltas = None
     alone = torch.cat(
-        [
-            logits(tiny_model, collator.batch([e]).tensors, use_cache=False)[: len(e.ids)]
-            for e in encoded
-        ]
+        [logits(tiny_model, alone_row(collator, e), use_cache=False)[: len(e.ids)] for e in encoded]
     )
-    return collator.batch(encoded).tensors, alone
+    return stock_rows(collator.batch(encoded).tensors), alone
 
 
 @pytest.mark.parametrize("training", [False, True])
@@ -114,7 +115,7 @@ def test_varlen_attention_equals_alone(
 ) -> None:
     packed, alone = both
     varlen.register()
-    monkeypatch.setattr(varlen, "_kernel", by_rows)
+    monkeypatch.setattr(varlen, "attention", by_rows)
     tiny_model.set_attn_implementation({"text_config": "varlen", "vision_config": "sdpa"})
     try:
         found = logits(tiny_model, packed, use_cache=False)
@@ -130,7 +131,7 @@ def test_bounds_are_found_once_a_batch(
 ) -> None:
     packed, _ = both
     varlen.register()
-    monkeypatch.setattr(varlen, "_kernel", by_rows)
+    monkeypatch.setattr(varlen, "attention", by_rows)
     counted: list[int] = []
     plain = varlen.bounds
     monkeypatch.setattr(varlen, "bounds", lambda p: counted.append(p.shape[1]) or plain(p))
@@ -176,7 +177,7 @@ def test_every_release_of_torch_is_asked_as_it_wants(
     query, key, value = (torch.randn(90, heads, 16) for heads in (8, 2, 2))
     ends = torch.tensor([0, 17, 50, 90], dtype=torch.int32)
     given = (query, key, value, ends, 40, 0.3)
-    assert (varlen._kernel(*given) - by_rows(*given)).abs().max() < 1e-5
+    assert (varlen.attention(*given) - by_rows(*given)).abs().max() < 1e-5
 
 
 @pytest.mark.gpu
@@ -188,4 +189,4 @@ def test_the_kernel_is_what_the_reference_says() -> None:
     )
     ends = torch.tensor([0, 17, 50, 90], device="cuda", dtype=torch.int32)
     given = (query, key, value, ends, 40, 0.125)
-    assert (varlen._kernel(*given) - by_rows(*given)).abs().max() < 0.03
+    assert (varlen.attention(*given) - by_rows(*given)).abs().max() < 0.03

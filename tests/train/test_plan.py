@@ -3,11 +3,30 @@
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given as drawn
+from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
-from vlm3.train.plan import SHAPES, layer_bytes, sample_flops
+from vlm3.tasks.base import QA
+from vlm3.tasks.conversation import Conversation
+from vlm3.train.collate import Collator
+from vlm3.train.config import ParallelConfig
+from vlm3.train.flat_settings import changed
+from vlm3.train.loss_module import begin
+from vlm3.train.optim import optimizers
+from vlm3.train.plan import (
+    PICTURE_SHARE,
+    SAFE_SHARE,
+    SHAPES,
+    _memory_gb,
+    layer_bytes,
+    layers_to_keep,
+    sample_flops,
+)
+from vlm3.train.recipes import recipe
 from vlm3.train.sizes import SIZE_4B, SIZES_BY_ID, ModelSize, config_4b, stock_config
 
 VISION, TEXT = 24, 36
@@ -98,10 +117,6 @@ def test_what_a_layer_keeps(model: Any) -> None:
 
 
 def test_states_take_sixteen_bytes_a_weight() -> None:
-    from vlm3.train.loss_module import begin
-    from vlm3.train.optim import optimizers
-    from vlm3.train.recipes import recipe
-
     run = recipe("debug_cpu")
     trainee = begin(run.model, run.parallel, seed=0).trainee
     (optimizer,) = optimizers(trainee, replace(run.optim, optimizer="adamw"))
@@ -150,3 +165,47 @@ def test_blocks_divide_among_eight(name: str) -> None:
         if value.numel() > 10**6 and value.shape[0] % 8
     ]
     assert uneven == []
+
+
+@drawn(st.floats(1e9, 1e12), st.sampled_from([1, 2, 8]), st.integers(512, 65_536), st.booleans())
+def test_what_is_kept_fits_and_more_memory_keeps_no_less(
+    capacity: float, shards: int, budget: int, lora: bool
+) -> None:
+    run = changed(recipe("depth_4b"), budget=budget, lora_rank=8 * lora)
+    vision, text = layers_to_keep(SIZE_4B, run, shards=shards, capacity=capacity)
+    assert 0 <= vision <= SIZE_4B.vision[0] and 0 <= text <= SIZE_4B.text[0]
+    per_text, per_vision = layer_bytes(SIZE_4B)
+    held = text * budget * (per_text - 2 * SIZE_4B.text[1])
+    held += vision * 4 * PICTURE_SHARE * budget * (per_vision - 2 * SIZE_4B.vision[1])
+    if vision or text:
+        memory_gb = _memory_gb(SIZE_4B, run.model, run.parallel, run.loader.budget, shards)
+        assert 1e9 * memory_gb + held <= SAFE_SHARE * capacity
+    more = layers_to_keep(SIZE_4B, run, shards=shards, capacity=1.1 * capacity)
+    assert more[1] >= text and (more[1] > text or more[0] >= vision)
+
+
+def test_a_node_of_large_gpus_recomputes_less_and_one_gpu_everything() -> None:
+    run = recipe("depth_4b")
+    assert layers_to_keep(SIZE_4B, run, shards=1, capacity=80e9) == (0, 0)
+    vision, text = layers_to_keep(SIZE_4B, run, shards=8, capacity=141e9)
+    assert text > 20 and vision >= 0
+
+
+def test_kept_layers_are_not_recomputed_and_change_nothing() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    found = []
+    for kept in ((0, 0), (1, 2), (9, 9)):
+        made = begin(recipe("debug_cpu").model, ParallelConfig(recompute=True), seed=0)
+        made.keep(*kept)
+        ran: list[int] = []
+        for block in made.blocks:
+            block.mlp.register_forward_pre_hook(lambda *_, ran=ran: ran.append(1))
+        asked = Conversation((image,), (QA("depth", "a", "1"),))
+        batch = Collator(made.tokenizer, made.spec)([asked])
+        made.trainee(batch).sum().backward()
+        found.append((len(ran), [p.grad for p in made.trainee.parameters() if p.grad is not None]))
+    layers = len(made.blocks)
+    assert [count for count, _ in found] == [2 * layers, 2 * layers - 3, layers]
+    for _, grads in found[1:]:
+        for a, b in zip(grads, found[0][1], strict=True):
+            torch.testing.assert_close(a, b)

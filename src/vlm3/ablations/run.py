@@ -132,7 +132,7 @@ def _measured(
         else:
             out.mkdir(parents=True, exist_ok=True)
             run = arm.change(base(out, name, samples=1, seed=seed, start="nano", model="nano"))
-        start = begin(run.model, run.parallel, seed=run.seed)
+        start = begin(run.model, run.parallel, run.loader.packing, seed=run.seed, device="cpu")
         scored = score(
             run.prompt,
             start,

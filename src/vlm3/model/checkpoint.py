@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -211,10 +211,19 @@ def pixel_values(patches: torch.Tensor, spec: PictureInput) -> torch.Tensor:
     """
     area = spec.patch_px**2
     values = patches.view(-1, 3, 1, area).to(torch.float32) / 255
-    mean = torch.tensor(spec.mean, device=patches.device).view(3, 1, 1)
-    std = torch.tensor(spec.std, device=patches.device).view(3, 1, 1)
+    mean, std = _channels(spec.mean, spec.std, patches.device)
     values = (values - mean) / std
     return values.expand(-1, 3, spec.temporal, area).reshape(len(patches), -1)
+
+
+@lru_cache(maxsize=8)
+def _channels(
+    mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Both as (3, 1, 1) on a device, kept: to bring them there waits for the device."""
+    with torch.inference_mode(False):
+        on_device = torch.tensor([mean, std]).to(device)
+    return on_device[0].view(3, 1, 1), on_device[1].view(3, 1, 1)
 
 
 def load_checkpoint(

@@ -1,26 +1,28 @@
 """Conversations to tensors, in two ways to pack a picture's questions.
 
-`independent`: a row a conversation, its questions as a tree in which none sees another: what is
-computed when each is asked alone. `chat` (the paper's): turns one after the other, conversations
-one after the other in a single row, kept apart by text positions that start again. In both, loss
-falls on answers alone. Knows no model, no files.
+`independent`: a conversation's questions as a tree in which none sees another: what is computed
+when each is asked alone. `chat` (the paper's): turns one after the other. In both, conversations
+stand one after the other in a single row, kept apart by a `Forest` (or, for the stock attention, by
+`stock_rows`), and loss falls on answers alone. Knows no model, no files.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from vlm3.model import PictureInput, mrope_positions, patchify, pixel_values
+from vlm3.model import PictureInput, mrope_positions, patchify
 from vlm3.tasks.base import QA
 from vlm3.tasks.conversation import Conversation, messages
 from vlm3.train.config import Packing
+from vlm3.train.forest import Forest, dense, forest
 from vlm3.train.packing import IGNORE, Ints, pack_independent
 
-TensorBatch = dict[str, torch.Tensor]
+TensorBatch = dict[str, Any]
+"""Names and tensors, and under `tree` a `Forest`: what `collate` returns."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +33,8 @@ class Encoded:
         ids: (T,).
         labels: (T,) the token that follows, where it belongs to an answer; else `IGNORE`.
         positions: (3, T) M-RoPE.
-        sees: (T, T) bool, None when each sees all before it.
+        until: (T,) the place behind the last token that sees this one; T where each sees all before
+            it.
         patches: (N, 3 * patch**2) uint8 of all its pictures.
         grids: one a picture.
         name: what messages call it.
@@ -40,7 +43,7 @@ class Encoded:
     ids: Ints
     labels: Ints
     positions: Ints
-    sees: npt.NDArray[np.bool_] | None
+    until: Ints
     patches: npt.NDArray[np.uint8]
     grids: tuple[tuple[int, int, int], ...]
     name: str = ""
@@ -57,15 +60,20 @@ class MicroBatch:
 
     Attributes:
         tensors: as `collate` returns them.
-        owners: (answer tokens,) which of `names` each belongs to, in the order of the labels.
+        owners: (answer tokens,) which of `names` each belongs to, in the order of the row.
         names: of the conversations.
-        tokens: places in the rows, filled or not.
+        tokens: of the row.
     """
 
     tensors: TensorBatch
     owners: torch.Tensor
     names: tuple[str, ...]
     tokens: int
+
+    def pin_memory(self) -> "MicroBatch":
+        """The same in memory that copies to a GPU need not wait for."""
+        pinned = {name: value.pin_memory() for name, value in self.tensors.items()}
+        return replace(self, tensors=pinned)
 
 
 class Encoder:
@@ -114,11 +122,11 @@ class Encoder:
         blank = Conversation((np.zeros((side, side, 3), np.uint8),), (QA("depth", "0", "0"),))
         made = self(blank)
         labels = np.full_like(made.labels, IGNORE)
-        return Encoded(made.ids, labels, made.positions, made.sees, made.patches, made.grids)
+        return Encoded(made.ids, labels, made.positions, made.until, made.patches, made.grids)
 
     def _tree(
         self, head: list[int], qas: Sequence[QA], grids: Sequence[tuple[int, int, int]]
-    ) -> tuple[Ints, Ints, Ints, npt.NDArray[np.bool_] | None]:
+    ) -> tuple[Ints, Ints, Ints, Ints]:
         questions = [
             (self._ids(qa.question + self.closing), self._ids(f"{qa.answer}<|im_end|>"))
             for qa in qas
@@ -128,11 +136,11 @@ class Encoder:
         positions = np.broadcast_to(packed.depth, (3, len(packed.ids))).copy()
         positions += int(start[0, -1]) - (len(head) - 1)
         positions[:, : len(head)] = start
-        return packed.ids, packed.labels, positions, packed.sees
+        return packed.ids, packed.labels, positions, packed.until
 
     def _turns(
         self, head: list[int], qas: Sequence[QA], grids: Sequence[tuple[int, int, int]]
-    ) -> tuple[Ints, Ints, Ints, None]:
+    ) -> tuple[Ints, Ints, Ints, Ints]:
         ids, labels = list(head), [IGNORE] * len(head)
         for turn, qa in enumerate(qas):
             prompt = self._ids((self.between if turn else "") + qa.question + self.closing)
@@ -140,7 +148,8 @@ class Encoder:
             ids += prompt + answer
             labels += [IGNORE] * (len(prompt) - 1) + answer + [IGNORE]
         array = np.array(ids)
-        return array, np.array(labels), self._positions(array, grids), None
+        until = np.full(len(ids), len(ids))
+        return array, np.array(labels), self._positions(array, grids), until
 
     def _positions(self, ids: Ints, grids: Sequence[tuple[int, int, int]]) -> Ints:
         merge = self.spec.merge
@@ -150,40 +159,60 @@ class Encoder:
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
-def collate(encoded: Sequence[Encoded], *, pad_id: int, image_id: int) -> TensorBatch:
-    """One forward pass of conversations that are packed alike.
+def collate(encoded: Sequence[Encoded], *, image_id: int) -> TensorBatch:
+    """One forward pass of conversations, one behind the other in one row of T tokens.
 
     Returns:
-        input_ids and labels (B, T), patches (N, 3 * patch**2) uint8, image_grid_thw (pictures, 3);
-        for rows of their own also position_ids (3, B, T), attention_mask (B, 1, T, T) bool and
-        mm_token_type_ids (B, T); for one packed row position_ids (4, 1, T), whose first row starts
-        again with each conversation: that is what keeps them apart, and nothing else does.
+        input_ids and labels (1, T); position_ids (3, 1, T) M-RoPE; patches (N, 3 * patch**2) uint8;
+        image_grid_thw (pictures, 3), which stays on the host; `seen` (n,) the places of the
+        pictures' tokens; `answers` (m,) the places whose next token the loss falls on; `tree`, who
+        sees whom.
     """
-    out: TensorBatch = {}
-    if encoded[0].sees is None:
-        text = np.concatenate([np.arange(len(e.ids)) for e in encoded])
-        positions = np.concatenate([e.positions for e in encoded], axis=1)
-        out["input_ids"] = torch.from_numpy(np.concatenate([e.ids for e in encoded]))[None]
-        out["labels"] = torch.from_numpy(np.concatenate([e.labels for e in encoded]))[None]
-        out["position_ids"] = torch.from_numpy(np.concatenate([text[None], positions]))[:, None]
-    else:
-        count, longest = len(encoded), max(len(e.ids) for e in encoded)
-        ids, labels = np.full((count, longest), pad_id), np.full((count, longest), IGNORE)
-        places = np.zeros((3, count, longest), np.int64)
-        # A padding row sees itself: a row that sees nothing would divide by zero.
-        sees = np.broadcast_to(np.eye(longest, dtype=bool), (count, longest, longest)).copy()
-        for i, e in enumerate(encoded):
-            length = len(e.ids)
-            ids[i, :length], labels[i, :length] = e.ids, e.labels
-            places[:, i, :length] = e.positions
-            sees[i, :length, :length] = e.sees
-        out["input_ids"], out["labels"] = torch.from_numpy(ids), torch.from_numpy(labels)
-        out["position_ids"] = torch.from_numpy(places)
-        out["attention_mask"] = torch.from_numpy(sees)[:, None]
-        out["mm_token_type_ids"] = torch.from_numpy((ids == image_id).astype(np.int64))
-    out["patches"] = torch.from_numpy(np.concatenate([e.patches for e in encoded]))
-    out["image_grid_thw"] = torch.tensor([grid for e in encoded for grid in e.grids])
-    return out
+    ids = torch.from_numpy(np.concatenate([e.ids for e in encoded]))
+    labels = torch.from_numpy(np.concatenate([e.labels for e in encoded]))
+    positions = np.concatenate([e.positions for e in encoded], axis=1)
+    return {
+        "input_ids": ids[None],
+        "labels": labels[None],
+        "position_ids": torch.from_numpy(positions)[:, None],
+        "patches": torch.from_numpy(np.concatenate([e.patches for e in encoded])),
+        "image_grid_thw": torch.tensor([grid for e in encoded for grid in e.grids]),
+        "seen": (ids == image_id).nonzero()[:, 0],
+        "answers": (labels != IGNORE).nonzero()[:, 0],
+        "tree": forest([e.until for e in encoded]),
+    }
+
+
+def stock_rows(batch: TensorBatch, *, masked: bool = False) -> TensorBatch:
+    """The batch as the stock model's forward pass takes it, where no `Forest` is understood.
+
+    Conversations without a branch stay in their one row, which gets a first row of positions, text
+    positions that start again with each: that is what keeps them apart in the library, and nothing
+    else does. Others get rows of their own, and a mask (B, 1, L, L).
+
+    Args:
+        batch: from `collate`.
+        masked: rows of their own in any case.
+    """
+    tree: Forest = batch["tree"]
+    pictures = {name: batch[name] for name in ("patches", "image_grid_thw")}
+    if not tree.above and not masked:
+        text = torch.cat([torch.arange(length) for length in tree.lengths])
+        text = text.to(batch["input_ids"].device)[None, None]
+        positions = torch.cat([text, batch["position_ids"]])
+        return pictures | {
+            "input_ids": batch["input_ids"],
+            "labels": batch["labels"],
+            "position_ids": positions,
+        }
+    index, sees = dense(tree.until, tree.lengths)
+    padding = sees.diagonal(dim1=1, dim2=2) & (index.diff(dim=1, prepend=index[:, :1] - 1) == 0)
+    return pictures | {
+        "input_ids": batch["input_ids"][0, index],
+        "labels": batch["labels"][0, index].masked_fill(padding, IGNORE),
+        "position_ids": batch["position_ids"][:, 0, index],
+        "attention_mask": sees[:, None],
+    }
 
 
 class Collator:
@@ -193,7 +222,6 @@ class Collator:
         self, tokenizer: Any, spec: PictureInput, packing: Packing = "independent"
     ) -> None:
         self.encoder = Encoder(tokenizer, spec, packing)
-        self.pad_id = tokenizer.pad_token_id
 
     def __call__(self, conversations: Sequence[Conversation]) -> TensorBatch:
         """All conversations in one pass."""
@@ -204,7 +232,7 @@ class Collator:
         whole = [e for e in encoded if len(e.ids)]
         if not any(e.grids for e in whole):
             whole.append(self.encoder.dummy())
-        tensors = collate(whole, pad_id=self.pad_id, image_id=self.encoder.image_token_id)
+        tensors = collate(whole, image_id=self.encoder.image_token_id)
         owners = np.repeat(np.arange(len(whole)), [e.answer_tokens for e in whole])
         names = tuple(e.name for e in whole)
         return MicroBatch(tensors, torch.from_numpy(owners), names, tensors["labels"].numel())
@@ -212,29 +240,13 @@ class Collator:
     def micro_batches(self, encoded: Sequence[Encoded], budget: int) -> list[MicroBatch]:
         """Splits by size: similar lengths stand together, none is dropped, order is fixed."""
         out: list[list[Encoded]] = []
+        # Attention with a mask has rows of their own, all as long as the longest, which came first.
+        padded = self.encoder.packing == "independent"
         for e in sorted(encoded, key=lambda e: -len(e.ids)):
             rows = out[-1] if out else []
-            # Rows of their own are all as long as the longest, which came first.
-            filled = sum(len(o.ids if e.sees is None else rows[0].ids) for o in rows)
-            if rows and filled + len(e.ids if e.sees is None else rows[0].ids) <= budget:
+            filled = sum(len(rows[0].ids if padded else o.ids) for o in rows)
+            if rows and filled + len(rows[0].ids if padded else e.ids) <= budget:
                 rows.append(e)
             else:
                 out.append([e])
         return [self.batch(rows) for rows in out]
-
-
-def answer_losses(model: Any, batch: TensorBatch, spec: PictureInput) -> torch.Tensor:
-    """Cross entropy of each answer token (n,); the output layer runs at those alone."""
-    inputs = {k: v for k, v in batch.items() if k not in ("labels", "patches")}
-    # Without use_cache=False the library would drop the mask of a packed row, silently.
-    hidden = model.model(
-        **inputs, pixel_values=pixel_values(batch["patches"], spec), use_cache=False
-    ).last_hidden_state
-    wanted = batch["labels"] != IGNORE
-    logits = model.lm_head(hidden[wanted]).float()
-    return torch.nn.functional.cross_entropy(logits, batch["labels"][wanted], reduction="none")
-
-
-def answer_loss(model: Any, batch: TensorBatch, spec: PictureInput) -> torch.Tensor:
-    """Mean cross entropy over the answers' tokens."""
-    return answer_losses(model, batch, spec).mean()

@@ -14,7 +14,7 @@ from vlm3.train.parts import DataConfig
 
 Reference = Literal["normalised", "relative", "pixels", "marker"]
 Packing = Literal["independent", "chat"]
-ATTENTIONS = ("sdpa", "eager", "varlen", "flash_attention_2")
+ATTENTIONS = ("auto", "tree", "sdpa", "eager", "varlen", "flash_attention_2")
 
 
 def _check_positive(**values: float) -> None:
@@ -138,17 +138,18 @@ class ParallelConfig:
         mesh: "auto", "none", "ddp", or replicas x shards such as "4x8".
         precision: of the computation, bf16 only where the processor has it; weights and
             optimiser are float32 always.
-        recompute: activations in the backward pass (gradient checkpointing).
+        recompute: activations in the backward pass (gradient checkpointing); on a GPU only those
+            that do not fit its memory.
         compile: every layer by torch.compile.
-        attention: sdpa, eager, or for chat packing on a GPU varlen (torch's own) or
-            flash_attention_2 (the package).
+        attention: "tree" needs no mask; sdpa, eager; for chat packing on a GPU also varlen (torch's
+            own) or flash_attention_2 (the package); "auto" tries what this machine has.
     """
 
     mesh: str = "auto"
     precision: Literal["bf16", "fp32"] = "bf16"
     recompute: bool = True
     compile: bool = False
-    attention: str = "sdpa"
+    attention: str = "auto"
 
     def __post_init__(self) -> None:
         if self.mesh not in ("auto", "none", "ddp") and len(self.mesh_shape()) != 2:
@@ -247,11 +248,12 @@ class RunConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.loader.packing == "independent" and self.parallel.attention not in (
-            "sdpa",
-            "eager",
-        ):
-            raise InputError("independent packing needs a mask: give attention sdpa or eager")
+        attention = self.parallel.attention
+        if self.loader.packing == "independent" and attention in ("varlen", "flash_attention_2"):
+            raise InputError(
+                f"{attention} cannot keep independent questions apart: give attention tree, sdpa "
+                "or eager"
+            )
 
     @property
     def steps(self) -> int:

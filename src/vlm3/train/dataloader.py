@@ -2,7 +2,7 @@
 
 import signal
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -27,6 +27,10 @@ class RankStep:
     samples: int
     answer_tokens: int
     damaged: tuple[str, ...]
+
+    def pin_memory(self) -> "RankStep":
+        """The same in memory that copies to a GPU need not wait for; torch's loader calls it."""
+        return replace(self, batches=tuple(batch.pin_memory() for batch in self.batches))
 
 
 def _deaf(worker: int) -> None:
@@ -94,5 +98,6 @@ class Stream(torch.utils.data.Dataset[RankStep]):
                 prefetch_factor=2 if workers else None,
                 multiprocessing_context="spawn" if workers else None,
                 worker_init_fn=_deaf if workers else None,
+                pin_memory=torch.cuda.is_available(),
             )
         )

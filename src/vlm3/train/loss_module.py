@@ -7,7 +7,6 @@ the output layer is to run at answers alone. Knows no data.
 import re
 import shutil
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +22,16 @@ from vlm3.model import (
     build_small,
     load_checkpoint,
     nano_tokenizer,
+    pixel_values,
     save_checkpoint,
     write_adapter,
 )
-from vlm3.train import varlen
-from vlm3.train.collate import TensorBatch, answer_losses
-from vlm3.train.config import ModelConfig, ParallelConfig, PromptConfig
+from vlm3.train import tree, varlen
+from vlm3.train.attention import choose
+from vlm3.train.collate import TensorBatch, stock_rows
+from vlm3.train.config import ModelConfig, Packing, ParallelConfig, PromptConfig
+from vlm3.train.forward import read_answers
+from vlm3.train.packing import IGNORE
 
 TINY = SmallSize(
     vision_hidden=96,
@@ -69,20 +72,56 @@ class Trainee(torch.nn.Module):
         self.model, self.spec = model, spec
 
     def forward(self, batch: TensorBatch) -> torch.Tensor:
-        """Cross entropy of each answer token."""
-        return answer_losses(stock(self.model), self.prepared(batch), self.spec)
+        """Cross entropy of each answer token, in the order of the row."""
+        return answer_losses(stock(self.model), batch, self.spec)
 
-    def prepared(self, batch: TensorBatch) -> TensorBatch:
-        """The batch with its mask as the model's attention takes it."""
-        mask = batch.get("attention_mask")
-        # The text's own config: that of the whole model keeps saying sdpa.
-        config = stock(self.model).config.text_config
-        if mask is not None and config._attn_implementation == "eager":
-            # Plain attention adds its mask, and added as it is a mask of truths hides nothing; the
-            # kernels take it as it is.
-            added = torch.zeros(mask.shape, dtype=torch.bfloat16, device=mask.device)
-            return batch | {"attention_mask": added.masked_fill_(~mask, float("-inf"))}
-        return batch
+
+def answer_losses(model: Any, batch: TensorBatch, spec: PictureInput) -> torch.Tensor:
+    """Cross entropy of each answer token (n,); the output layer runs at those alone.
+
+    Args:
+        model: the stock model. With the attention of `vlm3.train.tree` nothing is read back from
+            the device on the way; with any other, the library's own forward pass runs.
+        batch: from `collate`, on the model's device.
+        spec: how the model wants its pictures.
+    """
+    if attention_of(model) == tree.NAME:
+        hidden, wanted = (
+            read_answers(model.model, batch, spec),
+            batch["labels"][0, batch["answers"]],
+        )
+    else:
+        rows = masked_for(model, stock_rows(batch))
+        inputs = {k: v for k, v in rows.items() if k not in ("labels", "patches")}
+        # Without use_cache=False the library would drop the mask of a packed row, silently.
+        read = model.model(
+            **inputs, pixel_values=pixel_values(rows["patches"], spec), use_cache=False
+        )
+        answers = rows["labels"] != IGNORE
+        hidden, wanted = read.last_hidden_state[answers], rows["labels"][answers]
+    logits = model.lm_head(hidden).float()
+    return torch.nn.functional.cross_entropy(logits, wanted, reduction="none")
+
+
+def answer_loss(model: Any, batch: TensorBatch, spec: PictureInput) -> torch.Tensor:
+    """Mean cross entropy over the answers' tokens."""
+    return answer_losses(model, batch, spec).mean()
+
+
+def attention_of(model: Any) -> str:
+    """The attention of a stock model's text part: the whole model's config keeps saying sdpa."""
+    return str(model.config.text_config._attn_implementation)
+
+
+def masked_for(model: Any, rows: TensorBatch) -> TensorBatch:
+    """Rows with their mask as the model's attention takes it."""
+    mask = rows.get("attention_mask")
+    if mask is None or attention_of(model) != "eager":
+        return rows
+    # Plain attention adds its mask, and added as it is a mask of truths hides nothing; the kernels
+    # take it as it is.
+    added = torch.zeros(mask.shape, dtype=torch.bfloat16, device=mask.device)
+    return rows | {"attention_mask": added.masked_fill_(~mask, float("-inf"))}
 
 
 @dataclass(frozen=True)
@@ -93,11 +132,13 @@ class Start:
         trainee: the module that returns losses.
         tokenizer: the model's.
         spec: how it wants its pictures.
+        attention: which one computes the text, and why, as a line for the log.
     """
 
     trainee: Trainee
     tokenizer: Any
     spec: PictureInput
+    attention: str = ""
 
     @property
     def blocks(self) -> list[Any]:
@@ -105,24 +146,41 @@ class Start:
         inner = stock(self.trainee.model).model
         return [*inner.visual.blocks, *inner.language_model.layers]
 
+    def keep(self, vision: int, text: int) -> None:
+        """Leaves the activations of so many layers in memory, which are then not recomputed."""
+        inner = stock(self.trainee.model).model
+        kept = [*inner.visual.blocks[:vision], *inner.language_model.layers[:text]]
+        for layer in kept:
+            layer.gradient_checkpointing = False
+
 
 def begin(
-    config: ModelConfig, parallel: ParallelConfig, *, seed: int, device: str = "cpu"
+    config: ModelConfig,
+    parallel: ParallelConfig,
+    packing: Packing = "independent",
+    *,
+    seed: int,
+    device: str | None = None,
 ) -> Start:
     """Builds or loads a model to train, in float32.
 
     Args:
         config: which.
         parallel: how it computes.
+        packing: of the rows, which not every attention takes.
         seed: of random weights.
-        device: where the largest are made; all others on the CPU.
+        device: where it is going to be trained; the GPU if there is one.
+
+    Args:
+        run: what to do.
+        device: where it is going to be trained; the GPU if there is one.
 
     Raises:
         CheckpointError: `config.source` cannot be loaded.
         MissingDependencyError: LoRA without peft, or an attention that is not installed.
         InputError: an attention that this machine cannot run.
     """
-    _check_attention(parallel.attention)
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if config.source in SIZES:
         tokenizer, size = nano_tokenizer(), SIZES[config.source]
         model, spec = build_small(tokenizer, size, seed=seed), size.picture_input
@@ -133,11 +191,12 @@ def begin(
     else:
         loaded = load_checkpoint(config.source, device="cpu", dtype=torch.float32)
         model, tokenizer, spec = loaded.model, loaded.tokenizer, loaded.picture_input
-    if parallel.attention == varlen.NAME:
+    attention, why = choose(parallel, packing, model.config.text_config, torch.device(device))
+    if attention == varlen.NAME:
         varlen.register()
     # Pictures are attended to one by one: there is nothing to pack.
-    vision = "sdpa" if parallel.attention == varlen.NAME else parallel.attention
-    model.set_attn_implementation({"text_config": parallel.attention, "vision_config": vision})
+    vision = "sdpa" if attention in (tree.NAME, varlen.NAME) else attention
+    model.set_attn_implementation({"text_config": attention, "vision_config": vision})
     if parallel.recompute:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     if config.freeze_vision:
@@ -145,21 +204,11 @@ def begin(
     if config.lora_rank:
         model = _with_lora(model, config.lora_rank, seed=seed, recompute=parallel.recompute)
     model.train()
-    made = Start(Trainee(model, spec), tokenizer, spec)
+    made = Start(Trainee(model, spec), tokenizer, spec, why)
     if parallel.compile:
         for block in made.blocks:
             block.compile()
     return made
-
-
-def _check_attention(name: str) -> None:
-    if name == varlen.NAME and not torch.cuda.is_available():
-        raise InputError("attention varlen needs a GPU; give sdpa")
-    if name == "flash_attention_2" and find_spec("flash_attn") is None:
-        raise MissingDependencyError(
-            "attention flash_attention_2 needs the package flash-attn, which is built on the "
-            "machine; give varlen, which comes with torch"
-        )
 
 
 def token_px_of(source: str) -> int:

@@ -48,7 +48,8 @@ class Parallel:
     def _reduced(self, values: Sequence[float], how: str) -> list[float]:
         if self.world == 1:
             return list(values)
-        table = torch.tensor(values, dtype=torch.float64, device=self.device)
+        # Numbers of the host, summed there: a GPU need not be waited for.
+        table = torch.tensor(values, dtype=torch.float64)
         dist.all_reduce(table, dist.ReduceOp.SUM if how == "sum" else dist.ReduceOp.MAX)
         return [float(v) for v in table.tolist()]
 

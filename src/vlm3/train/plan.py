@@ -21,6 +21,8 @@ from vlm3.train.sizes import SIZE_4B, SIZES_BY_ID, ModelSize
 GPUS = {"H200": (989.0, 141), "H100": (989.0, 80), "A100": (312.0, 80), "L40S": (362.0, 48)}
 MFU = 0.40
 """Assumed until measured on the machine at hand; `--mfu` says otherwise."""
+SAFE_SHARE = 0.85
+"""Of a GPU's memory, what is counted on: packed rows differ, and memory is cut into pieces."""
 PICTURE_SHARE, ANSWER_SHARE = 0.75, 0.07
 """Of the tokens of a depth sample: those of its picture, those of its answers."""
 
@@ -204,6 +206,33 @@ def _memory_gb(
     logits = 3 * 4 * ANSWER_SHARE * budget * size.vocabulary
     masks = budget**2 * 2 if parallel.attention in ("sdpa", "eager") else 0
     return (state + gathered + kept + logits + masks) / 1e9
+
+
+def layers_to_keep(
+    size: ModelSize, run: RunConfig, *, shards: int, capacity: float
+) -> tuple[int, int]:
+    """How many layers of vision and text need not be recomputed: memory is used, not time.
+
+    Args:
+        size: of the model.
+        run: with its budget of tokens a pass.
+        shards: the model is spread over.
+        capacity: bytes of a GPU.
+
+    Returns:
+        Layers of the vision tower and of the text whose activations can be kept for the backward
+        pass. Those of the text first: they save more work a byte.
+    """
+    budget = run.loader.budget
+    left = SAFE_SHARE * capacity
+    left -= 1e9 * _memory_gb(size, run.model, run.parallel, budget, shards)
+    text, vision = layer_bytes(size)
+    # What a layer was given is kept in any case, and is counted already.
+    each_text = budget * (text - 2 * size.text[1])
+    each_vision = 4 * PICTURE_SHARE * budget * (vision - 2 * size.vision[1])
+    kept_text = min(size.text[0], max(0, int(left // each_text)))
+    left -= kept_text * each_text
+    return min(size.vision[0], max(0, int(left // each_vision))), kept_text
 
 
 def layer_bytes(size: ModelSize) -> tuple[int, int]:

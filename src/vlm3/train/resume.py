@@ -31,6 +31,7 @@ MAY_DIFFER = frozenset(
         "budget",
         "recompute",
         "compile",
+        "attention",
     }
 )
 """Settings of a run that may change when it goes on: none of them decides what is learnt."""

@@ -24,7 +24,8 @@ from vlm3.train.loss_module import Start, begin, export, token_px_of
 from vlm3.train.metrics import Journal, say
 from vlm3.train.optim import optimizers, set_rates
 from vlm3.train.parallel import Parallel, last_of_several, precision, spread, start
-from vlm3.train.plan import batch_flops, peak_flops
+from vlm3.train.plan import batch_flops, layers_to_keep, peak_flops
+from vlm3.train.sizes import ModelSize
 from vlm3.train.stopping import until_asked_to_stop
 from vlm3.train.validation import Check, delta1_of, held_out, measure, moved
 
@@ -78,7 +79,15 @@ def _train(run: RunConfig, parallel: Parallel, stop_at: int | None) -> int:
     if parallel.first:
         say(f"{run.out}: preparing {run.model.source} and the data")
     bf16, steps = run.parallel.bf16, run.steps
-    made = begin(run.model, run.parallel, seed=run.seed, device=str(parallel.device))
+    made = begin(
+        run.model,
+        run.parallel,
+        run.loader.packing,
+        seed=run.seed,
+        device=str(parallel.device),
+    )
+    if parallel.first:
+        say(made.attention)
     saved = checkpoint.latest(run.out)
     found = curriculum(
         run.data,
@@ -89,6 +98,7 @@ def _train(run: RunConfig, parallel: Parallel, stop_at: int | None) -> int:
     )
     collator = Collator(made.tokenizer, made.spec, run.loader.packing)
     module = spread(made.trainee, made.blocks, parallel, bf16=bf16)
+    _keep_layers(run, made, parallel)
     stepping = optimizers(made.trainee, run.optim)
     done = checkpoint.load(saved, made.trainee, stepping) if saved else 0
     journal = _journal(run, parallel, done)
@@ -169,8 +179,24 @@ def _checked(
 def _export(run: RunConfig, made: Start, parallel: Parallel) -> None:
     weights = checkpoint.whole_weights(made.trainee)
     if parallel.first:
-        fresh = begin(run.model, run.parallel, seed=run.seed)
+        fresh = begin(run.model, run.parallel, run.loader.packing, seed=run.seed, device="cpu")
         export(fresh, weights, run.out / "export", model=run.model, prompt=run.prompt)
+
+
+def _keep_layers(run: RunConfig, made: Start, parallel: Parallel) -> None:
+    """Recomputes no more than a GPU's memory asks for."""
+    if not run.parallel.recompute or parallel.device.type != "cuda":
+        return
+    size = ModelSize.of(_config(made.trainee))
+    shards = parallel.shape[1] if parallel.shape else 1
+    capacity = torch.cuda.mem_get_info(parallel.device)[1]
+    vision, text = layers_to_keep(size, run, shards=shards, capacity=capacity)
+    made.keep(vision, text)
+    if parallel.first:
+        say(
+            f"not recomputed: {text} of {size.text[0]} text layers, {vision} of {size.vision[0]} "
+            "vision layers"
+        )
 
 
 def _mesh(run: RunConfig) -> str:
@@ -211,27 +237,29 @@ def _step(
     passes = int(parallel.largest(len(item.batches)))
     # Every rank runs as many passes as any other, or their collectives would not meet.
     batches = (*item.batches, *[collator.batch([])] * (passes - len(item.batches)))
-    total, tokens, flops = 0.0, 0, 0.0
-    wrong: list[str] = []
+    tokens, flops = 0, 0.0
+    every: list[torch.Tensor] = []
     for number, batch in enumerate(batches, 1):
         with last_of_several(module, number == passes):
             with precision(parallel, bf16=bf16):
                 losses = module(moved(batch.tensors, parallel.device))
             # Gradients are averaged over ranks; this makes of it the mean over all answers.
             (losses.sum() * (parallel.world / answers)).backward()
-        each = losses.detach().double()
-        total += float(each.sum())
+        every.append(losses.detach())
         tokens += batch.tokens
         flops += batch_flops(_config(module), batch)
-        if not each.isfinite().all():
-            wrong += _owners(batch, ~each.isfinite().cpu())
-    total, every, work, bad = parallel.sums([total, float(tokens), flops, float(len(wrong))])
-    if bad:
-        names = parallel.gathered(wrong)
-        raise TrainingError(f"the loss is no number, from {len(names)} samples: {'; '.join(names)}")
     parameters = [p for group in stepping for g in group.param_groups for p in g["params"]]
     norm = torch.nn.utils.clip_grad_norm_(parameters, config.clip)
-    size = float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
+    norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
+    # The step's only wait for the device: all that is to be known of it, at once.
+    losses = torch.cat(every).double()
+    lost_losses = (~losses.isfinite()).sum()
+    total, broken, size = torch.stack([losses.sum(), lost_losses.double(), norm.double()]).tolist()
+    total, told, work, bad = parallel.sums([total, float(tokens), flops, broken])
+    if bad:
+        wrong = [n for b, one in zip(batches, every, strict=True) for n in _without_number(b, one)]
+        names = parallel.gathered(wrong)
+        raise TrainingError(f"the loss is no number, from {len(names)} samples: {'; '.join(names)}")
     if not size < float("inf"):
         names = parallel.gathered([n for b in batches for n in b.names if n])
         raise TrainingError(f"gradients are no numbers, in a step of: {'; '.join(names)[:2000]}")
@@ -244,7 +272,7 @@ def _step(
         "clipped": size > config.clip,
         "samples": int(samples),
         "answer_tokens": int(answers),
-        "tokens": int(every),
+        "tokens": int(told),
         "flops": work,
         "damaged": damaged,
     }
@@ -256,8 +284,10 @@ def _config(module: Any) -> Any:
     return inner.model.config
 
 
-def _owners(batch: MicroBatch, wrong: torch.Tensor) -> list[str]:
-    # Labels are read row by row, as `owners` is.
+def _without_number(batch: MicroBatch, losses: torch.Tensor) -> list[str]:
+    """The conversations that a loss which is no number came from."""
+    wrong = ~losses.isfinite().cpu()
+    # Losses stand in the order of the row, as `owners` does.
     return [batch.names[k] for k in sorted(set(batch.owners[wrong].tolist()))]
 
 

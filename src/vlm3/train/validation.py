@@ -21,9 +21,9 @@ from vlm3.tasks.metrics import delta
 from vlm3.tasks.protocol import get_protocol
 from vlm3.tasks.registry import TASKS
 from vlm3.tasks.scoring import Floats, best_constant_m
-from vlm3.train.collate import Collator, MicroBatch
+from vlm3.train.collate import Collator, MicroBatch, TensorBatch, stock_rows
 from vlm3.train.datasets import Curriculum
-from vlm3.train.loss_module import Trainee, stock
+from vlm3.train.loss_module import Trainee, masked_for, stock
 from vlm3.train.mosaics import COLOR
 from vlm3.train.packing import IGNORE
 from vlm3.train.parallel import Parallel, precision
@@ -128,9 +128,12 @@ def measure(
     return out
 
 
-def moved(tensors: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
-    """A batch on a device."""
-    return {name: value.to(device, non_blocking=True) for name, value in tensors.items()}
+def moved(batch: TensorBatch, device: torch.device) -> TensorBatch:
+    """A batch on a device; the pictures' sizes stay on the host, where they are read."""
+    return {
+        name: value if name == "image_grid_thw" else value.to(device, non_blocking=True)
+        for name, value in batch.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,7 @@ class Printed:
 
 @torch.no_grad()
 def printed(trainee: Trainee, tokenizer: Any, batches: Sequence[MicroBatch]) -> list[Printed]:
-    """The model's own answers, digit after digit, in the order of the questions.
+    """The model's own answers, digit after digit, in the order of the rows.
 
     Every question of a packed row at once, a token a pass, with the keys and values of what stands
     before kept. No answer is longer than the truth; one that wanted to be is cut, and wrong. For
@@ -160,7 +163,8 @@ def printed(trainee: Trainee, tokenizer: Any, batches: Sequence[MicroBatch]) -> 
     trainee.eval()
     out: list[Printed] = []
     for batch in batches:
-        tensors = trainee.prepared(moved(batch.tensors, device))
+        rows = stock_rows(moved(batch.tensors, device), masked=True)
+        tensors = masked_for(stock(trainee.model), rows)
         labels = tensors["labels"]
         wanted = labels != IGNORE
         owners = torch.full_like(labels, -1)
@@ -185,7 +189,7 @@ def _answers(wanted: torch.Tensor) -> list[tuple[int, int, int]]:
 
 
 def _written(
-    trainee: Trainee, tensors: dict[str, torch.Tensor], places: Sequence[tuple[int, int, int]]
+    trainee: Trainee, tensors: TensorBatch, places: Sequence[tuple[int, int, int]]
 ) -> torch.Tensor:
     """The model's tokens (B, T), each where the label of the right one stands."""
     model = stock(trainee.model)
@@ -204,7 +208,7 @@ def _written(
     mask = tensors["attention_mask"][row, 0, first]
     # Of the tokens of one step, a question sees its own.
     own = torch.eye(most, dtype=torch.bool, device=first.device).expand(len(rows), -1, -1)
-    own = trainee.prepared({"attention_mask": own})["attention_mask"]
+    own = masked_for(model, {"attention_mask": own})["attention_mask"]
     written = torch.zeros_like(tensors["labels"])
     for step in range(int(length.max())):
         token, goes_on = model.lm_head(hidden).argmax(-1), step < length

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import torch
 
+from vlm3.train.tree import computed_in
+
 NAME = "varlen"
 
 
@@ -92,12 +94,14 @@ def attend(
     if attention_mask is not None or position_ids is None or query.shape[0] != 1:
         raise ValueError("varlen attention takes one packed row, with text positions and no mask")
     ends, longest = _last.of(position_ids)
-    q, k, v = (part[0].transpose(0, 1).contiguous() for part in (query, key, value))
-    out = _kernel(q, k, v, ends, longest, scaling)
+    kind = computed_in(value)
+    # The kernel asks for contiguous heads only: a view, and no copy.
+    q, k, v = (part[0].transpose(0, 1).to(kind) for part in (query, key, value))
+    out = attention(q, k, v, ends, longest, scaling)
     return out[None], None
 
 
-def _kernel(
+def attention(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,

@@ -5,14 +5,17 @@ Knows the model's text part and token ids; not where the pictures or the questio
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from vlm3.infer.decoding import layers
 from vlm3.infer.decoding.grammar import Automaton, Grammar
 from vlm3.infer.decoding.planner import Batch, Ids, Wave
 from vlm3.infer.decoding.prefix_attention import Chain, Segment
+from vlm3.infer.decoding.progress import Progress
 from vlm3.infer.engines.base import SYMBOLS, Reply
 from vlm3.model import Checkpoint
 from vlm3.tasks.reading import CUT_OFF
@@ -27,6 +30,28 @@ _FIRST_ANSWER = 32
 _PASS_TOKENS = {"cpu": 16, "cuda": 256}
 # Rows that have finished are dropped when they are more than this share of a batch.
 _FINISHED_SHARE = 0.25
+# Masks of tokens that a form allows, kept on the device: 80 MB at 150,000 tokens.
+_MOST_MASKS = 512
+
+
+class _Taken:
+    """Distributions as they were taken, on the device until all are there."""
+
+    def __init__(self) -> None:
+        self._logps: list[torch.Tensor] = []
+        self._owners: list[npt.NDArray[np.int64]] = []
+
+    def add(self, rows: Sequence[int], logp: torch.Tensor) -> None:
+        """(B, S, symbols) of the next S tokens of these rows."""
+        self._logps.append(logp.flatten(0, 1))
+        self._owners.append(np.repeat(rows, logp.shape[1]))
+
+    def of(self, lengths: Sequence[int]) -> list[npt.NDArray[np.float32]]:
+        """For each row (length, symbols): its first ones, of as many tokens as it has written."""
+        owners = np.concatenate(self._owners)
+        table = torch.cat(self._logps).cpu().numpy()[np.argsort(owners, kind="stable")]
+        starts = np.searchsorted(np.sort(owners), np.arange(len(lengths)))
+        return [table[a : a + n] for a, n in zip(starts, lengths, strict=True)]
 
 
 class Decoder:
@@ -41,6 +66,7 @@ class Decoder:
         self._pieces: dict[int, str] = {}
         self._texts: dict[Ids, str] = {}
         self._automata: dict[Grammar, Automaton] = {}
+        self._masks: dict[tuple[Grammar, frozenset[Any]], torch.Tensor] = {}
         single = {text: self._one_token(text) for text in SYMBOLS if text}
         known = {text: token for text, token in single.items() if token is not None}
         self.symbols = (*known, "")
@@ -66,24 +92,28 @@ class Decoder:
         self, segments: tuple[Segment, ...], waves: Sequence[Wave], start: int, *, room: int
     ) -> tuple[Chain, torch.Tensor]:
         """Runs waves; the last one's chain, and the last hidden state (B, width) of its rows."""
-        device = self._device
         chain: Chain | None = None
         for wave in waves:
-            lengths = torch.tensor([len(row) for row in wave.tokens], device=device)
-            longest = int(lengths.max())
-            ids = torch.tensor([(*row, *(0,) * (longest - len(row))) for row in wave.tokens])
-            parents = torch.tensor(wave.parents, device=device) if wave.parents else None
+            lengths = [len(row) for row in wave.tokens]
+            longest = max(lengths)
+            ids = self._there([(*row, *(0,) * (longest - len(row))) for row in wave.tokens])
             final = wave is waves[-1]
             chain = Chain(
                 segments,
                 lengths,
+                self._device,
                 capacity=longest + room * final,
                 parent=chain,
-                rows=parents,
+                rows=self._there(wave.parents) if wave.parents else None,
             )
-            hidden = self._forward(ids.to(device), chain, start + chain.inherited, lengths - 1)
+            last = chain.lengths - chain.inherited - 1
+            hidden = self._forward(ids, chain, start + chain.inherited, last)
         assert chain is not None
         return chain, hidden
+
+    def _there(self, numbers: Sequence[Any]) -> torch.Tensor:
+        """Whole numbers on the device; nothing waits for them to arrive."""
+        return torch.tensor(numbers).to(self._device, non_blocking=True)
 
     def run(
         self,
@@ -105,90 +135,92 @@ class Decoder:
             grammar: a form that answers must have.
             record: keep the distributions.
         """
-        device, rows = self._device, len(batch.rows)
         room = min(max_new_tokens, _FIRST_ANSWER)
-        chain, hidden = self._prefill(segments, batch.waves, start, room=room)
-        written: list[list[int]] = [[] for _ in batch.rows]
-        logps: list[list[npt.NDArray[np.float32]]] = [[] for _ in batch.rows]
-        alive = torch.arange(rows, device=device)
-        ended = torch.zeros(rows, dtype=torch.bool, device=device)
+        chain, last = self._prefill(segments, batch.waves, start, room=room)
         form = None if grammar is None else self._automaton(grammar)
-        states = [form.start] * rows if form else []
-        for place in range(max_new_tokens):
+        progress = Progress(len(batch.rows), self._ends, limit=max_new_tokens, form=form)
+        hidden, taken = last[:, None], _Taken()
+        while True:
             logits = self._model.lm_head(hidden).float()
-            token = logits.argmax(-1)
-            if form:
-                masks = np.stack([form.allowed(states[row]) for row in alive.tolist()])
-                barred = torch.from_numpy(~masks).to(device)
-                token = logits.masked_fill(barred, float("-inf")).argmax(-1)
-            running = (~ended).tolist()
-            said = token.tolist()
             if record:
-                seen = self._symbol_logp(logits).cpu().numpy()
-            for i, row in enumerate(alive.tolist()):
-                if running[i]:
-                    written[row].append(said[i])
-                    if record:
-                        logps[row].append(seen[i])
-            ended |= torch.isin(token, self._end_ids)
-            if form:
-                for i, row in enumerate(alive.tolist()):
-                    if not ended[i]:
-                        states[row] = form.after(states[row], said[i])
-                        ended[i] = form.only_end(states[row])
-            left = int((~ended).sum())
-            if not left or place == max_new_tokens - 1:
+                taken.add(progress.rows, self._symbol_logp(logits))
+            choice = logits[:, -1]
+            if form and grammar:
+                barred = self._barred(grammar, form, progress.states())
+                choice = choice.masked_fill(barred, float("-inf"))
+            # The only wait of a step: what was written decides what is to be computed next.
+            picked = choice.argmax(-1)
+            progress.take(picked.tolist())
+            if progress.finished:
                 break
-            if left < (1 - _FINISHED_SHARE) * len(ended):
-                kept = (~ended).nonzero()[:, 0]
-                chain.keep(kept)
-                alive, token, ended = alive[kept], token[kept], ended[kept]
-            chain.step()
-            at = start + chain.lengths - 1
-            hidden = self._forward(token[:, None], chain, at[:, None], torch.zeros_like(at))
-        # What has neither an end nor its whole form when the limit comes is cut off.
-        cut = {row for row, whole in zip(alive.tolist(), ended.tolist(), strict=True) if not whole}
+            forced = progress.force()
+            chunk = picked[:, None]
+            if forced[0]:
+                chunk = torch.cat([chunk, self._there(forced)], dim=1)
+            if progress.finished:
+                # Nothing follows what was forced: only its distributions are missing.
+                if record and forced[0]:
+                    hidden = self._more(chunk[:, :-1], chain, start)
+                    logits = self._model.lm_head(hidden).float()
+                    taken.add(progress.rows, self._symbol_logp(logits))
+                break
+            kept = progress.running
+            if len(kept) < (1 - _FINISHED_SHARE) * len(chunk):
+                places = self._there(kept)
+                chain.keep(places)
+                progress.keep(kept)
+                chunk = chunk[places]
+            hidden = self._more(chunk, chain, start)
+        logps = taken.of([len(tokens) for tokens in progress.written]) if record else None
         return [
             Reply(
-                self._text(tuple(tokens)) + (CUT_OFF if row in cut else ""),
+                self._text(tuple(tokens)) + (CUT_OFF if progress.cut_off(row) else ""),
                 tuple(self._piece(token) for token in tokens),
-                *((self.symbols, np.stack(logp)) if record else ()),
+                *((self.symbols, logps[row]) if logps is not None else ()),
             )
-            for row, (tokens, logp) in enumerate(zip(written, logps, strict=True))
+            for row, tokens in enumerate(progress.written)
         ]
 
+    def _more(self, chunk: torch.Tensor, chain: Chain, start: int) -> torch.Tensor:
+        """Runs the next tokens (B, S) of every row: (B, S, width)."""
+        chain.step(chunk.shape[1])
+        at = start + chain.lengths - chunk.shape[1]
+        return self._forward(chunk, chain, at[:, None], None)
+
+    def _barred(
+        self, grammar: Grammar, form: Automaton, states: Sequence[frozenset[Any]]
+    ) -> torch.Tensor:
+        """(B, vocabulary) what may not come next, or (1, vocabulary) where that is one for all."""
+        if len(self._masks) > _MOST_MASKS:
+            self._masks.clear()
+        distinct = {state: place for place, state in enumerate(dict.fromkeys(states))}
+        for state in distinct:
+            if (grammar, state) not in self._masks:
+                mask = torch.from_numpy(~form.allowed(state))
+                self._masks[grammar, state] = mask.to(self._device, non_blocking=True)
+        table = torch.stack([self._masks[grammar, state] for state in distinct])
+        return table if len(distinct) == 1 else table[self._there([distinct[s] for s in states])]
+
     def _forward(
-        self, ids: torch.Tensor, chain: Chain, start: int | torch.Tensor, wanted: torch.Tensor
+        self,
+        ids: torch.Tensor,
+        chain: Chain,
+        start: int | torch.Tensor,
+        wanted: torch.Tensor | None,
     ) -> torch.Tensor:
         """One pass over the next tokens of a chain.
-
-        The layers are the stock ones, called one by one: the last need not finish the tokens whose
-        outcome nobody asks for, which are most.
 
         Args:
             ids: (B, S).
             chain: what stands before them.
-            start: M-RoPE position of each row's first token.
-            wanted: (B,) which of the S tokens' outcome is asked for.
+            start: M-RoPE position of each row's first token, one for all or (B, 1).
+            wanted: (B,) which of the S tokens' outcome is asked for; None for all.
 
         Returns:
-            (B, width) after the final norm.
+            After the final norm, (B, width), or (B, S, width) of all.
         """
-        text = self._model.model.language_model
-        hidden: torch.Tensor = text.embed_tokens(ids)
-        places = (start + torch.arange(ids.shape[1], device=self._device)).expand(3, len(ids), -1)
-        turns = text.rotary_emb(hidden, places)
-        settings = {"position_embeddings": turns, "attention_mask": None, "chain": chain}
-        for layer in text.layers[:-1]:
-            hidden = layer(hidden, **settings)
-        last = text.layers[-1]
-        mixed, _ = last.self_attn(hidden_states=last.input_layernorm(hidden), **settings)
-        at = torch.arange(len(ids), device=self._device), wanted
-        chosen = hidden[at] + mixed[at]
-        # With a batch of one: a layer of experts takes nothing else.
-        chosen = chosen + last.mlp(last.post_attention_layernorm(chosen)[None])[0]
-        out: torch.Tensor = text.norm(chosen)
-        return out
+        places = (start + torch.arange(ids.shape[1], device=self._device)).expand(len(ids), -1)
+        return layers.run(self._model.model.language_model, ids, places, chain, wanted)
 
     def _automaton(self, grammar: Grammar) -> Automaton:
         if grammar not in self._automata:
@@ -203,8 +235,8 @@ class Decoder:
 
     def _symbol_logp(self, logits: torch.Tensor) -> torch.Tensor:
         whole = logits.logsumexp(-1, keepdim=True)
-        end = logits[:, self._end_ids].logsumexp(-1, keepdim=True)
-        return torch.cat([logits[:, self._symbol_ids], end], dim=1) - whole
+        end = logits[..., self._end_ids].logsumexp(-1, keepdim=True)
+        return torch.cat([logits[..., self._symbol_ids], end], dim=-1) - whole
 
     def _text(self, tokens: Ids) -> str:
         if tokens not in self._texts:
@@ -244,7 +276,9 @@ class Decoder:
 
 def _free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
+        # What torch keeps for later is free too.
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + kept
     try:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError, AttributeError):  # Not every system tells.

@@ -171,6 +171,7 @@ class Automaton:
             if text:
                 self._by_letter.setdefault(text[0], []).append((token, text))
         self._masks: dict[frozenset[_State], npt.NDArray[np.bool_]] = {}
+        self._single: dict[frozenset[_State], int | None] = {}
         self._vocabulary = vocabulary
         self.start = frozenset(self._settled(_State(0, "", False)))
 
@@ -189,6 +190,20 @@ class Automaton:
     def after(self, state: frozenset[_State], token: int) -> frozenset[_State]:
         """The state behind a token."""
         return self._walk(state, self._vocabulary[token])
+
+    def forced(self, state: frozenset[_State], most: int) -> list[int]:
+        """The tokens that alone can come next, at most so many, none of them the end."""
+        run: list[int] = []
+        while len(run) < most and not self.only_end(state):
+            if state not in self._single:
+                allowed = np.flatnonzero(self.allowed(state))
+                self._single[state] = int(allowed[0]) if len(allowed) == 1 else None
+            token = self._single[state]
+            if token is None or token in self._ends:
+                break
+            run.append(token)
+            state = self.after(state, token)
+        return run
 
     def finished(self, state: frozenset[_State]) -> bool:
         """Whether the answer is complete here."""

@@ -6,6 +6,7 @@ equals attention over the whole chain (the "cascade" of FlashInfer, Hydragen). I
 stock transformers model through its attention interface. Knows neither tokens nor text.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,20 +59,22 @@ class Chain:
 
     Args:
         segments: what all rows share, in the order of the sequence.
-        lengths: (B,) how many tokens come first in each row; padded on the right.
+        lengths: how many tokens come first in each row, on the host; padded on the right.
+        device: of the segments.
         capacity: tokens a row is expected to grow to; more only cost a copy.
         parent: a finished chain over the same segments, rows of one length, that rows go on from.
         rows: (B,) which row of `parent` each row goes on from.
 
     Attributes:
-        lengths: (B,) own tokens of every row, inherited ones included.
+        lengths: (B,) own tokens of every row on the device, inherited ones included.
         begun: whether the first tokens are in.
     """
 
     def __init__(
         self,
         segments: tuple[Segment, ...],
-        lengths: torch.Tensor,
+        lengths: Sequence[int],
+        device: torch.device,
         *,
         capacity: int,
         parent: "Chain | None" = None,
@@ -79,11 +82,11 @@ class Chain:
     ) -> None:
         self.segments = segments
         self.inherited: int = 0 if parent is None else parent._longest
-        self.lengths = lengths + self.inherited
+        self.lengths = torch.tensor(lengths).to(device, non_blocking=True) + self.inherited
         self.begun = False
         self._parent, self._rows = parent, rows
-        self._ragged = bool((lengths != lengths[0]).any())
-        self._longest: int = int(self.lengths.max())
+        self._ragged = len(set(lengths)) > 1
+        self._longest: int = max(lengths) + self.inherited
         self._capacity = max(self._longest, self.inherited + capacity)
         self._keys: list[torch.Tensor] = []
         self._values: list[torch.Tensor] = []
@@ -93,14 +96,14 @@ class Chain:
         """What a single row holds, as a part that others can share."""
         return Segment(tuple(self._keys), tuple(self._values)).first(self._longest)
 
-    def step(self) -> None:
-        """Makes room for one more token a row; call before the pass that brings it."""
+    def step(self, count: int = 1) -> None:
+        """Makes room for more tokens a row; call before the pass that brings them."""
         self.begun = True
-        self.lengths = self.lengths + 1
-        self._longest += 1
+        self.lengths = self.lengths + count
+        self._longest += count
         self._mask = None
         if self._longest > self._capacity:
-            extra = self._capacity
+            extra = max(self._capacity, self._longest - self._capacity)
             self._capacity += extra
             for buffers in (self._keys, self._values):
                 for i, old in enumerate(buffers):
@@ -126,7 +129,7 @@ class Chain:
 
         Args:
             layer: index.
-            query: (B, query heads, S, width); S is 1 after the first call.
+            query: (B, query heads, S, width).
             key: (B, heads, S, width).
             value: (B, heads, S, width).
             scale: factor of the scores.
@@ -136,11 +139,12 @@ class Chain:
         """
         self._store(layer, key, value)
         out, lse = self._own(layer, query, scale)
-        for segment in self.segments:
+        for number, segment in enumerate(self.segments, 1):
             other, other_lse = _to_shared(query, segment.keys[layer], segment.values[layer], scale)
             weight = torch.sigmoid(other_lse - lse)[..., None]
             out = torch.lerp(out.float(), other.float(), weight)
-            lse = torch.logaddexp(lse, other_lse)
+            if number < len(self.segments):
+                lse = torch.logaddexp(lse, other_lse)
         return out.to(query.dtype)
 
     def _store(self, layer: int, key: torch.Tensor, value: torch.Tensor) -> None:
@@ -158,18 +162,19 @@ class Chain:
                     self._rows, :, :start
                 ]
         elif self._ragged:
-            at = torch.arange(rows, device=key.device)
+            place = self.lengths[:, None] + torch.arange(-count, 0, device=key.device)
+            at = place[:, None, :, None].expand(-1, heads, -1, width)
             for buffers, new in news:
-                buffers[layer][at, :, self.lengths - 1] = new[:, :, 0]
+                buffers[layer].scatter_(2, at, new)
         else:
             for buffers, new in news:
-                buffers[layer][:, :, self._longest - 1] = new[:, :, 0]
+                buffers[layer][:, :, self._longest - count : self._longest] = new
 
     def _own(
         self, layer: int, query: torch.Tensor, scale: float
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Attention within the rows: (B, S, query heads, width) and log-sum-exp (B, S, heads)."""
-        rows, query_heads, _, width = query.shape
+        rows, query_heads, count, width = query.shape
         key = self._keys[layer][:, :, : self._longest]
         value = self._values[layer][:, :, : self._longest]
         heads = key.shape[1]
@@ -187,11 +192,12 @@ class Chain:
                 mask=self._mask,
             )
             return out.transpose(1, 2), lse.transpose(1, 2)
-        if self._ragged and self._mask is None:
+        if (self._ragged or count > 1) and self._mask is None:
             self._mask = self._within_rows(query, groups)
-        folded = query.reshape(rows, heads, groups, width)
+        folded = query.reshape(rows, heads, groups * count, width)
         out, lse = attention(folded, key, value, scale, mask=self._mask)
-        return out.reshape(rows, 1, query_heads, width), lse.reshape(rows, 1, query_heads)
+        out = out.reshape(rows, query_heads, count, width).transpose(1, 2)
+        return out, lse.reshape(rows, query_heads, count).transpose(1, 2)
 
     def _after_inherited(self, query: torch.Tensor) -> torch.Tensor:
         """(1, 1, S, inherited + S): causal, the inherited tokens first."""
@@ -200,11 +206,13 @@ class Chain:
         return mask.triu(1 + self.inherited)[None, None]
 
     def _within_rows(self, query: torch.Tensor, groups: int) -> torch.Tensor:
-        """(B, 1, groups, longest): hides what rows shorter than the longest do not have."""
+        """(B, 1, groups S, longest): hides what comes after a token in its row."""
+        rows, _, count, _ = query.shape
         places = torch.arange(self._longest, device=query.device)
-        beyond = (places >= self.lengths[:, None])[:, None, None]
-        mask = query.new_zeros(len(self.lengths), 1, groups, self._longest)
-        return mask.masked_fill(beyond, float("-inf"))
+        own = self.lengths[:, None] + torch.arange(-count, 0, device=query.device)
+        beyond = (places > own[..., None])[:, None].expand(-1, groups, -1, -1)
+        mask = query.new_zeros(rows, 1, groups * count, self._longest)
+        return mask.masked_fill(beyond.reshape(mask.shape), float("-inf"))
 
 
 def _to_shared(

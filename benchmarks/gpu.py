@@ -1,0 +1,289 @@
+"""Everything that a GPU changes, in one table: equality first, then speed.
+
+    python benchmarks/gpu.py                      # on a GPU, under 8 minutes; writes its JSON
+    python benchmarks/gpu.py checks engine        # parts of it
+    python benchmarks/gpu.py --device cpu --tiny  # anywhere: that it runs
+    python benchmarks/compare.py BEFORE.json AFTER.json
+
+Random weights: nothing here says how good an answer is. Times are of a device that is idle before
+and after, medians after a first run. A part that fails is named in the table, and the others go on;
+past --minutes no further part begins.
+"""
+
+import argparse
+import gc
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import ask
+import numpy as np
+import torch
+import train_4b
+from results import clock, keep, machine
+
+import vlm3
+import vlm3.errors
+from vlm3.assets import load_example
+from vlm3.infer.engines.local import LocalEngine
+from vlm3.model import Checkpoint, Settings, load_checkpoint, nano_tokenizer
+from vlm3.tasks import depth
+from vlm3.tasks.protocol import PROTOCOLS
+from vlm3.train.attention import choose
+from vlm3.train.collate import Collator
+from vlm3.train.config import ATTENTIONS, ParallelConfig
+from vlm3.train.loss_module import begin
+from vlm3.train.optim import optimizers
+from vlm3.train.parallel import Parallel, start
+from vlm3.train.recipes import recipe
+from vlm3.train.sizes import config_4b, random_4b
+from vlm3.train.validation import moved
+
+Row = dict[str, Any]
+AIMS = {
+    "engine 1492 joint": 1492.0,
+    "engine 1492 paper": 1000.0,
+    "engine 1492 joint, a grid": 2000.0,
+    **{f"train {task}, chat": 2 * rate for task, rate in train_4b.PAPER.items()},
+    "worlds room 512x384": 400.0,
+    "worlds street 512x384": 400.0,
+}
+"""What we want, in the unit of the row."""
+
+
+def row(what: str, value: float | None, unit: str, note: str = "") -> Row:
+    """A figure, or None where there is none, which is no number."""
+    return {
+        "what": what,
+        "unit": unit,
+        "value": None if value is None else float(value),
+        "note": note,
+    }
+
+
+def checks(device: torch.device, *, tiny: bool) -> Iterator[Row]:
+    """Whether what runs here computes what plain operations and a CPU do."""
+    text = config_4b(nano_tokenizer()).text_config
+    for packing in ("chat", "independent"):
+        name, why = choose(recipe("depth_4b").parallel, packing, text, device)
+        yield row(f"attention of {packing}", ATTENTIONS.index(name), "number", why)
+    losses = []
+    for attention in ("sdpa", "tree"):
+        made, tensors = _small_step(device, attention)
+        losses.append(made.trainee(tensors).detach().double().cpu())
+    waits = _waits(device)
+    yield row("losses, tree against sdpa", (losses[0] - losses[1]).abs().max(), "nats")
+    yield row("waits of a training step", waits, "number", "as torch counts them on a GPU")
+    here, there = (
+        _nano_replies(torch.device(kind), 8 if tiny else 64) for kind in (str(device), "cpu")
+    )
+    worst = max(float(np.abs(a.logp - b.logp).max()) for a, b in zip(*(here, there), strict=True))
+    same = np.mean([a.text == b.text for a, b in zip(here, there, strict=True)])
+    yield row("nano's log-probabilities against a CPU", worst, "nats")
+    yield row("nano's answers as on a CPU", same, "share")
+
+
+def _small_step(device: torch.device, attention: str) -> tuple[Any, Any]:
+    parallel = ParallelConfig(attention=attention, recompute=False)
+    made = begin(recipe("debug_cpu").model, parallel, seed=0, device=str(device))
+    made.trainee.to(device)
+    collator = Collator(made.tokenizer, made.spec, "independent")
+    lesson = train_4b.lesson("depth", made.spec.token_px, made.tokenizer, 4)
+    return made, moved(collator.batch([collator.encoder(lesson)] * 3).tensors, device)
+
+
+def _waits(device: torch.device) -> int | None:
+    """How often torch sees a training step wait for a GPU, the batch being there."""
+    if device.type != "cuda":
+        return None
+    made, tensors = _small_step(device, "tree")
+    (stepping,) = optimizers(made.trainee, recipe("depth_4b").optim)
+    for _ in range(2):  # What is made once, and kept, is made in the first.
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            torch.cuda.set_sync_debug_mode("warn")
+            with torch.autocast("cuda", torch.bfloat16):
+                losses = made.trainee(tensors)
+            losses.mean().backward()
+            torch.nn.utils.clip_grad_norm_(made.trainee.parameters(), 0.02)
+            stepping.step()
+            stepping.zero_grad()
+            torch.cuda.set_sync_debug_mode("default")
+    return sum("synchroniz" in str(one.message) for one in seen)
+
+
+def _nano_replies(device: torch.device, count: int) -> list[Any]:
+    engine = LocalEngine(load_checkpoint("nano", device=str(device), dtype="float32"))
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (192, 256, 3), dtype=np.uint8)
+    questions = _questions("joint", rng.uniform(1, 190, (count, 2)), 256, 192)
+    with engine.open([image]) as scene:
+        return engine.reply(scene, questions, max_new_tokens=6)
+
+
+def _questions(name: str, points: Any, width_px: int, height_px: int) -> list[str]:
+    size = {"width_px": width_px, "height_px": height_px}
+    return [depth.ask(PROTOCOLS[name], point, **size) for point in points]
+
+
+def engine(device: torch.device, *, tiny: bool) -> Iterator[Row]:
+    """Questions a second about one picture, and how long one question takes."""
+    if tiny:
+        checkpoint = ask.make_checkpoint()
+        checkpoint.model.to(device)
+    else:
+        model, tokenizer, spec = random_4b(0, str(device))
+        model = model.to(torch.bfloat16).eval()
+        model.generation_config.eos_token_id = tokenizer.eos_token_id
+        checkpoint = Checkpoint(model, tokenizer, spec, Settings(), "4b-random", Path())
+    prefix, count, repeats = (300, 4, 1) if tiny else (1492, 1024, 3)
+    width_px, height_px = ask.PICTURES[prefix]
+    rng = np.random.default_rng(1)
+    image = rng.integers(0, 256, (height_px, width_px, 3), dtype=np.uint8)
+    asker = LocalEngine(checkpoint)
+    side = int(count**0.5)
+    x, y = np.meshgrid(np.linspace(1, width_px - 1, side), np.linspace(1, height_px - 1, side))
+    points = rng.uniform(0.05, 1, (count, 2)) * (width_px, height_px)
+    sets = {
+        f"engine {prefix} joint": _questions("joint", points, width_px, height_px),
+        f"engine {prefix} joint, a grid": _questions(
+            "joint", np.stack([x, y], -1).reshape(-1, 2), width_px, height_px
+        ),
+        f"engine {prefix} paper": _questions("paper", points, width_px, height_px),
+    }
+    for what, questions in sets.items():
+        seconds = []
+        for turn in range(repeats + 1):
+            # Without its encoded pictures: the picture's own pass is part of the time.
+            asker._held.clear()
+            one, _ = ask.timed(asker, image, questions)
+            seconds += [one] if turn else []
+        yield row(what, len(questions) / median(seconds), "questions/s")
+    seconds = []
+    for turn in range(repeats + 2):
+        one, _ = ask.timed(asker, image, _questions("joint", points[turn : turn + 1], 1280, 1184))
+        seconds += [one] if turn else []
+    yield row("engine, one more question about a picture", 1e3 * median(seconds), "ms")
+
+
+def train(device: torch.device, *, tiny: bool) -> Iterator[Row]:
+    """Samples a second of a full step of the four tasks, by the attention that is chosen here."""
+    # On a GPU as a run has it: sharded over one, which brings the half precision.
+    parallel = start("auto", ()) if device.type == "cuda" else Parallel(0, 1, device, None)
+    todo = [*((task, "chat") for task in train_4b.PAPER), ("depth", "independent")]
+    for task, packing in todo[3:] if tiny else todo:
+        given = argparse.Namespace(
+            size="tiny" if tiny else "4b-random",
+            attention="auto",
+            packing=packing,
+            samples=4,
+            passes=1 if tiny else 5,
+            compile=False,
+        )
+        found = train_4b.measure(task, given, parallel)
+        note = ", ".join(
+            f"{name} {found[name]:.3g}" for name in ("mfu", "memory_gb") if name in found
+        )
+        yield row(f"train {task}, {packing}", found["samples_a_second"], "samples/s", note)
+        _give_back(device)
+
+
+def worlds(device: torch.device, *, tiny: bool) -> Iterator[Row]:
+    """Views a second of one process, the worlds being built on the way."""
+    from vlm3.worlds.bench import measure
+
+    kind = "cuda:0" if device.type == "cuda" else "cpu"
+    width_px, height_px, count = (64, 48, 1) if tiny else (512, 384, 20)
+    for world in ("room", "street"):
+        found = measure(count, width_px=width_px, height_px=height_px, kind=world, device=kind)
+        note = f"build {found.build_ms:.0f} ms, view {found.view_ms:.0f} ms"
+        yield row(f"worlds {world} {found.size}", found.views_per_s, "views/s", note)
+
+
+def nano(device: torch.device, *, tiny: bool) -> Iterator[Row]:
+    """A map of the example photograph by the packaged model, loading apart."""
+    began = clock(device)
+    predictor = vlm3.load("nano", device=str(device))
+    yield row("nano loads", clock(device) - began, "s")
+    view, grid = load_example().views[0], (4, 3) if tiny else (64, 48)
+    for name in ("the first", "the next"):
+        began = clock(device)
+        predictor.depth_map(view, grid=grid)
+        yield row(f"nano, {name} map {grid[0]}x{grid[1]}", clock(device) - began, "s")
+
+
+PARTS: dict[str, Callable[..., Iterator[Row]]] = {
+    "checks": checks,
+    "nano": nano,
+    "engine": engine,
+    "train": train,
+    "worlds": worlds,
+}
+
+
+def _give_back(device: torch.device) -> None:
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def table(rows: list[Row]) -> str:
+    """For people: each figure, its aim where there is one, and what belongs to it."""
+    lines = []
+    for one in rows:
+        aim = f"(aim {AIMS[one['what']]:g})" if one["what"] in AIMS else ""
+        value = "-" if one["value"] is None else f"{one['value']:.4g}"
+        lines.append(f"{one['what']:44s} {value:>10s} {one['unit']:12s} {aim:12s} {one['note']}")
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def main(arguments: list[str] | None = None) -> list[Row]:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all if none is named")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--tiny", action="store_true", help="toys: only that it runs")
+    parser.add_argument("--minutes", type=float, default=8.0, help="past these no part begins")
+    parser.add_argument("--json", type=Path, help="else benchmarks/results/gpu-CARD-DATE.json")
+    given = parser.parse_args(arguments)
+    unknown = set(given.parts) - set(PARTS)
+    if unknown:
+        parser.error(f"no part {', '.join(sorted(unknown))}; choose of {', '.join(PARTS)}")
+    device = torch.device(given.device)
+    if not given.tiny and device.type != "cuda":
+        parser.error("there is no GPU here: give --device cpu --tiny to see that it runs")
+    rows: list[Row] = []
+    begun = time.perf_counter()
+    for name in given.parts or PARTS:
+        started = time.perf_counter()
+        if started - begun > 60 * given.minutes:
+            print(f"{name}: left out, {given.minutes:g} minutes are over", flush=True)
+            continue
+        found: list[Row] = []
+        try:
+            for one in PARTS[name](device, tiny=given.tiny):
+                found.append(one)
+                print(table([one]), flush=True)
+        except (RuntimeError, vlm3.errors.Vlm3Error) as error:
+            # A kernel that a card does not have, or memory: the others are still to be measured.
+            reason = f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
+            found.append(row(f"{name} failed", None, "", reason))
+        rows += found
+        _give_back(device)
+        print(f"-- {name}: {time.perf_counter() - started:.0f} s", flush=True)
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+    about = machine(device)
+    card = str(about["card"]).replace(" ", "-").lower()
+    path = given.json or Path(__file__).parent / "results" / f"gpu-{card}-{about['date']}.json"
+    keep(path, device, rows)
+    print(f"\n{about}\n{table(rows)}\n{path}")
+    return rows
+
+
+if __name__ == "__main__":
+    main()
