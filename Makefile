@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test check site clean
+.PHONY: demo test check site reference clean
 
 demo: .venv/demo.stamp
 	$(BIN)/vlm3 demo -o vlm3-demo
@@ -30,6 +30,10 @@ check: .venv/test.stamp
 .venv/test.stamp: .venv/bin/python pyproject.toml constraints.txt
 	$(PIP) -e '.[test]'
 	touch $@ .venv/demo.stamp
+
+# docs/reference/ from the help of every command and from docstrings; a test compares it.
+reference: .venv/test.stamp
+	$(BIN)/python docs/build_reference.py
 
 # The documentation as a site in site/; broken links end it.
 site: .venv/site.stamp

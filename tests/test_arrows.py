@@ -1,6 +1,7 @@
 """The arrows between packages point one way (docs/architecture.md)."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -71,6 +72,15 @@ def test_arrows(path: Path) -> None:
     assert here in ALLOWED, f"{here} is a new room: say in tests/test_arrows.py what it may import"
     wrong = imported_rooms(path) - ALLOWED[here] - TOOLS - {here}
     assert not wrong, f"{here} may not import {sorted(wrong)}"
+
+
+def test_the_documents_say_the_same() -> None:
+    text = (PACKAGE.parents[1] / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)(?:/|\.py)` \|.*\| ([\w, ]+) \|$", text, re.MULTILINE)
+    said = {name: set(may.split(", ")) - {"nothing"} for name, may in rows}
+    kept = {name: may for name, may in ALLOWED.items() if name not in TOOLS}
+    assert said == kept | {name: {"everything"} for name in FREE}
+    assert all(f"`{tool}" in text for tool in TOOLS - {"__version__"})
 
 
 def test_geometry_needs_numpy_alone() -> None:

@@ -59,7 +59,7 @@ class Job:
         size: to what pictures are reduced.
         calibration: how cameras are found where the set has none.
         seed: of which pixels and partners are drawn.
-        depthlm: read the set as DepthLM's scripts do, for `data.export`.
+        depthlm: read the set as DepthLM's scripts do, for `curation.export`.
     """
 
     source: str

@@ -1,7 +1,8 @@
 """Ask a model about pictures in pixels, get geometry back: the calls most users make.
 
-A picture is resized as the protocol says, the question written, the engine asked (`asking`), the
-text parsed, and the result brought back to the pixels of the picture as it was given (`answers`).
+A picture is resized as the protocol says, the question written, the engine asked (`generation`),
+the text parsed, and the result brought back to the pixels of the picture as it was given
+(`answers`).
 Knows no file format.
 """
 

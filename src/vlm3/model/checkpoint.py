@@ -57,7 +57,7 @@ class Settings:
         protocol: name of the protocol it was trained with, None if the file does not say.
         f_px: focal length every picture is brought to, None for the protocol's own.
         long_side_px: longer side it is brought to instead; None for the protocol's own.
-        max_tokens: most tokens one picture may take, None for the default limit of `infer.predict`.
+        max_tokens: most tokens one picture may take, None for the limit of `infer.predictor`.
     """
 
     protocol: str | None = None

@@ -158,7 +158,7 @@ class Learner:
         return found
 
     def gaps(self, *, worlds: bool) -> dict[str, float]:
-        """See `nano.checks`."""
+        """See `nano.validation`."""
         return gaps(self.asked, self.maker, worlds=worlds)
 
     def measured(self) -> dict[str, float]:

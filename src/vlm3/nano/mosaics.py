@@ -1,6 +1,6 @@
 """Mosaics of plain colours: nothing to see but where the text points.
 
-Learnt first, they make everything after them learnable (`train.pointing` has the same in numpy).
+Learnt first, they make everything after them learnable (`train.mosaics` has the same in numpy).
 """
 
 import torch
@@ -24,7 +24,7 @@ def mosaics(n: int, shape_px: tuple[int, int], device: torch.device) -> Tensor:
 
 
 def color_class(colors: Tensor) -> Tensor:
-    """Which of `train.pointing.COLORS` is nearest to colours (..., 3) of 0 to 255."""
+    """Which of `train.mosaics.COLORS` is nearest to colours (..., 3) of 0 to 255."""
     return ((colors >= 128) * colors.new_tensor([4, 2, 1], dtype=torch.long)).sum(-1)
 
 
