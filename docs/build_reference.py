@@ -29,7 +29,8 @@ RECIPE = "depth_4b"
 """Whose settings stand for those of all recipes."""
 
 API: dict[str, tuple[str, ...]] = {
-    "infer/predictor.py": ("load", "Predictor"),
+    "infer/loading.py": ("load",),
+    "infer/predictor.py": ("Predictor",),
     "view.py": ("View",),
     "geometry/camera.py": ("Camera",),
     "tasks/base.py": (

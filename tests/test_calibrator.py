@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-import vlm3.infer.predictor
+import vlm3.infer.loading
 from vlm3.cli.main import main
 from vlm3.geometry.camera import Camera
 from vlm3.infer.engines.fakes import ConstantEngine
@@ -38,7 +38,7 @@ def photo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     def loaded(model: str, **rest: object) -> Predictor:
         return Predictor(ConstantEngine("02.75"), get_protocol("joint"), 32, max_tokens=64)
 
-    monkeypatch.setattr(vlm3.infer.predictor, "load", loaded)
+    monkeypatch.setattr(vlm3.infer.loading, "load", loaded)
     Image.new("RGB", (64, 48), (90, 120, 60)).save(tmp_path / "a.png")
     return str(tmp_path / "a.png")
 

@@ -130,7 +130,7 @@ def test_python_of_the_documents_runs(
     shutil.copy(EXAMPLES_DIR / "lounge_1.jpg", tmp_path / "photo.jpg")
     monkeypatch.chdir(tmp_path)
     # The real one: `vlm3.load` remembers what another test may have put in its place.
-    from vlm3.infer.predictor import load
+    from vlm3.infer.loading import load
 
     # Random weights of nano's kind: what the snippets show is how to ask, not what comes back.
     monkeypatch.setattr(vlm3, "load", lambda name="nano", **how: load(str(tiny_folder), **how))

@@ -13,7 +13,7 @@ _HOME = {
     "Camera": "vlm3.geometry.camera",
     "View": "vlm3.view",
     "Predictor": "vlm3.infer.predictor",
-    "load": "vlm3.infer.predictor",
+    "load": "vlm3.infer.loading",
     "InputError": "vlm3.errors",
     "Vlm3Error": "vlm3.errors",
 }
@@ -23,7 +23,8 @@ __all__ = ["Camera", "InputError", "Predictor", "View", "Vlm3Error", "__version_
 if TYPE_CHECKING:
     from vlm3.errors import InputError, Vlm3Error
     from vlm3.geometry.camera import Camera
-    from vlm3.infer.predictor import Predictor, load
+    from vlm3.infer.loading import load
+    from vlm3.infer.predictor import Predictor
     from vlm3.view import View
 
 

@@ -28,7 +28,8 @@ from vlm3.infer.engines.http import HttpEngine, ServerError, ServerWarning
 from vlm3.infer.engines.local import LocalEngine
 from vlm3.infer.engines.request import ROOM_TO_THINK
 from vlm3.infer.generation import sized
-from vlm3.infer.predictor import Predictor, load
+from vlm3.infer.loading import load
+from vlm3.infer.predictor import Predictor
 from vlm3.model import Checkpoint
 from vlm3.tasks.reading import CUT_OFF, answer_part
 

@@ -11,7 +11,8 @@ from vlm3.errors import InputError
 from vlm3.infer.engines import int8
 from vlm3.infer.engines.local import LocalEngine
 from vlm3.infer.engines.naive import NaiveEngine
-from vlm3.infer.predictor import Predictor, load
+from vlm3.infer.loading import load
+from vlm3.infer.predictor import Predictor
 from vlm3.model import Checkpoint
 from vlm3.tasks.protocol import PROTOCOLS
 

@@ -12,7 +12,8 @@ from PIL import Image
 from vlm3.errors import InputError
 from vlm3.infer.engines.fakes import ConstantEngine
 from vlm3.infer.engines.served import Told, told_of
-from vlm3.infer.predictor import MAX_TOKENS, Predictor, load
+from vlm3.infer.loading import load
+from vlm3.infer.predictor import MAX_TOKENS, Predictor
 from vlm3.model.digest import model_digest
 from vlm3.view import View
 

@@ -21,7 +21,8 @@ from toys import SPECS, build
 
 from vlm3.errors import CheckpointError, InputError, MissingDependencyError, Vlm3Error
 from vlm3.infer.depthlm import QUESTION, ArrowPredictor
-from vlm3.infer.predictor import Predictor, load
+from vlm3.infer.loading import load
+from vlm3.infer.predictor import Predictor
 from vlm3.model import Settings, load_checkpoint, save_checkpoint
 from vlm3.model.save import write_adapter
 from vlm3.view import View

@@ -30,7 +30,7 @@ def serve() -> Iterator[Serve]:
 
 @pytest.fixture(scope="session")
 def nano() -> Predictor:
-    from vlm3.infer.predictor import load
+    from vlm3.infer.loading import load
 
     return load("nano", device="cpu")
 

@@ -48,7 +48,7 @@ def served_until(
     Returns:
         What the command said, what the client got, and how long the end took in seconds.
     """
-    monkeypatch.setattr("vlm3.infer.predictor.load", lambda *_, **__: predictor_of(engine))
+    monkeypatch.setattr("vlm3.infer.loading.load", lambda *_, **__: predictor_of(engine))
     port, got, sent = free_port(), [], []
     client = Client(f"http://127.0.0.1:{port}")
 

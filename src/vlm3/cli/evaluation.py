@@ -16,8 +16,11 @@ from vlm3.cli.console import duration, kept_on_interrupt
 from vlm3.cli.loading_options import asking_options, loading
 
 if TYPE_CHECKING:
+    from vlm3.eval.items import Item
+    from vlm3.eval.models import Chosen
     from vlm3.eval.predict import Progress
     from vlm3.eval.predictions import Run
+    from vlm3.eval.readers import Wanted
 
 
 @click.command(
@@ -88,16 +91,56 @@ def evaluate(
 ) -> None:
     """Answers a benchmark; see the help text."""
     from vlm3.errors import InputError
-    from vlm3.eval.benchmarks import get_benchmark
-    from vlm3.eval.join import write_queries
-    from vlm3.eval.models import FLOORS, choose, from_file
-    from vlm3.eval.predict import predict
-    from vlm3.eval.readers import WITHOUT_INTRINSICS, Wanted, how_many, read_items
 
     if listing or benchmark is None or as_json:
         _list(benchmark, listing, as_json)
         return
-    model, protocol = settings["model"], settings["protocol"]
+    wanted = _wanted(benchmark, data, count, seed, split, calibrator)
+    kits = {"lmms": lmms, "vlmevalkit": vlmevalkit}
+    if _written_only(wanted, queries, kits, settings["protocol"]):
+        return
+    if output is None:
+        raise InputError("where should the run go? Give -o DIR, or --queries FILE")
+    if unknown := sorted(set(tasks) - set(wanted.benchmark.tasks)):
+        raise InputError(
+            f"{benchmark} has no task {unknown[0]!r}, only {', '.join(wanted.benchmark.tasks)}"
+        )
+    if predictions is not None and predictions.endswith(".tsv"):
+        from vlm3.eval.vlmevalkit import join
+
+        join(Path(predictions), benchmark, Path(output), name=name or Path(predictions).stem)
+    else:
+        items, who = _answering(wanted, predictions, name, settings)
+        able = _able(who, wanted, tasks)
+        config = {
+            "benchmark": benchmark,
+            "data": None if data is None else Path(data).resolve().name,
+            "model": predictions or settings["model"],
+            **who.config(),
+            **({"name": name} if name else {}),
+            "tasks": able,
+            "count": "all" if count == "all" else wanted.count,
+            "seed": wanted.seed,
+            "device": settings["device"],
+            **_where_it_matters(wanted),
+        }
+        _predict(wanted, items, who, output, config)
+    _report([output], ())
+
+
+def _wanted(
+    benchmark: str,
+    data: str | None,
+    count: str | None,
+    seed: int | None,
+    split: str | None,
+    calibrator: str | None,
+) -> "Wanted":
+    """Which samples the options name; refuses those that the benchmark does not have."""
+    from vlm3.errors import InputError
+    from vlm3.eval.benchmarks import get_benchmark
+    from vlm3.eval.readers import WITHOUT_INTRINSICS, Wanted
+
     chosen = get_benchmark(benchmark)
     wanted = Wanted(
         chosen,
@@ -109,72 +152,103 @@ def evaluate(
     )
     if split is not None and chosen.reader != "shards":
         raise InputError(f"{benchmark} has one split; leave --split out")
-    uncalibrated = chosen.reader in WITHOUT_INTRINSICS
-    if wanted.calibrator is not None and not uncalibrated:
+    if wanted.calibrator is not None and chosen.reader not in WITHOUT_INTRINSICS:
         raise InputError(f"the pictures of {benchmark} have their cameras; leave --calibrator out")
+    return wanted
+
+
+def _written_only(
+    wanted: "Wanted", queries: str | None, kits: dict[str, str | None], protocol: str | None
+) -> bool:
+    """Writes what is asked, where only that is wanted: for `--predictions`, or for another kit.
+
+    Args:
+        wanted: the samples.
+        queries: the file for their queries; None: not wanted.
+        kits: "lmms" and "vlmevalkit" -> the folder of its task; None: not wanted.
+        protocol: whose words a kit asks in; None: the benchmark's.
+
+    Returns:
+        Whether it was.
+    """
+    from vlm3.eval.readers import read_items
+
     if queries is not None:
+        from vlm3.eval.join import write_queries
+
         written = write_queries(read_items(wanted), Path(queries))
         click.echo(f"{written} queries written to {queries}")
-        return
-    for where, kit in ((lmms, "lmms"), (vlmevalkit, "vlmevalkit")):
+        return True
+    for kit, where in kits.items():
         if where is not None:
-            from vlm3.eval import lmms as for_lmms
-            from vlm3.eval import vlmevalkit as for_vlmevalkit
+            from vlm3.eval import lmms, vlmevalkit
             from vlm3.tasks.protocol import get_protocol
 
-            words = get_protocol(protocol or chosen.protocol)
-            export = (for_lmms if kit == "lmms" else for_vlmevalkit).export
-            written = export(read_items(wanted), chosen, words, Path(where))
+            words = get_protocol(protocol or wanted.benchmark.protocol)
+            export = (lmms if kit == "lmms" else vlmevalkit).export
+            written = export(read_items(wanted), wanted.benchmark, words, Path(where))
             click.echo(f"{written} questions written to {where}")
-            return
-    if output is None:
-        raise InputError("where should the run go? Give -o DIR, or --queries FILE")
-    unknown = set(tasks) - set(chosen.tasks)
-    if unknown:
-        raise InputError(
-            f"{benchmark} has no task {sorted(unknown)[0]!r}, only {', '.join(chosen.tasks)}"
-        )
-    if predictions is not None and predictions.endswith(".tsv"):
-        from vlm3.eval.vlmevalkit import join
+            return True
+    return False
 
-        join(Path(predictions), benchmark, Path(output), name=name or Path(predictions).stem)
-        _report([output], ())
-        return
-    if predictions is not None:
-        items = list(read_items(wanted))
-        who = from_file(Path(predictions), name or Path(predictions).stem, chosen, items)
-        for line, why in who.damaged:
-            click.echo(f"vlm3: warning: {predictions}, line {line} not used: {why}", err=True)
-        if who.unanswered:
-            click.echo(
-                f"vlm3: warning: {predictions} has no usable answer to {len(who.unanswered)} of "
-                f"{sum(len(item.queries) for item in items)} queries, the first "
-                f"{who.unanswered[0]!r}: they count as failures",
-                err=True,
-            )
-    else:
-        items = list(read_items(wanted)) if model in FLOORS else []
-        who = choose(benchmark=chosen, items=items, **loading(settings))
-    able = [t for t in chosen.tasks if t in who.solver.tasks and (not tasks or t in tasks)]
+
+def _answering(
+    wanted: "Wanted", predictions: str | None, name: str | None, settings: dict[str, Any]
+) -> "tuple[list[Item], Chosen]":
+    """Who answers: a file of predictions or a model; and the items, where they had to be read."""
+    from vlm3.eval.models import FLOORS, choose, from_file
+    from vlm3.eval.readers import read_items
+
+    if predictions is None:
+        items = list(read_items(wanted)) if settings["model"] in FLOORS else []
+        return items, choose(benchmark=wanted.benchmark, items=items, **loading(settings))
+    items = list(read_items(wanted))
+    path = Path(predictions)
+    who = from_file(path, name or path.stem, wanted.benchmark, items)
+    for line, why in who.damaged:
+        click.echo(f"vlm3: warning: {predictions}, line {line} not used: {why}", err=True)
+    if who.unanswered:
+        click.echo(
+            f"vlm3: warning: {predictions} has no usable answer to {len(who.unanswered)} of "
+            f"{sum(len(item.queries) for item in items)} queries, the first "
+            f"{who.unanswered[0]!r}: they count as failures",
+            err=True,
+        )
+    return items, who
+
+
+def _able(who: "Chosen", wanted: "Wanted", tasks: tuple[str, ...]) -> list[str]:
+    """The benchmark's tasks that are wanted and can be answered; refuses if there are none."""
+    from vlm3.errors import InputError
+
+    benchmark = wanted.benchmark
+    able = [t for t in benchmark.tasks if t in who.solver.tasks and (not tasks or t in tasks)]
     if not able:
         raise InputError(
             f"{who.name} answers {', '.join(sorted(who.solver.tasks))}, "
-            f"{benchmark} asks {', '.join(tasks or chosen.tasks)}"
+            f"{benchmark.name} asks {', '.join(tasks or benchmark.tasks)}"
         )
-    config = {
-        "benchmark": benchmark,
-        "data": None if data is None else Path(data).resolve().name,
-        "model": predictions or model,
-        **who.config(),
-        **({"name": name} if name else {}),
-        "tasks": able,
-        "count": "all" if count == "all" else wanted.count,
-        "seed": wanted.seed,
-        "device": settings["device"],
-        # Said where it can matter; other runs keep the configuration they had.
-        **({"split": wanted.split} if chosen.reader == "shards" else {}),
-        **({"calibrator": wanted.calibrator or "none"} if uncalibrated else {}),
+    return [*able]
+
+
+def _where_it_matters(wanted: "Wanted") -> dict[str, str]:
+    """What only some runs have in their configuration; the others keep the one they had."""
+    from vlm3.eval.readers import WITHOUT_INTRINSICS
+
+    reader = wanted.benchmark.reader
+    return {
+        **({"split": wanted.split} if reader == "shards" else {}),
+        **({"calibrator": wanted.calibrator or "none"} if reader in WITHOUT_INTRINSICS else {}),
     }
+
+
+def _predict(
+    wanted: "Wanted", items: "list[Item]", who: "Chosen", output: str, config: dict[str, Any]
+) -> None:
+    """Asks what the folder does not hold yet, and tells how it went."""
+    from vlm3.eval.predict import predict
+    from vlm3.eval.readers import how_many, read_items
+
     shown = _Shown(output, len(items) or how_many(wanted), who.doubt)
     with kept_on_interrupt(
         lambda: f"{shown.kept} answers are kept in {output}; the same command goes on from there"
@@ -194,7 +268,6 @@ def evaluate(
     click.echo(
         f"{progress.queries} answers from {progress.items} pictures or pairs{there}", err=True
     )
-    _report([output], ())
 
 
 def _list(benchmark: str | None, listing: bool, as_json: bool) -> None:

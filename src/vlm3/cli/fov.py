@@ -29,7 +29,7 @@ def fov(images: tuple[str, ...], readout: "Readout | None", as_json: bool, **set
     trained under the protocol `fov`; EXIF is not looked at.
     """
     from vlm3.infer.generation import require
-    from vlm3.infer.predictor import load
+    from vlm3.infer.loading import load
     from vlm3.tasks.fov import FOV
     from vlm3.view import ASSUMED_FOV_DEG, View
 

@@ -59,7 +59,7 @@ def measure(
     every length in proportion.
     """
     from vlm3.cli.printing import measured_lines, measured_records
-    from vlm3.infer.predictor import load
+    from vlm3.infer.loading import load
 
     if len(starts) != len(ends):
         raise InputError(

@@ -27,7 +27,9 @@ from vlm3.cli.pipeline import ask_and_print, ask_grid, opened, wanted_grid
 from vlm3.errors import InputError
 
 if TYPE_CHECKING:
+    from vlm3.multiview.build import SceneModel
     from vlm3.tasks.base import Readout
+    from vlm3.view import View
 
 
 @click.command(
@@ -335,15 +337,54 @@ def scene(
     Where the motions contradict each other, or the model's own matches, nothing is written: one
     line says which pictures do not fit, and the exit code is 2.
     """
-    from vlm3.infer.maps import grid_px
-    from vlm3.infer.predictor import load
-    from vlm3.multiview.build import build_scene, question_count
     from vlm3.output.lens import lens_record, lens_words
     from vlm3.output.results import notes
     from vlm3.output.scenes import check, contradictions, summary, write_scene
-    from vlm3.tasks.protocol import get_protocol
 
     check(outputs)
+    views, made = _built(images, grid, settings, refine=refine, readout=readout)
+    fused, written = write_scene(made, outputs, model=settings["model"])
+    record: dict[str, Any] = {
+        "output": [str(path) for path in written],
+        "readout": made.maps[0].readout,
+        **summary(made, fused),
+    }
+    cautions = (*contradictions(made), *notes(settings["model"], views))
+    world_from_cam = made.cameras.world_from_cam
+    if settings["as_json"]:
+        record |= {
+            "intrinsics": [view.intrinsics for view in views],
+            "lenses": [lens_record(view) for view in views],
+            "images": images,
+            "world_from_cam": world_from_cam.tolist(),
+            "notes": cautions,
+        }
+        click.echo(strict_json.dumps(record))
+        return
+    for k, (image, view, pose) in enumerate(zip(images, views, world_from_cam, strict=True), 1):
+        x, y, z = pose[:3, 3]
+        place = f"({x:+.2f}, {y:+.2f}, {z:+.2f}) m  {image}"
+        click.echo(f"camera {k}: {place}, {lens_words(view)}")
+    for name, text in record.items():
+        click.echo(f"{name}: {', '.join(text) if isinstance(text, list) else text}")
+    for note in cautions:
+        click.echo(f"note: {note}")
+
+
+def _built(
+    images: tuple[str, ...],
+    grid: tuple[int, int],
+    settings: dict[str, Any],
+    *,
+    refine: bool,
+    readout: "Readout | None",
+) -> "tuple[list[View], SceneModel]":
+    """Opens the pictures and asks for their motions and maps; refuses what cannot become one."""
+    from vlm3.infer.loading import load
+    from vlm3.infer.maps import grid_px
+    from vlm3.multiview.build import build_scene, question_count
+    from vlm3.tasks.protocol import get_protocol
+
     if len(images) < 2:
         raise InputError("a scene needs two pictures or more")
     protocol = get_protocol(settings["protocol"] or "joint")
@@ -362,28 +403,4 @@ def scene(
         made = build_scene(
             predictor, views, grid=grid, readout=readout, refine=refine, progress=progress
         )
-    fused, written = write_scene(made, outputs, model=settings["model"])
-    said: dict[str, Any] = {
-        "output": [str(path) for path in written],
-        "readout": made.maps[0].readout,
-        **summary(made, fused),
-    }
-    cautions = (*contradictions(made), *notes(settings["model"], views))
-    if settings["as_json"]:
-        said |= {
-            "intrinsics": [view.intrinsics for view in views],
-            "lenses": [lens_record(view) for view in views],
-            "images": images,
-            "world_from_cam": made.cameras.world_from_cam.tolist(),
-            "notes": cautions,
-        }
-        click.echo(strict_json.dumps(said))
-        return
-    for k, pose in enumerate(made.cameras.world_from_cam):
-        x, y, z = pose[:3, 3]
-        place = f"camera {k + 1}: ({x:+.2f}, {y:+.2f}, {z:+.2f}) m  {images[k]}"
-        click.echo(f"{place}, {lens_words(views[k])}")
-    for name, text in said.items():
-        click.echo(f"{name}: {', '.join(text) if isinstance(text, list) else text}")
-    for note in cautions:
-        click.echo(f"note: {note}")
+    return views, made

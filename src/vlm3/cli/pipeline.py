@@ -66,7 +66,7 @@ def ask_and_print(
 
     What is refused is refused before a model is loaded, and then nothing is warned about.
     """
-    from vlm3.infer.predictor import load
+    from vlm3.infer.loading import load
 
     outputs, figures = settings["outputs"], settings["figures"]
     if outputs or figures:
@@ -108,7 +108,7 @@ def ask_grid(
         grid: columns and rows.
         question: puts it; told whom to ask, about what, how, and whom to tell how far it is.
     """
-    from vlm3.infer.predictor import load
+    from vlm3.infer.loading import load
     from vlm3.output.lens import lens_record
     from vlm3.output.results import check, notes
 

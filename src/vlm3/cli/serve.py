@@ -6,13 +6,16 @@ Loads nothing but click until a command runs.
 import socket
 import warnings
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from vlm3.cli.loading_options import Command, asking_options, loading
 from vlm3.cli.photo_options import calibrator_option
 from vlm3.errors import InputError, MissingDependencyError
+
+if TYPE_CHECKING:
+    from vlm3.server.limits import Limits
 
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _PACKAGES = ("fastapi", "uvicorn", "prometheus_client")
@@ -88,15 +91,12 @@ def app(browser: bool, pictures: str | None, **settings: Any) -> None:
 def _run(
     settings: dict[str, Any], *, page: bool, browser: bool, pictures: str | None = None
 ) -> None:
-    missing = [name for name in _PACKAGES if find_spec(name) is None]
-    if missing:
-        raise MissingDependencyError(f'{", ".join(missing)} not installed: pip install "vlm3[app]"')
+    _check_packages()
     from vlm3.cli.picture_sources import picture_paths
     from vlm3.curation.intrinsics import calibrate_by
     from vlm3.infer.generation import TokenBudgetWarning
-    from vlm3.infer.predictor import load
+    from vlm3.infer.loading import load
     from vlm3.server.application import create_app, is_loopback
-    from vlm3.server.limits import Limits, memory_bytes, pixels_for
     from vlm3.server.middleware import Access
     from vlm3.server.process import exit_code
     from vlm3.server.process import serve as serve_app
@@ -119,20 +119,7 @@ def _run(
     for category in (AssumedCameraWarning, TokenBudgetWarning):
         warnings.simplefilter("ignore", category)
     access = Access(key, tuple(dict.fromkeys((*_LOOPBACK, host))) if local else None)
-    wanted_px, memory = settings["most_megapixels"] * 10**6, memory_bytes()
-    picture_px, all_pictures_px = pixels_for(memory, wanted_px)
-    if picture_px < wanted_px:
-        click.echo(
-            f"vlm3: warning: pictures of at most {picture_px / 1e6:.1f} megapixels are read, not "
-            f"{wanted_px / 1e6:g}: there are {memory / 2**30:.1f} GiB of memory",
-            err=True,
-        )
-    limits = Limits(
-        requests=settings["most_requests"],
-        timeout_s=settings["timeout_s"],
-        picture_px=picture_px,
-        all_pictures_px=all_pictures_px,
-    )
+    limits = _limits(settings)
     port = taken.getsockname()[1]
     shown = f"[{host}]" if ":" in host else host
     url = f"http://{shown}:{port}/" if page else f"http://{shown}:{port}/v1"
@@ -153,6 +140,33 @@ def _run(
     )
     ended_by = serve_app(whole, taken, quiet=page)
     click.get_current_context().exit(exit_code(ended_by))
+
+
+def _check_packages() -> None:
+    """Refuses to start without the packages of the server."""
+    missing = [name for name in _PACKAGES if find_spec(name) is None]
+    if missing:
+        raise MissingDependencyError(f'{", ".join(missing)} not installed: pip install "vlm3[app]"')
+
+
+def _limits(settings: dict[str, Any]) -> "Limits":
+    """What the server takes on; says where memory allows less than was wanted."""
+    from vlm3.server.limits import Limits, memory_bytes, pixels_for
+
+    wanted_px, memory = settings["most_megapixels"] * 10**6, memory_bytes()
+    picture_px, all_pictures_px = pixels_for(memory, wanted_px)
+    if picture_px < wanted_px:
+        click.echo(
+            f"vlm3: warning: pictures of at most {picture_px / 1e6:.1f} megapixels are read, not "
+            f"{wanted_px / 1e6:g}: there are {memory / 2**30:.1f} GiB of memory",
+            err=True,
+        )
+    return Limits(
+        requests=settings["most_requests"],
+        timeout_s=settings["timeout_s"],
+        picture_px=picture_px,
+        all_pictures_px=all_pictures_px,
+    )
 
 
 def _listening(host: str, port: int) -> socket.socket:

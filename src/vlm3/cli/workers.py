@@ -239,7 +239,7 @@ def makers(recipe: Recipe[Any], settings: Mapping[str, Any], jobs: int) -> Itera
 
 def _loaded(recipe: Recipe[Any], settings: Mapping[str, Any]) -> "Predictor":
     from vlm3.infer.generation import require
-    from vlm3.infer.predictor import load
+    from vlm3.infer.loading import load
 
     predictor = load(**loading(settings))
     require(predictor.protocol, recipe.task)

@@ -142,27 +142,13 @@ def export(
     layout = LAYOUTS[to]
     empty(out)
     rows = most_px2 = 0
-    written: set[str] = set()
     with disk.whole_folder(out) as partial:
         (partial / "images").mkdir()
         with (partial / layout.file).open("w", encoding="utf-8") as file:
             file.write("[\n" if layout.array else "")
-            for source, writer, place in _drawn(folder, protocol, multiple_px, count, seed):
-                rng = np.random.default_rng((seed, place))
-                try:
-                    conversation = writer.write(source.sample(place, rng), rng)
-                except InputError:
-                    # No label of these tasks, or a damaged picture: as training leaves it out.
-                    continue
-                images = [f"images/{at:08d}.jpg" for at in source.pictures(place)]
-                for name, image in zip(images, conversation.images, strict=True):
-                    most_px2 = max(most_px2, image.shape[0] * image.shape[1])
-                    if name not in written:
-                        # 4:4:4 keeps the colours of thin things; 95 is as good as not compressed.
-                        Image.fromarray(image).save(
-                            partial / name, format="JPEG", quality=95, subsampling=0
-                        )
-                        written.add(name)
+            for conversation, images in _conversations(folder, protocol, multiple_px, count, seed):
+                _save_images(conversation, images, partial)
+                most_px2 = max(most_px2, *(im.shape[0] * im.shape[1] for im in conversation.images))
                 text = json.dumps(
                     layout.row(conversation, images, out), ensure_ascii=False, allow_nan=False
                 )
@@ -179,6 +165,28 @@ def export(
             name, lines = layout.settings
             where = json.dumps(str(out.resolve()), ensure_ascii=False)
             disk.write(partial / name, lines.format(folder=where, most_px2=most_px2))
+
+
+def _conversations(
+    folder: Path, protocol: Protocol, multiple_px: int, count: int | None, seed: int
+) -> Iterator[tuple[Conversation, list[str]]]:
+    """What is trained on, with the names of its pictures."""
+    for source, writer, place in _drawn(folder, protocol, multiple_px, count, seed):
+        rng = np.random.default_rng((seed, place))
+        try:
+            conversation = writer.write(source.sample(place, rng), rng)
+        except InputError:
+            # No label of these tasks, or a damaged picture: as training leaves it out.
+            continue
+        yield conversation, [f"images/{at:08d}.jpg" for at in source.pictures(place)]
+
+
+def _save_images(conversation: Conversation, names: list[str], folder: Path) -> None:
+    """Writes the pictures that other conversations have not brought already."""
+    for name, image in zip(names, conversation.images, strict=True):
+        if not (folder / name).exists():
+            # 4:4:4 keeps the colours of thin things; 95 is as good as not compressed.
+            Image.fromarray(image).save(folder / name, format="JPEG", quality=95, subsampling=0)
 
 
 def empty(out: Path) -> None:

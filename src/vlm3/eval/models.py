@@ -13,7 +13,8 @@ from vlm3.eval.join import joined
 from vlm3.eval.predictions import pack, unanswered
 from vlm3.eval.solvers import FixedSolver, ModelSolver, OracleSolver, Prediction, Solver
 from vlm3.infer.engines.fakes import ConstantEngine
-from vlm3.infer.predictor import Predictor, load
+from vlm3.infer.loading import load
+from vlm3.infer.predictor import Predictor
 from vlm3.infer.resolve_protocol import wording_digest
 from vlm3.tasks.protocol import get_protocol
 from vlm3.tasks.registry import TASKS

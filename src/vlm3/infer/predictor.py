@@ -6,7 +6,6 @@ the text parsed, and the result brought back to the pixels of the picture as it 
 Knows no file format.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -21,7 +20,6 @@ from vlm3.infer.inputs import number_rows, points_in
 from vlm3.infer.maps import DepthMap, MatchMap, PointCloud, depth_map, match_map
 from vlm3.infer.measure import Measurement, measure
 from vlm3.infer.motion import ask_landmarks, check_motion
-from vlm3.infer.resolve_protocol import resolve_protocol
 from vlm3.tasks.base import (
     DepthAnswer,
     FovAnswer,
@@ -36,7 +34,7 @@ from vlm3.tasks.depth import DEPTH
 from vlm3.tasks.fov import FOV
 from vlm3.tasks.objects import OBJECTS
 from vlm3.tasks.pose import POSE
-from vlm3.tasks.protocol import Protocol, get_protocol
+from vlm3.tasks.protocol import Protocol
 from vlm3.tasks.registry import TASKS
 from vlm3.view import View
 
@@ -398,100 +396,3 @@ class Predictor:
                 "any other only its own: leave engine out"
             )
         return self.naive
-
-
-def load(
-    model: str | os.PathLike[str] = "nano",
-    *,
-    protocol: str | None = None,
-    device: str | None = None,
-    dtype: str | None = None,
-    engine: Literal["fast", "naive"] = "fast",
-    base_url: str | None = None,
-    int8: bool = False,
-    cache: bool = True,
-) -> Predictor:
-    """A predictor that runs a checkpoint in this process, or asks a server.
-
-    Args:
-        model: "nano" (in the package), a local folder, or a hub id such as "facebook/VLM3-depth";
-            "openai:NAME" for a model behind an OpenAI-compatible server; "vllm:" before a folder or
-            a hub id to run it in vLLM; "depthlm:" before a folder, a hub id or "openai:NAME" to ask
-            a checkpoint of DepthLM with its red arrow.
-        protocol: how to ask it, a name from `vlm3.tasks.protocol.PROTOCOLS`. Without one: what the
-            checkpoint's `vlm3.json` says, else what its name says, else `paper`, with a warning.
-        device: such as "cpu" or "cuda"; the GPU if there is one.
-        dtype: of a local model's weights: "float32", "bfloat16" or "float16". Without it float32
-            for models like nano, and for those below 2 GB on a CPU; else bfloat16.
-        engine: "fast" encodes pictures once and asks in batches; "naive" reads them again for every
-            question, gives the same texts, and is there to compare with.
-        base_url: of the server's API, such as "http://localhost:8000/v1"; OpenAI's own when None.
-            Its answers are kept on disk (VLM3_CACHE, ~/.cache/vlm3) and not asked for again.
-        int8: on a CPU, compute in whole numbers, which is faster and not the same; the model is
-            asked a hundred questions or so both ways first, and refused when its answers change.
-        cache: keep a server's answers on disk, and use those of earlier runs.
-
-    Raises:
-        InputError: an unknown protocol, device or engine; or int8 where it cannot be, or where it
-            changes the model's answers.
-        CheckpointError: the model cannot be found or loaded.
-        MissingDependencyError: a CUDA torchvision beside a CPU torch, which breaks every model.
-
-    Warns:
-        ProtocolWarning: nothing says how the checkpoint was trained to be asked.
-    """
-    # A wrong name should not take the seconds that importing torch takes.
-    if protocol is not None:
-        get_protocol(protocol)
-    if engine not in ("fast", "naive"):
-        raise InputError(f"no engine {engine!r}: give fast or naive")
-    if int8 and engine != "fast":
-        raise InputError("int8 is for the fast engine: leave engine out")
-    kind, _, name = str(model).partition(":")
-    if kind in ("openai", "vllm") and name:
-        if int8:
-            raise InputError(f"int8 is for models in this process, not for {model}: leave it out")
-        from vlm3.infer.engines.served import behind_server, in_vllm
-
-        if kind == "openai":
-            return behind_server(name, protocol, base_url, cache=cache)
-        if base_url is None:
-            return in_vllm(name, protocol)
-    if kind == "depthlm" and name:
-        if protocol is not None or int8:
-            raise InputError("DepthLM has a protocol of its own: leave protocol and int8 out")
-        from vlm3.infer.depthlm import load_depthlm
-
-        return load_depthlm(name, device=device, base_url=base_url, cache=cache)
-    if base_url is not None:
-        raise InputError(
-            f"base_url goes with a model behind a server: give openai:{name or model} instead of "
-            f"{model}"
-        )
-    from vlm3.infer.engines.naive import NaiveEngine, check_torchvision
-
-    check_torchvision()
-    from vlm3.infer.engines.local import LocalEngine
-    from vlm3.model import load_checkpoint
-
-    checkpoint = load_checkpoint(os.fspath(model), device=device, dtype=dtype)
-    settings = checkpoint.settings
-    naive = NaiveEngine(checkpoint)
-    predictor = Predictor(
-        engine=naive if engine == "naive" else LocalEngine(checkpoint),
-        protocol=resolve_protocol(
-            protocol,
-            name=checkpoint.name,
-            trained=settings.protocol,
-            f_px=settings.f_px,
-            long_side_px=settings.long_side_px,
-        ).within(checkpoint.picture_input.limits),
-        multiple_px=checkpoint.token_px,
-        max_tokens=settings.max_tokens or MAX_TOKENS,
-        naive=naive,
-    )
-    if not int8:
-        return predictor
-    from vlm3.infer.engines.int8 import in_int8
-
-    return in_int8(predictor, checkpoint)

@@ -47,7 +47,7 @@ def resolve_protocol(
             f"nothing says how {name} was trained to be asked: using the paper's wording; "
             f"name a protocol to change that ({', '.join(PROTOCOLS)})",
             ProtocolWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
         named = get_protocol("paper")
     return named if f_px is None else named.with_focal(f_px)

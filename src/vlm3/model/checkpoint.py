@@ -329,7 +329,7 @@ def _stock(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
             f"{folder} holds {len(extra)} tensors that the model does not have, {extra[0]} first; "
             "they were left out",
             CheckpointWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
     _for_plain_answers(model, folder)
     return model, tokenizer

@@ -27,6 +27,9 @@ from vlm3.server.schema import Error
 from vlm3.server.service import Service
 from vlm3.server.uploads import Calibrate
 
+State = tuple[int, dict[str, object]]
+"""HTTP status and content of `/health`."""
+
 _SAYS = {
     400: "The request cannot be used; the message says why.",
     401: "A key is needed.",
@@ -65,6 +68,27 @@ def create_app(
     metrics = Metrics()
     service = Service(predictor, limits, metrics, calibrate)
 
+    app = _empty_app(service)
+    errors = {status: {"model": Error, "description": words} for status, words in _SAYS.items()}
+    common: dict[str, Any] = {"responses": errors}
+    count = getattr(predictor.engine, "prompt_tokens", None)
+    app.include_router(chat_routes(service, count, **common))
+    app.include_router(routes(service, **common))
+
+    def state() -> State:
+        return _state(service, predictor.protocol.name)
+
+    _add_state(app, state, metrics)
+    if page:
+        app.include_router(page_routes(predictor, pictures))
+    _speak(app)
+    app.state.service, app.state.bodies = service, Bodies(limits)
+    return Guard(app, access or Access(), limits, service.requests, metrics, state)
+
+
+def _empty_app(service: Service) -> FastAPI:
+    """Without routes; what it holds is closed when it ends."""
+
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
         # Made and kept now: it takes longer than the event loop may stand still.
@@ -73,7 +97,7 @@ def create_app(
         app.state.bodies.close()
         service.close()
 
-    app = FastAPI(
+    return FastAPI(
         title="vlm3",
         version=__version__,
         summary="3D answers from a vision language model.",
@@ -84,21 +108,22 @@ def create_app(
         docs_url=None,
         redoc_url=None,
     )
-    errors = {status: {"model": Error, "description": words} for status, words in _SAYS.items()}
-    common: dict[str, Any] = {"responses": errors}
-    count = getattr(predictor.engine, "prompt_tokens", None)
-    app.include_router(chat_routes(service, count, **common))
-    app.include_router(routes(service, **common))
 
-    def state() -> tuple[int, dict[str, object]]:
-        well = service.broker.alive
-        return 200 if well else 503, {
-            "status": "ok" if well else "stopping",
-            "model": service.broker.name,
-            "protocol": predictor.protocol.name,
-            "questions_waiting": service.broker.waiting,
-            "requests": service.requests.held,
-        }
+
+def _state(service: Service, protocol: str) -> State:
+    """Status and content of `/health`."""
+    well = service.broker.alive
+    return 200 if well else 503, {
+        "status": "ok" if well else "stopping",
+        "model": service.broker.name,
+        "protocol": protocol,
+        "questions_waiting": service.broker.waiting,
+        "requests": service.requests.held,
+    }
+
+
+def _add_state(app: FastAPI, state: Callable[[], State], metrics: Metrics) -> None:
+    """The routes of whoever runs the server."""
 
     @app.get("/health", tags=["state"])
     async def health() -> JSONResponse:
@@ -110,12 +135,6 @@ def create_app(
     async def prometheus() -> Response:
         """Counters for Prometheus."""
         return Response(metrics.text(), media_type=CONTENT_TYPE)
-
-    if page:
-        app.include_router(page_routes(predictor, pictures))
-    _speak(app)
-    app.state.service, app.state.bodies = service, Bodies(limits)
-    return Guard(app, access or Access(), limits, service.requests, metrics, state)
 
 
 def _speak(app: FastAPI) -> None:

@@ -73,6 +73,15 @@ def routes(service: Service, **common: Any) -> APIRouter:
         common: of every route, such as what errors look like.
     """
     router = APIRouter(tags=["3D"], route_class=BodyRoute)
+    # In the order in which the schema lists them.
+    _add_points(router, service, common)
+    _add_map(router, service, common)
+    _add_geometry(router, service, common)
+    return router
+
+
+def _add_points(router: APIRouter, service: Service, common: dict[str, Any]) -> None:
+    """How a picture is read, and distances in it."""
 
     @router.post("/v1/picture", response_model=PictureResponse, **common)
     async def picture(request: Request, body: PictureRequest) -> Response:
@@ -99,6 +108,9 @@ def routes(service: Service, **common: Any) -> APIRouter:
             lambda predictor, views: rendered(_depth(service, predictor, views, body)),
         )
 
+
+def _add_map(router: APIRouter, service: Service, common: dict[str, Any]) -> None:
+    """Distances of a whole picture: numbers, a file, or lines as they come."""
     common_map = common | {"responses": common["responses"] | {200: _FILES}}
 
     @router.post("/v1/depth_map", response_model=DepthMapResponse, **common_map)
@@ -121,6 +133,10 @@ def routes(service: Service, **common: Any) -> APIRouter:
             [body.image],
             lambda predictor, views: _map_response(service, predictor, views, body),
         )
+
+
+def _add_geometry(router: APIRouter, service: Service, common: dict[str, Any]) -> None:
+    """Lengths, matches, motions, and questions in words."""
 
     @router.post("/v1/measure", response_model=MeasureResponse, **common)
     async def measure(request: Request, body: MeasureRequest) -> Response:
@@ -157,8 +173,6 @@ def routes(service: Service, **common: Any) -> APIRouter:
             [body.image],
             lambda predictor, views: rendered(_objects(service, predictor, views, body)),
         )
-
-    return router
 
 
 def _depth(

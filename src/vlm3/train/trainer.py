@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,11 +17,12 @@ import torch
 from vlm3 import disk
 from vlm3.errors import InputError, Vlm3Error
 from vlm3.lock import writing
+from vlm3.tasks.depth import DEPTH
 from vlm3.train import checkpoint, resume
 from vlm3.train.collate import Collator, MicroBatch
-from vlm3.train.config import OptimConfig, RunConfig
+from vlm3.train.config import RunConfig
 from vlm3.train.dataloader import RankStep, Stream
-from vlm3.train.datasets import curriculum
+from vlm3.train.datasets import Curriculum, curriculum
 from vlm3.train.loss_module import Start, begin, export, token_px_of
 from vlm3.train.metrics import Journal, say
 from vlm3.train.optim import optimizers, set_rates
@@ -78,10 +80,39 @@ def _alone(run: RunConfig, parallel: Parallel) -> Iterator[None]:
         yield
 
 
-def _train(run: RunConfig, parallel: Parallel, stop_at: int | None) -> int:
+@dataclass(frozen=True)
+class _Prepared:
+    """A run that is ready to go on.
+
+    Attributes:
+        run: what to do.
+        parallel: on how many processes.
+        made: the model.
+        data: what it learns from.
+        collator: makes batches of it.
+        module: the model as it is spread over the processes.
+        stepping: its optimisers.
+        journal: of the first process.
+        checks: of held-out samples.
+        done: steps that were done before.
+    """
+
+    run: RunConfig
+    parallel: Parallel
+    made: Start
+    data: Curriculum
+    collator: Collator
+    module: Any
+    stepping: Sequence[torch.optim.Optimizer]
+    journal: Journal | None
+    checks: dict[str, Check]
+    done: int
+
+
+def _prepared(run: RunConfig, parallel: Parallel) -> _Prepared:
+    """Loads the model, its state of a run that was stopped, and the data."""
     if parallel.first:
         say(f"{run.out}: preparing {run.model.source} and the data")
-    bf16, steps = run.parallel.bf16, run.steps
     made = begin(
         run.model,
         run.parallel,
@@ -100,17 +131,17 @@ def _train(run: RunConfig, parallel: Parallel, stop_at: int | None) -> int:
         limits=made.spec.limits,
     )
     collator = Collator(made.tokenizer, made.spec, run.loader.packing)
-    module = spread(made.trainee, made.blocks, parallel, bf16=bf16)
+    module = spread(made.trainee, made.blocks, parallel, bf16=run.parallel.bf16)
     _keep_layers(run, made, parallel)
     stepping = optimizers(made.trainee, run.optim)
     done = checkpoint.load(saved, made.trainee, stepping) if saved else 0
     journal = _journal(run, parallel, done)
-    if journal and found.absent:
+    if journal:
         for one in found.absent:
             say(f"absent: {one.name}: {one.absent}")
     if journal and done:
-        left = "there is nothing left to do" if done == steps else "going on from there"
-        say(f"{run.out} is at step {done} of {steps}: {left}")
+        left = "there is nothing left to do" if done == run.steps else "going on from there"
+        say(f"{run.out} is at step {done} of {run.steps}: {left}")
     checks = held_out(
         run.validation.held_out,
         found,
@@ -119,43 +150,41 @@ def _train(run: RunConfig, parallel: Parallel, stop_at: int | None) -> int:
         budget=run.loader.budget,
         seed=run.seed,
     )
-    stream = Stream(run.loader, found, collator, parallel.rank, parallel.world, seed=run.seed)
-    best, last_saved, clock = float("inf"), done, time.monotonic()
+    return _Prepared(run, parallel, made, found, collator, module, stepping, journal, checks, done)
+
+
+def _train(run: RunConfig, parallel: Parallel, stop_at: int | None) -> int:
+    ready = _prepared(run, parallel)
+    done = last_saved = ready.done
+    steps, best, clock = run.steps, float("inf"), time.monotonic()
+    stream = Stream(
+        run.loader, ready.data, ready.collator, parallel.rank, parallel.world, seed=run.seed
+    )
     with until_asked_to_stop() as asked:
         for item in stream.steps(done, steps):
             rate = run.optim.rate_at(done, steps)
-            set_rates(stepping, rate)
-            entry = _step(run.optim, module, stepping, item, parallel, collator, bf16=bf16)
+            set_rates(ready.stepping, rate)
+            entry = _step(ready, item)
             done += 1
             now = time.monotonic()
             seconds, clock = now - clock, now
             entry = {"step": done, "rate": rate} | entry
             entry |= _speed(entry.pop("flops"), entry["tokens"], seconds, parallel)
             stopping = bool(parallel.sums([float(bool(asked))])[0]) or done == stop_at
-            at_end = stopping or done == steps
             mean = float("inf")
             if done % run.validation.check_every == 0 or done == steps:
-                checked, mean = _checked(run, made, module, checks, parallel)
+                checked, mean = _checked(ready)
                 entry |= checked
-            if journal:
-                journal.write(entry)
-                journal.show(done, entry["loss"], 1 / seconds, entry["tokens_per_s"], entry["mfu"])
-                for name in entry["damaged"]:
-                    say(f"left out: {name}")
-            if done % run.checkpoint.save_every == 0 or at_end or mean < best:
-                written = checkpoint.save(
-                    run.out, done, made.trainee, stepping, parallel, keep=run.checkpoint.keep
-                )
-                last_saved = done if written else last_saved
-                if written and mean < best:
-                    best = mean
-                    if parallel.first:
-                        checkpoint.mark_best(run.out, done)
+            if ready.journal:
+                _tell(ready.journal, entry)
+            due = done % run.checkpoint.save_every == 0 or stopping or done == steps
+            if (due or mean < best) and _save(ready, done, best=mean < best):
+                last_saved, best = done, min(best, mean)
             if stopping:
                 break
     if done == steps:
-        _export(run, made, parallel)
-    if journal:
+        _export(run, ready.made, parallel)
+    if ready.journal:
         say(f"step {done} of {steps}, saved at {last_saved}: {run.out}")
     parallel.wait()
     if signal.SIGINT in asked and done < steps:
@@ -166,15 +195,35 @@ def _train(run: RunConfig, parallel: Parallel, stop_at: int | None) -> int:
     return done
 
 
-def _checked(
-    run: RunConfig, made: Start, module: Any, checks: dict[str, Check], parallel: Parallel
-) -> tuple[dict[str, float], float]:
+def _save(ready: _Prepared, done: int, *, best: bool) -> bool:
+    """Whether a checkpoint could be written; the best one so far is marked."""
+    run, parallel = ready.run, ready.parallel
+    written = checkpoint.save(
+        run.out, done, ready.made.trainee, ready.stepping, parallel, keep=run.checkpoint.keep
+    )
+    if written and best and parallel.first:
+        checkpoint.mark_best(run.out, done)
+    return bool(written)
+
+
+def _tell(journal: Journal, entry: dict[str, Any]) -> None:
+    """A line of the log, one on the terminal, and what was left out."""
+    journal.write(entry)
+    journal.show(
+        entry["step"], entry["loss"], 1 / entry["seconds"], entry["tokens_per_s"], entry["mfu"]
+    )
+    for name in entry["damaged"]:
+        say(f"left out: {name}")
+
+
+def _checked(ready: _Prepared) -> tuple[dict[str, float], float]:
     """What is told of the held-out samples, and their mean loss over the kinds of questions."""
+    run, made, checks = ready.run, ready.made, ready.checks
     found: dict[str, float] = {}
-    results = measure(module, checks, parallel, bf16=run.parallel.bf16)
-    alone = parallel.world == 1 and run.loader.packing == "independent"
-    if alone and "depth" in checks:
-        found |= delta1_of(made.trainee, made.tokenizer, checks["depth"], run.prompt.protocol)
+    results = measure(ready.module, checks, ready.parallel, bf16=run.parallel.bf16)
+    alone = ready.parallel.world == 1 and run.loader.packing == "independent"
+    if alone and (distances := checks.get(DEPTH.name)):
+        found |= delta1_of(made.trainee, made.tokenizer, distances, run.prompt.protocol)
     losses = [v for k, v in results.items() if k.endswith("_loss")]
     return found | results, sum(losses) / max(1, len(losses))
 
@@ -220,17 +269,10 @@ def _journal(run: RunConfig, parallel: Parallel, done: int) -> Journal | None:
     return Journal(run.out, done, run.steps, tensorboard=run.logging.tensorboard)
 
 
-def _step(
-    config: OptimConfig,
-    module: Any,
-    stepping: Sequence[torch.optim.Optimizer],
-    item: RankStep,
-    parallel: Parallel,
-    collator: Collator,
-    *,
-    bf16: bool,
-) -> dict[str, Any]:
+def _step(ready: _Prepared, item: RankStep) -> dict[str, Any]:
     """One optimiser step; what it says is the same on every rank."""
+    module, parallel, stepping = ready.module, ready.parallel, ready.stepping
+    bf16, clip = ready.run.parallel.bf16, ready.run.optim.clip
     samples, answers, lost = parallel.sums(
         [float(item.samples), float(item.answer_tokens), float(len(item.damaged))]
     )
@@ -239,7 +281,7 @@ def _step(
         raise TrainingError(f"no sample of a whole step can be read, first {damaged[0]}")
     passes = int(parallel.largest(len(item.batches)))
     # Every rank runs as many passes as any other, or their collectives would not meet.
-    batches = (*item.batches, *[collator.batch([])] * (passes - len(item.batches)))
+    batches = (*item.batches, *[ready.collator.batch([])] * (passes - len(item.batches)))
     tokens, flops = 0, 0.0
     every: list[torch.Tensor] = []
     for number, batch in enumerate(batches, 1):
@@ -252,7 +294,7 @@ def _step(
         tokens += batch.tokens
         flops += batch_flops(_config(module), batch)
     parameters = [p for group in stepping for g in group.param_groups for p in g["params"]]
-    norm = torch.nn.utils.clip_grad_norm_(parameters, config.clip)
+    norm = torch.nn.utils.clip_grad_norm_(parameters, clip)
     norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
     # The step's only wait for the device: all that is to be known of it, at once.
     losses = torch.cat(every).double()
@@ -272,7 +314,7 @@ def _step(
     return {
         "loss": total / answers,
         "grad_norm": size,
-        "clipped": size > config.clip,
+        "clipped": size > clip,
         "samples": int(samples),
         "answer_tokens": int(answers),
         "tokens": int(told),
