@@ -18,7 +18,7 @@ ALLOWED: dict[str, set[str]] = {
     "pictures": {"geometry"},
     "view": {"geometry", "pictures"},
     "tasks": {"geometry", "view"},
-    "model": {"geometry", "view"},
+    "model": {"geometry", "view", "tasks"},
     "assets": {"geometry", "view", "tasks"},
     "data": {"geometry", "pictures", "view", "tasks"},
     "datasets": {"geometry", "pictures", "view", "tasks", "data"},

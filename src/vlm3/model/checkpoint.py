@@ -34,6 +34,7 @@ from vlm3.model.folder import (
 from vlm3.model.picture import PictureInput, mrope_positions, patchify
 from vlm3.model.side_files import kind_of, read_object
 from vlm3.model.template import render
+from vlm3.tasks.conversation import question_messages
 
 NANO_PATH = Path(__file__).parents[1] / "assets" / "nano"
 """The small model that lives in the package."""
@@ -405,8 +406,7 @@ def _check_parts(checkpoint: Checkpoint) -> None:
             f"{folder}: preprocessor_config.json has patch, merge and temporal size {cut}, "
             f"config.json {made}: they are of different models"
         )
-    asked = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "0880"}]}]
-    text = checkpoint.prompt_text(asked)
+    text = checkpoint.prompt_text(question_messages(1, "0880"))
     if text.count(mark) != 1 or "0880" not in text:
         raise CheckpointError(
             f"the chat template of {folder} does not write a picture and a question as "

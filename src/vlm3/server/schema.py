@@ -4,9 +4,11 @@ Pixels are those of the picture as displayed (after its EXIF rotation), from the
 the first pixel's centre at (0.5, 0.5). Camera axes: x right, y down, z forward; lengths in metres.
 """
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field
+
+from vlm3.tasks.conversation import openai_messages
 
 MOST_POINTS = 4096
 MOST_CELLS = 32_768
@@ -438,10 +440,7 @@ class StreamOptions(BaseModel):
     include_usage: bool = False
 
 
-_EXAMPLE_CONTENT: list[dict[str, Any]] = [
-    {"type": "image_url", "image_url": {"url": EXAMPLE_URL}},
-    {"type": "text", "text": "How far is the middle of the picture?"},
-]
+_EXAMPLE_MESSAGES = openai_messages([EXAMPLE_URL], "How far is the middle of the picture?")
 
 
 class ChatRequest(BaseModel):
@@ -456,7 +455,7 @@ class ChatRequest(BaseModel):
     beside_pictures_bytes: ClassVar[int] = _FIELDS_BYTES + 2 * LONG_TEXT_BYTES
     model: str = Field(description="as /v1/models names it")
     messages: Annotated[list[Message], FailFast()] = Field(
-        min_length=1, max_length=64, examples=[[{"role": "user", "content": _EXAMPLE_CONTENT}]]
+        min_length=1, max_length=64, examples=[_EXAMPLE_MESSAGES]
     )
     max_tokens: int | None = Field(None, ge=1, le=4096)
     max_completion_tokens: int | None = Field(None, ge=1, le=4096)

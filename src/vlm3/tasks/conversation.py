@@ -39,6 +39,26 @@ def question_messages(pictures: int, question: str) -> list[Message]:
     return messages(pictures, [QA("", question)])
 
 
+def openai_messages(urls: Sequence[str], question: str) -> list[Message]:
+    """The same for OpenAI's API: pictures are URLs; without one, the question is a plain text."""
+    if not urls:
+        # Servers of models that see no pictures take nothing else.
+        return [{**message, "content": question} for message in question_messages(0, question)]
+    shown = iter(urls)
+    return [
+        {
+            **message,
+            "content": [
+                {"type": "image_url", "image_url": {"url": next(shown)}}
+                if part["type"] == "image"
+                else part
+                for part in message["content"]
+            ],
+        }
+        for message in question_messages(len(urls), question)
+    ]
+
+
 @dataclass(frozen=True, eq=False)
 class Conversation:
     """Questions about the same pictures, in the order they are put.

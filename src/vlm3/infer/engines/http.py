@@ -33,6 +33,7 @@ from vlm3.infer.engines.base import Reply, Scene, UInt8
 from vlm3.infer.engines.packing import numbered, split
 from vlm3.infer.engines.request import Manner
 from vlm3.infer.engines.top_logprobs import Step, step
+from vlm3.tasks.conversation import openai_messages
 from vlm3.tasks.reading import CUT_OFF
 
 _LONGEST_PAUSE_S = 60.0
@@ -347,12 +348,7 @@ class HttpEngine:
         )
 
     def _once(self, scene: _HttpScene, text: str, max_new_tokens: int, manner: Manner) -> _Answer:
-        content: list[dict[str, Any]] = [
-            {"type": "image_url", "image_url": {"url": url}} for url in scene.urls
-        ]
-        content.append({"type": "text", "text": text})
-        # Servers without eyes take plain text only.
-        messages: Any = [{"role": "user", "content": content if scene.urls else text}]
+        messages: Any = openai_messages(scene.urls, text)
         answer: Any = self._client.chat.completions.create(
             model=self._model, messages=messages, **manner.arguments(max_new_tokens)
         )

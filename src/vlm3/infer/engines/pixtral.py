@@ -21,6 +21,7 @@ from vlm3.infer.engines.base import Scene, UInt8
 from vlm3.model.digest import model_digest
 from vlm3.model.side_files import read_object
 from vlm3.model.template import find_template, render
+from vlm3.tasks.conversation import question_messages
 from vlm3.tasks.reading import CUT_OFF
 
 _IMAGE, _ROW_END, _IMAGE_END = "[IMG]", "[IMG_BREAK]", "[IMG_END]"
@@ -83,9 +84,11 @@ class PixtralEngine:
         Raises:
             CheckpointError: the chat template fails, or has no place for each picture.
         """
-        content: list[dict[str, str]] = [{"type": "image"} for _ in images]
-        content.append({"type": "text", "text": question, "content": question})
-        text = render(self.tokenizer, [{"role": "user", "content": content}], self.folder)
+        asked = question_messages(len(images), question)
+        for part in asked[0]["content"]:
+            if part["type"] == "text":
+                part["content"] = question
+        text = render(self.tokenizer, asked, self.folder)
         parts = text.split(_IMAGE)
         if len(parts) != len(images) + 1:
             raise CheckpointError(
