@@ -63,8 +63,15 @@ def _lidar_set(name: str, title: str, data_format: str, column: str | None) -> B
 
 
 def _pair_set(
-    name: str, title: str, task: TaskName, split: str, count: int, seed: int, sampling: str
+    name: str,
+    title: str,
+    kind: tuple[TaskName, str, str],
+    split: str,
+    count: int,
+    seed: int,
+    sampling: str,
 ) -> Benchmark:
+    task, metric, protocol = kind
     return Benchmark(
         name=name,
         title=title,
@@ -75,13 +82,16 @@ def _pair_set(
         sampling=sampling,
         count=count,
         seed=seed,
-        metric="EPE" if task == "correspondence" else "AUC@30",
-        protocol="release-corr" if task == "correspondence" else "release-pose",
+        metric=metric,
+        protocol=protocol,
         column=title,
         published_samples=False,
     )
 
 
+_MATCHING = ("correspondence", "EPE", "release-corr")
+_MOTION = ("pose", "AUC@30", "release-pose")
+"""Task of a set of pairs, its metric and the protocol that it is asked by."""
 _UFM = "the UFM benchmark's pairs at 560x420; the paper's 8192 queries were not published"
 _POSE = "MapAnything's two-view recipe: 10 pairs a scene, covisibility above {least}; ours"
 
@@ -108,14 +118,14 @@ _ALL = (
         column="Overall",
         published_samples=False,
     ),
-    _pair_set("eth3d-corr", "ETH3D", "correspondence", "every 3rd valid pair", 8192, 42, _UFM),
-    _pair_set("dtu-corr", "DTU", "correspondence", "every 50th valid pair", 8192, 42, _UFM),
-    _pair_set("tawb-corr", "TA-WB", "correspondence", "the first 1500 pairs", 8192, 42, _UFM),
-    _pair_set("eth3d-pose", "ETH3D", "pose", "13 scenes", 130, 777, _POSE.format(least="0.025")),
+    _pair_set("eth3d-corr", "ETH3D", _MATCHING, "every 3rd valid pair", 8192, 42, _UFM),
+    _pair_set("dtu-corr", "DTU", _MATCHING, "every 50th valid pair", 8192, 42, _UFM),
+    _pair_set("tawb-corr", "TA-WB", _MATCHING, "the first 1500 pairs", 8192, 42, _UFM),
+    _pair_set("eth3d-pose", "ETH3D", _MOTION, "13 scenes", 130, 777, _POSE.format(least="0.025")),
     _pair_set(
         "scannetpp-pose",
         "ScanNet++",
-        "pose",
+        _MOTION,
         "30 test scenes of MapAnything's split, DSLR",
         300,
         777,

@@ -22,6 +22,7 @@ from vlm3.nano.recipe import ViewSize
 from vlm3.nano.store import Store, views
 from vlm3.tasks import correspondence, depth, pose
 from vlm3.tasks.base import ParseFailure
+from vlm3.tasks.metrics import delta
 from vlm3.tasks.object_judge import judge
 from vlm3.tasks.objects import OBJECTS
 from vlm3.tasks.protocol import get_protocol
@@ -222,11 +223,9 @@ def _delta1(given: Sequence[float | ParseFailure], true: NDArray[np.float64]) ->
     """Distances within a factor 1.25: the model's, and the best constant's."""
     own = np.array([np.nan if isinstance(one, ParseFailure) else one for one in given])
 
-    def share(answer: NDArray[np.float64] | float) -> float:
-        return float((np.maximum(answer / true, true / answer) < 1.25).mean())
-
     constants = np.exp(np.linspace(-1, 4, 200))
-    return {"delta1": share(own), "constant delta1": max(share(c) for c in constants)}
+    best = max(delta(np.full_like(true, constant), true) for constant in constants)
+    return {"delta1": delta(own, true), "constant delta1": best}
 
 
 def _auc(errors_deg: NDArray[np.float64]) -> float:

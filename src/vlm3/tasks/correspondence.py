@@ -140,6 +140,7 @@ class Correspondence(Task):
     asked_columns = 6
     fields = ("xy_px",)
     headline = "EPE"
+    typical_tokens = (40 * 23, 600)
     failure = (
         "An answer that could not be read counts as the centre of the picture. "
         "EPE is in pixels of a 560x420 picture."

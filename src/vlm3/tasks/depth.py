@@ -104,6 +104,7 @@ class Depth(Task):
     asked_columns = 2
     fields = ("distance_m", "depth_z_m")
     headline = "delta1"
+    typical_tokens = (50 * 28, 450)
     failure = "An answer that could not be read counts as wrong, and as 0 m in AbsRel and RMSE."
 
     def question(self, protocol: Protocol, camera: Camera, xy_px: ArrayLike) -> str:

@@ -50,6 +50,12 @@ def delta(
     return mean(delta_values(predicted_m, truth_m, power=power), predicted_m, valid_only)
 
 
+def delta_bands(predicted_m: ArrayLike, truth_m: ArrayLike) -> NDArray[np.int64]:
+    """(n,) 0 where δ1 counts the prediction, 1 where δ2 does and δ1 does not, ...; 3 where none."""
+    within = [delta_values(predicted_m, truth_m, power=power) for power in (1, 2, 3)]
+    return np.asarray(3 - np.sum(within, axis=0), dtype=np.int64)
+
+
 def delta_values(predicted_m: ArrayLike, truth_m: ArrayLike, *, power: int = 1) -> Floats:
     """(n,) 1 where the prediction is within 1.25 ** power of the truth, else 0."""
     p, g = _lengths(predicted_m, truth_m)

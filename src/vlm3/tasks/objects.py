@@ -237,6 +237,7 @@ class Objects(Task):
     asked_columns = 0
     fields = FIELDS
     headline = "success"
+    typical_tokens = (40 * 30, 300)
     failure = (
         "Judged by rule, without a language model. An answer that could not be read counts as "
         "wrong. Relative and clock error are of the answers alone, as in SpatialRGPT's script; "

@@ -184,6 +184,7 @@ class Pose(Task):
     asked_columns = 1
     fields = ("cam1_from_cam2", "rotation", "direction", "distance_m")
     headline = "AUC@30"
+    typical_tokens = (40 * 23, 300)
     failure = (
         "An answer that could not be read counts as an error of 180 degrees. AUC@30 is the "
         "histogram form with v and -v the same, the direction that of camera 2 seen from camera 1 "

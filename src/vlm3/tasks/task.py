@@ -43,6 +43,8 @@ class Task(ABC):
         failure: how an answer that could not be read counts, for the reader of a table.
         headline: the name of its one number.
         higher_is_better: of that number.
+        typical_tokens: visual tokens of a picture and tokens of text in a sample of the paper's
+            training; None where it has none.
     """
 
     name: ClassVar[str]
@@ -56,6 +58,7 @@ class Task(ABC):
     failure: ClassVar[str]
     headline: ClassVar[str]
     higher_is_better: ClassVar[bool] = True
+    typical_tokens: ClassVar[tuple[int, int] | None] = None
 
     def __init_subclass__(cls, **settings: Any) -> None:
         super().__init_subclass__(**settings)

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 
 from vlm3.errors import InputError
+from vlm3.tasks.depth import DEPTH
+from vlm3.tasks.registry import TASKS
 from vlm3.train.collate import MicroBatch
 from vlm3.train.config import ModelConfig, ParallelConfig, RunConfig
 from vlm3.train.loss_module import SIZES
@@ -43,10 +45,10 @@ class Shape:
 # Typical pictures of Table 5's sets at a focal length of 1000 px, and ten questions in the paper's
 # words; the pose protocol is asked at 750 px in the release, 1000 in the paper.
 SHAPES = {
-    "depth": Shape((50 * 28,), 450),
-    "objects": Shape((40 * 30,), 300),
-    "correspondence": Shape((40 * 23, 40 * 23), 600),
-    "pose": Shape((40 * 23, 40 * 23), 300),
+    name: Shape((picture,) * task.pictures, text)
+    for name, task in TASKS.items()
+    if task.typical_tokens is not None
+    for picture, text in [task.typical_tokens]
 }
 
 
@@ -137,7 +139,7 @@ def plan(run: RunConfig, *, gpu: str, gpus: int, mfu: float = MFU) -> Plan:
     total = sum(part.share for part in parts)
     flops = tokens = 0.0
     for part in parts:
-        task = next((t for t in part.tasks if t in SHAPES), "depth")
+        task = next((t for t in part.tasks if t in SHAPES), DEPTH.name)
         flops += part.share / total * sample_flops(size, SHAPES[task])
         tokens += part.share / total * SHAPES[task].tokens
     peak, capacity = GPUS[gpu]

@@ -145,8 +145,8 @@ def question_writer(
     plain = QuestionWriter(protocol, in_order(tasks), multiple_px, per_picture, max_tokens)
     if reference == "normalised":
         return plain
-    if tuple(tasks) != ("depth",):
-        raise InputError(f"reference {reference} is there for depth alone")
+    named = ReferencedDepth(reference, plain.plan)
+    if tuple(tasks) != (named.name,):
+        raise InputError(f"reference {reference} is there for {named.name} alone")
     kind = MarkingWriter if reference == "marker" else QuestionWriter
-    named = (ReferencedDepth(reference, plain.plan),)
-    return kind(protocol, named, multiple_px, per_picture, max_tokens)
+    return kind(protocol, (named,), multiple_px, per_picture, max_tokens)

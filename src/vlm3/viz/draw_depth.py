@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlm3.tasks.base import DepthAnswer
+from vlm3.tasks.metrics import DELTA_BASE, delta_bands
 from vlm3.viz import style
 from vlm3.viz.placement import place_labels
 
@@ -82,28 +83,20 @@ def depth_figure(
         return figure
 
 
-def _ratio(answer: DepthAnswer, truth_distance_m: Array) -> Array:
-    """max(p / t, t / p), the quantity that delta 1 bounds; NaN where unparsed."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = answer.distance_m / truth_distance_m
-        return np.asarray(np.maximum(ratio, 1 / ratio))
-
-
 def _score_words(answer: DepthAnswer, truth_distance_m: Array | None) -> str:
     if truth_distance_m is None:
         return ""
-    within = int(np.sum(_ratio(answer, truth_distance_m) < 1.25))
-    return f"{within} of {len(answer.parsed)} within a factor 1.25 of the truth"
+    within = int(np.sum(delta_bands(answer.distance_m, truth_distance_m) == 0))
+    return f"{within} of {len(answer.parsed)} within a factor {DELTA_BASE} of the truth"
 
 
 def _error_colors(answer: DepthAnswer, truth_distance_m: Array) -> list[Any]:
-    def color(parsed: bool, ratio: float) -> str:
-        if not parsed:
-            return style.ABSENT
-        return style.GOOD if ratio < 1.25 else style.NEAR if ratio < 1.25**2 else style.FAR
-
-    ratios = _ratio(answer, truth_distance_m)
-    return [color(*pair) for pair in zip(answer.parsed, ratios, strict=True)]
+    shades = (style.GOOD, style.NEAR, style.FAR, style.FAR)
+    bands = delta_bands(answer.distance_m, truth_distance_m)
+    return [
+        shades[band] if parsed else style.ABSENT
+        for parsed, band in zip(answer.parsed, bands, strict=True)
+    ]
 
 
 def _distance_colors(answer: DepthAnswer) -> tuple[list[Any], Any]:
@@ -229,8 +222,8 @@ def _draw_chart(
 
 def _add_legend(figure: "Figure", all_parsed: bool, charted: bool) -> None:
     marks = [
-        style.mark("o", style.GOOD, "within × 1.25"),
-        style.mark("o", style.NEAR, "within × 1.56"),
+        style.mark("o", style.GOOD, f"within × {DELTA_BASE}"),
+        style.mark("o", style.NEAR, f"within × {DELTA_BASE**2:.2f}"),
         style.mark("o", style.FAR, "further off"),
     ]
     if not all_parsed:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from vlm3.geometry.pose import RelativePose, direction_error_deg, rotation_error_deg
 from vlm3.tasks.base import DepthAnswer, MatchAnswer, ObjectAnswer, PoseAnswer
+from vlm3.tasks.metrics import delta_bands
 from vlm3.tasks.object_judge import is_right
 from vlm3.tasks.truth import Length, ObjectTruth, truth_of_fields
 
@@ -47,11 +48,11 @@ def depth_evidence(
 ) -> list[Evidence]:
     """One line a point."""
     lines = []
+    bands = None if truth_distance_m is None else delta_bands(answer.distance_m, truth_distance_m)
     for i, label in enumerate(labels):
         parsed = bool(answer.parsed[i])
         value = float(answer.distance_m[i])
         truth = None if truth_distance_m is None else float(truth_distance_m[i])
-        good = None if truth is None else parsed and max(value / truth, truth / value) < 1.25
         lines.append(
             Evidence(
                 what=label,
@@ -60,7 +61,7 @@ def depth_evidence(
                 value=f"{value:.2f} m" if parsed else None,
                 truth=None if truth is None else f"{truth:.2f} m",
                 error=f"{(value - truth) / truth:+z.0%}" if parsed and truth else None,
-                good=good,
+                good=None if bands is None else parsed and bool(bands[i] == 0),
             )
         )
     return lines
