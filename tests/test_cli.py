@@ -18,6 +18,7 @@ from PIL import Image
 from vlm3.cli.loading_options import PROTOCOL_NAMES
 from vlm3.cli.main import main
 from vlm3.errors import InputError
+from vlm3.infer import loading
 from vlm3.infer import predictor as predict
 from vlm3.infer.engines.fakes import ConstantEngine, OracleEngine
 from vlm3.tasks.protocol import PROTOCOLS, get_protocol
@@ -71,7 +72,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
         engine = ConstantEngine("gibberish") if model == "dumb" else OracleEngine(joint_oracle)
         return predict.Predictor(engine, get_protocol(protocol or "joint"), multiple_px=16)
 
-    monkeypatch.setattr(predict, "load", load)
+    monkeypatch.setattr(loading, "load", load)
     return lambda *args: CliRunner().invoke(main, args, prog_name="vlm3")
 
 
@@ -307,7 +308,7 @@ def test_bad_input_is_one_line_that_says_what_is_allowed(
     def load(*args: object, **options: object) -> None:
         raise AssertionError("a model was loaded")
 
-    monkeypatch.setattr(predict, "load", load)
+    monkeypatch.setattr(loading, "load", load)
     words = [{"A": photo, "B": second}.get(word, word) for word in args.split()]
     assert says in refused(run(*words))
 
@@ -366,7 +367,7 @@ def test_an_unforeseen_failure_keeps_its_traceback(
     def load(*args: object, **options: object) -> None:
         raise RuntimeError("boom")
 
-    monkeypatch.setattr(predict, "load", load)
+    monkeypatch.setattr(loading, "load", load)
     result = run("depth", photo, "--at", "1,1")
     assert isinstance(result.exception, RuntimeError)
 
@@ -439,7 +440,7 @@ def test_errors_never_span_lines(
     def load(*args: object, **options: object) -> None:
         raise InputError("one\n  two")
 
-    monkeypatch.setattr(predict, "load", load)
+    monkeypatch.setattr(loading, "load", load)
     assert refused(run("depth", photo, "--at", "1,1", "--f-px", "150")) == "one two"
 
 

@@ -19,6 +19,7 @@ from vlm3.cli.main import main
 from vlm3.cli.pair_list import find_pairs
 from vlm3.cli.picture_sources import find_sources
 from vlm3.errors import InputError, Vlm3Error
+from vlm3.infer import loading
 from vlm3.infer import predictor as predict
 from vlm3.infer.engines.fakes import OracleEngine
 from vlm3.tasks.protocol import get_protocol
@@ -65,7 +66,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Asked:
     def load(**_: Any) -> predict.Predictor:
         return predict.Predictor(made, get_protocol("joint"), multiple_px=16)
 
-    monkeypatch.setattr(predict, "load", load)
+    monkeypatch.setattr(loading, "load", load)
     return made
 
 
@@ -199,9 +200,9 @@ def test_pairs_are_each_once_and_wide_overlap_is_exhaustive(count: int, overlap:
 
 
 def source(name: str) -> Any:
-    from vlm3.cli.picture_sources import Source
+    from vlm3.cli.picture_sources import PictureSource
 
-    return Source(Path(name).stem, name, name, Path(name))
+    return PictureSource(Path(name).stem, name, name, Path(name))
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from vlm3.assets import EXAMPLES_DIR
 from vlm3.cli.main import main
 from vlm3.geometry.pixels import pixel_centres
-from vlm3.infer import predictor as predict
+from vlm3.infer import loading
 from vlm3.infer.engines.fakes import OracleEngine
 from vlm3.infer.predictor import Predictor
 from vlm3.multiview.oracle import SceneOracle
@@ -97,7 +97,7 @@ def test_the_commands_run(document: str, tmp_path: Path, monkeypatch: pytest.Mon
             continue
         engine = engines[command.startswith("vlm3 scene")]
         predictor = Predictor(engine, PROTOCOL, multiple_px=16)
-        monkeypatch.setattr(predict, "load", lambda *given, use=predictor, **how: use)
+        monkeypatch.setattr(loading, "load", lambda *given, use=predictor, **how: use)
         words = shlex.split(command)[1:]
         # As a shell does.
         there = [sorted(map(str, Path().glob(w))) if "*" in w else [w] for w in words]

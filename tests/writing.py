@@ -22,6 +22,7 @@ from vlm3.cli.main import main
 from vlm3.data.record import Record, pair_row
 from vlm3.data.shards import write_pairs, write_shards
 from vlm3.geometry.camera import Camera
+from vlm3.infer import loading
 from vlm3.infer import predictor as predict
 from vlm3.infer.engines.fakes import OracleEngine
 from vlm3.multiview.oracle import SceneOracle
@@ -185,7 +186,7 @@ class Place:
                 engine = self._scene()
             return predict.Predictor(engine, get_protocol("joint"), multiple_px=16)
 
-        monkeypatch.setattr(predict, "load", load)
+        monkeypatch.setattr(loading, "load", load)
         monkeypatch.setattr("vlm3.load", load)
         # git would refresh the index of this checkout, and leave its lock behind on a full disk.
         monkeypatch.setattr("vlm3.eval.predict._commit", lambda: None)

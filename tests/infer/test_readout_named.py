@@ -12,7 +12,7 @@ from PIL import Image
 
 from vlm3.cli.main import main
 from vlm3.cli.printing import lines
-from vlm3.infer import predictor as predict
+from vlm3.infer import loading
 from vlm3.infer.answers import DEFAULT_READOUT
 from vlm3.infer.engines.fakes import OracleEngine
 from vlm3.infer.engines.local import LocalEngine
@@ -111,7 +111,7 @@ def test_the_terminal_shows_intervals_and_what_was_read(
 def test_the_command_line_names_it(
     asked: Predictor, views: list[View], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(predict, "load", lambda *args, **options: asked)
+    monkeypatch.setattr(loading, "load", lambda *args, **options: asked)
     photo = str(tmp_path / "a.png")
     Image.fromarray(views[0].image).save(photo)
 

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from vlm3.cli.main import main
+from vlm3.infer import loading
 from vlm3.infer import predictor as predict
 from vlm3.infer.engines.fakes import OracleEngine
 from vlm3.tasks.protocol import get_protocol
@@ -33,7 +34,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
         engine = OracleEngine(answers)
         return predict.Predictor(engine, get_protocol(protocol or "joint"), multiple_px=16)
 
-    monkeypatch.setattr(predict, "load", load)
+    monkeypatch.setattr(loading, "load", load)
     return lambda *args: CliRunner().invoke(main, [*args, "--fov-deg", "70"], prog_name="vlm3")
 
 
