@@ -41,7 +41,8 @@ from vlm3.train.parts import (
     Stage,
     TableSets,
 )
-from vlm3.train.trainer import TrainingError, train
+from vlm3.train.step import TrainingError
+from vlm3.train.trainer import train
 
 torch.set_num_threads(1)
 
@@ -199,13 +200,13 @@ def test_full_disk_keeps_the_last_good_one(tmp_path: Path) -> None:
 
 def test_sigterm_saves_and_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = tiny(tmp_path, save_every=100)
-    step = loop._step
+    step = loop.take_step
 
     def asked(*given: Any, **options: Any) -> Any:
         signal.raise_signal(signal.SIGTERM)
         return step(*given, **options)
 
-    monkeypatch.setattr(loop, "_step", asked)
+    monkeypatch.setattr(loop, "take_step", asked)
     assert train(run) == 1
     assert [p.name for p in (run.out / "checkpoints").glob("step-*")] == ["step-00000001"]
 
@@ -214,19 +215,19 @@ def test_ctrl_c_saves_and_says_how_to_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = tiny(tmp_path, save_every=100)
-    step = loop._step
+    step = loop.take_step
 
     def asked(*given: Any, **options: Any) -> Any:
         signal.raise_signal(signal.SIGINT)
         return step(*given, **options)
 
     before = signal.getsignal(signal.SIGINT)
-    monkeypatch.setattr(loop, "_step", asked)
+    monkeypatch.setattr(loop, "take_step", asked)
     with pytest.raises(KeyboardInterrupt, match=r"saved at step 1 of 6 in .*same command goes on"):
         train(run)
     assert signal.getsignal(signal.SIGINT) is before
     assert [p.name for p in (run.out / "checkpoints").glob("step-*")] == ["step-00000001"]
-    monkeypatch.setattr(loop, "_step", step)
+    monkeypatch.setattr(loop, "take_step", step)
     assert train(run) == 6 and not (run.out / LOCK).exists()
 
 

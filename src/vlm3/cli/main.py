@@ -18,7 +18,8 @@ from vlm3.cli.fov import fov
 from vlm3.cli.loading_options import loading
 from vlm3.cli.measure import measure
 from vlm3.cli.photo_options import as_json_option, examples, model_options
-from vlm3.cli.photos import ask, cloud, depth, match, pose, scene
+from vlm3.cli.photos import ask, cloud, depth, match, pose
+from vlm3.cli.scene import scene
 from vlm3.cli.serve import app, serve
 from vlm3.cli.study import study
 from vlm3.cli.train import data, plan, train

@@ -10,6 +10,7 @@ a fixed longer side, whatever its focal length, so that its size tells nothing. 
 
 from collections.abc import Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 
@@ -75,6 +76,7 @@ class FieldOfView(Task):
     fields = ("fov_deg",)
     failure = "An answer that could not be read counts as an error of 180 degrees."
     headline = "FoV error"
+    answer_bounds = MappingProxyType({"degrees": (0.1, 179.9)})
     higher_is_better = False
 
     def query(self, camera: Camera) -> tuple[Json, Json]:

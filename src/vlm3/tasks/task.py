@@ -10,7 +10,8 @@ picture as it is given, `truth` what is right; a prediction has the form of a tr
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -45,6 +46,8 @@ class Task(ABC):
         higher_is_better: of that number.
         typical_tokens: visual tokens of a picture and tokens of text in a sample of the paper's
             training; None where it has none.
+        answer_bounds: slot of its answers -> least and largest number, where they are not those of
+            every task.
     """
 
     name: ClassVar[str]
@@ -59,6 +62,7 @@ class Task(ABC):
     headline: ClassVar[str]
     higher_is_better: ClassVar[bool] = True
     typical_tokens: ClassVar[tuple[int, int] | None] = None
+    answer_bounds: ClassVar[Mapping[str, tuple[float, float]]] = MappingProxyType({})
 
     def __init_subclass__(cls, **settings: Any) -> None:
         super().__init_subclass__(**settings)

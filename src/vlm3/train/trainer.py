@@ -15,26 +15,23 @@ from typing import Any
 import torch
 
 from vlm3 import disk
-from vlm3.errors import InputError, Vlm3Error
+from vlm3.errors import InputError
 from vlm3.lock import writing
 from vlm3.tasks.depth import DEPTH
 from vlm3.train import checkpoint, resume
-from vlm3.train.collate import Collator, MicroBatch
+from vlm3.train.collate import Collator
 from vlm3.train.config import RunConfig
-from vlm3.train.dataloader import RankStep, Stream
+from vlm3.train.dataloader import Stream
 from vlm3.train.datasets import Curriculum, curriculum
 from vlm3.train.loss_module import Start, begin, export, token_px_of
 from vlm3.train.metrics import MetricsLogger, say
 from vlm3.train.optim import optimizers, set_rates
-from vlm3.train.parallel import Parallel, last_of_several, precision, spread, start
-from vlm3.train.plan import batch_flops, layers_to_keep, peak_flops
+from vlm3.train.parallel import Parallel, spread, start
+from vlm3.train.plan import layers_to_keep
 from vlm3.train.sizes import ModelSize
+from vlm3.train.step import config_of, speed, take_step
 from vlm3.train.stopping import until_asked_to_stop
-from vlm3.train.validation import Check, delta1_of, held_out, measure, moved
-
-
-class TrainingError(Vlm3Error):
-    """Training cannot go on: the loss is no number, or a whole step could not be read."""
+from vlm3.train.validation import Check, delta1_of, held_out, measure
 
 
 def train(run: RunConfig, *, stop_at: int | None = None) -> int:
@@ -164,12 +161,20 @@ def _train(run: RunConfig, parallel: Parallel, stop_at: int | None) -> int:
         for item in stream.steps(done, steps):
             rate = run.optim.rate_at(done, steps)
             set_rates(ready.stepping, rate)
-            entry = _step(ready, item)
+            entry = take_step(
+                ready.module,
+                ready.stepping,
+                item,
+                ready.collator,
+                parallel,
+                clip=run.optim.clip,
+                bf16=run.parallel.bf16,
+            )
             done += 1
             now = time.monotonic()
             seconds, clock = now - clock, now
             entry = {"step": done, "rate": rate} | entry
-            entry |= _speed(entry.pop("flops"), entry["tokens"], seconds, parallel)
+            entry |= speed(entry.pop("flops"), entry["tokens"], seconds, parallel)
             stopping = bool(parallel.sums([float(bool(asked))])[0]) or done == stop_at
             mean = float("inf")
             if done % run.validation.check_every == 0 or done == steps:
@@ -239,7 +244,7 @@ def _keep_layers(run: RunConfig, made: Start, parallel: Parallel) -> None:
     """Recomputes no more than a GPU's memory asks for."""
     if not run.parallel.recompute or parallel.device.type != "cuda":
         return
-    size = ModelSize.of(_config(made.trainee))
+    size = ModelSize.of(config_of(made.trainee))
     shards = parallel.shape[1] if parallel.shape else 1
     capacity = torch.cuda.mem_get_info(parallel.device)[1]
     vision, text = layers_to_keep(size, run, shards=shards, capacity=capacity)
@@ -267,79 +272,3 @@ def _journal(run: RunConfig, parallel: Parallel, done: int) -> MetricsLogger | N
         return None
     resume.keep(run)
     return MetricsLogger(run.out, done, run.steps, tensorboard=run.logging.tensorboard)
-
-
-def _step(ready: _Prepared, item: RankStep) -> dict[str, Any]:
-    """One optimiser step; what it says is the same on every rank."""
-    module, parallel, stepping = ready.module, ready.parallel, ready.stepping
-    bf16, clip = ready.run.parallel.bf16, ready.run.optim.clip
-    samples, answers, lost = parallel.sums(
-        [float(item.samples), float(item.answer_tokens), float(len(item.damaged))]
-    )
-    damaged = parallel.gathered(item.damaged) if lost else []
-    if not answers:
-        raise TrainingError(f"no sample of a whole step can be read, first {damaged[0]}")
-    passes = int(parallel.largest(len(item.batches)))
-    # Every rank runs as many passes as any other, or their collectives would not meet.
-    batches = (*item.batches, *[ready.collator.batch([])] * (passes - len(item.batches)))
-    tokens, flops = 0, 0.0
-    every: list[torch.Tensor] = []
-    for number, batch in enumerate(batches, 1):
-        with last_of_several(module, number == passes):
-            with precision(parallel, bf16=bf16):
-                losses = module(moved(batch.tensors, parallel.device))
-            # Gradients are averaged over ranks; this makes of it the mean over all answers.
-            (losses.sum() * (parallel.world / answers)).backward()
-        every.append(losses.detach())
-        tokens += batch.tokens
-        flops += batch_flops(_config(module), batch)
-    parameters = [p for group in stepping for g in group.param_groups for p in g["params"]]
-    norm = torch.nn.utils.clip_grad_norm_(parameters, clip)
-    norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
-    # The step's only wait for the device: all that is to be known of it, at once.
-    losses = torch.cat(every).double()
-    lost_losses = (~losses.isfinite()).sum()
-    total, broken, size = torch.stack([losses.sum(), lost_losses.double(), norm.double()]).tolist()
-    total, told, work, bad = parallel.sums([total, float(tokens), flops, broken])
-    if bad:
-        wrong = [n for b, one in zip(batches, every, strict=True) for n in _without_number(b, one)]
-        names = parallel.gathered(wrong)
-        raise TrainingError(f"the loss is no number, from {len(names)} samples: {'; '.join(names)}")
-    if not size < float("inf"):
-        names = parallel.gathered([n for b in batches for n in b.names if n])
-        raise TrainingError(f"gradients are no numbers, in a step of: {'; '.join(names)[:2000]}")
-    for optimizer in stepping:
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-    return {
-        "loss": total / answers,
-        "grad_norm": size,
-        "clipped": size > clip,
-        "samples": int(samples),
-        "answer_tokens": int(answers),
-        "tokens": int(told),
-        "flops": work,
-        "damaged": damaged,
-    }
-
-
-def _config(module: Any) -> Any:
-    """The config of the model inside whatever wraps it."""
-    inner = getattr(module, "module", module)
-    return inner.model.config
-
-
-def _without_number(batch: MicroBatch, losses: torch.Tensor) -> list[str]:
-    """The conversations that a loss which is no number came from."""
-    wrong = ~losses.isfinite().cpu()
-    # Losses stand in the order of the row, as `owners` does.
-    return [batch.names[k] for k in sorted(set(batch.owners[wrong].tolist()))]
-
-
-def _speed(flops: float, tokens: int, seconds: float, parallel: Parallel) -> dict[str, float]:
-    peak = peak_flops(parallel.device) * parallel.world
-    return {
-        "seconds": seconds,
-        "tokens_per_s": tokens / seconds,
-        "mfu": flops / seconds / peak if peak else 0.0,
-    }

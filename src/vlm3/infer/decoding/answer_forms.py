@@ -7,6 +7,7 @@ from functools import cache
 
 from vlm3.infer.decoding.grammar import Grammar
 from vlm3.tasks.protocol import Protocol, get_protocol
+from vlm3.tasks.registry import TASKS
 from vlm3.tasks.writing import FINEST_M
 
 # Far beyond any scene; a longer number would only be a slip.
@@ -35,8 +36,9 @@ def _form(name: str, component: str) -> Grammar:
     side = (-1.0, 1.0) if direction else (0.0, last)
     bounds = {
         "metres": (FINEST_M, _LARGEST_M),
-        "degrees": (0.1, 179.9) if component == "fov" else (0.0, 180.0),
+        "degrees": (0.0, 180.0),
         **dict.fromkeys(("x", "y", "z"), side),
         **dict.fromkeys(("yaw", "pitch", "roll"), (-359.9, 359.9)),
+        **TASKS[component.partition(".")[0]].answer_bounds,
     }
     return Grammar.of_template(protocol.template(f"{component}.answer"), bounds, joint=direction)
