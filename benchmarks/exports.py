@@ -128,7 +128,7 @@ def write_toy(folder: Path, template: str) -> None:
     from transformers import AutoTokenizer, Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
     from vlm3.model import PictureInput, Settings, save_checkpoint
-    from vlm3.model.checkpoint import NANO_PATH
+    from vlm3.model.finding import NANO_PATH
     from vlm3.model.tokenizer import SPECIAL_TOKENS
 
     learnt = json.loads((NANO_PATH / "tokenizer.json").read_text("utf-8"))

@@ -22,7 +22,7 @@ from vlm3.eval.readers import Wanted, read_items
 from vlm3.geometry.pose import direction_error_deg, rotation_error_deg, ypr_deg_from_rotation
 from vlm3.infer.answers import P10_TO_P90
 from vlm3.tasks import metrics
-from vlm3.tasks.base import PoseAnswer
+from vlm3.tasks.answers import PoseAnswer
 
 RIGHT_DEG = 15.0
 PAIRS = 40

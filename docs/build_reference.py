@@ -33,7 +33,7 @@ API: dict[str, tuple[str, ...]] = {
     "infer/predictor.py": ("Predictor",),
     "view.py": ("View",),
     "geometry/camera.py": ("Camera",),
-    "tasks/base.py": (
+    "tasks/answers.py": (
         "DepthAnswer",
         "MatchAnswer",
         "PoseAnswer",

@@ -11,7 +11,7 @@ _GARBAGE = 5_000_000
 
 
 def checkpoints_setup(folder: Path) -> dict[str, bytes]:
-    from vlm3.model.checkpoint import NANO_PATH
+    from vlm3.model.finding import NANO_PATH
 
     return {p.name: p.read_bytes() for p in NANO_PATH.iterdir() if p.suffix != ".safetensors"}
 
@@ -19,7 +19,7 @@ def checkpoints_setup(folder: Path) -> dict[str, bytes]:
 def checkpoints_case(state: dict[str, bytes], rng: Rng, folder: Path) -> str:
     """One side file damaged; the weights are linked, not copied."""
     from vlm3.model import load_checkpoint
-    from vlm3.model.checkpoint import NANO_PATH
+    from vlm3.model.finding import NANO_PATH
 
     name = pick(rng, sorted(state))
     before = state[name]

@@ -11,7 +11,7 @@ from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
 from vlm3.infer.engines.fakes import ConstantEngine
 from vlm3.infer.predictor import Predictor
-from vlm3.tasks.base import DepthAnswer, Spread
+from vlm3.tasks.answers import DepthAnswer, Spread
 from vlm3.tasks.protocol import get_protocol
 from vlm3.view import View
 

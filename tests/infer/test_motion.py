@@ -13,7 +13,7 @@ from vlm3.infer.answers import P10_TO_P90, cone_deg
 from vlm3.infer.engines.fakes import ConstantEngine
 from vlm3.infer.motion import Landmarks, check_motion
 from vlm3.infer.predictor import Predictor
-from vlm3.tasks.base import Spread
+from vlm3.tasks.answers import Spread
 from vlm3.tasks.protocol import get_protocol
 from vlm3.view import View
 

@@ -23,7 +23,7 @@ from vlm3.infer.generation import TokenBudgetWarning
 from vlm3.infer.predictor import Predictor
 from vlm3.infer.resolve_protocol import ProtocolWarning, resolve_protocol
 from vlm3.tasks import correspondence, depth, objects, pose
-from vlm3.tasks.base import ObjectAnswer
+from vlm3.tasks.answers import ObjectAnswer
 from vlm3.tasks.protocol import PROTOCOLS, get_protocol
 from vlm3.view import View
 

@@ -170,7 +170,7 @@ def test_the_dtype_is_as_asked(saved: dict[str, Any]) -> None:
 
 
 def test_small_models_are_float32_on_a_gpu_too(saved: dict[str, Any], tmp_path: Path) -> None:
-    from vlm3.model.checkpoint import _default_dtype
+    from vlm3.model.loading import _default_dtype
 
     gpu, cpu = torch.device("cuda"), torch.device("cpu")
     assert _default_dtype(saved["qwen3_vl-tied"][1], gpu) == torch.float32

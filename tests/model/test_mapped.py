@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from vlm3.model.checkpoint import NANO_PATH, load_checkpoint
+from vlm3.model.finding import NANO_PATH
+from vlm3.model.loading import load_checkpoint
 from vlm3.model.mapped import mapped_model
 
 PHOTO = Path(__file__).parents[2] / "src/vlm3/assets/examples/lounge_1.jpg"

@@ -5,7 +5,8 @@ import pickle
 
 import numpy as np
 
-from vlm3.tasks.base import DepthAnswer, MatchAnswer, ObjectAnswer, ParseFailure, PoseAnswer, Spread
+from vlm3.tasks.answers import DepthAnswer, MatchAnswer, ObjectAnswer, PoseAnswer, Spread
+from vlm3.tasks.base import ParseFailure
 from vlm3.tasks.protocol import PROTOCOLS
 
 KEPT = {"protocol": "joint", "intrinsics": ("given",)}

@@ -5,7 +5,7 @@ import pytest
 
 from vlm3.assets import Example, load_example
 from vlm3.geometry.pose import RelativePose
-from vlm3.tasks.base import DepthAnswer, MatchAnswer, ObjectAnswer, PoseAnswer
+from vlm3.tasks.answers import DepthAnswer, MatchAnswer, ObjectAnswer, PoseAnswer
 
 EVIL = '<script src="http://evil.example/x.js">alert(1)</script> & $x_{ 你好 \x07'
 

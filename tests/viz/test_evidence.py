@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vlm3.assets import Example
-from vlm3.tasks.base import DepthAnswer, MatchAnswer, ObjectAnswer, PoseAnswer
+from vlm3.tasks.answers import DepthAnswer, MatchAnswer, ObjectAnswer, PoseAnswer
 from vlm3.tasks.truth import YesNo, truth_of_fields
 from vlm3.viz.evidence import (
     depth_evidence,

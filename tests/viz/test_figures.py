@@ -12,7 +12,7 @@ from PIL import Image
 from vlm3 import Camera, View
 from vlm3.assets import Example
 from vlm3.errors import InputError, MissingDependencyError
-from vlm3.tasks.base import DepthAnswer, MatchAnswer, ObjectAnswer, PoseAnswer
+from vlm3.tasks.answers import DepthAnswer, MatchAnswer, ObjectAnswer, PoseAnswer
 from vlm3.viz.evidence import object_evidence
 from vlm3.viz.figures import (
     ObjectItem,

@@ -17,7 +17,8 @@ import vlm3
 from vlm3 import disk, strict_json
 from vlm3.assets import Example, ExampleQuestion, load_example
 from vlm3.errors import InputError
-from vlm3.tasks.base import Answer, TaskName
+from vlm3.tasks.answers import Answer
+from vlm3.tasks.base import TaskName
 from vlm3.tasks.truth import all_fields
 from vlm3.viz import figures
 from vlm3.viz.evidence import (

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from vlm3.infer.maps import DepthMap
     from vlm3.infer.predictor import Predictor
     from vlm3.output.results import Kind
-    from vlm3.tasks.base import Readout, TaskName
+    from vlm3.tasks.answers import Readout
+    from vlm3.tasks.base import TaskName
     from vlm3.view import View
 
 

@@ -10,7 +10,7 @@ from vlm3.cli.loading_options import loading
 from vlm3.cli.photo_options import examples, model_options, readout_option
 
 if TYPE_CHECKING:
-    from vlm3.tasks.base import Readout
+    from vlm3.tasks.answers import Readout
 
 
 @click.command(

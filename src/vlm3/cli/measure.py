@@ -12,7 +12,7 @@ from vlm3.cli.pipeline import rehearsed
 from vlm3.errors import InputError
 
 if TYPE_CHECKING:
-    from vlm3.tasks.base import Readout
+    from vlm3.tasks.answers import Readout
 
 
 @click.command(

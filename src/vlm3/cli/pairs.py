@@ -22,7 +22,8 @@ from vlm3.errors import InputError
 
 if TYPE_CHECKING:
     from vlm3.infer.predictor import Predictor
-    from vlm3.tasks.base import PoseAnswer, Readout, TaskName
+    from vlm3.tasks.answers import PoseAnswer, Readout
+    from vlm3.tasks.base import TaskName
     from vlm3.view import View
 
 _DOTS = (12, 9)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vlm3.infer.maps import DepthMap
     from vlm3.infer.predictor import Predictor
     from vlm3.output.results import Kind
-    from vlm3.tasks.base import Answer, Readout
+    from vlm3.tasks.answers import Answer, Readout
     from vlm3.view import View
 
 

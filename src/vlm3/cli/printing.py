@@ -12,7 +12,7 @@ from vlm3.infer.measure import MeasuredLength, Measurement
 from vlm3.infer.predictor import Predictor
 from vlm3.output.lens import lens_record, lens_words
 from vlm3.output.results import notes, read_as
-from vlm3.tasks.base import (
+from vlm3.tasks.answers import (
     Answer,
     DepthAnswer,
     MatchAnswer,

@@ -23,7 +23,7 @@ from vlm3.errors import InputError
 
 if TYPE_CHECKING:
     from vlm3.multiview.build import SceneModel
-    from vlm3.tasks.base import Readout
+    from vlm3.tasks.answers import Readout
     from vlm3.view import View
 
 

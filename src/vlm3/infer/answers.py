@@ -16,17 +16,16 @@ from vlm3.geometry.pose import RelativePose
 from vlm3.infer.decoding.readout import read_numbers
 from vlm3.infer.engines.base import Reply
 from vlm3.tasks import correspondence, depth, fov, objects, pose
-from vlm3.tasks.base import (
+from vlm3.tasks.answers import (
     DepthAnswer,
-    Floats,
     FovAnswer,
     MatchAnswer,
     ObjectAnswer,
-    ParseFailure,
     PoseAnswer,
     Readout,
     Spread,
 )
+from vlm3.tasks.base import Floats, ParseFailure
 from vlm3.tasks.object_reading import parse as parse_object
 from vlm3.tasks.protocol import Protocol
 from vlm3.tasks.reading import answer_part

@@ -24,7 +24,7 @@ from vlm3.infer.engines.base import Reply
 from vlm3.infer.generation import Progress, max_new_tokens
 from vlm3.infer.inputs import points_in
 from vlm3.infer.predictor import Predictor
-from vlm3.tasks.base import DepthAnswer, Readout
+from vlm3.tasks.answers import DepthAnswer, Readout
 from vlm3.tasks.protocol import ImagePrep, Protocol, get_protocol
 from vlm3.view import View
 
@@ -168,7 +168,8 @@ def load_depthlm(
     if base_url is not None:
         raise InputError(f"base_url goes with a server: give depthlm:openai:{name}")
     from vlm3.infer.engines.pixtral import is_pixtral, load_pixtral
-    from vlm3.model.checkpoint import find_folder, load_checkpoint
+    from vlm3.model.finding import find_folder
+    from vlm3.model.loading import load_checkpoint
 
     folder = find_folder(name)
     if is_pixtral(folder):

@@ -10,7 +10,8 @@ from vlm3.errors import InputError
 from vlm3.infer.decoding.answer_forms import answer_form
 from vlm3.infer.decoding.grammar import Grammar
 from vlm3.infer.engines.base import Engine, RecordingEngine, Reply, UInt8
-from vlm3.tasks.base import Readout, TaskName
+from vlm3.tasks.answers import Readout
+from vlm3.tasks.base import TaskName
 from vlm3.tasks.protocol import PROTOCOLS, Protocol
 from vlm3.view import View
 

@@ -15,7 +15,8 @@ from vlm3.geometry.camera import Camera
 from vlm3.geometry.depth import points_from_distance, z_from_distance
 from vlm3.infer.engines.base import UInt8
 from vlm3.infer.generation import Progress
-from vlm3.tasks.base import Bools, Floats, Readout
+from vlm3.tasks.answers import Readout
+from vlm3.tasks.base import Bools, Floats
 from vlm3.view import View
 
 if TYPE_CHECKING:

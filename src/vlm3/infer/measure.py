@@ -16,7 +16,8 @@ from vlm3.geometry.camera import Camera
 from vlm3.geometry.depth import distance_from_z, points_from_distance, z_from_distance
 from vlm3.infer.generation import Progress
 from vlm3.infer.inputs import number_rows, points_in
-from vlm3.tasks.base import DepthAnswer, Floats, Readout
+from vlm3.tasks.answers import DepthAnswer, Readout
+from vlm3.tasks.base import Floats
 from vlm3.tasks.objects import check_boxes
 from vlm3.view import View
 

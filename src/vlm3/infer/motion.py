@@ -15,7 +15,8 @@ from vlm3.geometry.camera import Camera
 from vlm3.geometry.depth import points_from_distance
 from vlm3.geometry.pose import direction_error_deg, invert, rotation_error_deg, transform_points
 from vlm3.infer.maps import grid_px
-from vlm3.tasks.base import Floats, MotionCheck
+from vlm3.tasks.answers import MotionCheck
+from vlm3.tasks.base import Floats
 from vlm3.view import View
 
 if TYPE_CHECKING:

@@ -20,15 +20,15 @@ from vlm3.infer.inputs import number_rows, points_in
 from vlm3.infer.maps import DepthMap, MatchMap, PointCloud, depth_map, match_map
 from vlm3.infer.measure import Measurement, measure
 from vlm3.infer.motion import ask_landmarks, check_motion
-from vlm3.tasks.base import (
+from vlm3.tasks.answers import (
     DepthAnswer,
     FovAnswer,
     MatchAnswer,
     ObjectAnswer,
     PoseAnswer,
     Readout,
-    TaskName,
 )
+from vlm3.tasks.base import TaskName
 from vlm3.tasks.correspondence import CORRESPONDENCE
 from vlm3.tasks.depth import DEPTH
 from vlm3.tasks.fov import FOV

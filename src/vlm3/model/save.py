@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
-from vlm3.model.checkpoint import SETTINGS_FILE, Settings
 from vlm3.model.folder import EXPERTS_TURNED
 from vlm3.model.picture import PictureInput
+from vlm3.model.settings import SETTINGS_FILE, Settings
 from vlm3.model.side_files import read_object, write_object
 
 # What the official folders name, of the family's own processors.

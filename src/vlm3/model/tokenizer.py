@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from vlm3.model.checkpoint import NANO_PATH
+from vlm3.model.finding import NANO_PATH
 
 SPECIAL_TOKENS = (
     "<|endoftext|>",

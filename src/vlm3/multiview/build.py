@@ -19,7 +19,7 @@ from vlm3.infer.motion import Landmarks, ask_landmarks, check_motion, landmark_g
 from vlm3.infer.predictor import Predictor
 from vlm3.multiview.averaging import Cameras, Motion, average
 from vlm3.multiview.trust import Trust, judge
-from vlm3.tasks.base import MotionCheck, PoseAnswer, Readout, Spread
+from vlm3.tasks.answers import MotionCheck, PoseAnswer, Readout, Spread
 from vlm3.tasks.pose import POSE
 from vlm3.tasks.protocol import Protocol
 from vlm3.view import View

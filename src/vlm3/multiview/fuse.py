@@ -15,7 +15,7 @@ from vlm3.geometry.pose import invert, transform_points
 from vlm3.infer.answers import P10_TO_P90
 from vlm3.infer.maps import DepthMap, PointCloud
 from vlm3.multiview.averaging import Array
-from vlm3.tasks.base import Readout
+from vlm3.tasks.answers import Readout
 
 # Distances within this part of each other are one surface: what VLMs state is no finer.
 _SAME = 0.2

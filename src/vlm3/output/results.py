@@ -15,7 +15,8 @@ from vlm3.errors import InputError
 from vlm3.infer.maps import DepthMap, FullDepth, MatchMap, PointCloud
 from vlm3.output.lens import assumed_words, lens_words
 from vlm3.output.maps import Thing, endings, require_exr, save
-from vlm3.tasks.base import Answer, DepthAnswer, Floats, MatchAnswer, ObjectAnswer, PoseAnswer
+from vlm3.tasks.answers import Answer, DepthAnswer, MatchAnswer, ObjectAnswer, PoseAnswer
+from vlm3.tasks.base import Floats
 from vlm3.view import View
 from vlm3.viz import evidence, style
 from vlm3.viz.report import Report, Section, write_report

@@ -20,7 +20,7 @@ MOST_LOOP_DEG, MOST_LOOP_PART = 30.0, 0.5
 """What three motions round a loop may leave over, in degrees and as a part of the way, before it
 is called a contradiction: twice what a single motion may differ by from the cameras."""
 DOUBTFUL = 0.3
-"""As of a single motion, `tasks.base.MotionCheck.verdict`."""
+"""As of a single motion, `tasks.answers.MotionCheck.verdict`."""
 
 FORMS = (".glb", ".ply", ".npz", ".html", ".rrd", COLMAP)
 

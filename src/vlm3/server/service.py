@@ -20,7 +20,7 @@ from vlm3.server.limits import Budget, Limits, RefusedError
 from vlm3.server.metrics import Metrics
 from vlm3.server.schema import Camera, Interval, Picture
 from vlm3.server.uploads import Calibrate, Uploads
-from vlm3.tasks.base import Spread
+from vlm3.tasks.answers import Spread
 from vlm3.view import ASSUMED_FOV_DEG, View
 
 T = TypeVar("T")

@@ -1,5 +1,5 @@
 """Pictures and pages that show an answer beside its question and the truth.
 
 `figures` draws with matplotlib (the extra `viz`), `report` writes one HTML file, `evidence` is what
-both print. Sees geometry, view and tasks.base; will not know models, engines or files of labels.
+both print. Sees geometry, view and tasks.answers; will not know models, engines or files of labels.
 """

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vlm3.tasks.base import DepthAnswer
+from vlm3.tasks.answers import DepthAnswer
 from vlm3.tasks.metrics import DELTA_BASE, delta_bands
 from vlm3.viz import style
 from vlm3.viz.placement import place_labels

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vlm3.tasks.base import MatchAnswer
+from vlm3.tasks.answers import MatchAnswer
 from vlm3.viz import style
 
 if TYPE_CHECKING:

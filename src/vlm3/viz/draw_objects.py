@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vlm3.tasks.base import ObjectAnswer
+from vlm3.tasks.answers import ObjectAnswer
 from vlm3.viz import style
 from vlm3.viz.evidence import Evidence
 

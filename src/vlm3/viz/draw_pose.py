@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import RelativePose, transform_points
-from vlm3.tasks.base import PoseAnswer
+from vlm3.tasks.answers import PoseAnswer
 from vlm3.viz import style
 from vlm3.viz.evidence import pose_errors
 

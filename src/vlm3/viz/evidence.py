@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlm3.geometry.pose import RelativePose, direction_error_deg, rotation_error_deg
-from vlm3.tasks.base import DepthAnswer, MatchAnswer, ObjectAnswer, PoseAnswer
+from vlm3.tasks.answers import DepthAnswer, MatchAnswer, ObjectAnswer, PoseAnswer
 from vlm3.tasks.metrics import delta_bands
 from vlm3.tasks.object_judge import is_right
 from vlm3.tasks.truth import Length, ObjectTruth, truth_of_fields

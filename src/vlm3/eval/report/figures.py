@@ -16,7 +16,8 @@ from vlm3.eval.benchmarks import get_benchmark
 from vlm3.eval.predictions import FILE, read_again, read_header
 from vlm3.eval.readers import EVERY, Wanted, read_items
 from vlm3.geometry.pose import RelativePose, ypr_deg_from_rotation
-from vlm3.tasks.base import DepthAnswer, Floats, MatchAnswer, ObjectAnswer, PoseAnswer, TaskName
+from vlm3.tasks.answers import DepthAnswer, MatchAnswer, ObjectAnswer, PoseAnswer
+from vlm3.tasks.base import Floats, TaskName
 from vlm3.tasks.correspondence import CORRESPONDENCE
 from vlm3.tasks.depth import DEPTH
 from vlm3.tasks.objects import OBJECTS

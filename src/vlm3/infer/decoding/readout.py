@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from vlm3.infer.engines.base import Reply
-from vlm3.tasks.base import Floats, Spread
+from vlm3.tasks.answers import Spread
+from vlm3.tasks.base import Floats
 
 _NUMBER = re.compile(r"[-+]?[0-9]{1,9}(?:\.[0-9]{1,6})?")
 _DIGITS = "0123456789"

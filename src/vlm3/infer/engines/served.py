@@ -191,7 +191,7 @@ def in_vllm(name: str, protocol: str | None) -> Predictor:
     """
     from vlm3.infer.engines.vllm import VllmEngine
     from vlm3.model import PictureInput, Settings
-    from vlm3.model.checkpoint import find_folder
+    from vlm3.model.finding import find_folder
     from vlm3.model.folder import refuse_gguf
 
     # vLLM takes a hub id from the same place. What lies in the folder is read before vLLM takes

@@ -1,0 +1,276 @@
+"""Answers of a model about its pictures, one class a task, and how sure it was of them.
+
+Knows no model and no picture.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from vlm3.tasks.base import Bools, Floats, TaskName
+
+Readout = Literal["digits", "mean", "median"]
+"""Which number an answer gives: the one written, or one from the probabilities of its digits."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Spread:
+    """How sure a model was of the numbers it wrote, from the probabilities of their digits.
+
+    All of one shape, in the unit of the number; NaN where none was read.
+
+    Attributes:
+        mean: the expected value.
+        p10: a tenth of the probability lies below it.
+        p50: the median; of a length, of what begins with the first digit that was written.
+        p90: a tenth lies above.
+        covered: probability of everything in the answer's form, which the others are about.
+        off_grammar: probability of anything else.
+    """
+
+    mean: Floats
+    p10: Floats
+    p50: Floats
+    p90: Floats
+    covered: Floats
+    off_grammar: Floats
+
+    def scaled(self, factor: ArrayLike) -> "Spread":
+        """The same in another unit."""
+        by = np.asarray(factor, dtype=np.float64)
+        return replace(
+            self, mean=self.mean * by, p10=self.p10 * by, p50=self.p50 * by, p90=self.p90 * by
+        )
+
+    def column(self, index: int) -> "Spread":
+        """One of the numbers of every answer."""
+        return Spread(**{f.name: getattr(self, f.name)[..., index] for f in fields(self)})
+
+    def row(self, index: int) -> "Spread":
+        """The numbers of one answer."""
+        return Spread(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Answer:
+    """What every answer keeps, so that a result can be traced and read again.
+
+    Attributes:
+        protocol: name of the protocol of prompt and answer.
+        intrinsics: for each view where its focal length came from: "given", "exif", "fov",
+            "assumed", "calibrator".
+    """
+
+    protocol: str
+    intrinsics: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields under their own names, and `task`; arrays as lists, NaN as None."""
+        return {"task": self._task()} | {
+            f.name: _plain(getattr(self, f.name)) for f in fields(self)
+        }
+
+    def _task(self) -> TaskName:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DepthAnswer(_Answer):
+    """Distances at n pixels of one picture.
+
+    Attributes:
+        xy_px: (n, 2) pixels asked, in the view's own picture.
+        distance_m: (n,) metres from the camera to the point; NaN where unparsed.
+        depth_z_m: (n,) metres along the optical axis; NaN where unparsed.
+        parsed: (n,) whether a distance was read.
+        raw_text: what the model wrote, one a pixel.
+        prompt: what it was asked, one a pixel.
+        spread: of the distances, (n,) metres; None from an engine that gives no probabilities.
+        readout: which number the distances are: the "digits" written, or the "median" or "mean"
+            of what might have been written.
+    """
+
+    xy_px: Floats
+    distance_m: Floats
+    depth_z_m: Floats
+    parsed: Bools
+    raw_text: tuple[str, ...]
+    prompt: tuple[str, ...]
+    spread: Spread | None = None
+    readout: Readout = "digits"
+
+    def _task(self) -> TaskName:
+        return "depth"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MatchAnswer(_Answer):
+    """Where n pixels of view a appear in view b.
+
+    Attributes:
+        xy_a_px: (n, 2) pixels asked, in view a.
+        xy_px: (n, 2) their matches in view b; NaN where unparsed.
+        parsed: (n,) whether a match was read.
+        raw_text: what the model wrote, one a pixel.
+        prompt: what it was asked, one a pixel.
+        spread: of the matches, (n, 2) pixels of view b, y given x; None without probabilities.
+        readout: which number the matches are, as in `DepthAnswer`.
+    """
+
+    xy_a_px: Floats
+    xy_px: Floats
+    parsed: Bools
+    raw_text: tuple[str, ...]
+    prompt: tuple[str, ...]
+    spread: Spread | None = None
+    readout: Readout = "digits"
+
+    def _task(self) -> TaskName:
+        return "correspondence"
+
+
+# Where the words for a confidence change; docs/engine.md says how often each was right.
+_DOUBTFUL, _PLAUSIBLE = 0.3, 0.5
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MotionCheck:
+    """A stated motion held against other answers of the same model about the same pictures.
+
+    Attributes:
+        confidence: 0 to 1, the higher the likelier right; a rank, not a probability.
+        matches: how many points of picture 1 were looked for in picture 2.
+        agree: of those that the stated motion puts into picture 2, the share found there.
+        agree_still: the same for a camera that did not move.
+        back_rotation_deg: how far the rotation asked the other way round is off; None where the
+            motion back was not read.
+        back_direction_deg: how far the direction is off; None likewise.
+    """
+
+    confidence: float
+    matches: int
+    agree: float
+    agree_still: float
+    back_rotation_deg: float | None
+    back_direction_deg: float | None
+
+    @property
+    def verdict(self) -> str:
+        """The confidence in words: "plausible", "uncertain", or "do not trust this motion"."""
+        if self.confidence < _DOUBTFUL:
+            return "do not trust this motion"
+        return "plausible" if self.confidence >= _PLAUSIBLE else "uncertain"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PoseAnswer(_Answer):
+    """Camera 2 seen from camera 1; what could not be read is None.
+
+    Attributes:
+        yaw_pitch_roll_deg: (3,) degrees.
+        direction: (3,) unit vector from camera 1 to camera 2, in camera 1's frame.
+        distance_m: metres between the cameras.
+        cam1_from_cam2: (4, 4), where all three parts were read.
+        parsed: component -> whether it was read.
+        raw_text: component -> what the model wrote.
+        prompt: component -> what it was asked.
+        spread: component -> of its numbers, in its unit; empty without probabilities.
+        readout: which numbers these are, as in `DepthAnswer`.
+        direction_cone_deg: half the opening of the cone about `direction` that holds 80 % of the
+            probability, from the spread; None without probabilities.
+        check: the motion held against other answers; None where that was not asked for, or nothing
+            was there to hold it against.
+    """
+
+    yaw_pitch_roll_deg: Floats | None
+    direction: Floats | None
+    distance_m: float | None
+    cam1_from_cam2: Floats | None
+    parsed: dict[str, bool]
+    raw_text: dict[str, str]
+    prompt: dict[str, str]
+    spread: dict[str, Spread] = field(default_factory=dict)
+    readout: Readout = "digits"
+    direction_cone_deg: float | None = None
+    check: MotionCheck | None = None
+
+    def _task(self) -> TaskName:
+        return "pose"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ObjectAnswer(_Answer):
+    """A free answer about objects, and the value in it where there is one.
+
+    Attributes:
+        text: the answer without its thinking part.
+        value_m: a length in metres.
+        clock_hour: a direction, 1 to 12.
+        yes: agreement or not.
+        region: index, from 0, of the box that was chosen.
+        parsed: whether any of the four was read.
+        raw_text: what the model wrote.
+        prompt: what it was asked.
+        boxes_xyxy_px: (n, 4) the boxes asked about, in the view's own picture.
+    """
+
+    text: str
+    value_m: float | None
+    clock_hour: int | None
+    yes: bool | None
+    region: int | None
+    parsed: bool
+    raw_text: str
+    prompt: str
+    boxes_xyxy_px: Floats
+
+    def _task(self) -> TaskName:
+        return "objects"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FovAnswer(_Answer):
+    """How wide the lens of a picture is.
+
+    Attributes:
+        fov_deg: horizontal field of view in degrees; NaN where unparsed.
+        f_px: the focal length in pixels of the view that it means, without distortion.
+        parsed: whether an angle was read.
+        raw_text: what the model wrote.
+        prompt: what it was asked.
+        spread: of the angle, (1,) degrees; None from an engine that gives no probabilities.
+        readout: which number the angle is, as in `DepthAnswer`.
+    """
+
+    fov_deg: float
+    f_px: float
+    parsed: bool
+    raw_text: str
+    prompt: str
+    spread: Spread | None = None
+    readout: Readout = "digits"
+
+    def _task(self) -> TaskName:
+        return "fov"
+
+
+Answer = DepthAnswer | MatchAnswer | PoseAnswer | ObjectAnswer
+
+
+def _plain(value: Any) -> Any:
+    """Arrays, tuples, mappings and spreads as JSON has them; NaN as None."""
+    if isinstance(value, Spread | MotionCheck):
+        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, np.ndarray | np.generic):
+        return _plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, Mapping):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
