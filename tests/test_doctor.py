@@ -13,14 +13,14 @@ import vlm3.infer.predictor
 from vlm3.cli import doctor
 from vlm3.cli.main import main
 from vlm3.errors import MissingDependencyError
-from vlm3.infer import predictor as predict
+from vlm3.infer import loading
 from vlm3.infer.engines import naive as local
 
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, tiny_folder: Path) -> Callable[..., Result]:
     """`vlm3 doctor` with the tiny model in nano's place."""
-    real = predict.load
+    real = loading.load
     monkeypatch.setattr(vlm3, "load", lambda name, **options: real(tiny_folder, **options))
     return lambda *args: CliRunner().invoke(main, ["doctor", *args], prog_name="vlm3")
 

@@ -13,7 +13,7 @@ import torch
 
 from vlm3.errors import InputError, MissingDependencyError
 from vlm3.geometry.camera import Camera
-from vlm3.infer import predictor as predict
+from vlm3.infer import loading
 from vlm3.infer.engines import naive as local
 from vlm3.infer.engines.local import LocalEngine
 from vlm3.infer.engines.naive import NaiveEngine, check_torchvision
@@ -116,13 +116,13 @@ def test_the_limit_on_new_tokens_holds(checkpoint: Checkpoint, pictures: list[An
 
 
 def test_load_takes_protocol_and_focal_length_from_the_folder(tiny_folder: Path) -> None:
-    p = predict.load(tiny_folder, device="cpu")
+    p = loading.load(tiny_folder, device="cpu")
     assert (p.protocol.name, p.protocol.prep.target_px, p.multiple_px) == ("joint", 125.0, 16)
     assert p.engine.name == str(tiny_folder)
     view = View(np.zeros((48, 64, 3), np.uint8), Camera(60, 60, 32, 24, 64, 48))
     answer = p.depth(view, [[1, 1], [63, 47]])
     assert len(answer.raw_text) == 2
-    assert predict.load(tiny_folder, protocol="paper", device="cpu").protocol.name == "paper"
+    assert loading.load(tiny_folder, protocol="paper", device="cpu").protocol.name == "paper"
 
 
 def test_a_local_model_asks_nobody_and_says_nothing(tiny_folder: Path) -> None:
@@ -160,7 +160,7 @@ class TestTorchvision:
         monkeypatch.setattr(torch.version, "cuda", None)
         self.install(tmp_path, b"\x7fELF libc10.so\0libc10_cuda.so\0", monkeypatch)
         with pytest.raises(MissingDependencyError, match="pip uninstall torchvision") as caught:
-            predict.load("nano")
+            loading.load("nano")
         assert "\n" not in str(caught.value)
 
     def test_builds_that_agree_are_fine(
@@ -181,8 +181,8 @@ class TestTorchvision:
 def test_the_fast_engine_is_the_usual_one_and_the_naive_one_agrees(tiny_folder: Path) -> None:
     view = View.open(np.full((64, 96, 3), 90, np.uint8), fov_deg=60)
     points = [(5, 5), (60, 40), (90, 10)]
-    fast = predict.load(tiny_folder, device="cpu")
-    naive = predict.load(tiny_folder, device="cpu", engine="naive")
+    fast = loading.load(tiny_folder, device="cpu")
+    naive = loading.load(tiny_folder, device="cpu", engine="naive")
     assert isinstance(fast.engine, LocalEngine)
     assert isinstance(naive.engine, NaiveEngine)
     assert fast.depth(view, points).raw_text == naive.depth(view, points).raw_text
@@ -190,4 +190,4 @@ def test_the_fast_engine_is_the_usual_one_and_the_naive_one_agrees(tiny_folder: 
 
 def test_an_unknown_engine_is_refused_before_a_model_is_loaded() -> None:
     with pytest.raises(InputError, match="fast or naive"):
-        predict.load("no such folder", engine="quick")  # type: ignore[arg-type]
+        loading.load("no such folder", engine="quick")  # type: ignore[arg-type]
