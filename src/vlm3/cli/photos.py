@@ -308,10 +308,10 @@ def ask(
             "the question in quotes"
         )
     if are_many(images):
-        if boxes or settings["outputs"] or settings["figures"]:
+        if boxes or "{0}" in question or settings["outputs"] or settings["figures"]:
             raise InputError(
-                "--box, -o and --figure are for one picture; of several leave them out, and say "
-                "in words what is meant"
+                "{0} and --box, -o and --figure are for one picture; of several leave them out, "
+                "and say in words what is meant"
             )
         ask_and_print(
             "points",

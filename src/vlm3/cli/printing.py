@@ -39,8 +39,8 @@ _PER_POINT = (
 _CAMERA = ("fx_px", "fy_px", "cx_px", "cy_px", "width_px", "height_px")
 _LONGEST_RAW = 60
 _UNTAUGHT = (
-    "models of protocol joint, such as nano, were never taught questions in words about several "
-    "pictures: this answer means nothing; give --model a model that was, such as Qwen3-VL."
+    "a model trained under protocol joint, as nano was, never learned questions in words about "
+    "several pictures: its answer means nothing; give --model one that did, such as Qwen3-VL."
 )
 
 
@@ -81,8 +81,9 @@ def lines(
 ) -> Iterator[str]:
     """What was asked of which picture, and the answer with its units."""
     yield from camera_lines(views)
-    in_words = isinstance(answer, ObjectAnswer | TextAnswer)
-    read = "" if in_words else f", numbers: {read_as(answer.readout)}"
+    read = ""
+    if not isinstance(answer, ObjectAnswer | TextAnswer):
+        read = f", numbers: {read_as(answer.readout)}"
     yield f"model {predictor.engine.name}, protocol {answer.protocol}{read}"
     match answer:
         case DepthAnswer():
