@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,10 @@ from vlm3.geometry.pose import RelativePose
 from vlm3.infer import predictor as predict
 from vlm3.infer.engines.base import Scene
 from vlm3.infer.engines.fakes import OracleEngine
+from vlm3.infer.engines.local import LocalEngine
+from vlm3.infer.engines.naive import NaiveEngine
 from vlm3.infer.predictor import Predictor
+from vlm3.model import Checkpoint
 from vlm3.tasks.protocol import PROTOCOLS, get_protocol
 from vlm3.view import View
 
@@ -87,24 +91,25 @@ def test_what_no_question_can_be() -> None:
 
 
 def test_many_pictures_are_read_once_for_many_questions(
-    tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+    qwen3: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The real engine: pictures encoded in one pass, texts of the engine that shares nothing."""
-    asked = predict.load(tiny_folder)
+    protocol = get_protocol("joint")
+    protocol = replace(protocol, prep=replace(protocol.prep, target_px=125))
+    asked = Predictor(LocalEngine(qwen3), protocol, multiple_px=16, naive=NaiveEngine(qwen3))
     rng = np.random.default_rng(0)
     views = [
         View(rng.integers(0, 256, (32, 48, 3), np.uint8), Camera(125, 125, 24, 16, 48, 32))
         for _ in range(4)
     ]
-    checkpoint = asked.engine._checkpoint  # type: ignore[attr-defined]
     encoded: list[int] = []
-    encode = type(checkpoint).encode
+    encode = Checkpoint.encode
 
     def counting(self: Any, messages: Any, images: Sequence[Any]) -> Any:
         encoded.append(len(images))
         return encode(self, messages, images)
 
-    monkeypatch.setattr(type(checkpoint), "encode", counting)
+    monkeypatch.setattr(Checkpoint, "encode", counting)
     questions = ["Which picture?", "0880 0512", "assistant"]
     together = asked.texts("questions", views, questions)
     single = [asked.ask_views(views, question).raw_text for question in questions]
