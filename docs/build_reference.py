@@ -43,7 +43,7 @@ API: dict[str, tuple[str, ...]] = {
         "Spread",
     ),
     "infer/maps.py": ("DepthMap", "FullDepth", "MatchMap", "PointCloud"),
-    "infer/measure.py": ("Measurement", "Length", "Region", "Span"),
+    "infer/measure.py": ("Measurement", "MeasuredLength", "MeasuredRegion", "Span"),
     "errors.py": ("Vlm3Error", "InputError"),
 }
 """The public names and what their methods return, in reading order."""

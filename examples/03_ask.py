@@ -13,7 +13,7 @@ predictor = vlm3.load()
 for item in example.questions:
     # {0} and {1} in the question stand for the boxes: x_min, y_min, x_max, y_max in pixels.
     answer = predictor.ask(view, item.question, item.boxes_xyxy_px)
-    truth = next(t for t in (item.value_m, item.region, item.yes) if t is not None)
+    truth = item.truth
     print(f"{item.question}   {{0}}, {{1}} = {', '.join(item.labels)}")
     print(f"  prompt  {answer.prompt}")
     print(f"  wrote   {answer.raw_text!r}")

@@ -199,9 +199,9 @@ def test_pairs_are_each_once_and_wide_overlap_is_exhaustive(count: int, overlap:
 
 
 def source(name: str) -> Any:
-    from vlm3.cli.picture_sources import Source
+    from vlm3.cli.picture_sources import PictureSource
 
-    return Source(Path(name).stem, name, name, Path(name))
+    return PictureSource(Path(name).stem, name, name, Path(name))
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from vlm3.tasks.depth import DEPTH
 from vlm3.tasks.protocol import PROTOCOLS, Protocol
 from vlm3.tasks.question_writer import QuestionWriter
 from vlm3.tasks.registry import in_order
-from vlm3.tasks.sample import Box, Matches, ObjectQuestion, Objects, Points, Sample
+from vlm3.tasks.sample import Box, Matches, ObjectQuestion, ObjectQuestions, Points, Sample
 from vlm3.tasks.task import Task
 from vlm3.tasks.truth import Length
 from vlm3.train.references import question_writer
@@ -95,7 +95,7 @@ def sample(camera: Camera, second: Camera | None, xy: np.ndarray, boxes: tuple[B
     if second is None:
         question = ObjectQuestion("How wide is {0}?", boxes, Length(1.0), "{0} is wide.")
         points = Points(xy, np.full(len(xy), 2.0))
-        return Sample("one", cameras, views, points=points, objects=Objects((question,)))
+        return Sample("one", cameras, views, points=points, objects=ObjectQuestions((question,)))
     motion = RelativePose.from_ypr_direction((10.0, 2.0, 1.0), (0.6, 0.0, 0.8), 0.5)
     xy2 = np.broadcast_to((second.width_px / 2, second.height_px / 2), xy.shape)
     return Sample("two", cameras, views, matches=Matches(xy, xy2), motion=motion)

@@ -228,6 +228,8 @@ def test_the_model_sees_the_planned_size_and_whole_patches(name: str, camera: Ca
         p.depth(view, [1, 1])
     elif task == "correspondence":
         p.match(view, view, [1, 1])
+    elif task == "fov":
+        p.fov(view)
     else:
         p.pose(view, view)
     planned = p.protocol.plan(camera, multiple_px=16).camera

@@ -18,21 +18,23 @@ import torch
 
 import vlm3
 from vlm3.model import build_small, nano_tokenizer
-from vlm3.nano.recipe import MINIATURE, Part, Stage
-from vlm3.nano.run import Run
+from vlm3.nano.recipe import MINIATURE, NanoStage, StagePart
+from vlm3.nano.run import NanoRun
 from vlm3.nano.saving import load_state
 from vlm3.nano.trainer import train
 
 PATIENCE_S = 100.0
 SIZE = replace(MINIATURE.size, vision_layers=2, deepstack=(0,), text_layers=2)
 STAGES = (
-    Stage("grounding", 0.9, ((Part("mosaic color", 2, 4, 1.0), Part("dense", 1, 0, 0.1)),)),
-    Stage("worlds", 1.0, ((Part("view", 2, 4, 1.0), Part("pair", 2, 2, 1.0)),)),
+    NanoStage(
+        "grounding", 0.9, ((StagePart("mosaic color", 2, 4, 1.0), StagePart("dense", 1, 0, 0.1)),)
+    ),
+    NanoStage("worlds", 1.0, ((StagePart("view", 2, 4, 1.0), StagePart("pair", 2, 2, 1.0)),)),
 )
 RECIPE = replace(MINIATURE, size=SIZE, stages=STAGES, held_out=1, enough_pairs=1, save_seconds=0.4)
 
 
-def started(run: Run) -> int:
+def started(run: NanoRun) -> int:
     pid = os.fork()
     if pid:
         return pid
@@ -61,7 +63,7 @@ def saved(folder: Path, name: str = "step") -> int:
 
 def workers_of(folder: Path) -> int:
     """Processes that render for this run."""
-    mark = f"vlm3-nano-{os.getuid()}-{Run(folder, RECIPE, 9.0).name}".encode()
+    mark = f"vlm3-nano-{os.getuid()}-{NanoRun(folder, RECIPE, 9.0).name}".encode()
     count = 0
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -72,7 +74,7 @@ def workers_of(folder: Path) -> int:
 
 
 def main(folder: Path) -> None:
-    run = Run(folder, RECIPE, 9.0, device="cpu", workers=1)
+    run = NanoRun(folder, RECIPE, 9.0, device="cpu", workers=1)
     build_small(nano_tokenizer(), SIZE)  # Loads what every child will need.
     killed_at = []
     for number in range(4):

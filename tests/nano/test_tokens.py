@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from vlm3.geometry.pose import RelativePose, rotation_from_ypr_deg, ypr_deg_from_rotation
 from vlm3.model import nano_tokenizer
-from vlm3.nano.tokens import Questions, TokenWriter, ypr_deg
+from vlm3.nano.tokens import TokenizedQuestions, TokenWriter, ypr_deg
 from vlm3.tasks import correspondence, depth, pose
 from vlm3.tasks.protocol import get_protocol
 from vlm3.train.mosaics import COLORS, QUESTION
@@ -37,7 +37,9 @@ def ids(*texts: str) -> list[int]:
     return [i for text in texts for i in TOKENIZER(text + "<|im_end|>")["input_ids"]]
 
 
-def assert_written(asked: Questions, stem: str | None, place: Any, question: str, answer: str):
+def assert_written(
+    asked: TokenizedQuestions, stem: str | None, place: Any, question: str, answer: str
+):
     """Ids are the question's and the answer's, and labels the answer's alone."""
     wanted, said = ids(question, answer), ids(answer)
     words = list(WRITER.stems[stem]) if stem else []

@@ -25,7 +25,7 @@ from vlm3.nano.forward import Forward
 from vlm3.nano.losses import Passes, batch_loss, tensors_of, with_tensors
 from vlm3.nano.optim import Optimizers
 from vlm3.nano.recipe import MINIATURE, NANO, continued
-from vlm3.nano.run import Clock, Run
+from vlm3.nano.run import Clock, NanoRun
 from vlm3.nano.saving import load_state, save_state
 from vlm3.nano.tower import DenseHeads
 from vlm3.nano.trainer import train
@@ -185,7 +185,7 @@ def test_rates_rise_and_fall_to_zero_whatever_happened() -> None:
 
 
 def test_a_folder_belongs_to_one_run(tmp_path: Path) -> None:
-    run = Run(tmp_path, MINIATURE, 5.0, device="cpu")
+    run = NanoRun(tmp_path, MINIATURE, 5.0, device="cpu")
     began = Clock(run).began
     assert Clock(run).began == began
     assert 0 <= Clock(run).share < 0.5
@@ -199,14 +199,14 @@ def test_a_folder_belongs_to_one_run(tmp_path: Path) -> None:
 
 def test_what_cannot_be_trained_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="minutes is"):
-        Run(tmp_path, MINIATURE, 0.0)
+        NanoRun(tmp_path, MINIATURE, 0.0)
     with pytest.raises(InputError, match="render device is 'gpu'"):
-        Run(tmp_path, MINIATURE, 1.0, render_device="gpu")
+        NanoRun(tmp_path, MINIATURE, 1.0, render_device="gpu")
     with pytest.raises(InputError, match="does not fit this recipe"):
-        train(Run(tmp_path / "a", MINIATURE, 1.0, init="nano", device="cpu", workers=1))
+        train(NanoRun(tmp_path / "a", MINIATURE, 1.0, init="nano", device="cpu", workers=1))
     if not torch.cuda.is_available():
         with pytest.raises(InputError, match="give --device cpu"):
-            train(Run(tmp_path / "b", NANO, 1.0))
+            train(NanoRun(tmp_path / "b", NANO, 1.0))
 
 
 def test_dry_run_prints_the_recipe() -> None:
@@ -239,7 +239,7 @@ def test_the_miniature_learns_to_point(tmp_path: Path) -> None:
     watcher = threading.Thread(target=stop_when_it_points)
     watcher.start()
     try:
-        train(Run(tmp_path, MINIATURE, 60.0, device="cpu", workers=1))
+        train(NanoRun(tmp_path, MINIATURE, 60.0, device="cpu", workers=1))
     finally:
         over.set()
         watcher.join()

@@ -598,7 +598,8 @@ def test_our_client_of_our_server_asks_as_the_server_does(
     limits = nano.protocol.prep.limits
     assert limits is not None
     assert entry["vlm3"] == {
-        "protocol": "joint", "f_px": 125.0, "max_tokens": 400, "multiple_px": 16,
+        "protocol": "joint", "f_px": 125.0, "long_side_px": None, "max_tokens": 400,
+        "multiple_px": 16,
         "fewest_px2": limits.fewest_px2, "most_px2": limits.most_px2,
         "weights": nano.engine.weights,  # type: ignore[attr-defined]
     }  # fmt: skip

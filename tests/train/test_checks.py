@@ -10,7 +10,7 @@ from vlm3.tasks.base import QA
 from vlm3.tasks.conversation import Conversation
 from vlm3.tasks.protocol import get_protocol
 from vlm3.train.collate import Collator
-from vlm3.train.loss_module import Trainee
+from vlm3.train.loss_module import LossModule
 from vlm3.train.mosaics import color_questions, mosaic
 from vlm3.train.validation import printed
 
@@ -37,7 +37,7 @@ def test_packed_answers_are_those_of_each_question_asked_alone() -> None:
     encoded = [collator.encoder(one, str(k)) for k, one in enumerate(made)]
     batches = collator.micro_batches(encoded, 10_000)
     assert len(batches) == 1, "rows with different numbers of questions stand together"
-    found = printed(Trainee(nano.model, nano.picture_input), nano.tokenizer, batches)
+    found = printed(LossModule(nano.model, nano.picture_input), nano.tokenizer, batches)
     engine = NaiveEngine(nano)
     for k, one in enumerate(made):
         packed = [(p.truth, p.said) for p in found if p.name == str(k)]

@@ -19,7 +19,7 @@ from vlm3.data.mixture import ENDLESS, Draw, Mixture
 from vlm3.errors import InputError
 from vlm3.train import config, resume
 from vlm3.train.config import RunConfig
-from vlm3.train.datasets import Curriculum, Opening
+from vlm3.train.datasets import Curriculum, OpeningStage
 from vlm3.train.flat_settings import (
     as_arguments,
     changed,
@@ -220,7 +220,9 @@ class Named:
 def test_stages_are_drawn_one_after_the_other() -> None:
     last, opening = Mixture((7, 9), (1.0, 1.0), seed=5), Mixture((3, 4), (1.0, 2.0), seed=5)
     sources: Any = [Named(str(k), n) for k, n in enumerate((7, 9, ENDLESS, 3, 4))]
-    found = Curriculum(tuple(sources), last, (), (Opening(6, 2, None), Opening(8, 3, opening)))
+    found = Curriculum(
+        tuple(sources), last, (), (OpeningStage(6, 2, None), OpeningStage(8, 3, opening))
+    )
     draws = [found.draw(count) for count in range(30)]
     # As mosaics at the start were drawn before there were stages.
     assert draws[:6] == [Draw(2, count, 0) for count in range(6)]

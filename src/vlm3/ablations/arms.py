@@ -36,7 +36,7 @@ _BATCH = 8
 
 
 @dataclass(frozen=True)
-class Start:
+class ArmStart:
     """What an arm goes on from.
 
     Attributes:
@@ -50,14 +50,14 @@ class Start:
     questions: int = 24
 
 
-STARTS: Mapping[str, Start] = MappingProxyType(
+STARTS: Mapping[str, ArmStart] = MappingProxyType(
     {
-        "thousandths": Start(reference="relative"),
-        "pixels": Start(reference="pixels"),
-        "text": Start(reference="relative", questions=1),
-        "marker": Start(reference="marker", questions=1),
-        "tiny": Start("tiny"),
-        "tiny-wide": Start("tiny-wide"),
+        "thousandths": ArmStart(reference="relative"),
+        "pixels": ArmStart(reference="pixels"),
+        "text": ArmStart(reference="relative", questions=1),
+        "marker": ArmStart(reference="marker", questions=1),
+        "tiny": ArmStart("tiny"),
+        "tiny-wide": ArmStart("tiny-wide"),
     }
 )
 """Name -> start."""

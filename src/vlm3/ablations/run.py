@@ -26,7 +26,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Line:
+class StudyLine:
     """One arm, measured by one task: its value, a seed each, and what it is against the first.
 
     Attributes:
@@ -69,7 +69,7 @@ def run_study(
     mosaics: int | None,
     seeds: int,
     say: Say,
-) -> tuple[Line, ...]:
+) -> tuple[StudyLine, ...]:
     """Trains and measures a study's arms; the same call again goes on.
 
     Args:
@@ -207,7 +207,7 @@ def _lines(
     found: dict[tuple[str, TaskName, str], list[Scores]],
     samples: int,
     pointing: dict[str, tuple[int | None, ...]],
-) -> tuple[Line, ...]:
+) -> tuple[StudyLine, ...]:
     lines = []
     reference = chosen.arms[0]
     for (arm, task, measure), several in found.items():
@@ -223,7 +223,7 @@ def _lines(
                 for one, other in zip(several, first, strict=True)
             )
         lines.append(
-            Line(
+            StudyLine(
                 arm=arm,
                 says=ARMS[arm].says,
                 task=task,
@@ -248,7 +248,7 @@ def _sums(several: Sequence[Scores]) -> Sums:
     )
 
 
-def table(name: str, lines: Sequence[Line]) -> str:
+def table(name: str, lines: Sequence[StudyLine]) -> str:
     """A study as a Markdown table, with what is asked above it."""
     chosen = study(name)
     rows = [

@@ -16,7 +16,7 @@ from vlm3 import __version__, strict_json
 from vlm3.cli import manifest
 from vlm3.cli.console import Countdown
 from vlm3.cli.contact_sheet import MOST, contact_sheet
-from vlm3.cli.workers import Job, Recipe, makers
+from vlm3.cli.workers import WorkerJob, WorkerRecipe, makers
 from vlm3.errors import InputError
 from vlm3.lock import writing
 
@@ -24,11 +24,11 @@ SHEET, PREVIEWS = "contact_sheet.jpg", "previews"
 SKIPPED = 1
 """The exit code where some pictures could not be read and the others are written."""
 
-AnyJob = TypeVar("AnyJob", bound=Job)
-AskedJob = TypeVar("AskedJob", bound=Job, contravariant=True)
+AnyJob = TypeVar("AnyJob", bound=WorkerJob)
+AskedJob = TypeVar("AskedJob", bound=WorkerJob, contravariant=True)
 
 
-class FolderRecipe(Recipe[AskedJob], Protocol[AskedJob]):
+class FolderRecipe(WorkerRecipe[AskedJob], Protocol[AskedJob]):
     """What a whole folder is filled with.
 
     Attributes:

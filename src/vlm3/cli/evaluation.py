@@ -16,7 +16,7 @@ from vlm3.cli.console import duration, kept_on_interrupt
 from vlm3.cli.loading_options import asking_options, loading
 
 if TYPE_CHECKING:
-    from vlm3.eval.predict import Progress
+    from vlm3.eval.predict import EvalProgress
     from vlm3.eval.predictions import Run
 
 
@@ -304,7 +304,7 @@ class _Shown:
         self._began: float | None = None
         self._before = self._width = self.kept = 0
 
-    def __call__(self, at: "Progress") -> None:
+    def __call__(self, at: "EvalProgress") -> None:
         if not at.items and at.resumed:
             click.echo(f"going on: {self._folder} holds {at.resumed} answers already", err=True)
             if self._doubt:

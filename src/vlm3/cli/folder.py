@@ -13,7 +13,7 @@ import numpy as np
 from vlm3.cli import manifest
 from vlm3.cli.batch import PREVIEWS, fill_folder, output_folder
 from vlm3.cli.contact_sheet import preview, save_preview
-from vlm3.cli.picture_sources import Opener, Source, find_sources
+from vlm3.cli.picture_sources import Opener, PictureSource, find_sources
 from vlm3.cli.pipeline import lenses
 
 if TYPE_CHECKING:
@@ -68,7 +68,9 @@ class DepthMaps:
         """Opens a picture; InputError also where it is too small for the grid."""
         return Opener(self.lens, self.calibrator, self.grid)
 
-    def make(self, predictor: "Predictor", job: Source, opened: "Sequence[View]") -> dict[str, Any]:
+    def make(
+        self, predictor: "Predictor", job: PictureSource, opened: "Sequence[View]"
+    ) -> dict[str, Any]:
         """Asks, writes every file whole or not at all, and tells what was made."""
         from vlm3.output.lens import lens_record
 

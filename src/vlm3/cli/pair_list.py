@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
-from vlm3.cli.picture_sources import Source, find_sources
+from vlm3.cli.picture_sources import PictureSource, find_sources
 from vlm3.errors import InputError
 
 SEQUENTIAL, EXHAUSTIVE, FIRST = "sequential", "exhaustive", "first"
 
 
 @dataclass(frozen=True)
-class Pair:
+class PicturePair:
     """Two pictures to come.
 
     Attributes:
@@ -26,7 +26,7 @@ class Pair:
     """
 
     name: str
-    pictures: tuple[Source, Source]
+    pictures: tuple[PictureSource, PictureSource]
 
     @property
     def content(self) -> str:
@@ -41,7 +41,7 @@ class Pair:
 
 def find_pairs(
     arguments: Sequence[str], every_s: float | None, how: str, overlap: int
-) -> list[Pair]:
+) -> list[PicturePair]:
     """The pairs of the pictures that files, folders, patterns and videos stand for.
 
     Args:
@@ -77,7 +77,7 @@ def find_pairs(
 
 def find_in_file(
     path: Path, arguments: Sequence[str], every_s: float | None
-) -> list[tuple[Source, Source]]:
+) -> list[tuple[PictureSource, PictureSource]]:
     """The pairs that a file's lines name, in their order."""
     lines = list(_lines(path))
     if not lines:
@@ -91,7 +91,7 @@ def find_in_file(
         for folder in folders
         if (folder / name).is_file()
     }
-    known: dict[str, Source] = {}
+    known: dict[str, PictureSource] = {}
     chosen = [*singles, *dict.fromkeys(in_folders.values())]
     for source in find_sources(chosen, every_s) if chosen else ():
         for name in (source.name, source.path.name, source.origin):
@@ -138,12 +138,14 @@ def _lines(path: Path) -> Iterator[tuple[int, tuple[str, str]]]:
         yield number, (names[0], names[1])
 
 
-def _listed(pairs: Sequence[tuple[Source, Source]]) -> list[tuple[Source, Source]]:
+def _listed(
+    pairs: Sequence[tuple[PictureSource, PictureSource]],
+) -> list[tuple[PictureSource, PictureSource]]:
     """Each pair once."""
     return list(dict.fromkeys(pairs))
 
 
-def _named(pairs: Sequence[tuple[Source, Source]]) -> list[Pair]:
+def _named(pairs: Sequence[tuple[PictureSource, PictureSource]]) -> list[PicturePair]:
     names: set[str] = set()
     found = []
     for a, b in pairs:
@@ -153,5 +155,5 @@ def _named(pairs: Sequence[tuple[Source, Source]]) -> list[Pair]:
             count += 1
             name = f"{stem}_{count}"
         names.add(name.lower())
-        found.append(Pair(name, (a, b)))
+        found.append(PicturePair(name, (a, b)))
     return found

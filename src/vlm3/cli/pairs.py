@@ -15,7 +15,7 @@ import numpy as np
 from vlm3 import disk, strict_json
 from vlm3.cli.batch import PREVIEWS, Done, fill_folder, output_folder
 from vlm3.cli.contact_sheet import pair_preview, save_preview
-from vlm3.cli.pair_list import SEQUENTIAL, Pair, find_pairs
+from vlm3.cli.pair_list import SEQUENTIAL, PicturePair, find_pairs
 from vlm3.cli.picture_sources import Opener
 from vlm3.cli.pipeline import lenses
 from vlm3.errors import InputError
@@ -53,7 +53,7 @@ class _Pairs:
         return {name: value for name, value in vars(self).items() if name != "folder"}
 
     def _told(
-        self, pair: Pair, views: "Sequence[View]", predictor: "Predictor", began: float
+        self, pair: PicturePair, views: "Sequence[View]", predictor: "Predictor", began: float
     ) -> dict[str, Any]:
         return {
             "source": pair.origins,
@@ -77,7 +77,9 @@ class Motions(_Pairs):
         """Opens both pictures."""
         return Opener(self.lens, self.calibrator, None)
 
-    def make(self, predictor: "Predictor", job: Pair, opened: "Sequence[View]") -> dict[str, Any]:
+    def make(
+        self, predictor: "Predictor", job: PicturePair, opened: "Sequence[View]"
+    ) -> dict[str, Any]:
         """Asks, and tells the answer: it is in the manifest itself."""
         from vlm3.cli.printing import records
 
@@ -101,7 +103,7 @@ class Motions(_Pairs):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Matches(_Pairs):
+class MatchMaps(_Pairs):
     """Where a grid of the first picture is seen in the second.
 
     Attributes:
@@ -116,7 +118,9 @@ class Matches(_Pairs):
         """Opens both pictures; InputError also where the first is too small for the grid."""
         return Opener(self.lens, self.calibrator, self.grid)
 
-    def make(self, predictor: "Predictor", job: Pair, opened: "Sequence[View]") -> dict[str, Any]:
+    def make(
+        self, predictor: "Predictor", job: PicturePair, opened: "Sequence[View]"
+    ) -> dict[str, Any]:
         """Asks, writes every file whole or not at all, and tells what was made."""
         from vlm3.output.lens import lens_record
         from vlm3.output.maps import save
@@ -201,7 +205,7 @@ def matches_of_many(
     Returns:
         The exit code: 0, or `batch.SKIPPED`.
     """
-    recipe = Matches(**_common(settings), grid=grid)
+    recipe = MatchMaps(**_common(settings), grid=grid)
     done = fill_folder(recipe, _found(images, every_s, pairs, overlap), settings)
     _write_table(recipe.folder / "pairs.csv", _match_rows(done))
     click.echo(f"{recipe.folder}/pairs.csv: which file is of which pair", err=True)
@@ -219,7 +223,7 @@ def _common(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _found(
     images: Sequence[str], every_s: float | None, pairs: str | None, overlap: int | None
-) -> list[Pair]:
+) -> list[PicturePair]:
     how = pairs or SEQUENTIAL
     if overlap is not None and how != SEQUENTIAL:
         raise InputError(f"--overlap goes with --pairs {SEQUENTIAL}; leave one of them out")

@@ -32,7 +32,7 @@ VIDEOS = frozenset((".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".m
 
 
 @dataclass(frozen=True)
-class Source:
+class PictureSource:
     """One picture to come.
 
     Attributes:
@@ -50,7 +50,7 @@ class Source:
     at_s: float | None = None
 
     @property
-    def pictures(self) -> tuple["Source", ...]:
+    def pictures(self) -> tuple["PictureSource", ...]:
         """Itself: what a job on one picture needs opened."""
         return (self,)
 
@@ -86,7 +86,7 @@ class Opener:
 
         self._lens = {**lens, "calibrate": calibrate_by(calibrator)}
         self._grid = grid
-        self._kept: dict[Source, View] = {}
+        self._kept: dict[PictureSource, View] = {}
 
     def __call__(self, job: "HasPictures") -> list["View"]:
         """The job's pictures with their cameras.
@@ -101,7 +101,7 @@ class Opener:
             grid_px(views[0].camera, *self._grid)
         return views
 
-    def _view(self, source: Source) -> "View":
+    def _view(self, source: PictureSource) -> "View":
         from vlm3.view import AssumedCameraWarning
 
         view = self._kept.pop(source, None)
@@ -123,7 +123,7 @@ class HasPictures(Protocol):
     """Something made from pictures."""
 
     @property
-    def pictures(self) -> Sequence[Source]:
+    def pictures(self) -> Sequence[PictureSource]:
         """In the order they are asked about."""
 
 
@@ -135,7 +135,7 @@ def are_many(arguments: Sequence[str]) -> bool:
     return path.is_dir() or path.suffix.lower() in VIDEOS or _is_pattern(arguments[0])
 
 
-def find_sources(arguments: Sequence[str], every_s: float | None) -> list[Source]:
+def find_sources(arguments: Sequence[str], every_s: float | None) -> list[PictureSource]:
     """All pictures that files, folders, patterns and videos stand for.
 
     Args:
@@ -154,12 +154,12 @@ def find_sources(arguments: Sequence[str], every_s: float | None) -> list[Source
     if every_s is not None and not any(p.suffix.lower() in VIDEOS for p in paths):
         raise InputError("--every is the time between frames of a video, and no video was given")
     names = _names(paths)
-    found: list[Source] = []
+    found: list[PictureSource] = []
     for path in paths:
         if path.suffix.lower() in VIDEOS:
             found += _frames(path, names[path], every_s or 1.0)
         else:
-            found.append(Source(names[path], str(path), _digest(path), path))
+            found.append(PictureSource(names[path], str(path), _digest(path), path))
     return found
 
 
@@ -225,14 +225,14 @@ def _digest(path: Path) -> str:
         raise InputError(f"cannot read {str(path)!r} ({error.strerror or error})") from error
 
 
-def _frames(path: Path, name: str, every_s: float) -> list[Source]:
+def _frames(path: Path, name: str, every_s: float) -> list[PictureSource]:
     video = _video(path)
     content = _digest(path)
     count = max(1, math.ceil(video.seconds / every_s - 1e-9))
     digits = len(str(int(video.seconds)))
     # Two decimals name every frame of a step of 10 ms or more.
     return [
-        Source(
+        PictureSource(
             f"{name}_{k * every_s:0{digits + 3}.2f}s",
             f"{path} at {k * every_s:g} s",
             f"{content}@{k * every_s:g}",

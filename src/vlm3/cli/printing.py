@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from vlm3.geometry.depth import points_from_distance
-from vlm3.infer.measure import Length, Measurement
+from vlm3.infer.measure import MeasuredLength, Measurement
 from vlm3.infer.predictor import Predictor
 from vlm3.output.lens import lens_record, lens_words
 from vlm3.output.results import notes, read_as
@@ -166,7 +166,7 @@ def measured_lines(found: Measurement, predictor: Predictor, view: View) -> Iter
         yield f"note: {note}"
 
 
-def _length(length: Length) -> str:
+def _length(length: MeasuredLength) -> str:
     if not math.isfinite(length.value_m):
         return "not understood"
     sure = _interval(length.p10_m, length.p90_m, "m")

@@ -63,11 +63,11 @@ def nano(
         raise MissingDependencyError('worlds need Warp; install it with: pip install "vlm3[train]"')
     import torch
 
-    from vlm3.nano.run import Run
+    from vlm3.nano.run import NanoRun
     from vlm3.nano.trainer import train
 
     torch.set_num_threads(1)
     count = workers or max(1, (os.cpu_count() or 2) - (2 if device == "cuda" else 1))
-    done = train(Run(out, recipe, minutes, init, device, render_device, count, seed))
+    done = train(NanoRun(out, recipe, minutes, init, device, render_device, count, seed))
     if done:
         click.echo(f"done: {out / 'model'}")

@@ -30,7 +30,7 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 _PATIENCE_S = 10.0
 
 
-class Job(Protocol):
+class WorkerJob(Protocol):
     """One result to come: a plain value, as it may go to another process.
 
     Attributes:
@@ -47,10 +47,10 @@ class Job(Protocol):
         """See the class."""
 
 
-AnyJob = TypeVar("AnyJob", bound=Job, contravariant=True)
+AnyJob = TypeVar("AnyJob", bound=WorkerJob, contravariant=True)
 
 
-class Recipe(Protocol[AnyJob]):
+class WorkerRecipe(Protocol[AnyJob]):
     """What is made of every job: a plain value, too.
 
     Attributes:
@@ -68,7 +68,7 @@ class Recipe(Protocol[AnyJob]):
         """Asks, writes every file whole or not at all, and tells what was made."""
 
 
-class Outcome(NamedTuple):
+class WorkerOutcome(NamedTuple):
     """What came of a job: a record, or why its pictures cannot be read."""
 
     number: int
@@ -101,16 +101,16 @@ class Shares:
 class Here:
     """This process makes everything."""
 
-    def __init__(self, recipe: Recipe[Any], settings: Mapping[str, Any]) -> None:
+    def __init__(self, recipe: WorkerRecipe[Any], settings: Mapping[str, Any]) -> None:
         self._recipe = recipe
         self._predictor = _loaded(recipe, settings)
         self.facts = _facts(self._predictor)
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
+    def run(self, jobs: Sequence[WorkerJob]) -> Iterator[WorkerOutcome]:
         """What came of every job, in their order."""
         opened = self._recipe.opener()
         for index, job in enumerate(jobs):
-            yield Outcome(index, *_made(self._recipe, self._predictor, opened, job))
+            yield WorkerOutcome(index, *_made(self._recipe, self._predictor, opened, job))
 
 
 class Cards:
@@ -121,7 +121,7 @@ class Cards:
     """
 
     def __init__(
-        self, recipe: Recipe[Any], settings: Mapping[str, Any], visible: Sequence[str]
+        self, recipe: WorkerRecipe[Any], settings: Mapping[str, Any], visible: Sequence[str]
     ) -> None:
         self._cards = list(visible)
         self._pipes: list[Connection] = []
@@ -146,7 +146,7 @@ class Cards:
             self.end(at_once=True)
             raise
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
+    def run(self, jobs: Sequence[WorkerJob]) -> Iterator[WorkerOutcome]:
         """What came of every job, as they are done."""
         shares = Shares(len(jobs), len(self._pipes))
         busy: dict[Connection, tuple[int, int]] = {}
@@ -168,7 +168,7 @@ class Cards:
                 worker, index = busy.pop(pipe)
                 record, problem = self._heard(worker)
                 hand_to(worker)
-                yield Outcome(index, record, problem)
+                yield WorkerOutcome(index, record, problem)
 
     def end(self, *, at_once: bool) -> None:
         """Ends the workers; what they were writing is then not there."""
@@ -216,7 +216,9 @@ def cards(settings: Mapping[str, Any]) -> list[str]:
 
 
 @contextmanager
-def makers(recipe: Recipe[Any], settings: Mapping[str, Any], jobs: int) -> Iterator["Here | Cards"]:
+def makers(
+    recipe: WorkerRecipe[Any], settings: Mapping[str, Any], jobs: int
+) -> Iterator["Here | Cards"]:
     """Whoever makes the results: with a model, ready to run jobs.
 
     Args:
@@ -237,7 +239,7 @@ def makers(recipe: Recipe[Any], settings: Mapping[str, Any], jobs: int) -> Itera
     made.end(at_once=False)
 
 
-def _loaded(recipe: Recipe[Any], settings: Mapping[str, Any]) -> "Predictor":
+def _loaded(recipe: WorkerRecipe[Any], settings: Mapping[str, Any]) -> "Predictor":
     from vlm3.infer.generation import require
     from vlm3.infer.predictor import load
 
@@ -254,7 +256,7 @@ def _facts(predictor: "Predictor") -> dict[str, str]:
 
 
 def _made(
-    recipe: Recipe[Any], predictor: "Predictor", opened: Callable[[Any], Any], job: Job
+    recipe: WorkerRecipe[Any], predictor: "Predictor", opened: Callable[[Any], Any], job: WorkerJob
 ) -> tuple[dict[str, Any] | None, str]:
     """A record, or why the pictures cannot be read; what fails later is raised."""
     try:
@@ -266,7 +268,7 @@ def _made(
 
 def _work(
     pipe: Connection,
-    recipe: Recipe[Any],
+    recipe: WorkerRecipe[Any],
     settings: Mapping[str, Any],
     card: str,
     workers: int,

@@ -177,7 +177,7 @@ def export(
             disk.write(partial / name, json.dumps(content, indent=1, allow_nan=False) + "\n")
         if layout.settings is not None:
             name, lines = layout.settings
-            where = json.dumps(str(out.resolve()), ensure_ascii=False)
+            where = json.dumps(str(out.resolve()), ensure_ascii=False, allow_nan=False)
             disk.write(partial / name, lines.format(folder=where, most_px2=most_px2))
 
 

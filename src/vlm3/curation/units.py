@@ -31,10 +31,10 @@ from vlm3.datasets import get_source
 from vlm3.datasets.base import (
     READ_ERRORS,
     Frames,
+    PublishedDataset,
     RawFrame,
     Remark,
     Skipped,
-    Source,
     reason,
 )
 from vlm3.errors import InputError
@@ -164,13 +164,13 @@ def _written(job: Job, scene: str, folder: Path, partial: Path) -> Unit:
     )
 
 
-def _frames(job: Job, source: Source, scene: str) -> Frames:
+def _frames(job: Job, source: PublishedDataset, scene: str) -> Frames:
     read = source.depthlm_frames if job.depthlm and source.depthlm_frames else source.frames
     yield from read(job.root, scene)
 
 
 def _sample(
-    job: Job, source: Source, scene: str, raw: RawFrame, seed: int, place: int
+    job: Job, source: PublishedDataset, scene: str, raw: RawFrame, seed: int, place: int
 ) -> tuple[Kept, bytes, Record]:
     kept, picture = prepare(raw, job.size, job.calibration)
     xy, distance = np.empty((0, 2)), np.empty(0)
@@ -202,7 +202,9 @@ def _notes(scene: str, kept: Kept) -> dict[str, Any]:
     return notes if pose is None else notes | {"world_from_cam": pose.tolist()}
 
 
-def _pairs(job: Job, source: Source, kept: Sequence[Kept], seed: int) -> Iterator[NDArray[np.void]]:
+def _pairs(
+    job: Job, source: PublishedDataset, kept: Sequence[Kept], seed: int
+) -> Iterator[NDArray[np.void]]:
     if not job.per_view or not {"correspondence", "pose"} & set(source.tasks):
         return
     from vlm3.curation.pairs import PairView, make_pairs

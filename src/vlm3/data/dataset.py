@@ -16,7 +16,7 @@ from vlm3.data.record import Record
 from vlm3.data.shards import Shards
 from vlm3.errors import InputError
 from vlm3.geometry.pose import RelativePose
-from vlm3.tasks.sample import Matches, Objects, Points, Sample
+from vlm3.tasks.sample import Matches, ObjectQuestions, Points, Sample
 from vlm3.view import View
 
 
@@ -112,7 +112,7 @@ def single_sample(shards: Shards, place: int, key: str) -> Sample:
         (record.camera,),
         (partial(open_picture, shards, place, record),),
         points=Points(record.xy_px, record.distance_m),
-        objects=Objects(record.questions),
+        objects=ObjectQuestions(record.questions),
         metric=record.metric,
         calibrated=record.intrinsics == "given",
     )

@@ -1,6 +1,6 @@
 """The data sets that vlm3 reads, one adapter each; foreign conventions end there.
 
-A new one is a module with a `Source` in it and a line here.
+A new one is a module with a `PublishedDataset` in it and a line here.
 """
 
 import difflib
@@ -8,7 +8,7 @@ from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
-from vlm3.datasets.base import Source
+from vlm3.datasets.base import PublishedDataset
 from vlm3.errors import InputError
 
 SINGLE = {
@@ -68,7 +68,7 @@ def names() -> tuple[str, ...]:
     return tuple(_HOMES)
 
 
-def get_source(name: str, root: Path | None = None) -> Source:
+def get_source(name: str, root: Path | None = None) -> PublishedDataset:
     """The source of that name.
 
     Args:
@@ -84,7 +84,7 @@ def get_source(name: str, root: Path | None = None) -> Source:
         hint = f"did you mean {near[0]}? " if near else ""
         raise InputError(f"no source {name!r}: {hint}There are {', '.join(_HOMES)}")
     module, attribute = _HOMES[name].split(":")
-    found: Source = getattr(import_module(f"vlm3.datasets.{module}"), attribute)
+    found: PublishedDataset = getattr(import_module(f"vlm3.datasets.{module}"), attribute)
     if root is None or found.depthlm is None or len(list(root.glob("*.jsonl"))) != 1:
         return found
     rows = get_source("depthlm")

@@ -16,7 +16,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vlm3.datasets.base import Floats, Frames, LaserPoints, RawFrame, Source, each, folders
+from vlm3.datasets.base import (
+    Floats,
+    Frames,
+    LaserPoints,
+    PublishedDataset,
+    RawFrame,
+    each,
+    folders,
+)
 from vlm3.errors import InputError
 from vlm3.files.reading import why
 from vlm3.geometry.camera import Camera
@@ -109,7 +117,7 @@ def _table(path: Path) -> dict[str, NDArray[Any]]:
     return {name: table.column(name).to_numpy(zero_copy_only=False) for name in table.column_names}
 
 
-ARGOVERSE2 = Source(
+ARGOVERSE2 = PublishedDataset(
     name="argoverse2",
     title="Argoverse 2 Sensor",
     licence="CC BY-NC-SA 4.0",

@@ -18,7 +18,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vlm3.datasets.base import DepthMap, Floats, Frames, Pixels, RawFrame, Source, each, folders
+from vlm3.datasets.base import (
+    DepthMap,
+    Floats,
+    Frames,
+    Pixels,
+    PublishedDataset,
+    RawFrame,
+    each,
+    folders,
+)
 from vlm3.datasets.files import depth_png_m, picture_size
 from vlm3.datasets.licences import MAPANYTHING_TABLE
 from vlm3.errors import InputError
@@ -179,7 +188,7 @@ def _trajectory(path: Path) -> list[NDArray[np.float64]]:
     return [rigid_from_quaternion(row[[6, 3, 4, 5]], row[:3]) for row in rows]
 
 
-ASE = Source(
+ASE = PublishedDataset(
     name="aria-synthetic-environments",
     title="Aria Synthetic Environments",
     licence="Project Aria licence, non-commercial",

@@ -156,7 +156,7 @@ Frames = Iterator[RawFrame | Skipped | Remark]
 
 
 @dataclass(frozen=True)
-class Source:
+class PublishedDataset:
     """A data set that can be curated. Its two functions read `root`, the folder users downloaded.
 
     Attributes:

@@ -27,9 +27,9 @@ from vlm3.datasets.base import (
     Floats,
     Frames,
     LaserPoints,
+    PublishedDataset,
     RawFrame,
     Remark,
-    Source,
     each,
     folders,
 )
@@ -259,7 +259,7 @@ def _dense_ratios(
     return ratios
 
 
-COLMAP = Source(
+COLMAP = PublishedDataset(
     name="colmap",
     title="A COLMAP model of your own",
     licence="yours",
@@ -273,7 +273,7 @@ COLMAP = Source(
     verified="official code",
     against="pycolmap, by which it is read",
 )
-ETH3D = Source(
+ETH3D = PublishedDataset(
     name="eth3d",
     title="ETH3D, high-resolution multi-view",
     licence="CC BY-NC-SA 4.0",

@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from vlm3.datasets.base import Floats, Frames, LaserPoints, RawFrame, Source, each
+from vlm3.datasets.base import Floats, Frames, LaserPoints, PublishedDataset, RawFrame, each
 from vlm3.datasets.files import picture_size, read_json
 from vlm3.errors import InputError
 from vlm3.files.arrays import read_arrays
@@ -128,7 +128,7 @@ def _splits(root: Path) -> dict[str, str]:
     return found
 
 
-DDAD = Source(
+DDAD = PublishedDataset(
     name="ddad",
     title="DDAD",
     licence="CC BY-NC-SA 4.0",

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from vlm3.datasets.base import Floats, Frames, PixelDepths, RawFrame, Source, each
+from vlm3.datasets.base import Floats, Frames, PixelDepths, PublishedDataset, RawFrame, each
 from vlm3.datasets.files import json_lines, one_file, read_text
 from vlm3.errors import InputError
 from vlm3.files.reading import short
@@ -40,7 +40,7 @@ _LABELS = {
 
 
 @dataclass(frozen=True, eq=False)
-class Row:
+class DepthLMRow:
     """A line: picture, its camera, (n, 2) labelled pixel centres and (n,) labels."""
 
     image: Path
@@ -80,7 +80,7 @@ def frames(root: Path, scene: str) -> Frames:
     return each(((f"{number:07d}", raw) for number, raw in rows), make)
 
 
-def read_row(path: Path, number: int, raw: dict[str, Any]) -> Row:
+def read_row(path: Path, number: int, raw: dict[str, Any]) -> DepthLMRow:
     """A line of the file.
 
     Raises:
@@ -112,7 +112,7 @@ def read_row(path: Path, number: int, raw: dict[str, Any]) -> Row:
         raise InputError(f"{path}, line {number}: {len(xy)} pixels but {len(label)} depths")
     # Their loader takes the other where one is missing.
     camera = Camera(fx or fy, fy or fx, cx, cy, int(width), int(height))
-    return Row(image, camera, xy, label)
+    return DepthLMRow(image, camera, xy, label)
 
 
 def _picture_below(path: Path, number: int, name: str) -> Path:
@@ -155,7 +155,7 @@ def _part(path: Path, first: int) -> Iterator[tuple[int, dict[str, Any]]]:
             yield number, raw
 
 
-DEPTHLM = Source(
+DEPTHLM = PublishedDataset(
     name="depthlm",
     title="DepthLM's curated jsonl",
     licence="that of the set it was made from",

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vlm3.datasets.base import DepthMap, Floats, Frames, RawFrame, Source, each, folders
+from vlm3.datasets.base import DepthMap, Floats, Frames, PublishedDataset, RawFrame, each, folders
 from vlm3.datasets.depth_files import read_pfm
 from vlm3.datasets.files import mvsnet_camera, picture_size
 from vlm3.errors import InputError
@@ -77,7 +77,7 @@ def _camera_file(folder: Path, view: int, size: tuple[int, int]) -> tuple[Floats
     return cam_from_world, K
 
 
-DTU = Source(
+DTU = PublishedDataset(
     name="dtu",
     title="DTU MVS",
     licence="not stated; for research",

@@ -28,9 +28,9 @@ from vlm3.datasets.base import (
     Floats,
     Frames,
     Kind,
+    PublishedDataset,
     RawFrame,
     Remark,
-    Source,
     each,
 )
 from vlm3.datasets.files import matrix, picture_size, read_json, read_text
@@ -199,7 +199,7 @@ def _depth(path: Path, how: Format, size: tuple[int, int]) -> DepthMap:
     return DepthMap(covering(read, size, how.accept), how.kind)
 
 
-FOLDER = Source(
+FOLDER = PublishedDataset(
     name="folder",
     title="A folder of your own",
     licence="yours",

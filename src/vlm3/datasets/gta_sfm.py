@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vlm3.datasets.base import DepthMap, Frames, RawFrame, Source, each, need_folder
+from vlm3.datasets.base import DepthMap, Frames, PublishedDataset, RawFrame, each, need_folder
 from vlm3.datasets.depth_files import open_hdf5
 from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
@@ -67,7 +67,7 @@ def _depth(path: Path, number: int) -> DepthMap:
     return DepthMap(np.where(known, values, np.nan), "z")
 
 
-GTA_SFM = Source(
+GTA_SFM = PublishedDataset(
     name="gta-sfm",
     title="GTA-SfM",
     licence="not stated; pictures of a game",

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from vlm3.datasets.base import DepthMap, Floats, Frames, RawFrame, Source, each
+from vlm3.datasets.base import DepthMap, Floats, Frames, PublishedDataset, RawFrame, each
 from vlm3.datasets.files import depth_png_m, matrix, picture_size, read_text
 from vlm3.datasets.licences import DEPTH_PRO_TABLE
 from vlm3.errors import InputError
@@ -195,7 +195,7 @@ def _only(folder: Path, ending: str) -> Path:
     return found[0]
 
 
-IBIMS1 = Source(
+IBIMS1 = PublishedDataset(
     name="ibims1",
     title="iBims-1",
     licence="its own terms",
@@ -209,7 +209,7 @@ IBIMS1 = Source(
     verified="other readers",
     against="hanxunyu/DepthVLM; units against DepthLM's labels",
 )
-NYUV2 = Source(
+NYUV2 = PublishedDataset(
     name="nyuv2",
     title="NYU Depth v2",
     licence="its own terms",
@@ -221,7 +221,7 @@ NYUV2 = Source(
     frames=nyu_frames,
     needs=("h5py", "scipy"),
 )
-SUNRGBD = Source(
+SUNRGBD = PublishedDataset(
     name="sunrgbd",
     title="SUN RGB-D",
     licence="its own terms",

@@ -17,8 +17,8 @@ from vlm3.datasets.base import (
     Floats,
     Frames,
     LaserPoints,
+    PublishedDataset,
     RawFrame,
-    Source,
     each,
     folders,
 )
@@ -114,7 +114,7 @@ def _calibration(path: Path) -> dict[str, Floats]:
     return found
 
 
-KITTI_OBJECT = Source(
+KITTI_OBJECT = PublishedDataset(
     name="kitti-object",
     title="KITTI object",
     licence="CC BY-NC-SA 3.0",
@@ -127,7 +127,7 @@ KITTI_OBJECT = Source(
     verified="real files",
     against="seven frames of the set",
 )
-KITTI_DEPTH = Source(
+KITTI_DEPTH = PublishedDataset(
     name="kitti-depth",
     title="KITTI depth",
     licence="CC BY-NC-SA 3.0",

@@ -3,21 +3,21 @@
 from collections.abc import Iterable
 
 from vlm3.datasets import get_source
-from vlm3.datasets.base import Source
+from vlm3.datasets.base import PublishedDataset
 
 _HEAD = ("source", "data set", "layout read", "tasks", "verified on", "licence")
 NOT_LOOKED_UP = "not looked up"
 _OWN = ("yours", "of the set", "that of the set")
 
 
-def licence_source(source: Source) -> str:
+def licence_source(source: PublishedDataset) -> str:
     """Where the licence of a set was read; empty for data of one's own."""
     if source.licence.startswith(_OWN):
         return ""
     return source.licence_from or NOT_LOOKED_UP
 
 
-def verified_on(source: Source) -> str:
+def verified_on(source: PublishedDataset) -> str:
     """What the reader was checked on, and the files or code meant."""
     return f"{source.verified}: {source.against}" if source.against else source.verified
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vlm3.datasets.base import DepthMap, Floats, Frames, RawFrame, Source, each, folders
+from vlm3.datasets.base import DepthMap, Floats, Frames, PublishedDataset, RawFrame, each, folders
 from vlm3.datasets.files import depth_png_m, picture_size, read_text
 from vlm3.errors import InputError
 from vlm3.files.reading import why
@@ -75,7 +75,7 @@ def _lines(path: Path) -> list[tuple[str, str, Floats, Floats]]:
     return found
 
 
-MATTERPORT3D = Source(
+MATTERPORT3D = PublishedDataset(
     name="matterport3d",
     title="Matterport3D",
     licence="Matterport3D Terms of Use, by signature",

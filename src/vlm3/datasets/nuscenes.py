@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from vlm3.datasets.base import Floats, Frames, LaserPoints, RawFrame, Source, each
+from vlm3.datasets.base import Floats, Frames, LaserPoints, PublishedDataset, RawFrame, each
 from vlm3.datasets.files import floats, picture_size, read_json
 from vlm3.errors import InputError
 from vlm3.files.reading import below, short
@@ -234,7 +234,7 @@ def _named(folder: Path, name: str) -> Path:
     raise InputError(f"{short(name)} is not in {str(folder)!r}")
 
 
-NUSCENES = Source(
+NUSCENES = PublishedDataset(
     name="nuscenes",
     title="nuScenes",
     licence="its terms of use, non-commercial",
@@ -249,7 +249,7 @@ NUSCENES = Source(
     verified="official code",
     against="nutonomy/nuscenes-devkit python-sdk",
 )
-NUSCENES_MMDET3D = Source(
+NUSCENES_MMDET3D = PublishedDataset(
     name="nuscenes-mmdet3d",
     title="nuScenes, mmdetection3d's infos",
     licence="its terms of use, non-commercial",

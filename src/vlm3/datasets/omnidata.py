@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from vlm3.datasets.base import DepthMap, Frames, Kind, RawFrame, Source, Verified, each
+from vlm3.datasets.base import DepthMap, Frames, Kind, PublishedDataset, RawFrame, Verified, each
 from vlm3.datasets.files import depth_png_m, picture_size, read_json, read_text
 from vlm3.errors import InputError
 from vlm3.files.reading import why
@@ -138,8 +138,8 @@ def _source(
     url: str,
     verified: Verified,
     against: str,
-) -> Source:
-    return Source(
+) -> PublishedDataset:
+    return PublishedDataset(
         name=name,
         title=title,
         licence=licence,

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from vlm3.datasets.base import Frames, RawFrame, Source, each, need_folder
+from vlm3.datasets.base import Frames, PublishedDataset, RawFrame, each, need_folder
 from vlm3.datasets.files import one_file, picture_size, read_json
 from vlm3.datasets.json_array import entries, part_count
 from vlm3.datasets.masks import Box, box_of_mask
@@ -212,8 +212,8 @@ def _source(
     url: str,
     layout: str,
     read: tuple[Callable[[Path], list[str]], Callable[[Path, str], Frames]],
-) -> Source:
-    return Source(
+) -> PublishedDataset:
+    return PublishedDataset(
         name=name,
         title=title,
         licence="Apache 2.0; pictures by their sets",

@@ -43,7 +43,7 @@ _MOST_OFF_SCALE = 1.25
 
 
 @dataclass(frozen=True)
-class Sample:
+class OwnSample:
     """A frame with the depth file it was given."""
 
     frame: RawFrame
@@ -127,7 +127,7 @@ def survey(
     Raises:
         InputError: depths that are no distances, have another unit, or that poses do not fit.
     """
-    with_depth = [Sample(f, depths[f.key]) for f in frames if f.key in depths]
+    with_depth = [OwnSample(f, depths[f.key]) for f in frames if f.key in depths]
     if not with_depth:
         return []
     places = np.unique(np.linspace(0, len(with_depth) - 1, _FILES).round().astype(int))

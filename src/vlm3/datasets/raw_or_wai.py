@@ -8,14 +8,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from vlm3.datasets.base import Frames, Source, Verified, need_folder
+from vlm3.datasets.base import Frames, PublishedDataset, Verified, need_folder
 from vlm3.errors import InputError
 
 _META = "scene_meta.json"
 
 
 def raw_or_wai(
-    wai: Source,
+    wai: PublishedDataset,
     *,
     layout: str,
     scenes: Callable[[Path], list[str]],
@@ -23,7 +23,7 @@ def raw_or_wai(
     verified: Verified,
     against: str,
     needs: tuple[str, ...] = (),
-) -> Source:
+) -> PublishedDataset:
     """The source that reads either layout.
 
     Args:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vlm3.datasets.base import Floats, Frames, RawFrame, Source, each, need_folder
+from vlm3.datasets.base import Floats, Frames, PublishedDataset, RawFrame, each, need_folder
 from vlm3.datasets.files import picture_size
 from vlm3.datasets.tracks import Posed, path_depth
 from vlm3.errors import InputError
@@ -93,7 +93,7 @@ def _path_lines(path: Path) -> Floats:
     return found
 
 
-REALESTATE10K = Source(
+REALESTATE10K = PublishedDataset(
     name="realestate10k",
     title="RealEstate10K",
     licence="CC BY 4.0 (paths); videos by their owners",

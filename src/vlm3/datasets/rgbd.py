@@ -33,9 +33,9 @@ from vlm3.datasets.base import (
     DepthMap,
     Floats,
     Frames,
+    PublishedDataset,
     RawFrame,
     Remark,
-    Source,
     each,
     need_folder,
 )
@@ -225,7 +225,7 @@ def _trajectory(path: Path) -> list[tuple[int, Floats]]:
     return list(zip(numbers, poses, strict=True))
 
 
-SEVEN_SCENES = Source(
+SEVEN_SCENES = PublishedDataset(
     name="7scenes",
     title="7-Scenes",
     licence="Microsoft, non-commercial research",
@@ -238,7 +238,7 @@ SEVEN_SCENES = Source(
     verified="real files",
     against="RedKitchen",
 )
-TRAJECTORY = Source(
+TRAJECTORY = PublishedDataset(
     name="rgbd-log",
     title="RGB-D in Open3D's layout (Redwood)",
     licence="of the set",

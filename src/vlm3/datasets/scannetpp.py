@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vlm3.datasets.base import DepthMap, Frames, RawFrame, Source, each
+from vlm3.datasets.base import DepthMap, Frames, PublishedDataset, RawFrame, each
 from vlm3.datasets.colmap import camera_of, load_model
 from vlm3.datasets.files import depth_png_m, read_json, read_text
 from vlm3.datasets.licences import MAPANYTHING_TABLE
@@ -237,7 +237,7 @@ def _splits(root: Path) -> dict[str, str]:
     return found | held
 
 
-SCANNETPP = Source(
+SCANNETPP = PublishedDataset(
     name="scannetpp",
     title="ScanNet++",
     licence="ScanNet++ terms of use (non-commercial)",

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vlm3.datasets.base import DepthMap, Floats, Frames, RawFrame, Source, each, folders
+from vlm3.datasets.base import DepthMap, Floats, Frames, PublishedDataset, RawFrame, each, folders
 from vlm3.datasets.depth_files import read_float_png
 from vlm3.datasets.files import picture_size
 from vlm3.datasets.splits import TARTANAIR_TEST, TARTANAIR_VAL
@@ -89,7 +89,7 @@ def _poses(path: Path) -> Floats:
     return np.asarray(np.array(turned) @ _NED_FROM_OPENCV)
 
 
-TARTANAIR = Source(
+TARTANAIR = PublishedDataset(
     name="tartanairv2",
     title="TartanAir V2",
     licence="CC BY 4.0",

@@ -24,8 +24,8 @@ from vlm3.datasets.base import (
     DepthMap,
     DepthOrigin,
     Frames,
+    PublishedDataset,
     RawFrame,
-    Source,
     each,
     need_folder,
 )
@@ -250,12 +250,12 @@ def _source(
     *,
     origin: DepthOrigin = "truth",
     licence_from: str = "",
-) -> Source:
+) -> PublishedDataset:
     def frames(root: Path, scene: str) -> Frames:
         yield from read_scene(root, scene, rules)
 
     metric = rules.metric is not False
-    return Source(
+    return PublishedDataset(
         name=name,
         title=title,
         licence=licence,

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from vlm3.datasets.base import Floats, Frames, LaserPoints, RawFrame, Source, each
+from vlm3.datasets.base import Floats, Frames, LaserPoints, PublishedDataset, RawFrame, each
 from vlm3.errors import InputError
 from vlm3.files.reading import short, why
 from vlm3.files.schema import Check, fields, number, numbers, whole
@@ -227,7 +227,7 @@ def _reading(path: Path) -> Iterator[Any]:
         raise InputError(f"cannot read {str(path)!r} ({why(error)})") from error
 
 
-WAYMO = Source(
+WAYMO = PublishedDataset(
     name="waymo",
     title="Waymo Open, perception v2",
     licence="Waymo Dataset License Agreement (non-commercial)",

@@ -33,7 +33,7 @@ _PACKAGES = ("torch", "transformers", "numpy", "pillow", "vllm", "opencv-python-
 
 
 @dataclass(frozen=True)
-class Progress:
+class EvalProgress:
     """Where a run is, for whoever shows it.
 
     Attributes:
@@ -70,9 +70,9 @@ def predict(
     folder: Path,
     config: Json,
     *,
-    show: Callable[[Progress], None] = lambda progress: None,
+    show: Callable[[EvalProgress], None] = lambda progress: None,
     joined_damaged: Sequence[tuple[int, str]] = (),
-) -> Progress:
+) -> EvalProgress:
     """Answers every query that the folder does not hold yet.
 
     Args:
@@ -101,11 +101,11 @@ def _predict(
     solver: Solver,
     path: Path,
     config: Json,
-    show: Callable[[Progress], None],
+    show: Callable[[EvalProgress], None],
     joined_damaged: Sequence[tuple[int, str]],
-) -> Progress:
+) -> EvalProgress:
     done = _resume(path, config)
-    at = Progress(0, 0, 0, len(done.digests))
+    at = EvalProgress(0, 0, 0, len(done.digests))
     with _appending(path) as append:
         if path.stat().st_size == 0:
             origin = environment() | ({"joined_damaged": joined_damaged} if joined_damaged else {})

@@ -36,7 +36,7 @@ _DEVIATIONS, _ALWAYS = 3.0, math.log(1.1)
 
 
 @dataclass(frozen=True)
-class Length:
+class MeasuredLength:
     """A length in metres; NaN where an answer was not read.
 
     Attributes:
@@ -69,7 +69,7 @@ class Span:
 
     xy_px: Floats
     xyz_m: Floats
-    length: Length
+    length: MeasuredLength
     raw_text: tuple[str, str]
     prompt: tuple[str, str]
 
@@ -86,7 +86,7 @@ class Span:
 
 
 @dataclass(frozen=True, eq=False)
-class Region:
+class MeasuredRegion:
     """The size of what a box shows.
 
     Attributes:
@@ -101,9 +101,9 @@ class Region:
 
     box_xyxy_px: Floats
     edges_xyz_m: Floats
-    width: Length
-    height: Length
-    distance: Length
+    width: MeasuredLength
+    height: MeasuredLength
+    distance: MeasuredLength
     points: int
     asked: int
 
@@ -134,7 +134,7 @@ class Measurement:
     """
 
     spans: tuple[Span, ...]
-    regions: tuple[Region, ...]
+    regions: tuple[MeasuredRegion, ...]
     protocol: str
     readout: Readout
     intrinsics: str
@@ -205,7 +205,7 @@ def _quantiles(answer: DepthAnswer) -> Floats:
     return np.stack([answer.distance_m, answer.spread.p10, answer.spread.p90])
 
 
-def _between(camera: Camera, xy_px: Floats, quantiles: Floats) -> tuple[Floats, Length]:
+def _between(camera: Camera, xy_px: Floats, quantiles: Floats) -> tuple[Floats, MeasuredLength]:
     """The points (2, 3) at two pixels, and their distance from each other.
 
     Args:
@@ -220,14 +220,14 @@ def _between(camera: Camera, xy_px: Floats, quantiles: Floats) -> tuple[Floats, 
     xyz_m = points_from_distance(xy_px, quantiles[0], camera)
     value_m = float(np.linalg.norm(xyz_m[1] - xyz_m[0]))
     if not np.isfinite(quantiles).all():
-        return xyz_m, Length(value_m, math.nan, math.nan)
+        return xyz_m, MeasuredLength(value_m, math.nan, math.nan)
     rays = points_from_distance(xy_px, np.ones(2), camera)
     a, b = (_likely(*quantiles[:, k]) for k in range(2))
     lengths = np.linalg.norm(
         a[:, None, None] * rays[0] - b[None, :, None] * rays[1], axis=-1
     ).ravel()
     low, high = np.quantile(lengths, (0.1, 0.9))
-    return xyz_m, Length(value_m, min(float(low), value_m), max(float(high), value_m))
+    return xyz_m, MeasuredLength(value_m, min(float(low), value_m), max(float(high), value_m))
 
 
 def _likely(value: float, p10: float, p90: float) -> Floats:
@@ -246,7 +246,7 @@ def _normal_steps() -> Floats:
 _NORMAL = _normal_steps()
 
 
-def _region(camera: Camera, box: Floats, cells: Floats) -> Region:
+def _region(camera: Camera, box: Floats, cells: Floats) -> MeasuredRegion:
     """The size of a box's surface.
 
     Args:
@@ -264,8 +264,8 @@ def _region(camera: Camera, box: Floats, cells: Floats) -> Region:
     with np.errstate(invalid="ignore"):
         known = np.isfinite(cells[0]) & (cells[0] > 0)
         if not known.any():
-            gap = Length(math.nan, math.nan, math.nan)
-            return Region(box, np.full((4, 3), np.nan), gap, gap, gap, 0, known.size)
+            gap = MeasuredLength(math.nan, math.nan, math.nan)
+            return MeasuredRegion(box, np.full((4, 3), np.nan), gap, gap, gap, 0, known.size)
         logs = np.log(np.where(known, cells[0], 1))
         off = np.abs(logs - np.median(logs[known]))
         surface = known & (off <= max(_DEVIATIONS * float(np.median(off[known])), _ALWAYS))
@@ -282,12 +282,12 @@ def _region(camera: Camera, box: Floats, cells: Floats) -> Region:
     across, width = _between(camera, xy_px[:2], edges[:, :2])
     down, height = _between(camera, xy_px[2:], edges[:, 2:])
     value, low, high = np.median(cells[:, surface], axis=1)
-    return Region(
+    return MeasuredRegion(
         box,
         np.concatenate([across, down]),
         width,
         height,
-        Length(float(value), float(low), float(high)),
+        MeasuredLength(float(value), float(low), float(high)),
         int(surface.sum()),
         surface.size,
     )

@@ -11,7 +11,7 @@ import numpy as np
 
 from vlm3.geometry.pose import RelativePose
 from vlm3.tasks.registry import TASKS
-from vlm3.tasks.sample import Matches, ObjectQuestion, Objects, Points, Sample
+from vlm3.tasks.sample import Matches, ObjectQuestion, ObjectQuestions, Points, Sample
 from vlm3.tasks.truth import Length
 from vlm3.view import View
 
@@ -52,7 +52,7 @@ def probe_texts(
             (camera,),
             pictures[:1],
             points=Points(points, np.ones(len(points))),
-            objects=Objects(tuple(boxes)),
+            objects=ObjectQuestions(tuple(boxes)),
         ),
         Sample(
             "two",

@@ -36,7 +36,7 @@ _MOST_DOUBT_DEG = 10.0
 
 
 @dataclass(frozen=True, eq=False)
-class Pair:
+class ViewPair:
     """Two pictures' motion as it was answered, there and back.
 
     Attributes:
@@ -75,7 +75,7 @@ class SceneModel:
     """
 
     views: tuple[View, ...]
-    pairs: tuple[Pair, ...]
+    pairs: tuple[ViewPair, ...]
     cameras: Cameras
     trust: Trust
     maps: tuple[DepthMap, ...]
@@ -160,7 +160,7 @@ def ask_pair(
     *,
     readout: Readout | None = None,
     progress: Progress | None = None,
-) -> Pair:
+) -> ViewPair:
     """Both answers about two pictures, as motions from the first to the second."""
     there = predictor.pose(views[a], views[b], readout=readout)
     back = predictor.pose(views[b], views[a], readout=readout)
@@ -181,7 +181,7 @@ def ask_pair(
         Motion(a, b, a_from_b, 1 / (_SUREST_DEG**2 + stated_deg**2 + doubt_deg**2))
         for a_from_b, stated_deg in found
     )
-    return Pair(a, b, there, back, motions, landmarks)
+    return ViewPair(a, b, there, back, motions, landmarks)
 
 
 def _stated_sigma_deg(answer: PoseAnswer) -> float:

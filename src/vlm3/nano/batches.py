@@ -12,9 +12,9 @@ from vlm3.nano.forward import Group, Layout
 from vlm3.nano.looks import collaged, patterned, repainted
 from vlm3.nano.mosaics import color_class, mosaics, moved_mosaics
 from vlm3.nano.pairs import BOX_QUESTIONS, OBJECT_QUESTIONS
-from vlm3.nano.recipe import Kind, Recipe
+from vlm3.nano.recipe import Kind, NanoRecipe
 from vlm3.nano.store import Store, Views, views
-from vlm3.nano.tokens import Questions, TokenWriter
+from vlm3.nano.tokens import TokenizedQuestions, TokenWriter
 from vlm3.nano.tower import DenseLabels, dense_values
 from vlm3.train.packing import IGNORE
 
@@ -41,7 +41,7 @@ class Batch:
     kind: Kind
     images: Tensor
     layout: Layout
-    questions: tuple[Questions, ...]
+    questions: tuple[TokenizedQuestions, ...]
     dense: DenseLabels | None = None
 
 
@@ -57,7 +57,7 @@ class BatchMaker:
         collages: share of the single views that are put together; the trainer lowers it.
     """
 
-    def __init__(self, recipe: Recipe, writer: TokenWriter, stores: Sequence[Store]) -> None:
+    def __init__(self, recipe: NanoRecipe, writer: TokenWriter, stores: Sequence[Store]) -> None:
         self.recipe, self.writer, self.stores = recipe, writer, stores
         self.device, self.token_px = writer.device, recipe.size.picture_input.token_px
         self.collages = recipe.collages[0]
@@ -208,7 +208,12 @@ class BatchMaker:
         return torch.arange(n, device=self.device)[:, None]
 
     def _batch(
-        self, kind: Kind, image: Tensor, pictures: int, stem: str | None, *groups: Questions
+        self,
+        kind: Kind,
+        image: Tensor,
+        pictures: int,
+        stem: str | None,
+        *groups: TokenizedQuestions,
     ) -> Batch:
         """Lays out rows: the first group reads the stem; what comes after has its own words."""
         height, width = image.shape[1:3]

@@ -14,8 +14,8 @@ from vlm3.nano.forward import Forward
 from vlm3.nano.losses import Passes, batch_loss
 from vlm3.nano.optim import Average, Optimizers
 from vlm3.nano.pairs import Record, pair_dtype
-from vlm3.nano.recipe import Part, Recipe, Stage
-from vlm3.nano.run import Run
+from vlm3.nano.recipe import NanoRecipe, NanoStage, StagePart
+from vlm3.nano.run import NanoRun
 from vlm3.nano.store import Store
 from vlm3.nano.tokens import TokenWriter
 from vlm3.nano.tower import DenseHeads
@@ -38,7 +38,7 @@ class Learner:
         InputError: the weights to begin from are of another size.
     """
 
-    def __init__(self, run: Run, say: Callable[[str], None]) -> None:
+    def __init__(self, run: NanoRun, say: Callable[[str], None]) -> None:
         self.recipe, self.say = run.recipe, say
         self.device = torch.device(run.device)
         self.tokenizer = nano_tokenizer()
@@ -132,7 +132,13 @@ class Learner:
                 waiting.clear()
 
     def step(
-        self, stage: Stage, parts: Sequence[Part], *, number: int, rate: float, share: float
+        self,
+        stage: NanoStage,
+        parts: Sequence[StagePart],
+        *,
+        number: int,
+        rate: float,
+        share: float,
     ) -> list[tuple[str, Tensor]]:
         """One optimiser step.
 
@@ -191,7 +197,7 @@ class Learner:
         }
 
 
-def _stores(recipe: Recipe, device: torch.device) -> tuple[list[Store], list[Store]]:
+def _stores(recipe: NanoRecipe, device: torch.device) -> tuple[list[Store], list[Store]]:
     """Stores of pairs to learn from, and of held-out ones, for each size that is rendered."""
     mean_bytes = sum(view.share * pair_dtype(view.rendered_px).itemsize for view in recipe.views)
     pairs = recipe.store_gb * 1e9 / mean_bytes

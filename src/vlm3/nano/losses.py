@@ -13,8 +13,8 @@ from torch.nn import functional
 
 from vlm3.nano.batches import Batch
 from vlm3.nano.forward import Forward
-from vlm3.nano.recipe import Recipe
-from vlm3.nano.tokens import Questions
+from vlm3.nano.recipe import NanoRecipe
+from vlm3.nano.tokens import TokenizedQuestions
 from vlm3.nano.tower import DenseHeads
 from vlm3.train.packing import IGNORE
 
@@ -25,7 +25,7 @@ _TOLERANCE = 0.02
 """Relative, between a replayed and a plain pass, both in bfloat16."""
 
 
-def answer_loss(forward: Forward, hidden: Tensor, questions: Questions) -> Tensor:
+def answer_loss(forward: Forward, hidden: Tensor, questions: TokenizedQuestions) -> Tensor:
     """Weighted mean cross entropy of the answers' tokens; hidden (B, n, L, width)."""
     first = questions.first
     labels = questions.labels[..., first:]
@@ -48,7 +48,7 @@ def answer_losses(forward: Forward, batch: Batch, seen: list[Tensor]) -> dict[st
 
 
 def batch_loss(
-    forward: Forward, heads: DenseHeads, recipe: Recipe, batch: Batch, weight: float
+    forward: Forward, heads: DenseHeads, recipe: NanoRecipe, batch: Batch, weight: float
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """What goes down, and what it is made of by name."""
     seen = forward.see(batch.images)

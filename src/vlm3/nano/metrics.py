@@ -9,7 +9,7 @@ from vlm3 import disk, strict_json
 _THEN = "make room; the same command goes on from the last save"
 
 
-class Journal:
+class ClockLogger:
     """Writes `log.jsonl`, and lines to `log.txt` and stderr.
 
     Args:

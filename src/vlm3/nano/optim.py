@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from vlm3.nano.recipe import Recipe
+from vlm3.nano.recipe import NanoRecipe
 from vlm3.train.muon import Muon
 
 Tensor = torch.Tensor
@@ -24,7 +24,7 @@ class Optimizers:
         recipe: for rates and clip.
     """
 
-    def __init__(self, named: Mapping[str, torch.nn.Parameter], recipe: Recipe) -> None:
+    def __init__(self, named: Mapping[str, torch.nn.Parameter], recipe: NanoRecipe) -> None:
         self.named, self.recipe = dict(named), recipe
         matrices: dict[tuple[str, int], list[torch.nn.Parameter]] = {}
         rest: dict[str, list[torch.nn.Parameter]] = {}

@@ -39,7 +39,7 @@ class ViewSize:
 
 
 @dataclass(frozen=True)
-class Part:
+class StagePart:
     """One batch of a step: its kind, how many rows of how many questions, and its loss's weight."""
 
     kind: Kind
@@ -49,7 +49,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Stage:
+class NanoStage:
     """What is learnt for a part of the time.
 
     Attributes:
@@ -62,13 +62,13 @@ class Stage:
 
     name: str
     until: float
-    turns: tuple[tuple[Part, ...], ...]
+    turns: tuple[tuple[StagePart, ...], ...]
     gap: float | None = None
     tower_rate: float = 1.0
 
 
 @dataclass(frozen=True)
-class Recipe:
+class NanoRecipe:
     """A training run of nano but for its budget, folder and machine.
 
     Attributes:
@@ -99,7 +99,7 @@ class Recipe:
 
     size: SmallSize
     views: tuple[ViewSize, ...]
-    stages: tuple[Stage, ...]
+    stages: tuple[NanoStage, ...]
     wide_share: float = 0.35
     large_share: float = 0.45
     room_share: float = 0.82
@@ -149,52 +149,53 @@ _LARGE = ViewSize(
 )
 
 
-def _world_turns(rows: int) -> tuple[tuple[Part, ...], ...]:
+def _world_turns(rows: int) -> tuple[tuple[StagePart, ...], ...]:
     """Two kinds a step: what a batch costs beside its rows is paid half as often."""
-    views = (Part("view", 3 * rows, 36, 1.0), Part("objects", 3 * rows // 2, 12, 0.7))
-    pairs = Part("pair", 2 * rows, 24, 1.0)
+    views = (StagePart("view", 3 * rows, 36, 1.0), StagePart("objects", 3 * rows // 2, 12, 0.7))
+    pairs = StagePart("pair", 2 * rows, 24, 1.0)
     # What grounding taught is lost where nothing asks for it.
     kept = [
-        Part(kind, 2 * rows // 3, 24, 0.2) for kind in ("color", "mosaic match", "boxes", "color")
+        StagePart(kind, 2 * rows // 3, 24, 0.2)
+        for kind in ("color", "mosaic match", "boxes", "color")
     ]
     return tuple(turn for part in kept for turn in (views, (pairs, part)))
 
 
-NANO = Recipe(
+NANO = NanoRecipe(
     size=SmallSize(),
     views=(_SMALL, _LARGE),
     stages=(
-        Stage(
+        NanoStage(
             "grounding",
             0.10,
             (
                 (
-                    Part("mosaic color", 128, 32, 1.0),
-                    Part("mosaic match", 48, 16, 0.6),
-                    Part("boxes", 48, 12, 0.6),
-                    Part("dense", 48, 0, 0.3),
+                    StagePart("mosaic color", 128, 32, 1.0),
+                    StagePart("mosaic match", 48, 16, 0.6),
+                    StagePart("boxes", 48, 12, 0.6),
+                    StagePart("dense", 48, 0, 0.3),
                 ),
             ),
             gap=0.8,
         ),
-        Stage(
+        NanoStage(
             "tower",
             0.16,
             (
                 (
-                    Part("dense", 192, 0, 1.0),
-                    Part("color", 64, 24, 0.3),
-                    Part("mosaic match", 24, 16, 0.3),
-                    Part("boxes", 32, 12, 0.3),
+                    StagePart("dense", 192, 0, 1.0),
+                    StagePart("color", 64, 24, 0.3),
+                    StagePart("mosaic match", 24, 16, 0.3),
+                    StagePart("boxes", 32, 12, 0.3),
                 ),
             ),
         ),
-        Stage("worlds", 1.0, _world_turns(96), tower_rate=0.6),
+        NanoStage("worlds", 1.0, _world_turns(96), tower_rate=0.6),
     ),
 )
 """The packaged size, in batches twice those its weights were trained in."""
 
-MINIATURE = Recipe(
+MINIATURE = NanoRecipe(
     size=SmallSize(
         vision_hidden=64,
         vision_layers=3,
@@ -209,9 +210,11 @@ MINIATURE = Recipe(
     ),
     views=(ViewSize((112, 80), 1.0, ((96, 80), (80, 64), (64, 80)), ((112, 48),)),),
     stages=(
-        Stage("grounding", 0.8, ((Part("mosaic color", 8, 48, 1.0),),), gap=0.8),
-        Stage("tower", 0.85, ((Part("dense", 4, 0, 1.0), Part("color", 8, 24, 0.3)),)),
-        Stage("worlds", 1.0, _world_turns(3), tower_rate=0.6),
+        NanoStage("grounding", 0.8, ((StagePart("mosaic color", 8, 48, 1.0),),), gap=0.8),
+        NanoStage(
+            "tower", 0.85, ((StagePart("dense", 4, 0, 1.0), StagePart("color", 8, 24, 0.3)),)
+        ),
+        NanoStage("worlds", 1.0, _world_turns(3), tower_rate=0.6),
     ),
     warmup_steps=20,
     keep=0.98,
@@ -226,7 +229,7 @@ MINIATURE = Recipe(
 """The same on a CPU core: a toy that learns to point in minutes. So the trainer is tested."""
 
 
-def continued(recipe: Recipe) -> Recipe:
+def continued(recipe: NanoRecipe) -> NanoRecipe:
     """The recipe for weights that can point already: worlds, and a rate that falls early."""
     grounding, tower, worlds = recipe.stages
     return replace(

@@ -10,7 +10,7 @@ from typing import Any
 
 from vlm3 import disk
 from vlm3.errors import InputError
-from vlm3.nano.recipe import Recipe, checked_minutes
+from vlm3.nano.recipe import NanoRecipe, checked_minutes
 from vlm3.nano.saving import write_json
 
 _LAST_SECONDS, _LAST_SHARE = 20.0, 0.15
@@ -18,7 +18,7 @@ _LAST_SECONDS, _LAST_SHARE = 20.0, 0.15
 
 
 @dataclass(frozen=True)
-class Run:
+class NanoRun:
     """What the command line says.
 
     Attributes:
@@ -33,7 +33,7 @@ class Run:
     """
 
     out: Path
-    recipe: Recipe
+    recipe: NanoRecipe
     minutes: float
     init: str | None = None
     device: str = "cuda"
@@ -62,7 +62,7 @@ class Clock:
         InputError: the folder holds a run with other settings.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: NanoRun) -> None:
         path = run.out / "run.json"
         settings = {
             "recipe": run.recipe.to_json(),

@@ -28,7 +28,7 @@ _MOVED_M = 1e-3
 
 
 @dataclass(frozen=True)
-class Questions:
+class TokenizedQuestions:
     """Questions of one kind in every row of a batch, all of one length.
 
     Attributes:
@@ -50,7 +50,7 @@ class Questions:
         """Where the first label stands."""
         return max(self.prompt - 1, 0)
 
-    def shuffled(self) -> "Questions":
+    def shuffled(self) -> "TokenizedQuestions":
         """The same with answers changed among each row's questions."""
         at = self.prompt
         ids = torch.cat([self.ids[..., :at], self.ids.roll(1, 1)[..., at:]], -1)
@@ -97,7 +97,9 @@ class TokenWriter:
         self._colors = torch.tensor(filled, device=device)
         self._color_lengths = torch.tensor([len(name) for name in names], device=device)
 
-    def depth(self, xy_px: Tensor, distance_m: Tensor, shape_px: tuple[int, int]) -> Questions:
+    def depth(
+        self, xy_px: Tensor, distance_m: Tensor, shape_px: tuple[int, int]
+    ) -> TokenizedQuestions:
         """Distances (B, n) at pixels (B, n, 2); what is not finite, or too long, is not asked."""
         there = torch.isfinite(distance_m) & (distance_m < LONGEST_M)
         metres = self._metres(torch.where(there, distance_m, torch.ones_like(distance_m)))
@@ -105,13 +107,13 @@ class TokenWriter:
 
     def match(
         self, xy1_px: Tensor, xy2_px: Tensor, there: Tensor, shape_px: tuple[int, int]
-    ) -> Questions:
+    ) -> TokenizedQuestions:
         """Where picture 2 shows pixels (B, n, 2) of picture 1, of those that are `there` (B, n)."""
         answer = self._pixel(xy2_px, shape_px)
         asked = self._pixel(xy1_px, shape_px)
         return self._questions("match", asked, answer, there, _PIXEL * 2)
 
-    def color(self, xy_px: Tensor, color: Tensor, shape_px: tuple[int, int]) -> Questions:
+    def color(self, xy_px: Tensor, color: Tensor, shape_px: tuple[int, int]) -> TokenizedQuestions:
         """Names (B, n), indices of `COLORS`, at pixels (B, n, 2)."""
         prompt = torch.stack([*self._pixel(xy_px, shape_px), self._fixed(color, self.end)], -1)
         answer = self._colors[color]
@@ -121,9 +123,9 @@ class TokenWriter:
         place = torch.arange(answer.shape[-1], device=self.device)
         there = place < self._color_lengths[color][..., None]
         labels[..., length - 1 :] = torch.where(there, answer, IGNORE)
-        return Questions("color", ids, labels, self._ones(labels), length)
+        return TokenizedQuestions("color", ids, labels, self._ones(labels), length)
 
-    def motion(self, cam1_from_cam2: Tensor) -> Questions:
+    def motion(self, cam1_from_cam2: Tensor) -> TokenizedQuestions:
         """All three questions about motions (B, 4, 4); one without length has no direction."""
         rotation, shift = cam1_from_cam2[:, :3, :3], cam1_from_cam2[:, :3, 3]
         length_m = shift.norm(dim=-1)
@@ -147,7 +149,7 @@ class TokenWriter:
         def filled(values: Tensor, length: int, by: float) -> Tensor:
             return torch.nn.functional.pad(values, (0, length - values.shape[-1]), value=by)
 
-        return Questions(
+        return TokenizedQuestions(
             "motion",
             torch.stack([filled(one.ids, longest + 1, self.pad) for one in made], 1),
             torch.stack([filled(one.labels, longest, IGNORE) for one in made], 1),
@@ -155,13 +157,13 @@ class TokenWriter:
             0,
         )
 
-    def written(self, kind: str, ids: Tensor, spans: Tensor) -> Questions:
+    def written(self, kind: str, ids: Tensor, spans: Tensor) -> TokenizedQuestions:
         """Questions as renderers write them: ids (B, n, L + 1), spans (B, n, 2) of `nano.pairs`."""
         prompt, whole = spans[..., :1], spans[..., 1:]
         place = torch.arange(ids.shape[-1], device=self.device)
         answers = (place[:-1] >= prompt - 1) & (place[:-1] < whole - 1)
         labels = torch.where(answers, ids[..., 1:], IGNORE)
-        return Questions(
+        return TokenizedQuestions(
             kind, torch.where(place < whole, ids, self.pad), labels, self._ones(labels), 0
         )
 
@@ -204,7 +206,7 @@ class TokenWriter:
         answer: list[Tensor],
         there: Tensor,
         weights: Sequence[float],
-    ) -> Questions:
+    ) -> TokenizedQuestions:
         """Prompts and answers of fixed length, token by token, where `there`."""
         end = self._fixed(answer[0], self.end)
         ids = torch.stack([*prompt, end, *answer, end], -1)
@@ -213,7 +215,7 @@ class TokenWriter:
         labels = torch.where(there[..., None], labels, IGNORE)
         counts = torch.zeros(labels.shape[-1], device=self.device)
         counts[len(prompt) :] = torch.tensor(weights, device=self.device)
-        return Questions(kind, ids, labels, counts, len(prompt) + 1)
+        return TokenizedQuestions(kind, ids, labels, counts, len(prompt) + 1)
 
     def _ones(self, labels: Tensor) -> Tensor:
         return torch.ones(labels.shape[-1], device=self.device)

@@ -19,10 +19,10 @@ from vlm3.errors import InputError, Vlm3Error
 from vlm3.lock import writing
 from vlm3.model import NANO_PATH, Settings
 from vlm3.nano.learner import Learner
-from vlm3.nano.metrics import Journal, listed
+from vlm3.nano.metrics import ClockLogger, listed
 from vlm3.nano.pairs import F_PX
-from vlm3.nano.recipe import MAX_TOKENS, NEEDS_NO_PAIRS, Part, Stage
-from vlm3.nano.run import Clock, Run
+from vlm3.nano.recipe import MAX_TOKENS, NEEDS_NO_PAIRS, NanoStage, StagePart
+from vlm3.nano.run import Clock, NanoRun
 from vlm3.nano.saving import load_state, save_model, save_state, write_json
 from vlm3.nano.workers import RenderJob, Workers
 from vlm3.train.stopping import until_asked_to_stop
@@ -52,10 +52,10 @@ class _Since:
 class Trainer:
     """One run; `train` is what starts it."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: NanoRun) -> None:
         self.run, self.recipe = run, run.recipe
         self.clock = Clock(run)
-        self.journal = Journal(run.out)
+        self.journal = ClockLogger(run.out)
         saved = load_state(run.out)
         facts: dict[str, Any] = saved[1] if saved else {"step": 0, "stage": 0, "next_world": 0}
         self.next_world: int = facts["next_world"]
@@ -165,7 +165,7 @@ class Trainer:
             raise NanoError("no worker renders any more, and nothing is left to learn from")
         time.sleep(0.05)
 
-    def _current_stage(self) -> Stage:
+    def _current_stage(self) -> NanoStage:
         """The stage, or the next one where its time has come and there is something to show."""
         stages = self.recipe.stages
         stage = stages[self.stage]
@@ -177,7 +177,7 @@ class Trainer:
             self.say(f"stage {stage.name} begins at step {self.step}")
         return stage
 
-    def _parts(self, stage: Stage) -> list[Part]:
+    def _parts(self, stage: NanoStage) -> list[StagePart]:
         """What this step learns."""
         turn = stage.turns[self.step % len(stage.turns)]
         return [part for part in turn if self.learner.ready or part.kind in NEEDS_NO_PAIRS]
@@ -186,7 +186,7 @@ class Trainer:
     def _rate(self) -> float:
         return self.recipe.rate_at(self.clock.share, self.step - self.stage_began)
 
-    def _step(self, stage: Stage, parts: list[Part]) -> None:
+    def _step(self, stage: NanoStage, parts: list[StagePart]) -> None:
         found = self.learner.step(
             stage, parts, number=self.step, rate=self._rate, share=self.clock.share
         )
@@ -272,7 +272,7 @@ class Trainer:
         torch.manual_seed(self.run.seed + self.step + 1_000_003 * self._returns)
 
 
-def train(run: Run) -> bool:
+def train(run: NanoRun) -> bool:
     """Trains to the deadline, or until SIGTERM or Ctrl-C; the same run goes on where it was saved.
 
     Returns:

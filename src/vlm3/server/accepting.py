@@ -48,7 +48,13 @@ class Accepting:
         with far:
             inherited = (listener.fileno(), far.fileno())
             self._process = subprocess.Popen(
-                [sys.executable, "-I", acceptor.__file__, *map(str, inherited), json.dumps(hosts)],
+                [
+                    sys.executable,
+                    "-I",
+                    acceptor.__file__,
+                    *map(str, inherited),
+                    json.dumps(hosts, allow_nan=False),
+                ],
                 pass_fds=inherited,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -58,7 +64,7 @@ class Accepting:
 
     def tell(self, status: int, record: dict[str, object]) -> None:
         """What /health says from now on."""
-        self._say(f"{status} {json.dumps(record)}".encode())
+        self._say(f"{status} {json.dumps(record, allow_nan=False)}".encode())
 
     async def stop(self) -> None:
         """Accepts nothing any more; what has been accepted is taken first."""

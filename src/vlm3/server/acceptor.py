@@ -225,7 +225,10 @@ class Acceptor:
         status, _, body = self._state.partition(b" ")
         code = int(status)
         if time.monotonic() - self._told > SILENCE_SECONDS:
-            code, body = 503, json.dumps(json.loads(body) | {"status": "hanging"}).encode()
+            code, body = (
+                503,
+                json.dumps(json.loads(body) | {"status": "hanging"}, allow_nan=False).encode(),
+            )
         head = (
             f"HTTP/1.1 {code} {_REASONS[code]}\r\ndate: {formatdate(usegmt=True)}\r\n"
             f"content-type: application/json\r\ncontent-length: {len(body)}\r\n"

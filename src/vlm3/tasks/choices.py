@@ -14,7 +14,7 @@ from vlm3.tasks.statements import Statements, concluded, corrections, denied, re
 
 
 @dataclass(frozen=True)
-class Asked:
+class QuestionText:
     """A question in plain lower case with "§" where it names a region.
 
     Attributes:
@@ -31,7 +31,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Said:
+class AnswerText:
     """An answer in the same form."""
 
     text: str
@@ -98,7 +98,7 @@ _LATER = re.compile(
 _BOTH = re.compile(r"\b(?:yes (?:and|or|&|/) no|yes/no|no (?:and|or) yes)\b")
 
 
-def read_agreement(asked: Asked, said: Said) -> bool | str:
+def read_agreement(asked: QuestionText, said: AnswerText) -> bool | str:
     """True for yes, False for no, or why neither stands there."""
     text = _FILLER.sub("", said.text)
     if _BOTH.search(text[:200]):
@@ -175,7 +175,7 @@ def _no_answer_at_all(text: str) -> bool:
     )
 
 
-def _compare(asked: Asked, said: Said, text: str) -> bool | None:
+def _compare(asked: QuestionText, said: AnswerText, text: str) -> bool | None:
     """Whether a statement says what was asked, by its relation word and the order of regions."""
     agreed: set[bool] = set()
     mentions = iter(said.regions)
@@ -187,7 +187,7 @@ def _compare(asked: Asked, said: Said, text: str) -> bool | None:
     return agreed.pop() if len(agreed) == 1 else None
 
 
-def _compare_one(asked: Asked, sentence: str, regions: Sequence[int | None]) -> bool | None:
+def _compare_one(asked: QuestionText, sentence: str, regions: Sequence[int | None]) -> bool | None:
     sides = [(a, b) for a, b in zip(_sides(asked.text), _sides(sentence), strict=True) if a and b]
     if len(sides) != 1 or {"both"} & set(sides[0]) or not _PREDICATE.search(sentence):
         return None
@@ -243,7 +243,7 @@ _SIDE = re.compile(
 )
 
 
-def read_choice(asked: Asked, said: Said) -> int | str:
+def read_choice(asked: QuestionText, said: AnswerText) -> int | str:
     """The index of the region that is chosen, or why none is."""
     text = said.text
     places = [m.start() for m in re.finditer("§", text)]
@@ -276,7 +276,7 @@ def read_choice(asked: Asked, said: Said) -> int | str:
 
 
 def _votes(
-    asked: Asked, said: Statements, stated: list[tuple[int, int | None]], cut: int
+    asked: QuestionText, said: Statements, stated: list[tuple[int, int | None]], cut: int
 ) -> set[int]:
     """The regions that the sentences choose, one by one."""
     wanted = _sides(
@@ -364,7 +364,7 @@ def _clauses(text: str, start: int, end: int) -> list[tuple[int, int]]:
     return [(a, b) for a, b in pairwise(edges) if a < b]
 
 
-def _unnamed(asked: Asked, said: Said) -> int | None:
+def _unnamed(asked: QuestionText, said: AnswerText) -> int | None:
     """A choice by name ("the lamp"), number, order ("the former") or side ("the left one")."""
     text = said.text.strip(" .!\"'")
     if refused(text, len(text)) or re.search(r"\b(?:both|neither|either|equally|or)\b", text):

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from vlm3.tasks.base import ParseFailure
-from vlm3.tasks.choices import Asked, Said, read_agreement, read_choice
+from vlm3.tasks.choices import AnswerText, QuestionText, read_agreement, read_choice
 from vlm3.tasks.clock import read_clock
 from vlm3.tasks.framing import framed, plain
 from vlm3.tasks.lengths import read_length, wanted
@@ -47,7 +47,7 @@ def parse(
     else:
         boxes = [_box(row) for row in np.asarray(boxes_norm, dtype=np.float64).tolist()]
     boxes = boxes[:n_regions]
-    asked = Asked(
+    asked = QuestionText(
         asked_text,
         tuple(_index(m, boxes, n_regions) for m in asked_mentions),
         tuple(box[0] + box[2] for box in boxes),
@@ -56,7 +56,7 @@ def parse(
     kind = _kind(asked.text)
     reason = ""
     said_text, said_mentions = _regions(frame.answer)
-    said = Said(said_text, tuple(_index(m, boxes, n_regions) for m in said_mentions))
+    said = AnswerText(said_text, tuple(_index(m, boxes, n_regions) for m in said_mentions))
     for reader in [_READERS[kind]] if kind else _READERS.values():
         found = reader(asked, said)
         if not isinstance(found, str):
@@ -144,7 +144,7 @@ def _kind(question: str) -> _Kind | None:
     return next((kind for pattern, kind in _KINDS if pattern.search(question)), None)
 
 
-def _length(asked: Asked, said: Said) -> ObjectTruth | str:
+def _length(asked: QuestionText, said: AnswerText) -> ObjectTruth | str:
     value = read_length(wanted(asked.text, asked.regions), said.text, said.regions)
     if isinstance(value, str):
         return value
@@ -152,22 +152,22 @@ def _length(asked: Asked, said: Said) -> ObjectTruth | str:
     return checked.reason if isinstance(checked, ParseFailure) else Length(checked)
 
 
-def _agreement(asked: Asked, said: Said) -> ObjectTruth | str:
+def _agreement(asked: QuestionText, said: AnswerText) -> ObjectTruth | str:
     yes = read_agreement(asked, said)
     return yes if isinstance(yes, str) else YesNo(yes)
 
 
-def _clock(asked: Asked, said: Said) -> ObjectTruth | str:
+def _clock(asked: QuestionText, said: AnswerText) -> ObjectTruth | str:
     hour = read_clock(said.text)
     return hour if isinstance(hour, str) else ClockHour(hour)
 
 
-def _choice(asked: Asked, said: Said) -> ObjectTruth | str:
+def _choice(asked: QuestionText, said: AnswerText) -> ObjectTruth | str:
     region = read_choice(asked, said)
     return region if isinstance(region, str) else Region(region)
 
 
-_READERS: dict[_Kind, Callable[[Asked, Said], ObjectTruth | str]] = {
+_READERS: dict[_Kind, Callable[[QuestionText, AnswerText], ObjectTruth | str]] = {
     "agreement": _agreement,
     "clock": _clock,
     "length": _length,

@@ -103,7 +103,7 @@ class Matches:
 
 
 @dataclass(frozen=True, eq=False)
-class Objects:
+class ObjectQuestions:
     """Questions about the objects of a picture."""
 
     questions: tuple[ObjectQuestion, ...]
@@ -133,7 +133,7 @@ class MatchLabels(Interface):
 
 
 class ObjectLabels(Interface):
-    """Object questions that can be drawn: `Objects`, or made of the objects of a world."""
+    """Object questions that can be drawn: `ObjectQuestions`, or made of the objects of a world."""
 
     def draw(self, count: int, rng: Rng) -> tuple[ObjectQuestion, ...]:
         """Up to `count` questions."""

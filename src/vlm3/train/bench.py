@@ -26,7 +26,7 @@ from vlm3.tasks.question_writer import QuestionWriter
 from vlm3.train.collate import Collator
 from vlm3.train.config import LoaderConfig
 from vlm3.train.dataloader import Stream
-from vlm3.train.datasets import Asked, Curriculum
+from vlm3.train.datasets import AskedDataset, Curriculum
 from vlm3.view import resize_image
 
 _BATCH = 16
@@ -91,7 +91,7 @@ def measure(
         raise InputError(f"samples is {samples}; give at least {2 * _ROUNDS * _BATCH}")
     shards = Shards(folder)
     writer = QuestionWriter(get_protocol("joint").with_focal(f_px), (DEPTH,), multiple_px)
-    source = Asked(ShardDataset("bench", shards), writer)
+    source = AskedDataset(ShardDataset("bench", shards), writer)
     found = Curriculum((source,), Mixture((len(source),), (1.0,)), ())
     half = (0.5, 0.5, 0.5)
     tokenizer = train_tokenizer(["Distance in meters: 0123456789"], words=300)

@@ -107,7 +107,7 @@ def _write(folder: Path, tensors: dict[str, torch.Tensor], parallel: Parallel) -
         _NotWrittenError: in every process, what one of them could not do.
     """
     reason = ""
-    parts: list[tensor_store.Part] = []
+    parts: list[tensor_store.TensorPart] = []
     # A full disk, a lost mount: whatever it is, the run can go on and the last one is still there.
     try:
         parts = tensor_store.write_parts(folder, tensors, rank=parallel.rank)

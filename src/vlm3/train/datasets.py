@@ -34,7 +34,7 @@ from vlm3.train.parts import (
 from vlm3.train.references import question_writer
 
 
-class Source(Interface):
+class ConversationSource(Interface):
     """Conversations to train on, made from labelled pictures of one kind."""
 
     @property
@@ -56,7 +56,7 @@ class Source(Interface):
 
 
 @dataclass(frozen=True)
-class Asked:
+class AskedDataset:
     """A data set and the questions that are written about it."""
 
     dataset: Dataset
@@ -64,24 +64,24 @@ class Asked:
 
     @property
     def name(self) -> str:
-        """See `Source`."""
+        """See `ConversationSource`."""
         return self.dataset.name
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def conversation(self, place: int, seed: tuple[int, ...]) -> Conversation:
-        """See `Source`."""
+        """See `ConversationSource`."""
         rng = np.random.default_rng(seed)
         return self.writer.write(self.dataset.sample(place, rng), rng)
 
     def describe(self, place: int) -> str:
-        """See `Source`."""
+        """See `ConversationSource`."""
         return self.dataset.describe(place)
 
 
 @dataclass(frozen=True)
-class Opening:
+class OpeningStage:
     """A stage before the last.
 
     Attributes:
@@ -113,10 +113,10 @@ class Curriculum:
         openings: the stages before the last.
     """
 
-    sources: tuple[Source, ...]
+    sources: tuple[ConversationSource, ...]
     mixture: Mixture
     absent: tuple[SetPlan, ...]
-    openings: tuple[Opening, ...] = ()
+    openings: tuple[OpeningStage, ...] = ()
 
     @property
     def opening_samples(self) -> int:
@@ -159,7 +159,7 @@ def curriculum(
     for stage in before:
         found, own, missing = finder.stage(stage)
         in_order = len(found) == 1 and len(found[0]) == ENDLESS
-        openings.append(Opening(stage.samples, len(sources), None if in_order else own))
+        openings.append(OpeningStage(stage.samples, len(sources), None if in_order else own))
         sources += found
         absent += missing
     return Curriculum(tuple(sources), mixture, tuple(absent), tuple(openings))
@@ -183,9 +183,9 @@ class _Finder:
     multiple_px: int
     seed: int
 
-    def stage(self, stage: Stage) -> tuple[list[Source], Mixture, list[SetPlan]]:
+    def stage(self, stage: Stage) -> tuple[list[ConversationSource], Mixture, list[SetPlan]]:
         """The sources of a stage, how they are mixed, and what is absent."""
-        sources: list[Source] = []
+        sources: list[ConversationSource] = []
         weights: list[float] = []
         absent: list[SetPlan] = []
         for part in stage.parts:
@@ -205,7 +205,7 @@ class _Finder:
         mixture = Mixture(tuple(len(s) for s in sources), tuple(weights), seed=self.seed)
         return sources, mixture, absent
 
-    def _rendered(self, part: RenderedWorlds | ColorMosaics) -> Source:
+    def _rendered(self, part: RenderedWorlds | ColorMosaics) -> ConversationSource:
         prompt = self.prompt
         if any(side % self.multiple_px for side in prompt.size_px):
             raise InputError(f"size_px is {prompt.size_px}; give multiples of {self.multiple_px}")
@@ -219,10 +219,10 @@ class _Finder:
                 prompt.reference,
             )
         # Loaded here: worlds need Warp, and shards do not.
-        from vlm3.worlds.dataset import RenderedWorlds as Worlds
+        from vlm3.worlds.dataset import WorldDataset
 
         pairs = paired(part.tasks)
-        worlds = Worlds(
+        worlds = WorldDataset(
             pairs,
             prompt.size_px,
             # At a fixed longer side lenses differ; else all pictures have the focal length.
@@ -234,13 +234,13 @@ class _Finder:
         )
         colors = (Colors(part.colors),) if part.colors and not pairs else ()
         tasks = (*in_order(part.tasks), *colors)
-        return Asked(
+        return AskedDataset(
             worlds, QuestionWriter(self.protocol, tasks, self.multiple_px, prompt.questions)
         )
 
     def _sets(
         self, part: TableSets | ObjectsFolder | OwnFolders
-    ) -> tuple[list[Source], tuple[float, ...], list[SetPlan]]:
+    ) -> tuple[list[ConversationSource], tuple[float, ...], list[SetPlan]]:
         root = self.config.root
         if not root:
             raise InputError(
@@ -258,7 +258,7 @@ class _Finder:
             self.prompt.max_tokens,
         )
         pairs = paired(part.tasks)
-        found: list[Source] = []
+        found: list[ConversationSource] = []
         plans: list[SetPlan] = []
         missing: list[SetPlan] = []
         lost: list[str] = []
@@ -275,7 +275,7 @@ class _Finder:
                 continue
             name = f"{one.folder} {'+'.join(part.tasks)}"
             dataset = ShardDataset(name, shards, pairs=pairs, by_scene=own)
-            found.append(Asked(dataset, writer))
+            found.append(AskedDataset(dataset, writer))
             plans.append(one)
         if lost and own:
             raise InputError(f"{len(lost)} of {len(wanted)} folders cannot be used: {lost[0]}")
@@ -297,7 +297,7 @@ class _Finder:
 
 def _weights(
     part: TableSets | ObjectsFolder | OwnFolders,
-    found: Sequence[Source],
+    found: Sequence[ConversationSource],
     plans: Sequence[SetPlan],
 ) -> tuple[float, ...]:
     """Of the sets of a part, up to a common factor."""

@@ -18,7 +18,7 @@ Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class ForestPart:
     """Sequences of queries, each with its sequence of keys.
 
     Attributes:
@@ -80,11 +80,11 @@ class Forest:
 
     lengths: tuple[int, ...]
     until: torch.Tensor
-    runs: Part
-    above: tuple[Part, ...]
+    runs: ForestPart
+    above: tuple[ForestPart, ...]
 
     def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> "Forest":
-        def changed(part: Part) -> Part:
+        def changed(part: ForestPart) -> ForestPart:
             every: dict[str, Any] = {name: change(t) for name, t in part.tensors().items()}
             return replace(part, **every)
 
@@ -151,12 +151,12 @@ def forest(until: Sequence[Ints]) -> Forest:
     return Forest(
         tuple(map(len, until)),
         torch.from_numpy(whole.astype(np.int32)),
-        Part(None, None, bounds, bounds, sizes, causal=True),
+        ForestPart(None, None, bounds, bounds, sizes, causal=True),
         tuple(_hanging(first[runs], ends[runs], below[runs]) for runs in map(np.array, levels)),
     )
 
 
-def _hanging(first: Ints, ends: Ints, below: Ints) -> Part:
+def _hanging(first: Ints, ends: Ints, below: Ints) -> ForestPart:
     """What hangs below runs, from their ends on, with the runs themselves."""
 
     def places(begin: Ints, end: Ints) -> tuple[torch.Tensor, torch.Tensor]:
@@ -167,7 +167,7 @@ def _hanging(first: Ints, ends: Ints, below: Ints) -> Part:
     queries, query_ends = places(ends, below)
     keys, key_ends = places(first, ends)
     sizes = tuple(zip((below - ends).tolist(), (ends - first).tolist(), strict=True))
-    return Part(queries, keys, query_ends, key_ends, sizes, causal=False)
+    return ForestPart(queries, keys, query_ends, key_ends, sizes, causal=False)
 
 
 def dense(until: torch.Tensor, lengths: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:

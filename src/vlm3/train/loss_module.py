@@ -63,7 +63,7 @@ SIZES = {
 """Models from random weights by name: nano's architecture, and two toys."""
 
 
-class Trainee(torch.nn.Module):
+class LossModule(torch.nn.Module):
     """Losses of a batch's answer tokens (n,)."""
 
     def __init__(self, model: Any, spec: PictureInput) -> None:
@@ -134,7 +134,7 @@ class Start:
         attention: which one computes the text, and why, as a line for the log.
     """
 
-    trainee: Trainee
+    trainee: LossModule
     tokenizer: Any
     spec: PictureInput
     attention: str = ""
@@ -203,7 +203,7 @@ def begin(
     if config.lora_rank:
         model = _with_lora(model, config.lora_rank, seed=seed, recompute=parallel.recompute)
     model.train()
-    made = Start(Trainee(model, spec), tokenizer, spec, why)
+    made = Start(LossModule(model, spec), tokenizer, spec, why)
     if parallel.compile:
         for block in made.blocks:
             block.compile()

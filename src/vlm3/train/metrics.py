@@ -14,7 +14,7 @@ _EVERY_S = 30.0
 _THEN = "make room; the same command goes on from the last checkpoint"
 
 
-class Journal:
+class MetricsLogger:
     """Writes `log.jsonl`; lines past the step a run goes on from are taken back.
 
     So the log of a run that was killed any number of times has every step once.

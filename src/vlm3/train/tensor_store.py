@@ -32,7 +32,7 @@ _INDEX_BYTES = 512 << 20
 
 
 @dataclass(frozen=True)
-class Part:
+class TensorPart:
     """A block of one tensor in one file.
 
     Attributes:
@@ -54,7 +54,7 @@ class Part:
         return json.dumps(asdict(self), allow_nan=False)
 
     @classmethod
-    def checked(cls, tensor: str, value: Any, whole: tuple[int, ...]) -> "Part":
+    def checked(cls, tensor: str, value: Any, whole: tuple[int, ...]) -> "TensorPart":
         """From the index.
 
         Raises:
@@ -81,7 +81,9 @@ def _sizes(values: Any) -> tuple[int, ...]:
     return tuple(values)
 
 
-def write_parts(folder: Path, tensors: Mapping[str, torch.Tensor], *, rank: int) -> list[Part]:
+def write_parts(
+    folder: Path, tensors: Mapping[str, torch.Tensor], *, rank: int
+) -> list[TensorPart]:
     """Writes the blocks that this process is to write, and flushes them to the disk.
 
     Of copies only one is written: by the first replica, and of plain tensors by the first process.
@@ -97,7 +99,7 @@ def write_parts(folder: Path, tensors: Mapping[str, torch.Tensor], *, rank: int)
     Raises:
         OSError, SafetensorError: the disk is full, or gone.
     """
-    parts: list[Part] = []
+    parts: list[TensorPart] = []
     known: dict[tuple[Any, ...], tuple[str, str]] = {}
     pending: dict[str, torch.Tensor] = {}
     waiting, number = 0, 0
@@ -117,7 +119,7 @@ def write_parts(folder: Path, tensors: Mapping[str, torch.Tensor], *, rank: int)
             continue  # More processes than rows: this one holds none of it.
         place = (block.data_ptr(), tuple(block.shape), block.stride(), block.dtype, offset)
         if block.numel() and place in known:  # Tied weights: written once.
-            parts.append(Part(name, *known[place], offset, tuple(block.shape)))
+            parts.append(TensorPart(name, *known[place], offset, tuple(block.shape)))
             continue
         size = block.numel() * block.element_size()
         if waiting and waiting + size > _FILE_BYTES:
@@ -128,7 +130,7 @@ def write_parts(folder: Path, tensors: Mapping[str, torch.Tensor], *, rank: int)
         pending[name] = block.detach().to("cpu", copy=True).contiguous()
         waiting += size
         known[place] = (file, name)
-        parts.append(Part(name, file, name, offset, tuple(block.shape)))
+        parts.append(TensorPart(name, file, name, offset, tuple(block.shape)))
     flush()
     return parts
 
@@ -178,7 +180,7 @@ def fill(
     name: str,
     block: torch.Tensor,
     offset: tuple[int, ...],
-    parts: Sequence[Part],
+    parts: Sequence[TensorPart],
     files: dict[str, Any],
 ) -> None:
     """Fills a block of a tensor, which begins at `offset`, from the parts that touch it.
@@ -210,7 +212,7 @@ def fill(
         raise CheckpointError(f"{folder} lacks parts of {name}")
 
 
-def _listed(folder: Path, tensors: Mapping[str, torch.Tensor]) -> dict[str, list[Part]]:
+def _listed(folder: Path, tensors: Mapping[str, torch.Tensor]) -> dict[str, list[TensorPart]]:
     """The parts of each tensor, after checking that names and shapes are the same."""
     found = read_object(folder / INDEX, limit_bytes=_INDEX_BYTES)
     stored = found.get("tensors")
@@ -235,11 +237,11 @@ def _listed(folder: Path, tensors: Mapping[str, torch.Tensor]) -> dict[str, list
             raise CheckpointError(
                 f"{folder}: {name} has shape {shape} in the run, {str(kept)[:80]} in the checkpoint"
             )
-        listed[name] = [Part.checked(name, part, tuple(shape)) for part in parts]
+        listed[name] = [TensorPart.checked(name, part, tuple(shape)) for part in parts]
     return listed
 
 
-def _values(file: Any, part: Part, common: Sequence[tuple[int, int]]) -> torch.Tensor:
+def _values(file: Any, part: TensorPart, common: Sequence[tuple[int, int]]) -> torch.Tensor:
     """The values of a region of the whole tensor, from a part that holds it."""
     if not common:
         whole: torch.Tensor = file.get_tensor(part.key)
@@ -254,7 +256,7 @@ def _values(file: Any, part: Part, common: Sequence[tuple[int, int]]) -> torch.T
 
 
 def _overlap(
-    offset: tuple[int, ...], shape: tuple[int, ...], part: Part
+    offset: tuple[int, ...], shape: tuple[int, ...], part: TensorPart
 ) -> list[tuple[int, int]] | None:
     """What a block and a part share, as first and past-last index of each axis; None: nothing."""
     ranges = [

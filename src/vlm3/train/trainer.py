@@ -22,7 +22,7 @@ from vlm3.train.config import OptimConfig, RunConfig
 from vlm3.train.dataloader import RankStep, Stream
 from vlm3.train.datasets import curriculum
 from vlm3.train.loss_module import Start, begin, export, token_px_of
-from vlm3.train.metrics import Journal, say
+from vlm3.train.metrics import MetricsLogger, say
 from vlm3.train.optim import optimizers, set_rates
 from vlm3.train.parallel import Parallel, last_of_several, precision, spread, start
 from vlm3.train.plan import batch_flops, layers_to_keep, peak_flops
@@ -213,11 +213,11 @@ def _mesh(run: RunConfig) -> str:
     return ("ddp" if several else "none") if mesh == "auto" else mesh
 
 
-def _journal(run: RunConfig, parallel: Parallel, done: int) -> Journal | None:
+def _journal(run: RunConfig, parallel: Parallel, done: int) -> MetricsLogger | None:
     if not parallel.first:
         return None
     resume.keep(run)
-    return Journal(run.out, done, run.steps, tensorboard=run.logging.tensorboard)
+    return MetricsLogger(run.out, done, run.steps, tensorboard=run.logging.tensorboard)
 
 
 def _step(

@@ -14,7 +14,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 from transformers.modeling_utils import AttentionInterface
 
-from vlm3.train.forest import Forest, Part
+from vlm3.train.forest import Forest, ForestPart
 
 NAME = "tree"
 """Name under which the attention is registered; without a `Forest` it is the stock "sdpa"."""
@@ -89,7 +89,7 @@ class _Attention(torch.autograd.Function):
 
 
 def _forward(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, part: Part, scale: float
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, part: ForestPart, scale: float
 ) -> tuple[torch.Tensor, ...]:
     """One part: (n, heads, width), its log-sum-exp (heads, n), and what a GPU's kernel hands on."""
     if query.device.type == "cpu":
@@ -117,7 +117,7 @@ def _backward(
     value: torch.Tensor,
     out: torch.Tensor,
     lse: torch.Tensor,
-    part: Part,
+    part: ForestPart,
     scale: float,
     state: Sequence[torch.Tensor],
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -163,7 +163,7 @@ def _unfolded(folded: torch.Tensor, length: int) -> torch.Tensor:
 
 
 def _forward_cpu(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, part: Part, scale: float
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, part: ForestPart, scale: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
     heads, groups = key.shape[1], query.shape[1] // key.shape[1]
     exact = torch.float64 if query.dtype == torch.float64 else torch.float32
@@ -187,7 +187,7 @@ def _backward_cpu(
     value: torch.Tensor,
     out: torch.Tensor,
     lse: torch.Tensor,
-    part: Part,
+    part: ForestPart,
     scale: float,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     heads, groups = key.shape[1], query.shape[1] // key.shape[1]

@@ -23,7 +23,7 @@ from vlm3.tasks.registry import TASKS
 from vlm3.tasks.scoring import Floats, best_constant_m
 from vlm3.train.collate import Collator, MicroBatch, TensorBatch, stock_rows
 from vlm3.train.datasets import Curriculum
-from vlm3.train.loss_module import Trainee, masked_for, stock
+from vlm3.train.loss_module import LossModule, masked_for, stock
 from vlm3.train.mosaics import COLOR
 from vlm3.train.packing import IGNORE
 from vlm3.train.parallel import Parallel, precision
@@ -152,7 +152,7 @@ class Printed:
 
 
 @torch.no_grad()
-def printed(trainee: Trainee, tokenizer: Any, batches: Sequence[MicroBatch]) -> list[Printed]:
+def printed(trainee: LossModule, tokenizer: Any, batches: Sequence[MicroBatch]) -> list[Printed]:
     """The model's own answers, digit after digit, in the order of the rows.
 
     Every question of a packed row at once, a token a pass, with the keys and values of what stands
@@ -189,7 +189,7 @@ def _answers(wanted: torch.Tensor) -> list[tuple[int, int, int]]:
 
 
 def _written(
-    trainee: Trainee, tensors: TensorBatch, places: Sequence[tuple[int, int, int]]
+    trainee: LossModule, tensors: TensorBatch, places: Sequence[tuple[int, int, int]]
 ) -> torch.Tensor:
     """The model's tokens (B, T), each where the label of the right one stands."""
     model = stock(trainee.model)
@@ -226,7 +226,7 @@ def _written(
 
 
 def delta1_of(
-    trainee: Trainee, tokenizer: Any, check: Check, protocol_name: str
+    trainee: LossModule, tokenizer: Any, check: Check, protocol_name: str
 ) -> dict[str, float]:
     """Held-out distances within a factor 1.25: printed, printed on grey pictures, best constant."""
     protocol = get_protocol(protocol_name)

@@ -18,7 +18,7 @@ from vlm3.worlds.sample import Frame, World
 
 
 @dataclass(frozen=True)
-class RenderedWorlds:
+class WorldDataset:
     """Single views, or pairs, of worlds; see `vlm3.data.dataset.Dataset`.
 
     Attributes:

@@ -1,19 +1,21 @@
 """What stands in a room, by its use: groups of furniture, things on surfaces and walls.
 
-`FURNISH[use](plan)` fills a `Plan`. Knows no shell and no light.
+`FURNISH[use](plan)` fills a `FloorPlan`. Knows no shell and no light.
 """
 
 import numpy as np
 
 from vlm3.worlds import furniture
 from vlm3.worlds.furniture import Palette, Piece
-from vlm3.worlds.layout import Plan, footprint
+from vlm3.worlds.layout import FloorPlan, footprint
 from vlm3.worlds.materials import MARBLE, Colour, Material, fabric, pick, plaster, srgb
 from vlm3.worlds.mesh import MeshBuilder
 from vlm3.worlds.scene import SceneObject
 
 
-def _seats_around(plan: Plan, piece: Piece, at: tuple[float, float, float], yaw: float) -> None:
+def _seats_around(
+    plan: FloorPlan, piece: Piece, at: tuple[float, float, float], yaw: float
+) -> None:
     """Chairs along the two long sides of a table, and sometimes at its ends."""
     rng = plan.rng
     w, d, _ = piece.size_wdh_m
@@ -44,7 +46,7 @@ def _seats_around(plan: Plan, piece: Piece, at: tuple[float, float, float], yaw:
     plan.taken.append((x0 - 0.45, y0 - 0.45, x1 + 0.45, y1 + 0.45))
 
 
-def _table_group(plan: Plan, category: str = "table") -> None:
+def _table_group(plan: FloorPlan, category: str = "table") -> None:
     piece = plan.model(category)
     yaw = float(plan.rng.choice([0.0, np.pi / 2])) + float(plan.rng.normal(0, 0.04))
     spot = plan.anywhere(piece, yaw, margin=1.0, tries=20)
@@ -52,7 +54,7 @@ def _table_group(plan: Plan, category: str = "table") -> None:
         _seats_around(plan, piece, (*spot, 0.0), yaw)
 
 
-def _desk_group(plan: Plan, *, wall: bool) -> None:
+def _desk_group(plan: FloorPlan, *, wall: bool) -> None:
     piece = plan.model("desk")
     if wall:
         found = plan.against_wall(piece)
@@ -80,7 +82,7 @@ def _desk_group(plan: Plan, *, wall: bool) -> None:
 
 
 def _on_desk(
-    plan: Plan,
+    plan: FloorPlan,
     piece: Piece,
     category: str,
     lx: float,
@@ -95,7 +97,7 @@ def _on_desk(
     plan.put(thing, (float(spot[0]), float(spot[1]), spot[2]), yaw + turn, solid=False)
 
 
-def clutter(plan: Plan) -> None:
+def clutter(plan: FloorPlan) -> None:
     """Things on the surfaces that furniture offers."""
     rng = plan.rng
     kinds = {
@@ -129,7 +131,7 @@ def clutter(plan: Plan) -> None:
                 _on_desk(plan, piece, category, lx, ly, at, yaw, float(rng.normal(0, 0.4)))
 
 
-def fill(plan: Plan) -> None:
+def fill(plan: FloorPlan) -> None:
     """A room as people live in it: more on the floor and the walls, more tables, more on these."""
     rng = plan.rng
     area_m2 = plan.width * plan.depth
@@ -147,7 +149,7 @@ def fill(plan: Plan) -> None:
         clutter(plan)
 
 
-def walls_and_floor(plan: Plan, use: str) -> None:
+def walls_and_floor(plan: FloorPlan, use: str) -> None:
     """Pictures, mirrors, rugs, radiators, and things on the floor."""
     rng, b = plan.rng, plan.builder
     for _ in range(int(rng.integers(0, 6))):
@@ -216,7 +218,7 @@ def walls_and_floor(plan: Plan, use: str) -> None:
         )
 
 
-def _living(plan: Plan) -> None:
+def _living(plan: FloorPlan) -> None:
     rng = plan.rng
     found = plan.against_wall(plan.model("sofa"))
     if found:
@@ -244,7 +246,7 @@ def _living(plan: Plan) -> None:
         _table_group(plan)
 
 
-def _bedroom(plan: Plan) -> None:
+def _bedroom(plan: FloorPlan) -> None:
     rng = plan.rng
     found = plan.against_wall(plan.model("bed"), tries=30)
     if found:
@@ -270,7 +272,7 @@ def _bedroom(plan: Plan) -> None:
             plan.against_wall(plan.model(category))
 
 
-def _kitchen(plan: Plan) -> None:
+def _kitchen(plan: FloorPlan) -> None:
     rng = plan.rng
     k = int(rng.integers(4))
     frame = plan.walls[k]
@@ -376,7 +378,7 @@ def _unit(
     return Piece(category, (w, d, h), draw, h if top is not None and not sink else 0.0)
 
 
-def _office(plan: Plan) -> None:
+def _office(plan: FloorPlan) -> None:
     rng = plan.rng
     area = plan.width * plan.depth
     for _ in range(int(np.clip(area / 9, 1, 7))):
@@ -397,7 +399,7 @@ def _office(plan: Plan) -> None:
         _table_group(plan)
 
 
-def _bath(plan: Plan) -> None:
+def _bath(plan: FloorPlan) -> None:
     for category, chance in (
         ("bathtub", 0.6),
         ("toilet", 0.9),
@@ -411,7 +413,7 @@ def _bath(plan: Plan) -> None:
             plan.against_wall(plan.model(category), tries=25)
 
 
-def _corridor(plan: Plan) -> None:
+def _corridor(plan: FloorPlan) -> None:
     for category in (
         "chest of drawers",
         "bookshelf",
@@ -427,7 +429,7 @@ def _corridor(plan: Plan) -> None:
                 plan.against_wall(piece)
 
 
-def _hall(plan: Plan) -> None:
+def _hall(plan: FloorPlan) -> None:
     rng = plan.rng
     for _ in range(int(rng.integers(1, 5))):
         _table_group(plan, str(rng.choice(["table", "table", "counter"])))
@@ -459,7 +461,7 @@ def _hall(plan: Plan) -> None:
                     plan.taken.append((x - size / 2, y - size / 2, x + size / 2, y + size / 2))
 
 
-def _storage(plan: Plan) -> None:
+def _storage(plan: FloorPlan) -> None:
     rng = plan.rng
     for _ in range(int(rng.integers(2, 7))):
         plan.against_wall(

@@ -36,7 +36,7 @@ PACK_SHARE = 0.7
 
 
 @dataclass
-class Plan:
+class FloorPlan:
     """What has been put where, while a room is furnished."""
 
     rng: Rng

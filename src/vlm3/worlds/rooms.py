@@ -8,7 +8,7 @@ import numpy as np
 
 from vlm3.worlds import shell
 from vlm3.worlds.furnish import FURNISH, clutter, fill, walls_and_floor
-from vlm3.worlds.layout import Plan, make_palette
+from vlm3.worlds.layout import FloorPlan, make_palette
 from vlm3.worlds.materials import (
     MARBLE,
     Material,
@@ -69,7 +69,9 @@ def make_room(rng: Rng, split: str, pack: Pack | None = None) -> Scene:
     palette = make_palette(table, rng)
     walls = shell.wall_frames(0.0, 0.0, width, depth)
     openings = _choose_openings(rng, use, walls, height)
-    plan = Plan(rng, builder, table, palette, split, pack, width, depth, height, walls, openings)
+    plan = FloorPlan(
+        rng, builder, table, palette, split, pack, width, depth, height, walls, openings
+    )
     for o in openings:
         if o.kind != "window":
             a, e = walls[o.wall].at(o.along_m, 0), walls[o.wall].at(o.along_m + o.width_m, 0, -0.9)
@@ -147,7 +149,7 @@ def _choose_openings(
     return openings
 
 
-def _draw_shell(plan: Plan, use: str) -> tuple[list[AreaLamp], Sky]:
+def _draw_shell(plan: FloorPlan, use: str) -> tuple[list[AreaLamp], Sky]:
     rng, b, table, openings = plan.rng, plan.builder, plan.table, plan.openings
     w, d, h = plan.width, plan.depth, plan.height
     wet = use in ("bathroom", "kitchen")
@@ -260,7 +262,7 @@ def _draw_shell(plan: Plan, use: str) -> tuple[list[AreaLamp], Sky]:
 
 
 def _next_room(
-    plan: Plan, frame: WallFrame, o: Opening, floor: int, ceiling: int, thickness: float
+    plan: FloorPlan, frame: WallFrame, o: Opening, floor: int, ceiling: int, thickness: float
 ) -> None:
     """A plain room behind an open door or passage."""
     rng, b = plan.rng, plan.builder
@@ -299,7 +301,7 @@ def _next_room(
         plan.put(piece, (float(base[0]), float(base[1]), 0.0), yaw, solid=False)
 
 
-def _ceiling_lamps(plan: Plan, use: str, warmth: float) -> list[AreaLamp]:
+def _ceiling_lamps(plan: FloorPlan, use: str, warmth: float) -> list[AreaLamp]:
     rng, b = plan.rng, plan.builder
     w, d, h = plan.width, plan.depth, plan.height
     power = h * h * float(rng.uniform(0.7, 1.5)) * max(1.0, w * d / 16) ** 0.5
@@ -353,7 +355,7 @@ def _ceiling_lamps(plan: Plan, use: str, warmth: float) -> list[AreaLamp]:
     return lamps
 
 
-def _spots(plan: Plan) -> np.ndarray:
+def _spots(plan: FloorPlan) -> np.ndarray:
     """Free standing places, at least 0.2 m from furniture where there are any."""
     points = plan.rng.uniform([0.2, 0.2], [plan.width - 0.2, plan.depth - 0.2], (256, 2))
     rects = np.array(plan.taken) if plan.taken else np.zeros((0, 4))
@@ -371,7 +373,7 @@ def _spots(plan: Plan) -> np.ndarray:
     return points[:8]
 
 
-def _focus(plan: Plan) -> np.ndarray:
+def _focus(plan: FloorPlan) -> np.ndarray:
     """Points worth looking at: objects, and the walls at eye height."""
     things = [o.center_m for o in plan.objects]
     w, d = plan.width, plan.depth

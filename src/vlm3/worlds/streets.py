@@ -50,7 +50,7 @@ FACADES = (
 
 
 @dataclass
-class Plan:
+class StreetPlan:
     """What has been put where along a street."""
 
     rng: Rng
@@ -112,7 +112,7 @@ def _palette(table: MaterialTable, rng: Rng) -> Palette:
 def make_street(rng: Rng, split: str, pack: Pack | None = None) -> Scene:
     """One street."""
     table, b = MaterialTable(), MeshBuilder()
-    plan = Plan(rng, b, table, _palette(table, rng), split, pack)
+    plan = StreetPlan(rng, b, table, _palette(table, rng), split, pack)
     style = str(rng.choice(["urban", "suburb", "country"], p=[0.5, 0.35, 0.15]))
     lane = float(rng.uniform(2.9, 3.6))
     lanes = int(rng.choice([1, 2])) if style != "suburb" else 1
@@ -208,7 +208,7 @@ def _strip(b: MeshBuilder, x0: float, x1: float, y0: float, y1: float, z: float,
 
 
 def _ground(
-    plan: Plan,
+    plan: StreetPlan,
     style: str,
     half: float,
     walk: float,
@@ -281,7 +281,7 @@ def _ground(
                 _strip(b, xs[0], xs[1], -200, 400, high + 0.005, table.add(grass))
 
 
-def _houses(plan: Plan, style: str, side: int, front: float, y0: float, y1: float) -> None:
+def _houses(plan: StreetPlan, style: str, side: int, front: float, y0: float, y1: float) -> None:
     rng, b, table = plan.rng, plan.builder, plan.table
     y = y0
     storeys = int(rng.integers(2, 7)) if style == "urban" else 1
@@ -398,7 +398,7 @@ def _facade_box(
     del side
 
 
-def _ground_floor(plan: Plan, side: int, width: float, depth: float, style: str) -> None:
+def _ground_floor(plan: StreetPlan, side: int, width: float, depth: float, style: str) -> None:
     """Doors, shop windows, awnings, ledges on the street side of the house being drawn."""
     rng, b, p = plan.rng, plan.builder, plan.palette
     x = -side * depth / 2
@@ -441,7 +441,7 @@ def _ground_floor(plan: Plan, side: int, width: float, depth: float, style: str)
 
 
 def _verge(
-    plan: Plan,
+    plan: StreetPlan,
     style: str,
     side: int,
     half: float,
@@ -535,7 +535,7 @@ def _verge(
             plan.builder.box((x + side * 0.08, float(y), 0.25), (0.1, 0.1, 0.9), plan.palette.metal)
 
 
-def _far_end(plan: Plan, style: str, y1: float) -> None:
+def _far_end(plan: StreetPlan, style: str, y1: float) -> None:
     """Something at the horizon: houses across, or a line of trees."""
     rng = plan.rng
     if style == "urban" and rng.random() < 0.5:
@@ -563,7 +563,7 @@ def _far_end(plan: Plan, style: str, y1: float) -> None:
 
 
 def _traffic(
-    plan: Plan, half: float, lane: float, lanes: int, park: float, y0: float, y1: float
+    plan: StreetPlan, half: float, lane: float, lanes: int, park: float, y0: float, y1: float
 ) -> None:
     rng = plan.rng
     kinds, shares = ["car", "suv", "van", "truck", "bus"], [0.58, 0.22, 0.11, 0.05, 0.04]
@@ -598,7 +598,7 @@ def _traffic(
                 y += piece.size_wdh_m[1] / 2 + float(rng.uniform(0.3, 2.0))
 
 
-def _people(plan: Plan, half: float, walk: float, y0: float, y1: float) -> None:
+def _people(plan: StreetPlan, half: float, walk: float, y0: float, y1: float) -> None:
     rng = plan.rng
     if walk > 0:
         for _ in range(int(rng.integers(0, 22))):
@@ -630,7 +630,7 @@ def _people(plan: Plan, half: float, walk: float, y0: float, y1: float) -> None:
             )
 
 
-def _clear(plan: Plan, spots: list[tuple[float, float]]) -> list[tuple[float, float]]:
+def _clear(plan: StreetPlan, spots: list[tuple[float, float]]) -> list[tuple[float, float]]:
     """Places at least 1.2 m from anything, houses measured by their boxes."""
     if not plan.objects:
         return spots

@@ -11,7 +11,7 @@ dataset_eval (utils/datasets.py), without its rule about the border, which is fo
 import random
 from collections.abc import Iterator
 
-from vlm3.datasets.depthlm import Row, read_row
+from vlm3.datasets.depthlm import DepthLMRow, read_row
 from vlm3.datasets.files import json_lines, one_file
 from vlm3.errors import InputError
 from vlm3.eval.items import Item, depth_query
@@ -89,7 +89,7 @@ def sample_list(pixels: list[int], *, count: int, seed: int) -> list[tuple[int, 
     return found
 
 
-def held_out_rows(rows: list[Row], seed: int) -> list[Row]:
+def held_out_rows(rows: list[DepthLMRow], seed: int) -> list[DepthLMRow]:
     """The last 2 % of the rows, shuffled: DepthLM's ScanNet++ split, by row and not by scene."""
     kept = rows[int(len(rows) * (1 - _LAST_ROWS)) :]
     random.Random(seed).shuffle(kept)

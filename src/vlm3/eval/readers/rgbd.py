@@ -35,7 +35,7 @@ _STRIDE = 4
 
 
 @dataclass(frozen=True)
-class Frame:
+class RgbdFrame:
     """One picture with depth and pose; hashes by its path.
 
     The depth may have a camera of its own; both stand in one place and look one way.
@@ -81,7 +81,7 @@ def read(wanted: Wanted) -> Iterator[Item]:
             yield item
 
 
-def frames_of(folder: Path) -> list[Frame]:
+def frames_of(folder: Path) -> list[RgbdFrame]:
     """The frames of a folder in either layout, by name.
 
     Raises:
@@ -116,16 +116,18 @@ def frames_of(folder: Path) -> list[Frame]:
     )
 
 
-def _frame(name: str, image: Path, depth: Path, K: Floats, depth_K: Floats, pose: Floats) -> Frame:
+def _frame(
+    name: str, image: Path, depth: Path, K: Floats, depth_K: Floats, pose: Floats
+) -> RgbdFrame:
     width, height = picture_size(image)
     camera, depth_camera = (
         Camera.from_K(k, width_px=width, height_px=height, pixel_origin="center")
         for k in (K, depth_K)
     )
-    return Frame(name, image, depth, camera, depth_camera, tuple(pose.ravel().tolist()))
+    return RgbdFrame(name, image, depth, camera, depth_camera, tuple(pose.ravel().tolist()))
 
 
-def _neighbour(a: Frame, frames: list[Frame], rng: np.random.Generator) -> Frame | None:
+def _neighbour(a: RgbdFrame, frames: list[RgbdFrame], rng: np.random.Generator) -> RgbdFrame | None:
     for i in rng.permutation(len(frames)):
         b = frames[int(i)]
         moved = np.linalg.norm(a.world_from_cam[:3, 3] - b.world_from_cam[:3, 3])
@@ -134,7 +136,7 @@ def _neighbour(a: Frame, frames: list[Frame], rng: np.random.Generator) -> Frame
     return None
 
 
-def _shared(a: Frame, b: Frame) -> float:
+def _shared(a: RgbdFrame, b: RgbdFrame) -> float:
     """The mean over both directions of what is seen of what has depth."""
     shares = []
     for one, two in ((a, b), (b, a)):
@@ -147,12 +149,12 @@ def _shared(a: Frame, b: Frame) -> float:
 
 
 @lru_cache(maxsize=256)
-def _small(frame: Frame) -> tuple[Camera, Floats]:
+def _small(frame: RgbdFrame) -> tuple[Camera, Floats]:
     depth = frame.depth_z_m()[_STRIDE // 2 :: _STRIDE, _STRIDE // 2 :: _STRIDE]
     return frame.depth_camera.resized(depth.shape[1], depth.shape[0]), depth
 
 
-def _item(a: Frame, b: Frame, rng: np.random.Generator) -> Item | None:
+def _item(a: RgbdFrame, b: RgbdFrame, rng: np.random.Generator) -> Item | None:
     cam1_from_cam2 = relative_pose(a.world_from_cam, b.world_from_cam)
     centres = pixel_centres(a.camera.width_px, a.camera.height_px)
     xy_b, visible = correspond(

@@ -19,7 +19,7 @@ from vlm3.eval.items import Item, queries_of
 from vlm3.eval.readers import Wanted
 from vlm3.tasks.base import ParseFailure
 from vlm3.tasks.object_reading import parse
-from vlm3.tasks.sample import ObjectQuestion, Objects, Points
+from vlm3.tasks.sample import ObjectQuestion, ObjectQuestions, Points
 from vlm3.tasks.truth import ObjectTruth
 
 DEPTHS_A_PICTURE = 32
@@ -65,7 +65,7 @@ def _picture(shards: Shards, place: int, seed: int) -> Item | None:
     sample = replace(
         sample,
         points=Points(record.xy_px[points], record.distance_m[points]),
-        objects=Objects(tuple(replace(q, truth=truth) for _, q, truth in known)),
+        objects=ObjectQuestions(tuple(replace(q, truth=truth) for _, q, truth in known)),
     )
     numbers = {"depth": points.tolist(), "objects": [k for k, _, _ in known]}
     queries = queries_of(sample, key, numbers=numbers, digits=3)

@@ -8,7 +8,7 @@ import numpy as np
 
 from vlm3.eval.items import Item, queries_of
 from vlm3.eval.readers import Wanted
-from vlm3.tasks.sample import Matches, Objects, Points
+from vlm3.tasks.sample import Matches, ObjectQuestions, Points
 
 if TYPE_CHECKING:
     from vlm3.worlds.sample import World
@@ -38,7 +38,7 @@ def read(wanted: Wanted) -> Iterator[Item]:
         sample = replace(
             frame_sample(frame, key),
             points=Points(xy_px, frame.distance_m[rows, columns].astype(np.float64)),
-            objects=Objects(object_questions(frame, rng, OBJECTS_A_VIEW)),
+            objects=ObjectQuestions(object_questions(frame, rng, OBJECTS_A_VIEW)),
         )
         yield Item(key, sample.pictures, queries_of(sample, key))
         if index % 2 == 0:

@@ -35,7 +35,7 @@ def _form(name: str, component: str) -> Grammar:
     side = (-1.0, 1.0) if direction else (0.0, last)
     bounds = {
         "metres": (FINEST_M, _LARGEST_M),
-        "degrees": (0.0, 180.0),
+        "degrees": (0.1, 179.9) if component == "fov" else (0.0, 180.0),
         **dict.fromkeys(("x", "y", "z"), side),
         **dict.fromkeys(("yaw", "pitch", "roll"), (-359.9, 359.9)),
     }

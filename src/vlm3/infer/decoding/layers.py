@@ -68,6 +68,10 @@ def mixed(layer: Any, hidden: torch.Tensor, turns: Turns, chain: Chain) -> torch
 def gated(layer: Any, hidden: torch.Tensor) -> torch.Tensor:
     """(..., width) with what a layer's gated product adds."""
     x, mlp = _normed(layer.post_attention_layernorm, hidden), layer.mlp
+    if not hasattr(mlp, "down_proj"):
+        # A layer of experts, which takes nothing but (B, S, width).
+        routed: torch.Tensor = mlp(x.view(1, -1, x.shape[-1])).view(x.shape)
+        return hidden + routed
     added: torch.Tensor = mlp.down_proj(silu(mlp.gate_proj(x)) * mlp.up_proj(x))
     return hidden + added
 
