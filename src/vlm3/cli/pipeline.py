@@ -15,7 +15,7 @@ from vlm3.cli.loading_options import loading
 from vlm3.errors import InputError
 
 if TYPE_CHECKING:
-    from vlm3.cli.picture_sources import Source
+    from vlm3.cli.picture_sources import PictureSource
     from vlm3.infer.generation import Progress
     from vlm3.infer.maps import DepthMap
     from vlm3.infer.predictor import Predictor
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from vlm3.view import View
 
 
-def opened(paths: "Sequence[str | Source]", settings: Mapping[str, Any]) -> list["View"]:
+def opened(paths: "Sequence[str | PictureSource]", settings: Mapping[str, Any]) -> list["View"]:
     """The pictures with their cameras: one value of an option is for all, several are in order."""
     from vlm3.view import View
 
@@ -58,7 +58,7 @@ def lenses(settings: Mapping[str, Any], pictures: int) -> list[dict[str, Any]]:
 
 def ask_and_print(
     kind: "Kind",
-    paths: "Sequence[str | Source]",
+    paths: "Sequence[str | PictureSource]",
     settings: Mapping[str, Any],
     question: "Callable[[Predictor, Sequence[View], Readout | None], Answer | TextAnswer]",
     words: str = "",
@@ -163,7 +163,7 @@ def _typical_interval(depth: "DepthMap") -> list[float] | None:
 
 
 def rehearsed(
-    paths: "Sequence[str | Source]",
+    paths: "Sequence[str | PictureSource]",
     settings: Mapping[str, Any],
     said: str,
     question: "Callable[[Predictor, Sequence[View]], Any]",
