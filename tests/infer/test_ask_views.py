@@ -30,13 +30,26 @@ from vlm3.tasks.protocol import PROTOCOLS, get_protocol
 from vlm3.view import View
 
 WORDS = [name for name, protocol in PROTOCOLS.items() if "objects" in protocol.tasks]
+WORDS_SAID = "The second."
+ANSWERS = {
+    # joint
+    "Rotation": "+030.0 -005.0 +002.0",
+    "Direction": "-0.60 +0.00 +0.80",
+    "Distance": "01.50",
+    "The point": "1000 0500",
+    # release-pose
+    "Given these two images": "Rotation angle: 30.4 degrees",
+    "Treating the first image": "Yaw=+30.0°, Pitch=-5.0°, Roll=+2.0°",
+    "Where did the camera move": "Left and forward, unit vector (-0.60, +0.00, +0.80).",
+    "Estimate the magnitude": "Translation distance: 1.50 meters",
+}
 GREY = {"a": 40, "b": 90, "c": 140, "d": 190}
 
 
 class Watching(OracleEngine):
     """Keeps the grey of every picture it is shown, and every question."""
 
-    def __init__(self, answer: Callable[[str], str] = lambda question: "The second.") -> None:
+    def __init__(self, answer: Callable[[str], str] = lambda question: WORDS_SAID) -> None:
         super().__init__(answer)
         self.opened: list[list[int]] = []
         self.questions: list[str] = []
@@ -129,16 +142,9 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> Watching:
-    def said(question: str) -> str:
-        if question.startswith("Rotation"):
-            return "+030.0 -005.0 +002.0"
-        if question.startswith("Direction"):
-            return "-0.60 +0.00 +0.80"
-        if question.startswith("Distance"):
-            return "01.50"
-        return "1000 0500" if question.startswith("The point") else "The second."
-
-    made = Watching(said)
+    made = Watching(
+        lambda question: next((a for q, a in ANSWERS.items() if question.startswith(q)), WORDS_SAID)
+    )
 
     def load(*, protocol: str | None, **_: Any) -> Predictor:
         return Predictor(made, get_protocol(protocol or "joint"), multiple_px=16)
@@ -206,6 +212,15 @@ def test_a_video_is_its_frames_in_order(tmp_path: Path, engine: Watching) -> Non
     assert np.abs(np.array(greys) - [0, 80, 160]).max() <= 4
 
 
+def test_an_assumed_lens_is_told_once_of_all(folder: Path, engine: Watching) -> None:
+    done = run(folder, "ask F Which? --protocol paper --json")
+    assert "60 degrees" not in done.stderr
+    record = json.loads(done.stdout)
+    assert record["intrinsics"] == ["assumed"] * 4
+    (note,) = record["notes"]
+    assert "60 degrees" in note
+
+
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
@@ -230,23 +245,26 @@ def test_what_cannot_be_asked_is_one_line(
     assert len(done.stderr.splitlines()) == 1 and not engine.opened
 
 
+@pytest.mark.parametrize("protocol", ["joint", "release-pose"])
 def test_every_camera_in_the_first_ones_frame(
-    folder: Path, tmp_path: Path, engine: Watching
+    folder: Path, tmp_path: Path, engine: Watching, protocol: str
 ) -> None:
     out = tmp_path / "out"
     line = "pose F/c.png F/a.png F/d.png F/b.png --pairs first --f-px 600"
-    done = run(folder, line, "-o", str(out))
+    done = run(folder, line, "-o", str(out), "--protocol", protocol)
     assert done.exit_code == 0, done.output
     with (out / "poses.csv").open() as file:
         rows = list(csv.DictReader(file))
     answers = [json.loads(line) for line in (out / "poses.jsonl").read_text().splitlines()]
     assert [Path(row["image_a"]).stem for row in rows] == ["c"] * 3
     assert [Path(row["image_b"]).stem for row in rows] == ["a", "d", "b"]
+    assert all(GREY["c"] in shown for shown in engine.opened)
     # A table's angles and place are the whole pose, by its own formula.
     for row, answer in zip(rows, answers, strict=True):
         place = np.array([float(row[name]) for name in ("x_m", "y_m", "z_m")])
         angles = [float(row[name]) for name in ("yaw_deg", "pitch_deg", "roll_deg")]
         length = float(np.linalg.norm(place))
         assert length == pytest.approx(1.5, abs=1e-5)
+        assert angles == [30, -5, 2]
         whole = RelativePose.from_ypr_direction(np.array(angles), place / length, length)
         assert np.allclose(whole.cam1_from_cam2, answer["cam1_from_cam2"], atol=1e-4)

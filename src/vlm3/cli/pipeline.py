@@ -26,12 +26,18 @@ if TYPE_CHECKING:
 
 def opened(paths: "Sequence[str | PictureSource]", settings: Mapping[str, Any]) -> list["View"]:
     """The pictures with their cameras: one value of an option is for all, several are in order."""
-    from vlm3.view import View
+    from vlm3.view import AssumedCameraWarning, View
 
-    return [
-        View.open(path, **lens) if isinstance(path, str) else path.open(**lens)
-        for path, lens in zip(paths, lenses(settings, len(paths)), strict=True)
-    ]
+    views = []
+    for path, lens in zip(paths, lenses(settings, len(paths)), strict=True):
+        if isinstance(path, str):
+            views.append(View.open(path, **lens))
+            continue
+        with warnings.catch_warnings():
+            # A note says it once of all; a warning a frame would drown the answer.
+            warnings.simplefilter("ignore", AssumedCameraWarning)
+            views.append(path.open(**lens))
+    return views
 
 
 def lenses(settings: Mapping[str, Any], pictures: int) -> list[dict[str, Any]]:
