@@ -40,9 +40,7 @@ def labelled(seed: int, pictures: int) -> Sample:
         ObjectQuestion("How wide is {0}?", BOXES[:1], Length(float(rng.uniform(0.1, 9)))),
         ObjectQuestion("Is {0} wider than {1}?", BOXES, YesNo(bool(rng.integers(2)))),
         ObjectQuestion("Which is wider, {0} or {1}?", BOXES, Region(int(rng.integers(2)))),
-        ObjectQuestion(
-            "In which clock direction is {1}?", BOXES, ClockHour(int(rng.integers(1, 13)))
-        ),
+        ObjectQuestion("In which clock direction is {1} from {0}?", BOXES, hour),
     )
     points = Points(xy, rng.uniform(0.1, 90, 5))
     return Sample("one", (camera,), (view,), points=points, objects=ObjectQuestions(questions))
@@ -51,10 +49,10 @@ def labelled(seed: int, pictures: int) -> Sample:
 def rows_of(task: Task, queries: list[tuple[Json, Json]], predictions: list[Json]) -> Rows:
     n, unknown = len(queries), np.full(len(queries), np.nan)
     groups = tuple(str(ask.get("category", "")) for ask, _ in queries)
-    table = [
-        np.array([task.numbers(v) for v in values], float)
-        for values in (predictions, [t for _, t in queries])
-    ]
+    truths = [truth for _, truth in queries]
+    predicted, truth = (
+        np.array([task.numbers(v) for v in values], float) for values in (predictions, truths)
+    )
     asked = np.array([task.asked(ask) for ask, _ in queries], float).reshape(n, task.asked_columns)
     ids = tuple(map(str, range(n)))
     return Rows(task.name, ids, np.arange(n), groups, predicted, truth, asked, unknown, unknown)
