@@ -38,6 +38,7 @@ API: dict[str, tuple[str, ...]] = {
         "PoseAnswer",
         "MotionCheck",
         "ObjectAnswer",
+        "TextAnswer",
         "FovAnswer",
         "Spread",
     ),

@@ -15,20 +15,21 @@ from vlm3.cli.loading_options import loading
 from vlm3.errors import InputError
 
 if TYPE_CHECKING:
+    from vlm3.cli.picture_sources import Source
     from vlm3.infer.generation import Progress
     from vlm3.infer.maps import DepthMap
     from vlm3.infer.predictor import Predictor
     from vlm3.output.results import Kind
-    from vlm3.tasks.base import Answer, Readout
+    from vlm3.tasks.base import Answer, Readout, TextAnswer
     from vlm3.view import View
 
 
-def opened(paths: Sequence[str], settings: Mapping[str, Any]) -> list["View"]:
+def opened(paths: "Sequence[str | Source]", settings: Mapping[str, Any]) -> list["View"]:
     """The pictures with their cameras: one value of an option is for all, several are in order."""
     from vlm3.view import View
 
     return [
-        View.open(path, **lens)
+        View.open(path, **lens) if isinstance(path, str) else path.open(**lens)
         for path, lens in zip(paths, lenses(settings, len(paths)), strict=True)
     ]
 
@@ -57,9 +58,9 @@ def lenses(settings: Mapping[str, Any], pictures: int) -> list[dict[str, Any]]:
 
 def ask_and_print(
     kind: "Kind",
-    paths: Sequence[str],
+    paths: "Sequence[str | Source]",
     settings: Mapping[str, Any],
-    question: "Callable[[Predictor, Sequence[View], Readout | None], Answer]",
+    question: "Callable[[Predictor, Sequence[View], Readout | None], Answer | TextAnswer]",
     words: str = "",
 ) -> None:
     """Opens the pictures, loads the model, asks, writes what is wanted, and prints.
@@ -162,7 +163,7 @@ def _typical_interval(depth: "DepthMap") -> list[float] | None:
 
 
 def rehearsed(
-    paths: Sequence[str],
+    paths: "Sequence[str | Source]",
     settings: Mapping[str, Any],
     said: str,
     question: "Callable[[Predictor, Sequence[View]], Any]",

@@ -26,6 +26,7 @@ from vlm3.tasks.base import (
     PoseAnswer,
     Readout,
     Spread,
+    TextAnswer,
 )
 from vlm3.tasks.object_reading import parse as parse_object
 from vlm3.tasks.protocol import Protocol
@@ -150,6 +151,20 @@ def pose_answer(
         spread=spread,
         readout=used_readout(next(iter(spread.values()), None), readout),
         direction_cone_deg=cone_deg(direction, spread.get("direction")),
+    )
+
+
+def text_answer(
+    protocol: Protocol, views: Sequence[View], prompt: str, raw_text: str
+) -> TextAnswer:
+    """What was written about views, as it is."""
+    spoken = answer_part(raw_text)
+    return TextAnswer(
+        text="" if isinstance(spoken, ParseFailure) else spoken,
+        raw_text=raw_text,
+        prompt=prompt,
+        protocol=protocol.name,
+        intrinsics=tuple(view.intrinsics for view in views),
     )
 
 
