@@ -112,6 +112,12 @@ def test_commands(depthlm: Path, tmp_path: Path) -> None:
     assert run(main, ["eval", "ibims1", *where, "--model", "oracle", "-o", out]).exit_code == 0
     other = run(main, ["eval", "ibims1", *where, "--model", "says:1", "-o", out])
     assert other.exit_code == 2 and "another configuration" in other.output
+    unread = ["--model", "says:far away", "-o", str(tmp_path / "unread")]
+    assert (
+        "12 of 12 answers could not be read"
+        in run(main, ["eval", "ibims1", *where, *unread]).output
+    )
+    assert "could not be read;" not in done.output
     assert run(main, ["score", out, "--json"]).output.startswith("{")
     # One question a picture: the median of one distance would be the truth.
     assert "median of each picture" in done.output

@@ -199,6 +199,12 @@ def evaluate(
     click.echo(
         f"{progress.queries} answers from {progress.items} pictures or pairs{there}", err=True
     )
+    if predictions is None and 2 * progress.failures > progress.fresh:
+        click.echo(
+            f"vlm3: warning: {progress.failures} of {progress.fresh} answers could not be read; "
+            f"raw_text in {output}/predictions.jsonl shows them, and --protocol asks otherwise",
+            err=True,
+        )
     _report([output], ())
 
 
