@@ -191,9 +191,20 @@ def evaluate(
     if kept := who.kept():
         there += f", {kept} kept from an earlier run with this server"
     shown.clear()
+    if chosen.reader == "shards" and wanted.split == "heldout" and wanted.data is not None:
+        from vlm3.data.heldout import kept_line
+        from vlm3.data.shards import Shards
+
+        click.echo(kept_line(Shards(wanted.data)), err=True)
     click.echo(
         f"{progress.queries} answers from {progress.items} pictures or pairs{there}", err=True
     )
+    if predictions is None and 2 * progress.failures > progress.fresh:
+        click.echo(
+            f"vlm3: warning: {progress.failures} of {progress.fresh} answers could not be read; "
+            f"raw_text in {output}/predictions.jsonl shows them, and --protocol asks otherwise",
+            err=True,
+        )
     _report([output], ())
 
 
