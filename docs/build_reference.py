@@ -39,6 +39,7 @@ API: dict[str, tuple[str, ...]] = {
         "PoseAnswer",
         "MotionCheck",
         "ObjectAnswer",
+        "TextAnswer",
         "FovAnswer",
         "Spread",
     ),
@@ -64,7 +65,14 @@ def command_page() -> str:
         "# The command line",
         "What every command says about itself with `--help`. Written by `make reference`.",
     ]
-    for context in _commands(click.Context(command_line, info_name="vlm3", terminal_width=WIDTH)):
+    root = click.Context(
+        command_line,
+        info_name="vlm3",
+        terminal_width=WIDTH,
+        # As when it runs: click keeps the help option that it makes first.
+        **command_line.context_settings,
+    )
+    for context in _commands(root):
         parts += [f"## {context.command_path}", _fence(context.get_help())]
     parts += [
         f"## vlm3 train {RECIPE}",

@@ -128,6 +128,7 @@ def test_python_of_the_documents_runs(
             pytest.skip("needs ../shared/data/ibims1_a")
         (tmp_path / "ibims1").symlink_to(real)
     shutil.copy(EXAMPLES_DIR / "lounge_1.jpg", tmp_path / "photo.jpg")
+    shutil.copy(EXAMPLES_DIR / "lounge_2.jpg", tmp_path / "photo_2.jpg")
     monkeypatch.chdir(tmp_path)
     # The real one: `vlm3.load` remembers what another test may have put in its place.
     from vlm3.infer.loading import load

@@ -191,6 +191,8 @@ def test_pairs_are_each_once_and_wide_overlap_is_exhaustive(count: int, overlap:
         )
         sequential = [p.pictures for p in find_pairs(arguments, None, "sequential", overlap)]
         exhaustive = [p.pictures for p in find_pairs(arguments, None, "exhaustive", 1)]
+        first = [p.pictures for p in find_pairs(arguments, None, "first", 1)]
+    assert first == exhaustive[: count - 1]
     assert len(set(exhaustive)) == len(exhaustive) == count * (count - 1) // 2
     steps = [int(b.name) - int(a.name) for a, b in sequential]
     assert all(1 <= step <= overlap for step in steps)

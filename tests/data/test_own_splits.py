@@ -12,10 +12,16 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vlm3.cli.data import export as export_command
-from vlm3.cli.train import with_folders
+from vlm3.cli.train import overridden, with_folders
 from vlm3.curation.export import LAYOUTS, export
-from vlm3.data.dataset import ShardDataset
-from vlm3.data.heldout import held_out_pairs, held_out_pictures, held_out_scenes, scenes_of
+from vlm3.data.dataset import ShardDataset, lacking_labels
+from vlm3.data.heldout import (
+    held_out_pairs,
+    held_out_pictures,
+    held_out_scenes,
+    kept_line,
+    scenes_of,
+)
 from vlm3.data.record import Record, pair_row
 from vlm3.data.shards import Shards, write_pairs, write_shards
 from vlm3.errors import InputError
@@ -31,6 +37,7 @@ from vlm3.tasks.base import TaskName
 from vlm3.tasks.protocol import get_protocol
 from vlm3.tasks.sample import ObjectQuestion
 from vlm3.tasks.truth import Length, YesNo
+from vlm3.train.datasets import curriculum
 
 CAMERA = Camera(100.0, 100.0, 48.0, 32.0, 96, 64)
 SCENES = ("attic", "barn", "cellar", "den")
@@ -217,3 +224,43 @@ def test_folders_are_written_out() -> None:
             with_folders("depth_4b", changes)
     with pytest.raises(InputError, match="renders its data and reads no folders"):
         with_folders("debug_cpu", ["--folders", "a"])
+
+
+def test_a_folder_without_labels_for_a_task_is_left_out_once(tmp_path: Path) -> None:
+    """Of pictures, depth and poses there are no questions about objects; of others no pairs."""
+
+    def bare(scene: str, k: int) -> bytes:
+        made = json.loads(record(scene, k))
+        return json.dumps(made | {"questions": []}).encode()
+
+    write(tmp_path / "full")
+    names = [scene for scene in SCENES for _ in range(6)]
+    write_shards(
+        tmp_path / "bare", ((f"p{k:03d}", jpeg(k), bare(s, k)) for k, s in enumerate(names))
+    )
+    full, single = Shards(tmp_path / "full"), Shards(tmp_path / "bare")
+    for tasks in (("depth",), ("objects",), ("correspondence", "pose")):
+        assert lacking_labels(full, tasks) is None
+    assert lacking_labels(single, ("depth", "objects")) is None
+    assert lacking_labels(single, ("objects",)) == "no labels for objects there"
+    assert "no pairs" in str(lacking_labels(single, ("pose",)))
+
+    def planned(recipe: str, folders: str) -> list[str]:
+        changes = ["--folders", folders, "--data", str(tmp_path), "--protocol", "joint"]
+        run = overridden(recipe, with_folders(recipe, changes))
+        found = curriculum(run.data, run.prompt, seed=0, multiple_px=16)
+        assert all(one.absent for one in found.absent)
+        return sorted([source.name for source in found.sources])
+
+    assert planned("joint_4b", "bare") == ["bare depth"]
+    both = planned("joint_4b", "full,bare")
+    assert "full objects" in both and "bare objects" not in both and "bare depth" in both
+    with pytest.raises(InputError, match="nothing is left to train on: bare objects: no labels"):
+        planned("objects_4b", "bare")
+
+
+def test_the_kept_scenes_are_named(tmp_path: Path) -> None:
+    assert kept_line(write(tmp_path / "many")).startswith("kept from training: scene ")
+    assert kept_line(write(tmp_path / "one", ("attic",), 20)) == (
+        "kept from training: the last 1 of 20 pictures, all of one scene"
+    )

@@ -57,7 +57,13 @@ def test_four_forms_hold_the_same_numbers(report: Report) -> None:
     for form in (text, markdown, latex, page):
         assert "0.960" in form and "VLM3-4B" in form and "says" in form
     rows = [line for line in markdown.splitlines() if line.startswith("|")]
-    assert len({line.count(" | ") for line in rows}) == 1
+    heads = [line for line in rows if line.startswith("| row |")]
+    assert len(heads) == 1 or not any("failed" in line for line in heads[1:])
+    for column in report.sections[0].columns:
+        assert sum(f"| {column} " in line for line in heads) == 1, "every column, once"
+    tables = [line.splitlines() for line in re.findall(r"(?:^\|.*\n)+", markdown, re.MULTILINE)]
+    assert [len({line.count(" | ") for line in table}) for table in tables] == [1] * len(heads)
+    assert max(map(len, [*rows, *text.splitlines()])) <= 100
     assert latex.count(r"\begin{tabular}") == latex.count(r"\end{tabular}") == 1
     assert not re.search(r"(?<!\\)[_#]", latex)
     # Self-contained: nothing is fetched.
@@ -106,7 +112,26 @@ def test_commands(depthlm: Path, tmp_path: Path) -> None:
     assert run(main, ["eval", "ibims1", *where, "--model", "oracle", "-o", out]).exit_code == 0
     other = run(main, ["eval", "ibims1", *where, "--model", "says:1", "-o", out])
     assert other.exit_code == 2 and "another configuration" in other.output
+    unread = ["--model", "says:far away", "-o", str(tmp_path / "unread")]
+    assert (
+        "12 of 12 answers could not be read"
+        in run(main, ["eval", "ibims1", *where, *unread]).output
+    )
+    assert "could not be read;" not in done.output
     assert run(main, ["score", out, "--json"]).output.startswith("{")
+    # One question a picture: the median of one distance would be the truth.
+    assert "median of each picture" in done.output
+    single = [*where[:2], "--count", "2", "--model", "oracle", "-o", str(tmp_path / "two")]
+    done = run(main, ["eval", "ibims1", *single])
+    assert done.exit_code == 0 and "median of each picture" not in done.output
+    asked = tmp_path / "queries.jsonl"
+    assert run(main, ["eval", "ibims1", *where, "--queries", str(asked)]).exit_code == 0
+    said = [{"id": json.loads(line)["id"], "depth_z_m": 2} for line in asked.open()]
+    (tmp_path / "mine.jsonl").write_text("".join(json.dumps(line) + "\n" for line in said))
+    joined = ["--predictions", str(tmp_path / "mine.jsonl"), "-o", str(tmp_path / "mine")]
+    done = run(main, ["eval", "ibims1", *where, *joined])
+    (row,) = [line for line in done.stdout.splitlines() if line.startswith("mine ")]
+    assert row.split()[-2:] == ["12", "0"], "a file does not tell how long its answers took"
     for form in ("html", "md", "tex"):
         path = tmp_path / f"report.{form}"
         assert run(main, ["report", out, "-o", str(path)]).exit_code == 0 and path.stat().st_size

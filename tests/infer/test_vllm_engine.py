@@ -60,6 +60,10 @@ def test_what_vllm_is_given_and_what_is_read(
     fake = SimpleNamespace(LLM=FakeLLM, SamplingParams=lambda **given: SimpleNamespace(**given))
     monkeypatch.setitem(sys.modules, "vllm", fake)
     one = VllmEngine("m", max_model_len=64)
+    with pytest.raises(InputError, match="opened for 2 at a time"):
+        one.open([*pictures[:2], pictures[0]])
+    more = VllmEngine("m", limit_mm_per_prompt={"image": 3})
+    assert len(more.open([*pictures[:2], pictures[0]]).images) == 3
     FakeLLM.seen.clear()
     with one.open(pictures[:2]) as scene:
         replies = one.reply(scene, ["a", "b", "c"], max_new_tokens=4)

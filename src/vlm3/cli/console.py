@@ -77,6 +77,7 @@ _TYPED = (
     (re.compile(r"\bleave readout out\b"), "leave --readout out"),
     (re.compile(r"\breadout='(\w+)'"), r"--readout \1"),
     (re.compile(r"\bbase_url goes\b"), "--base-url goes"),
+    (re.compile(r"\bname a protocol to change that\b"), "--protocol changes that"),
 )
 
 

@@ -125,7 +125,7 @@ def evaluate(
             "device": settings["device"],
             **config_of_some(wanted),
         }
-        run_predictions(wanted, items, who, output, config)
+        run_predictions(wanted, items, who, output, config, joined=predictions is not None)
     _report([output], ())
 
 

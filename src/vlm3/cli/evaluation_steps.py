@@ -135,7 +135,13 @@ def config_of_some(wanted: "Wanted") -> dict[str, str]:
 
 
 def run_predictions(
-    wanted: "Wanted", items: "list[Item]", who: "Chosen", output: str, config: dict[str, Any]
+    wanted: "Wanted",
+    items: "list[Item]",
+    who: "Chosen",
+    output: str,
+    config: dict[str, Any],
+    *,
+    joined: bool,
 ) -> None:
     """Asks what the folder does not hold yet, and tells how it went."""
     from vlm3.eval.predict import predict
@@ -157,9 +163,20 @@ def run_predictions(
     if kept := who.kept():
         there += f", {kept} kept from an earlier run with this server"
     shown.clear()
+    if wanted.benchmark.reader == "shards" and wanted.split == "heldout" and wanted.data:
+        from vlm3.data.heldout import kept_line
+        from vlm3.data.shards import Shards
+
+        click.echo(kept_line(Shards(wanted.data)), err=True)
     click.echo(
         f"{progress.queries} answers from {progress.items} pictures or pairs{there}", err=True
     )
+    if not joined and 2 * progress.failures > progress.fresh:
+        click.echo(
+            f"vlm3: warning: {progress.failures} of {progress.fresh} answers could not be read; "
+            f"raw_text in {output}/predictions.jsonl shows them, and --protocol asks otherwise",
+            err=True,
+        )
 
 
 class _Shown:

@@ -1,7 +1,8 @@
 """Which pairs of many pictures are asked about, in the words of COLMAP and hloc.
 
-`sequential` is each picture with the next ones, `exhaustive` every pair once, and anything else a
-file with two names a line. Knows no model.
+`sequential` is each picture with the next ones, `exhaustive` every pair once, `first` (a word of
+ours) the first picture with every other one, and anything else a file with two names a line. Knows
+no model.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 from vlm3.cli.picture_sources import PictureSource, find_sources
 from vlm3.errors import InputError
 
-SEQUENTIAL, EXHAUSTIVE = "sequential", "exhaustive"
+SEQUENTIAL, EXHAUSTIVE, FIRST = "sequential", "exhaustive", "first"
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def find_pairs(
     Args:
         arguments: see `find_sources`.
         every_s: see `find_sources`.
-        how: sequential, exhaustive, or the path of a file of pairs. A file names pictures as
+        how: sequential, exhaustive, first, or the path of a file of pairs. A file names pictures as
             they were given, by file name, by their path in a folder that was given, or, of a
             video's frames, by the name of its files (walk_00.50s). Where names hold spaces, a tab
             goes between the two. Lines that begin with # are none.
@@ -56,13 +57,15 @@ def find_pairs(
         InputError: fewer than two pictures, or a file that cannot be read or names what is not
             there.
     """
-    if how not in (SEQUENTIAL, EXHAUSTIVE):
+    if how not in (SEQUENTIAL, EXHAUSTIVE, FIRST):
         return _named(_listed(find_in_file(Path(how), arguments, every_s)))
     sources = list(dict.fromkeys(find_sources(arguments, every_s)))
     if len(sources) < 2:
         raise InputError(f"pairs need two pictures or more; only {sources[0].origin} came")
     if how == EXHAUSTIVE:
         return _named(list(combinations(sources, 2)))
+    if how == FIRST:
+        return _named([(sources[0], other) for other in sources[1:]])
     return _named(
         [
             (sources[i], sources[j])
@@ -117,8 +120,8 @@ def _lines(path: Path) -> Iterator[tuple[int, tuple[str, str]]]:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise InputError(
-            f"--pairs is {str(path)!r}, which is neither {SEQUENTIAL} nor {EXHAUSTIVE} nor a file "
-            "there"
+            f"--pairs is {str(path)!r}, which is neither {SEQUENTIAL} nor {EXHAUSTIVE} nor {FIRST} "
+            "nor a file there"
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"the pairs {str(path)!r} cannot be read as text ({error})") from error

@@ -249,6 +249,8 @@ def _pose_row(answer: Mapping[str, Any]) -> dict[str, Any]:
     """An answer's numbers as the cells of a table; empty where nothing was read."""
     turn = answer["yaw_pitch_roll_deg"] or [None] * 3
     way = answer["direction"] or [None] * 3
+    pose = answer["cam1_from_cam2"]
+    place_m = [None] * 3 if pose is None else [row[3] for row in pose[:3]]
     check = answer["check"] or {}
     distance = answer["spread"].get("distance") or {}
     return {
@@ -257,6 +259,8 @@ def _pose_row(answer: Mapping[str, Any]) -> dict[str, Any]:
         **dict(zip(("yaw_deg", "pitch_deg", "roll_deg"), turn, strict=True)),
         **dict(zip(("direction_x", "direction_y", "direction_z"), way, strict=True)),
         "distance_m": answer["distance_m"],
+        # Where camera b stands in the frame of camera a; the angles turn a's axes into b's.
+        **dict(zip(("x_m", "y_m", "z_m"), place_m, strict=True)),
         "distance_p10_m": _one(distance.get("p10")),
         "distance_p90_m": _one(distance.get("p90")),
         "direction_cone_deg": answer["direction_cone_deg"],

@@ -154,8 +154,9 @@ pairs_option = click.option(
     "--pairs",
     "pairs",
     metavar="P",
-    help="Of many pictures, which pairs: sequential (each with the next), exhaustive (all), or a "
-    "file with two names a line, as of COLMAP and hloc. Default: sequential.",
+    help="Of many pictures, which pairs: sequential (each with the next), exhaustive (all), first "
+    "(the first with each other one), or a file with two names a line, as of COLMAP and hloc. "
+    "Default: sequential.",
 )
 
 overlap_option = click.option(

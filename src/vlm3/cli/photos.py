@@ -20,7 +20,7 @@ from vlm3.cli.photo_options import (
     readout_option,
     refine_option,
 )
-from vlm3.cli.picture_sources import are_many
+from vlm3.cli.picture_sources import are_many, find_sources
 from vlm3.cli.pipeline import ask_and_print, ask_grid, wanted_grid
 from vlm3.errors import InputError
 
@@ -215,6 +215,7 @@ def _two(images: tuple[str, ...], every_s: float | None) -> tuple[str, str]:
         "vlm3 pose a.jpg b.jpg --intrinsics 615,615,320,240 --intrinsics 980,980,640,360 --json",
         "vlm3 pose walk/ --pairs exhaustive -o motions",
         "vlm3 pose walk/ --pairs pairs.txt -o motions",
+        "vlm3 pose a.jpg b.jpg c.jpg --pairs first -o motions",
     )
 )
 @click.argument("images", nargs=-1, required=True, metavar="A B | IMAGE...")
@@ -242,6 +243,7 @@ def pose(
 
     More than two pictures, a folder, a pattern or a video: the motions of their pairs, printed and
     in poses.csv and poses.jsonl in the folder -o. The same command goes on where it was stopped.
+    With --pairs first these are the cameras of all pictures in the first one's frame.
     """
     from vlm3.cli.pairs import is_one_pair, motions_of_many
 
@@ -261,10 +263,11 @@ def pose(
     epilog=examples(
         'vlm3 ask photo.jpg "How wide is {0}?" --box 40,60,200,180',
         'vlm3 ask photo.jpg "Is {0} behind {1}?" --box 40,60,200,180 --box 300,20,400,90',
+        'vlm3 ask a.jpg b.jpg c.jpg "Which picture shows the door best?" --model Qwen/...',
+        'vlm3 ask walk.mp4 --every 2 "Does the camera turn left or right?" --model Qwen/...',
     )
 )
-@click.argument("image")
-@click.argument("question")
+@click.argument("words", nargs=-1, required=True, metavar="IMAGE... QUESTION")
 @click.option(
     "--box",
     "boxes",
@@ -273,22 +276,50 @@ def pose(
     multiple=True,
     help="A region in pixels; the first is {0} in the question, the next {1}, ...",
 )
-@output_options(".html")
-@camera_options(1)
+@output_options("of one picture .html")
+@every_option
+@camera_options(3)
 @model_options
 def ask(
-    image: str,
-    question: str,
+    words: tuple[str, ...],
     boxes: tuple[tuple[float, ...], ...],
+    every_s: float | None,
     **settings: Any,
 ) -> None:
-    """Ask about regions of IMAGE, in words.
+    """Ask about regions of IMAGE, or about several IMAGEs, in words.
 
-    Sizes, distances, directions, comparisons; {0}, {1} in QUESTION stand for the boxes.
+    Of one picture sizes, distances, directions, comparisons; {0}, {1} in QUESTION stand for the
+    boxes.
+
+    Several pictures, a folder, a pattern or a video are shown together, in the order given, and
+    QUESTION is put once: "the second picture" means the second one. The answer is printed as the
+    model writes it. nano was never taught such questions.
     """
+    *images, question = words
+    if not images or _is_picture(question):
+        raise InputError(
+            f"the last word is the QUESTION, and {question!r} came there: give the pictures, then "
+            "the question in quotes"
+        )
+    if are_many(images):
+        if boxes or "{0}" in question or settings["outputs"] or settings["figures"]:
+            raise InputError(
+                "{0} and --box, -o and --figure are for one picture; of several leave them out, "
+                "and say in words what is meant"
+            )
+        ask_and_print(
+            "points",
+            find_sources(images, every_s),
+            settings,
+            lambda asked, views, readout: asked.ask_views(views, question),
+            question,
+        )
+        return
+    if every_s is not None:
+        raise InputError("--every is the time between frames of a video, and no video was given")
     ask_and_print(
         "points",
-        [image],
+        images,
         settings,
         lambda asked, views, readout: asked.ask(views[0], question, boxes),
         question,

@@ -15,22 +15,29 @@ from vlm3.cli.loading_options import loading
 from vlm3.errors import InputError
 
 if TYPE_CHECKING:
+    from vlm3.cli.picture_sources import PictureSource
     from vlm3.infer.generation import Progress
     from vlm3.infer.maps import DepthMap
     from vlm3.infer.predictor import Predictor
     from vlm3.output.results import Kind
-    from vlm3.tasks.answers import Answer, Readout
+    from vlm3.tasks.answers import Answer, Readout, TextAnswer
     from vlm3.view import View
 
 
-def opened(paths: Sequence[str], settings: Mapping[str, Any]) -> list["View"]:
+def opened(paths: "Sequence[str | PictureSource]", settings: Mapping[str, Any]) -> list["View"]:
     """The pictures with their cameras: one value of an option is for all, several are in order."""
-    from vlm3.view import View
+    from vlm3.view import AssumedCameraWarning, View
 
-    return [
-        View.open(path, **lens)
-        for path, lens in zip(paths, lenses(settings, len(paths)), strict=True)
-    ]
+    views = []
+    for path, lens in zip(paths, lenses(settings, len(paths)), strict=True):
+        if isinstance(path, str):
+            views.append(View.open(path, **lens))
+            continue
+        with warnings.catch_warnings():
+            # A note says it once of all; a warning a frame would drown the answer.
+            warnings.simplefilter("ignore", AssumedCameraWarning)
+            views.append(path.open(**lens))
+    return views
 
 
 def lenses(settings: Mapping[str, Any], pictures: int) -> list[dict[str, Any]]:
@@ -57,9 +64,9 @@ def lenses(settings: Mapping[str, Any], pictures: int) -> list[dict[str, Any]]:
 
 def ask_and_print(
     kind: "Kind",
-    paths: Sequence[str],
+    paths: "Sequence[str | PictureSource]",
     settings: Mapping[str, Any],
-    question: "Callable[[Predictor, Sequence[View], Readout | None], Answer]",
+    question: "Callable[[Predictor, Sequence[View], Readout | None], Answer | TextAnswer]",
     words: str = "",
 ) -> None:
     """Opens the pictures, loads the model, asks, writes what is wanted, and prints.
@@ -162,7 +169,7 @@ def _typical_interval(depth: "DepthMap") -> list[float] | None:
 
 
 def rehearsed(
-    paths: Sequence[str],
+    paths: "Sequence[str | PictureSource]",
     settings: Mapping[str, Any],
     said: str,
     question: "Callable[[Predictor, Sequence[View]], Any]",

@@ -19,6 +19,7 @@ from vlm3.tasks.answers import (
     MotionCheck,
     ObjectAnswer,
     PoseAnswer,
+    TextAnswer,
 )
 from vlm3.tasks.object_reading import KINDS_ASKED, has_kind
 from vlm3.tasks.pose import direction_words
@@ -37,15 +38,19 @@ _PER_POINT = (
 )
 _CAMERA = ("fx_px", "fy_px", "cx_px", "cy_px", "width_px", "height_px")
 _LONGEST_RAW = 60
+_UNTAUGHT = (
+    "a model trained under protocol joint, as nano was, never learned questions in words about "
+    "several pictures: its answer means nothing; give --model one that did, such as Qwen3-VL."
+)
 
 
 def records(
-    answer: Answer, predictor: Predictor, views: Sequence[View]
+    answer: Answer | TextAnswer, predictor: Predictor, views: Sequence[View]
 ) -> Iterator[dict[str, Any]]:
     """Flat records with the answer's own field names; depth and match give one a point.
 
     Each also says `model`, `images`, `cameras` (pixels) and `lenses`: where the focal length came
-    from, and its interval.
+    from, and its interval. An answer about several pictures has the `notes` that `lines` end with.
     """
     record = {
         **answer.to_json(),
@@ -54,6 +59,8 @@ def records(
         "cameras": [{name: getattr(view.camera, name) for name in _CAMERA} for view in views],
         "lenses": [lens_record(view) for view in views],
     }
+    if isinstance(answer, TextAnswer):
+        record["notes"] = [*_cautions(answer, predictor, views)]
     if not isinstance(answer, DepthAnswer | MatchAnswer):
         yield record
         return
@@ -69,10 +76,14 @@ def records(
         yield one
 
 
-def lines(answer: Answer, predictor: Predictor, views: Sequence[View]) -> Iterator[str]:
+def lines(
+    answer: Answer | TextAnswer, predictor: Predictor, views: Sequence[View]
+) -> Iterator[str]:
     """What was asked of which picture, and the answer with its units."""
     yield from camera_lines(views)
-    read = "" if isinstance(answer, ObjectAnswer) else f", numbers: {read_as(answer.readout)}"
+    read = ""
+    if not isinstance(answer, ObjectAnswer | TextAnswer):
+        read = f", numbers: {read_as(answer.readout)}"
     yield f"model {predictor.engine.name}, protocol {answer.protocol}{read}"
     match answer:
         case DepthAnswer():
@@ -83,8 +94,19 @@ def lines(answer: Answer, predictor: Predictor, views: Sequence[View]) -> Iterat
             yield from _pose_lines(answer)
         case ObjectAnswer():
             yield from _object_lines(answer)
-    for note in notes(predictor.engine.name, views):
+        case TextAnswer():
+            yield answer.text or _unread(answer.raw_text).strip()
+    for note in _cautions(answer, predictor, views):
         yield f"note: {note}"
+
+
+def _cautions(
+    answer: Answer | TextAnswer, predictor: Predictor, views: Sequence[View]
+) -> Iterator[str]:
+    """What a reader must know beside the answer."""
+    if isinstance(answer, TextAnswer) and answer.protocol == "joint":
+        yield _UNTAUGHT
+    yield from notes(predictor.engine.name, views)
 
 
 def camera_lines(views: Sequence[View]) -> Iterator[str]:

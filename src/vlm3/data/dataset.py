@@ -4,6 +4,7 @@
 `vlm3.train.mosaics`).
 """
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Protocol as Interface
 
@@ -16,6 +17,8 @@ from vlm3.data.record import Record
 from vlm3.data.shards import Shards
 from vlm3.errors import InputError
 from vlm3.geometry.pose import RelativePose
+from vlm3.tasks.base import TaskName
+from vlm3.tasks.registry import paired
 from vlm3.tasks.sample import Matches, ObjectQuestions, Points, Sample
 from vlm3.view import View
 
@@ -98,6 +101,28 @@ class ShardDataset:
 
     def _place(self, place: int) -> int:
         return place if self._order is None else int(self._order[place])
+
+
+LOOKED_AT = 256
+"""Records in which labels are looked for before a folder is said to have none."""
+
+
+def lacking_labels(shards: Shards, tasks: Sequence[TaskName]) -> str | None:
+    """Why a folder cannot teach any of these tasks; None where it can, as far as was looked.
+
+    A folder of pictures, depth and poses has no questions about objects; one without poses has
+    no pairs. What asks for them would otherwise be drawn and left out, sample by sample.
+    """
+    if paired(tasks):
+        return None if shards.pairs else "no pairs there; they are made where poses are"
+    for place in np.unique(np.linspace(0, len(shards) - 1, LOOKED_AT).astype(int)).tolist():
+        try:
+            record = shards.record(place)
+        except InputError:
+            return None  # Damaged: training says so, sample by sample.
+        if ("depth" in tasks and len(record.xy_px)) or ("objects" in tasks and record.questions):
+            return None
+    return f"no labels for {' or '.join(tasks)} there"
 
 
 def single_sample(shards: Shards, place: int, key: str) -> Sample:

@@ -34,6 +34,21 @@ def held_out_scenes(names: Sequence[str]) -> frozenset[str]:
     return frozenset(order[: min(max(count, 1), len(order) - 1)])
 
 
+def kept_line(shards: Shards) -> str:
+    """Which pictures are kept for evaluation, as a line for people.
+
+    Raises:
+        InputError: a record cannot be read.
+    """
+    chosen, count = sorted(held_out_scenes(scenes_of(shards))), int(held_out_pictures(shards).sum())
+    of = f"{count} of {len(shards)} pictures"
+    if not chosen:
+        return f"kept from training: the last {of}, all of one scene"
+    more = f" and {len(chosen) - 5} more" if len(chosen) > 5 else ""
+    plural = "s" * (len(chosen) > 1)
+    return f"kept from training: scene{plural} {', '.join(chosen[:5])}{more}, {of}"
+
+
 def tail_of(count: int) -> int:
     """How many samples at the end of `count` of one scene are kept."""
     return min(TAIL, count // 20)

@@ -24,7 +24,7 @@ from vlm3 import __version__, disk
 from vlm3.errors import InputError
 from vlm3.eval.items import Item, Query
 from vlm3.eval.predictions import FILE, Ids, dumps, header_line, lines, read_header
-from vlm3.eval.solvers import Prediction, Solver
+from vlm3.eval.solvers import FixedSolver, Prediction, Solver
 from vlm3.lock import writing
 from vlm3.tasks.task import Json
 
@@ -161,13 +161,18 @@ def _ask(item: Item, queries: list[Query], solver: Solver, write: Callable[[str]
     """Asks and writes; returns how many answers hold nothing."""
     start = time.perf_counter()
     answers = solver.solve(item, queries)
-    each = (time.perf_counter() - start) / len(queries)
+    # How long answers of a file took, only the file can tell.
+    each = (
+        None
+        if isinstance(solver, FixedSolver)
+        else round((time.perf_counter() - start) / len(queries), 6)
+    )
     # One write an item: what a kill leaves is whole items and at most one broken line.
     write("".join(_line(item, q, said, each) for q, said in zip(queries, answers, strict=True)))
     return sum(not said.prediction for said in answers)
 
 
-def _line(item: Item, query: Query, said: Prediction, seconds: float) -> str:
+def _line(item: Item, query: Query, said: Prediction, seconds: float | None) -> str:
     record: Json = {
         "id": query.id,
         "cluster": item.key,
@@ -178,7 +183,7 @@ def _line(item: Item, query: Query, said: Prediction, seconds: float) -> str:
         "raw_text": said.raw_text,
         "prediction": said.prediction,
         "parsed": bool(said.prediction),
-        "seconds": round(seconds, 6) if said.seconds is None else said.seconds,
+        "seconds": seconds if said.seconds is None else said.seconds,
     }
     if said.intrinsics is not None:
         record["intrinsics"] = list(said.intrinsics)

@@ -24,6 +24,7 @@ from vlm3.tasks.answers import (
     PoseAnswer,
     Readout,
     Spread,
+    TextAnswer,
 )
 from vlm3.tasks.base import Floats, ParseFailure
 from vlm3.tasks.object_reading import parse as parse_object
@@ -149,6 +150,20 @@ def pose_answer(
         spread=spread,
         readout=used_readout(next(iter(spread.values()), None), readout),
         direction_cone_deg=cone_deg(direction, spread.get("direction")),
+    )
+
+
+def text_answer(
+    protocol: Protocol, views: Sequence[View], prompt: str, raw_text: str
+) -> TextAnswer:
+    """What was written about views, as it is."""
+    spoken = answer_part(raw_text)
+    return TextAnswer(
+        text="" if isinstance(spoken, ParseFailure) else spoken,
+        raw_text=raw_text,
+        prompt=prompt,
+        protocol=protocol.name,
+        intrinsics=tuple(view.intrinsics for view in views),
     )
 
 

@@ -13,7 +13,14 @@ from typing import Literal
 from numpy.typing import ArrayLike
 
 from vlm3.errors import InputError
-from vlm3.infer.answers import depth_answer, fov_answer, match_answer, object_answer, pose_answer
+from vlm3.infer.answers import (
+    depth_answer,
+    fov_answer,
+    match_answer,
+    object_answer,
+    pose_answer,
+    text_answer,
+)
 from vlm3.infer.engines.base import Engine, Reply
 from vlm3.infer.generation import Progress, replies, require, require_able, sized
 from vlm3.infer.inputs import number_rows, points_in
@@ -27,6 +34,7 @@ from vlm3.tasks.answers import (
     ObjectAnswer,
     PoseAnswer,
     Readout,
+    TextAnswer,
 )
 from vlm3.tasks.base import TaskName
 from vlm3.tasks.correspondence import CORRESPONDENCE
@@ -210,6 +218,36 @@ class Predictor:
         prompt = OBJECTS.question(self.protocol, view.camera, question, boxes)
         (said,) = self._reply([view], [prompt], [], engine)
         return object_answer(self.protocol, view, boxes, prompt, said.text)
+
+    def ask_views(
+        self,
+        views: Sequence[View],
+        question: str,
+        *,
+        engine: Literal["naive"] | None = None,
+    ) -> TextAnswer:
+        """A question in words about any number of pictures, such as "Which shows the door best?".
+
+        The pictures stand before the question in the order given, without names: "the first
+        picture" means `views[0]`. A model of protocol joint, such as nano, was never taught such
+        questions. Several about the same pictures, which are then encoded once: `texts`.
+
+        Args:
+            views: the pictures, one or more.
+            question: as the model is to read it; a region {0} belongs to one picture: see `ask`.
+            engine: see the class.
+
+        Raises:
+            InputError: no picture, or an empty question.
+        """
+        require(self.protocol, OBJECTS.name, *views)
+        if not views:
+            raise InputError("no pictures came; give one view or more")
+        if not question.strip():
+            raise InputError('the question is empty; ask such as "Which picture shows the door?"')
+        prompt = OBJECTS.question(self.protocol, views[0].camera, question, ())
+        (said,) = self._reply(views, [prompt], [], engine)
+        return text_answer(self.protocol, views, prompt, said.text)
 
     def fov(
         self,

@@ -233,6 +233,24 @@ class ObjectAnswer(_Answer):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class TextAnswer(_Answer):
+    """An answer in words about any number of pictures; nothing is read from it.
+
+    Attributes:
+        text: the answer without its thinking part; "" where nothing is left of it.
+        raw_text: what the model wrote.
+        prompt: what it was asked.
+    """
+
+    text: str
+    raw_text: str
+    prompt: str
+
+    def _task(self) -> TaskName:
+        return "questions"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class FovAnswer(_Answer):
     """How wide the lens of a picture is.
 

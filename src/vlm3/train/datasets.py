@@ -9,7 +9,7 @@ from typing import Protocol as Interface
 
 import numpy as np
 
-from vlm3.data.dataset import Dataset, ShardDataset
+from vlm3.data.dataset import Dataset, ShardDataset, lacking_labels
 from vlm3.data.mixture import ENDLESS, Draw, Mixture, weights_of
 from vlm3.data.paper_tables import SetPlan, table
 from vlm3.data.shards import Shards
@@ -109,7 +109,7 @@ class Curriculum:
     Attributes:
         sources: of the last stage; behind them those of the stages before it.
         mixture: over the sources of the last stage.
-        absent: sets of Table 5 that are not there.
+        absent: sets of Table 5 that are not there, and own folders without labels for a task.
         openings: the stages before the last.
     """
 
@@ -202,6 +202,9 @@ class _Finder:
             sources += found
             weights += [part.share * w / sum(own) for w in own]
             absent += missing
+        if not sources:
+            reasons = "; ".join(f"{one.name}: {one.absent}" for one in absent)
+            raise InputError(f"nothing is left to train on: {reasons}")
         mixture = Mixture(tuple(len(s) for s in sources), tuple(weights), seed=self.seed)
         return sources, mixture, absent
 
@@ -274,6 +277,9 @@ class _Finder:
                 missing.append(one)
                 continue
             name = f"{one.folder} {'+'.join(part.tasks)}"
+            if own and (lacking := lacking_labels(shards, part.tasks)):
+                missing.append(replace(one, name=name, absent=lacking))
+                continue
             dataset = ShardDataset(name, shards, pairs=pairs, by_scene=own)
             found.append(AskedDataset(dataset, writer))
             plans.append(one)
@@ -284,7 +290,7 @@ class _Finder:
                 f"{len(lost)} sets of Table 5 are not in {root}: {lost[0]}; to train on less, "
                 "name each with --without"
             )
-        if not found:
+        if not found and not own:
             names = ", ".join(one.folder for one in wanted)
             raise InputError(f"no set is left to train on, of {names}")
         return found, _weights(part, found, plans), missing
@@ -304,7 +310,8 @@ def _weights(
     if isinstance(part, ObjectsFolder):
         return (float(len(found[0])),)
     if isinstance(part, OwnFolders) and part.folder_weights:
-        return part.folder_weights
+        by_folder = dict(zip(part.folders, part.folder_weights, strict=True))
+        return tuple(by_folder[plan.folder] for plan in plans)
     return weights_of(part.weights, [len(s) for s in found], [p.weight for p in plans])
 
 

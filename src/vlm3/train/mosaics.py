@@ -102,7 +102,7 @@ class Mosaics:
         return ENDLESS
 
     def conversation(self, place: int, seed: tuple[int, ...]) -> Conversation:
-        """See `vlm3.train.datasets.ConversationSource`; a mosaic has the same questions every time."""
+        """See `vlm3.train.datasets.ConversationSource`; a mosaic is the same every time."""
         rng = np.random.default_rng((7, self.seed, place))
         width_px, height_px = (
             max(1, round(side * rng.uniform(0.75, 1.25) / self.multiple_px)) * self.multiple_px

@@ -1,6 +1,7 @@
 """A report as a terminal table, Markdown or LaTeX."""
 
 from collections.abc import Sequence
+from textwrap import wrap
 
 from vlm3.eval.report.table import Cell, Report, Row, Section
 
@@ -40,10 +41,13 @@ def as_text(report: Report) -> str:
                 lines.append("")
                 kind = row.kind
             lines.append(_line(cells, widths))
-        lines += ["", *_differences(section)]
+        lines.append("")
+        notes = [*_differences(section)]
         if left_out:
-            lines.append(f"* Also measured, in the files of -o: {', '.join(left_out)}.")
-        lines += [f"* {note}" for note in section.notes]
+            notes.append(f"* Also measured, in the files of -o: {', '.join(left_out)}.")
+        for note in (*notes, *(f"* {note}" for note in section.notes)):
+            hang = "  " if note.startswith("* ") else ""
+            lines += wrap(note, _WIDEST, subsequent_indent=hang, break_long_words=False)
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks)
 
@@ -52,18 +56,43 @@ def as_markdown(report: Report) -> str:
     """Tables as GitHub and others show them, with notes and origins."""
     blocks = []
     for section in report.sections:
-        heads = ["row", *(_head(section, i) for i in range(len(section.columns)))]
-        heads += ["n", "failed", "s/query", "kind"]
-        lines = [f"## {section.title}", "", _bars(heads)]
-        lines.append(_bars(["---", *("---:" for _ in heads[1:-1]), "---"]))
-        for row in section.rows:
-            cells = [cell.whole() for cell in row.cells]
-            lines.append(_bars([row.name, *cells, *_counts(row), _KINDS[row.kind]]))
-        lines += ["", *(f"- {line}" for line in _differences(section))]
+        lines = [f"## {section.title}", ""]
+        for table in _markdown_tables(section):
+            heads = [
+                _bars(table[0]),
+                _bars(["---" if h in ("row", "kind") else "---:" for h in table[0]]),
+            ]
+            lines += [*heads, *(_bars(row) for row in table[1:]), ""]
+        lines += [f"- {line}" for line in _differences(section)]
         lines += [f"- {note}" for note in section.notes]
         blocks.append("\n".join(lines))
     origins = "\n".join(f"- **{name}**: {text}" for name, text in report.origins)
     return "\n\n".join([*blocks, f"## Where the runs come from\n\n{origins}"]) + "\n"
+
+
+def _markdown_tables(section: Section) -> list[list[list[str]]]:
+    """Tables of `_WIDEST` characters that together hold every column; the heads are row 0.
+
+    The first has the counts and what a row is; a row without a value in a later one is left out.
+    """
+    rest = list(range(len(section.columns)))
+    tables: list[list[list[str]]] = []
+    while rest:
+        ends = [["n", "failed", "s/query", "kind"]] if not tables else [[]]
+        for row in section.rows:
+            ends.append([*_counts(row), _KINDS[row.kind]] if not tables else [])
+        for count in range(len(rest), 0, -1):
+            places = rest[:count]
+            table = [["row", *(_head(section, i) for i in places), *ends[0]]]
+            for row, end in zip(section.rows, ends[1:], strict=True):
+                cells = [row.cells[i].whole() for i in places]
+                if not tables or any(row.cells[i].value is not None for i in places):
+                    table.append([row.name, *cells, *end])
+            if max(len(_bars(line)) for line in table) <= _WIDEST:
+                break
+        tables.append(table)
+        rest = rest[len(places) :]
+    return tables
 
 
 def as_latex(report: Report) -> str:

@@ -23,6 +23,7 @@ from vlm3.tasks.reading import CUT_OFF
 
 # vLLM's own limit unless `max_logprobs` is raised; digits and what ends them are fewer.
 _TOP = 20
+_MOST_PICTURES = 2
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,13 @@ class VllmEngine:
         self._sampling = SamplingParams
         settings: dict[str, Any] = {
             "enable_prefix_caching": True,
-            "limit_mm_per_prompt": {"image": 2},
+            "limit_mm_per_prompt": {"image": _MOST_PICTURES},
             # Pictures come at their final size; no side may be changed again.
             "mm_processor_kwargs": {"min_pixels": 1, "max_pixels": 2**26},
         }
-        self._llm = LLM(model=model, **(settings | options))
+        settings |= options
+        self._most_pictures = int(settings["limit_mm_per_prompt"]["image"])
+        self._llm = LLM(model=model, **settings)
         self._tokenizer = self._llm.get_tokenizer()
         self.name = f"vllm:{model}"
         self._folder = folder
@@ -69,7 +72,16 @@ class VllmEngine:
         return None if self._folder is None else model_digest(self._folder)
 
     def open(self, images: Sequence[UInt8]) -> Scene:
-        """Names the pictures, so that vLLM need not hash them with every question."""
+        """Names the pictures, so that vLLM need not hash them with every question.
+
+        Raises:
+            InputError: more pictures than vLLM was opened for: `limit_mm_per_prompt` in `options`.
+        """
+        if len(images) > self._most_pictures:
+            raise InputError(
+                f"{len(images)} pictures came, and vLLM was opened for {self._most_pictures} at a "
+                "time: give fewer, or leave vllm: out of the model's name"
+            )
         names = tuple(
             hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()
             for image in images
