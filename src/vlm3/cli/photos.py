@@ -324,3 +324,8 @@ def ask(
         lambda asked, views, readout: asked.ask(views[0], question, boxes),
         question,
     )
+
+
+def _is_picture(word: str) -> bool:
+    """Whether a word looks like the name of a picture or video."""
+    return " " not in word and Path(word).suffix.lower() in PICTURES | VIDEOS
