@@ -19,7 +19,7 @@ from vlm3.cli.main import main
 from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import RelativePose
-from vlm3.infer import predictor as predict
+from vlm3.infer import loading
 from vlm3.infer.engines.base import Scene
 from vlm3.infer.engines.fakes import OracleEngine
 from vlm3.infer.engines.local import LocalEngine
@@ -149,7 +149,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Watching:
     def load(*, protocol: str | None, **_: Any) -> Predictor:
         return Predictor(made, get_protocol(protocol or "joint"), multiple_px=16)
 
-    monkeypatch.setattr(predict, "load", load)
+    monkeypatch.setattr(loading, "load", load)
     return made
 
 

@@ -1,5 +1,6 @@
 """Commands about photographs: depth, cloud, match, pose, ask."""
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -20,7 +21,7 @@ from vlm3.cli.photo_options import (
     readout_option,
     refine_option,
 )
-from vlm3.cli.picture_sources import are_many, find_sources
+from vlm3.cli.picture_sources import PICTURES, VIDEOS, are_many, find_sources
 from vlm3.cli.pipeline import ask_and_print, ask_grid, wanted_grid
 from vlm3.errors import InputError
 
