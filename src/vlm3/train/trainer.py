@@ -20,7 +20,7 @@ from vlm3.train import checkpoint, resume
 from vlm3.train.collate import Collator, MicroBatch
 from vlm3.train.config import OptimConfig, RunConfig
 from vlm3.train.dataloader import RankStep, Stream
-from vlm3.train.datasets import curriculum
+from vlm3.train.datasets import curriculum, kept_lines
 from vlm3.train.loss_module import Start, begin, export, token_px_of
 from vlm3.train.metrics import Journal, say
 from vlm3.train.optim import optimizers, set_rates
@@ -105,9 +105,11 @@ def _train(run: RunConfig, parallel: Parallel, stop_at: int | None) -> int:
     stepping = optimizers(made.trainee, run.optim)
     done = checkpoint.load(saved, made.trainee, stepping) if saved else 0
     journal = _journal(run, parallel, done)
-    if journal and found.absent:
+    if journal:
         for one in found.absent:
             say(f"absent: {one.name}: {one.absent}")
+        for line in kept_lines(found):
+            say(line)
     if journal and done:
         left = "there is nothing left to do" if done == steps else "going on from there"
         say(f"{run.out} is at step {done} of {steps}: {left}")
