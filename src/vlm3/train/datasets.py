@@ -168,14 +168,15 @@ def curriculum(
 
 def kept_lines(found: Curriculum) -> list[str]:
     """What of one's own folders is kept from training, one line a folder."""
-    shards = [
-        source.dataset.shards
+    lines = [
+        # A source is called by its folder and its tasks.
+        f"{source.name.rsplit(' ', 1)[0]}: {kept_line(source.dataset.shards)}"
         for source in found.sources
         if isinstance(source, Asked)
         and isinstance(source.dataset, ShardDataset)
         and source.dataset.by_scene
     ]
-    return list(dict.fromkeys(f"{one.store.root}: {kept_line(one)}" for one in shards))
+    return list(dict.fromkeys(lines))
 
 
 def protocol_of(prompt: PromptConfig) -> Protocol:
