@@ -37,7 +37,7 @@ from vlm3.tasks.base import TaskName
 from vlm3.tasks.protocol import get_protocol
 from vlm3.tasks.sample import ObjectQuestion
 from vlm3.tasks.truth import Length, YesNo
-from vlm3.train.datasets import curriculum
+from vlm3.train.datasets import curriculum, kept_lines
 
 CAMERA = Camera(100.0, 100.0, 48.0, 32.0, 96, 64)
 SCENES = ("attic", "barn", "cellar", "den")
@@ -250,6 +250,9 @@ def test_a_folder_without_labels_for_a_task_is_left_out_once(tmp_path: Path) -> 
         run = overridden(recipe, with_folders(recipe, changes))
         found = curriculum(run.data, run.prompt, seed=0, multiple_px=16)
         assert all(one.absent for one in found.absent)
+        for name in folders.split(","):
+            line = f"{name}: {kept_line(Shards(tmp_path / name))}"
+            assert kept_lines(found).count(line) == 1, "a folder is told once, not once a task"
         return sorted([source.name for source in found.sources])
 
     assert planned("joint_4b", "bare") == ["bare depth"]

@@ -18,7 +18,7 @@ from vlm3.eval.readers import EVERY, Wanted, read_items
 from vlm3.eval.report.page import as_html
 from vlm3.eval.report.published import flags, table, tables
 from vlm3.eval.report.render import as_latex, as_markdown, as_text
-from vlm3.eval.report.table import Report, build
+from vlm3.eval.report.table import Cell, Report, Row, Section, build
 from vlm3.eval.score import score
 from vlm3.eval.solvers import OracleSolver
 from vlm3.tasks.protocol import get_protocol
@@ -68,6 +68,27 @@ def test_four_forms_hold_the_same_numbers(report: Report) -> None:
     assert not re.search(r"(?<!\\)[_#]", latex)
     # Self-contained: nothing is fetched.
     assert "http" not in page and "src=" not in page and page.count("<svg") == 1
+
+
+@pytest.mark.parametrize("columns", [1, 2, 5, 12])
+@pytest.mark.parametrize("name", ["a", "median of each picture (oracle)"])
+def test_wide_tables_are_set_below_each_other(columns: int, name: str) -> None:
+    """100 characters, a page's width; every number once, as far as a form shows it."""
+    heads = tuple(f"column {k:02d}" for k in range(columns))
+    cells = tuple(Cell(0.5 + k / 1000, 0.4, 0.6) for k in range(columns))
+    rows = (Row(name, "run", cells, 100, 0), Row("floor", "floor", cells, 100))
+    notes = ("a note of many words " * 12,)
+    wide = Report((Section("title", heads, ("higher",) * columns, rows, notes),), ())
+    text, markdown, latex = as_text(wide), as_markdown(wide), as_latex(wide)
+    tables = [line for line in markdown.splitlines() if line.startswith("|")]
+    assert max(map(len, [*text.splitlines(), *tables])) <= 100
+    for k in range(columns):
+        assert markdown.count(f"{0.5 + k / 1000:.3f} [") == 2
+        # The first five: a page holds so many.
+        assert latex.count(f"{0.5 + k / 1000:.3f}") == 2 * (k < 5)
+    for body in latex.split(r"\begin{tabular}")[1:]:
+        assert body.split("\n")[2].count("column") <= (2 if len(name) > 20 else 4)
+    assert latex.count("failed") == 1
 
 
 def test_published_tables_add_up_but_for_the_flags() -> None:

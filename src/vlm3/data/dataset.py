@@ -61,7 +61,7 @@ class ShardDataset:
     def __init__(
         self, name: str, shards: Shards, *, pairs: bool = False, by_scene: bool = False
     ) -> None:
-        self.name, self.shards, self.pairs = name, shards, pairs
+        self.name, self.shards, self.pairs, self.by_scene = name, shards, pairs, by_scene
         self.count = shards.pairs if self.pairs else len(shards)
         if not self.count:
             raise InputError(f"{shards.store.root} has no pairs.npy: it holds single pictures")

@@ -42,6 +42,9 @@ def save_checkpoint(
         settings: written as `vlm3.json`.
         dtype: of the weights on disk.
     """
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
     folder.mkdir(parents=True, exist_ok=True)
     tied = model.lm_head.weight is model.get_input_embeddings().weight
     weights = {

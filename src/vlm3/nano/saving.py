@@ -59,8 +59,5 @@ def save_model(
     folder: Path, model: Any, tokenizer: Any, spec: PictureInput, settings: Settings
 ) -> None:
     """Writes a checkpoint folder in place of the one before."""
-    from transformers.utils.logging import disable_progress_bar
-
-    disable_progress_bar()
     with disk.new_folder(folder) as partial:
         save_checkpoint(model, tokenizer, spec, partial, settings=settings)

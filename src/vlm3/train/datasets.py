@@ -10,6 +10,7 @@ from typing import Protocol as Interface
 import numpy as np
 
 from vlm3.data.dataset import Dataset, ShardDataset, lacking_labels
+from vlm3.data.heldout import kept_line
 from vlm3.data.mixture import ENDLESS, Draw, Mixture, weights_of
 from vlm3.data.paper_tables import SetPlan, table
 from vlm3.data.shards import Shards
@@ -163,6 +164,19 @@ def curriculum(
         sources += found
         absent += missing
     return Curriculum(tuple(sources), mixture, tuple(absent), tuple(openings))
+
+
+def kept_lines(found: Curriculum) -> list[str]:
+    """What of one's own folders is kept from training, one line a folder."""
+    lines = [
+        # A source is called by its folder and its tasks.
+        f"{source.name.rsplit(' ', 1)[0]}: {kept_line(source.dataset.shards)}"
+        for source in found.sources
+        if isinstance(source, AskedDataset)
+        and isinstance(source.dataset, ShardDataset)
+        and source.dataset.by_scene
+    ]
+    return list(dict.fromkeys(lines))
 
 
 def protocol_of(prompt: PromptConfig) -> Protocol:

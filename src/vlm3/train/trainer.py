@@ -22,7 +22,7 @@ from vlm3.train import checkpoint, resume
 from vlm3.train.collate import Collator
 from vlm3.train.config import RunConfig
 from vlm3.train.dataloader import Stream
-from vlm3.train.datasets import Curriculum, curriculum
+from vlm3.train.datasets import Curriculum, curriculum, kept_lines
 from vlm3.train.loss_module import Start, begin, export, token_px_of
 from vlm3.train.metrics import MetricsLogger, say
 from vlm3.train.optim import optimizers, set_rates
@@ -136,6 +136,8 @@ def _prepared(run: RunConfig, parallel: Parallel) -> _Prepared:
     if journal:
         for one in found.absent:
             say(f"absent: {one.name}: {one.absent}")
+        for line in kept_lines(found):
+            say(line)
     if journal and done:
         left = "there is nothing left to do" if done == run.steps else "going on from there"
         say(f"{run.out} is at step {done} of {run.steps}: {left}")

@@ -15,6 +15,12 @@ _MOST_COLUMNS = 7
 _WIDEST = 100
 # A page of a paper holds so many, with their intervals.
 _MOST_TEX = 5
+# The text of a page of a conference's paper is 5.5 inches wide; mean widths of Computer Modern's
+# letters in small and scriptsize, and the gap between columns.
+_PAGE_PT = 397.0
+_SMALL_PT = 4.6
+_SCRIPT_PT = 3.7
+_GAP_PT = 12.0
 _OTHERS = ("published", "expert")
 _TEX_ARROWS = {"higher": r"$\uparrow$", "lower": r"$\downarrow$"}
 
@@ -103,32 +109,55 @@ def as_latex(report: Report) -> str:
     """
     blocks = []
     for section in report.sections:
-        places = _shared(section)
-        best = {place: _best(section, place) for place in places}
-        heads = " & ".join(
-            rf"{_tex(section.columns[i])} {_TEX_ARROWS[section.better[i]]}" for i in places
-        )
         lines = [r"\begin{table}", rf"\caption{{{_tex(section.title)}}}", r"\small"]
-        lines.append(rf"\begin{{tabular}}{{l{'r' * len(places)}rr}}")
-        lines += [r"\toprule", rf" & {heads} & $n$ & failed \\", r"\midrule"]
-        kind = section.rows[0].kind
-        for row in section.rows:
-            if row.kind in _OTHERS and not any(row.cells[i].value is not None for i in places):
-                continue
-            if row.kind != kind:
-                lines.append(r"\midrule")
-                kind = row.kind
-            cells = " & ".join(
-                _tex_cell(row.cells[i], best=row.kind != "floor" and _is(row, i, best[i]))
-                for i in places
-            )
-            n, failed, _ = _counts(row)
-            lines.append(rf"{_tex(row.name)} & {cells} & {n} & {failed} \\")
-        lines += [r"\bottomrule", r"\end{tabular}", r"\par\footnotesize"]
+        rest, first = _shared(section), True
+        while rest:
+            # As many columns as a page is wide, one at least; the others stand below them.
+            for count in range(len(rest), 0, -1):
+                if _tex_width_pt(section, rest[:count], counts=first) <= _PAGE_PT:
+                    break
+            lines += _tabular(section, rest[:count], counts=first)
+            rest, first = rest[count:], False
+        lines.append(r"\par\footnotesize")
         lines += [_tex(note) for note in (*_differences(section), *section.notes)]
         lines.append(r"\end{table}")
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks) + "\n"
+
+
+def _tabular(section: Section, places: Sequence[int], *, counts: bool) -> list[str]:
+    """The lines of one tabular; rows of others without a value in it are left out."""
+    best = {place: _best(section, place) for place in places}
+    heads = [rf"{_tex(section.columns[i])} {_TEX_ARROWS[section.better[i]]}" for i in places]
+    heads += ["$n$", "failed"] if counts else []
+    lines = [rf"\begin{{tabular}}{{l{'r' * len(heads)}}}"]
+    lines += [r"\toprule", rf" & {' & '.join(heads)} \\", r"\midrule"]
+    kind = section.rows[0].kind
+    for row in section.rows:
+        if row.kind in _OTHERS and not any(row.cells[i].value is not None for i in places):
+            continue
+        if row.kind != kind:
+            lines.append(r"\midrule")
+            kind = row.kind
+        cells = [
+            _tex_cell(row.cells[i], best=row.kind != "floor" and _is(row, i, best[i]))
+            for i in places
+        ]
+        cells += _counts(row)[:2] if counts else []
+        lines.append(rf"{_tex(row.name)} & {' & '.join(cells)} \\")
+    return [*lines, r"\bottomrule", r"\end{tabular}", ""]
+
+
+def _tex_width_pt(section: Section, places: Sequence[int], *, counts: bool) -> float:
+    """About how wide a tabular is, by the mean width of letters in these sizes."""
+    width = _SMALL_PT * max(len(row.name) for row in section.rows)
+    for i in places:
+        cells = [_SMALL_PT * (len(section.columns[i]) + 2)]
+        for row in section.rows:
+            whole, value = row.cells[i].whole(), row.cells[i].text()
+            cells.append(_SMALL_PT * len(value) + _SCRIPT_PT * (len(whole) - len(value)))
+        width += max(cells) + _GAP_PT
+    return width + counts * (2 * _GAP_PT + 10 * _SMALL_PT)
 
 
 def _shared(section: Section) -> list[int]:
