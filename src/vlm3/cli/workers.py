@@ -65,7 +65,7 @@ class WorkerRecipe(Protocol[AnyJob]):
         """A function that opens a job's pictures; InputError where they cannot be read."""
 
     def make(self, predictor: "Predictor", job: AnyJob, opened: Any) -> dict[str, Any]:
-        """Asks, writes every file whole or not at all, and tells what was made."""
+        """Puts the questions, writes every file whole or not at all, and returns the manifest's entry."""
 
 
 class WorkerOutcome(NamedTuple):
@@ -219,7 +219,7 @@ def cards(settings: Mapping[str, Any]) -> list[str]:
 def makers(
     recipe: WorkerRecipe[Any], settings: Mapping[str, Any], jobs: int
 ) -> Iterator["Here | Cards"]:
-    """Whoever makes the results: with a model, ready to run jobs.
+    """The maker of results: with a model, ready to run jobs.
 
     Args:
         recipe: what is made.

@@ -115,7 +115,7 @@ def _shard_hashes(folder: Path, name: str, scenes: Sequence[str]) -> Iterator[st
 
 
 def _without_sums(folder: Path, shards: Shards) -> Iterator[str]:
-    """What has no hash: the index can be told from the tars, pairs and other tars cannot."""
+    """What has no hash: the index follows from the tars, pairs and other tars do not."""
     try:
         named = set(sums.read_sums(folder))
         curated = {shard["name"] for shard in read_joined(folder)}
@@ -132,7 +132,7 @@ def _without_sums(folder: Path, shards: Shards) -> Iterator[str]:
         more = f" and {len(bare) - 3} others" if len(bare) > 3 else ""
         yield Note(
             f"{', '.join(bare[:3])}{more} of {folder} have no hash (another tool or an older "
-            "vlm3 wrote them): only what cannot be is found in them"
+            "vlm3 wrote them): only impossible values are noticed in them"
         )
 
 

@@ -100,7 +100,7 @@ def choose(
         return Chosen(f"says {text!r}", ModelSolver(predictor), words.name, identity=identity)
     if model in FLOORS or model in ADAPTERS:
         if protocol is not None:
-            raise InputError(f"{model} is asked without words; leave --protocol out")
+            raise InputError(f"{model} takes no prompts; leave --protocol out")
         if model in FLOORS:
             return _floor(model, items or [])
         expert = ADAPTERS[model].load(roads=benchmark.roads)

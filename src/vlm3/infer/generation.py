@@ -43,7 +43,7 @@ def require(protocol: Protocol, task: TaskName, *views: View) -> None:
     if task not in protocol.tasks:
         able = [p.name for p in PROTOCOLS.values() if task in p.tasks]
         raise InputError(
-            f"protocol {protocol.name!r} cannot be asked for {task}, only for "
+            f"protocol {protocol.name!r} has no prompt for {task}, only for "
             f"{', '.join(sorted(protocol.tasks))}; {task} needs {' or '.join(able)}, "
             "and a model trained with it"
         )
@@ -96,7 +96,7 @@ def replies(
     """Asks every prompt about the pictures.
 
     Args:
-        engine: who is asked.
+        engine: what answers.
         protocol: whose answers these are: it limits their length.
         images: as `sized` gives them.
         prompts: complete questions.

@@ -197,7 +197,7 @@ class FullDepth:
         columns, rows = self.grid
         return (
             f"filled in along the picture's edges from a {columns}x{rows} grid with {self.asked} "
-            f"answers read as {self.readout}; no pixel of it was asked"
+            f"answers read as {self.readout}; no pixel of it is an answer itself"
         )
 
 

@@ -131,7 +131,7 @@ def _add_legend(figure: "Figure", with_truth: bool, all_parsed: bool) -> None:
     from matplotlib.lines import Line2D
 
     grey: dict[str, Any] = {"color": style.MUTED, "marker": "o", "ms": 6.5}
-    marks: list[Any] = [Line2D([], [], lw=1.6, label="asked pixel and prediction", **grey)]
+    marks: list[Any] = [Line2D([], [], lw=1.6, label="queried pixel and prediction", **grey)]
     if with_truth:
         marks.append(style.mark("x", style.MUTED, "truth, in the same colour"))
     if not all_parsed:

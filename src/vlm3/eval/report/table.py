@@ -252,7 +252,7 @@ def _notes(
             "Intervals hold 95 % of 1000 resamples of whole pictures or pairs "
             f"({columns[0].clusters} here)."
         )
-    notes.append("Floors see no picture; an oracle floor is told part of the truth.")
+    notes.append("Floors see no picture; an oracle floor knows part of the truth.")
     if benchmark and benchmark.scoring is not None:
         notes.append(_PICTURES)
     elif benchmark and benchmark.label in _LABELS and task == DEPTH.name:

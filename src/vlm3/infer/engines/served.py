@@ -105,7 +105,7 @@ def _field(ours: dict[str, Any], name: str, kind: type) -> Any:
     )
     if not right or (number and not 0 < value < 10**9):
         raise InputError(
-            f"the server tells {name} {str(value)[:40]!r}, which cannot be used: is it a vlm3 "
+            f"the server gives {name} {str(value)[:40]!r}, which cannot be used: is it a vlm3 "
             "server of another version? Give --protocol and another server"
         )
     return kind(value)
@@ -117,7 +117,7 @@ def ask_server(base_url: str, name: str, api_key: str | None = None) -> Told:
         import openai
     except ImportError as error:
         raise MissingDependencyError(
-            'asking a server needs the openai package: pip install "vlm3[openai]"'
+            'a model behind a server needs the openai package: pip install "vlm3[openai]"'
         ) from error
     key = api_key or os.environ.get("OPENAI_API_KEY") or "none"
     client = openai.OpenAI(api_key=key, base_url=base_url, timeout=_TIMEOUT_S, max_retries=0)
