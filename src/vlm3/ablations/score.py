@@ -37,7 +37,7 @@ Floats = NDArray[np.float64]
 HELD_OUT = ("held-rooms", "held-streets")
 QUESTIONS = 4
 _APART_PX = 4.0
-"""Between two pixels asked of one picture: coarse coordinates tell them apart too."""
+"""Distance between two queried pixels: coarse coordinates still differ."""
 
 LOSS = "loss"
 """The other measure of every task: nats a token of the true answer."""
@@ -85,7 +85,7 @@ def score(
     """Asks a trained model about all held-out worlds: by each task's measure, and by the loss.
 
     Args:
-        prompt: how it was trained to be asked.
+        prompt: the prompts it was trained with.
         start: the model.
         data: the studies' pictures.
         tasks: what to ask.
@@ -152,7 +152,7 @@ def _asked(writer: QuestionWriter, task: Task, data: Path, folder: str) -> Itera
 
 
 def _chosen(sample: Sample, writer: QuestionWriter) -> list[Sample]:
-    """The sample with the points that are asked about; one a point where each is drawn on it."""
+    """The sample with its query points; one a point where each is drawn on it."""
     if not isinstance(sample.points, Points):
         return [sample]
     places = _spread(sample.points.xy_px)

@@ -71,7 +71,7 @@ class DepthMaps:
     def make(
         self, predictor: "Predictor", job: PictureSource, opened: "Sequence[View]"
     ) -> dict[str, Any]:
-        """Puts the questions, writes every file whole or not at all, and returns the manifest's entry."""
+        """Answers one input, writes each file whole or not at all; the manifest's entry."""
         from vlm3.output.lens import lens_record
 
         began = time.perf_counter()

@@ -121,7 +121,7 @@ class MatchMaps(_Pairs):
     def make(
         self, predictor: "Predictor", job: PicturePair, opened: "Sequence[View]"
     ) -> dict[str, Any]:
-        """Puts the questions, writes every file whole or not at all, and returns the manifest's entry."""
+        """Answers one input, writes each file whole or not at all; the manifest's entry."""
         from vlm3.output.lens import lens_record
         from vlm3.output.maps import save
 

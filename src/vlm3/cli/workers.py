@@ -65,7 +65,7 @@ class WorkerRecipe(Protocol[AnyJob]):
         """A function that opens a job's pictures; InputError where they cannot be read."""
 
     def make(self, predictor: "Predictor", job: AnyJob, opened: Any) -> dict[str, Any]:
-        """Puts the questions, writes every file whole or not at all, and returns the manifest's entry."""
+        """Answers one input, writes each file whole or not at all; the manifest's entry."""
 
 
 class WorkerOutcome(NamedTuple):

@@ -114,7 +114,7 @@ def read_depth(path: Path, unit_m: float | None = None) -> DepthFile:
         unit_m: metres of 1 in the file; None for the format's own.
 
     Raises:
-        InputError: it cannot be read, has 8 bits, or whole numbers whose unit nothing tells.
+        InputError: it cannot be read, has 8 bits, or whole numbers whose unit is unknown.
         MissingDependencyError: EXR without OpenEXR.
     """
     ending = path.suffix.lower()

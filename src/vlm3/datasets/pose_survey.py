@@ -2,7 +2,7 @@
 
 What one picture's depth says of another must be what that one's own depth says: points of one are
 moved into the other and compared. Poses written the other way round, transposed, in other axes or
-another unit still look like poses; only the depth tells. The stated reading is doubted when another
+another unit still look like poses; only the depth decides. The stated reading is doubted when another
 one fits much better in nearly all pairs, so that noise alone never refuses a scene.
 """
 
@@ -78,7 +78,7 @@ class Verdict:
     """What the survey came to.
 
     Attributes:
-        pairs: pairs of pictures that told something.
+        pairs: pairs of pictures that decided between readings.
         fit: how well depths fit as the poses are stated, 0 to 1.
         better: the reading that fits much better; None if the stated one stands.
         better_fit: how well that one, or the best one, fits.

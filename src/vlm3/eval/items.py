@@ -34,7 +34,7 @@ class Query:
     Attributes:
         id: unique in its benchmark, the same in every run: predictions are joined by it.
         task: which task.
-        ask: what is asked, as the predictions file holds it.
+        ask: the question, as the predictions file holds it.
         truth: what is right, as the predictions file holds it.
     """
 
@@ -51,7 +51,7 @@ class Item:
     Attributes:
         key: what intervals are clustered by.
         pictures: how to open each.
-        queries: in the order they are asked.
+        queries: in the order of the run.
     """
 
     key: str
@@ -118,7 +118,7 @@ def queries_of(
     """All labels of a sample as queries, task by task; those without a short truth are left out.
 
     Args:
-        sample: its listed labels are asked in their order.
+        sample: its listed labels become queries, in their order.
         key: what ids begin with: KEY/depth-00, ..., KEY/pose.
         numbers: task -> the numbers in the ids of its labels, where they do not count from 0.
         digits: of those numbers, at least.

@@ -33,7 +33,7 @@ class Chosen:
     Attributes:
         name: what tables call it.
         solver: does it.
-        protocol: the words it is asked in; None for those without words.
+        protocol: the wording of its prompts; None for those without prompts.
         damaged: lines of a joined file that could not be used, with their numbers.
         unanswered: ids of queries that a joined file has no usable line for.
         identity: what else decides the answers: weights, wording, sizes, server.

@@ -1,6 +1,6 @@
 """Predict into a folder: one line a query, so that a run can be killed, resumed and scored again.
 
-A folder belongs to one configuration, and while it is written to one process. Asked again with the
+A folder belongs to one configuration, and while it is written to one process. Started again with the
 same, a run goes on where it stopped; with another one (other weights under the same name are
 another) it is refused, and the difference named. Samples are checked on the way: data that changed
 under a half-finished run is refused too.
@@ -34,7 +34,7 @@ _PACKAGES = ("torch", "transformers", "numpy", "pillow", "vllm", "opencv-python-
 
 @dataclass(frozen=True)
 class EvalProgress:
-    """Where a run is, for whoever shows it.
+    """How far a run is, for progress displays.
 
     Attributes:
         items: pictures or pairs done.
@@ -56,7 +56,7 @@ class _Done:
     """What a folder holds already.
 
     Attributes:
-        digests: query id -> digest of what was asked and is true.
+        digests: query id -> digest of the query and its truth.
         finished: whether the run came to its end.
     """
 

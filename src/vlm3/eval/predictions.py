@@ -41,12 +41,12 @@ class Run:
 
     Attributes:
         path: the file.
-        config: what was asked of whom, and how: two runs with the same are the same run.
+        config: model, protocol and queries: two runs with the same are the same run.
         environment: versions, commit, time.
         rows: task -> its answers.
         damaged: (line number, what is wrong) of lines that could not be used.
         complete: whether the run came to its end.
-        missing: queries that a complete run asked and that no usable line answers.
+        missing: queries of a complete run that no usable line answers.
     """
 
     path: Path
@@ -151,7 +151,7 @@ def read_run(folder: str | Path) -> Run:
 
 
 def _asked_in_all(record: Json) -> int:
-    """How many queries a finished run asked, from its last line; 0 where that is damaged."""
+    """How many queries a finished run has, from its last line; 0 where that is damaged."""
     end = record["end"]
     count = end.get("queries") if isinstance(end, dict) else None
     return count if isinstance(count, int) and 0 <= count < LARGEST else 0

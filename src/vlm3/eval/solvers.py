@@ -24,7 +24,7 @@ class Prediction:
     """What was answered to one query.
 
     Attributes:
-        prompt: what was asked, in words; for a pose one for each component. None without words.
+        prompt: the question's text; for a pose one for each component. None without text.
         raw_text: what was answered, in words.
         prediction: the values in it; None where there are none.
         seconds: how long it took, where that is known better than by dividing the item's time.
@@ -46,7 +46,7 @@ class Solver(Protocol):
 
     @property
     def tasks(self) -> frozenset[TaskName]:
-        """What it can be asked."""
+        """The tasks that it answers."""
 
     def solve(self, item: Item, queries: Sequence[Query]) -> list[Prediction]:
         """Answers to some of an item's queries, in their order."""
@@ -89,7 +89,7 @@ class ModelSolver:
 
 
 def able(protocol: Convention) -> frozenset[TaskName]:
-    """What can be asked under a protocol."""
+    """The tasks of a protocol."""
     return frozenset(n for n, task in TASKS.items() if task.protocol_task in protocol.tasks)
 
 
@@ -132,7 +132,7 @@ class OracleSolver:
 class FixedSolver:
     """Answers that were made before: a floor's, or those in someone's file.
 
-    A query that nothing was said to is a failure.
+    A query without a prediction is a failure.
     """
 
     by_id: Callable[[str], Prediction | None]

@@ -102,7 +102,7 @@ def replies(
         prompts: complete questions.
         components: for each prompt whose form its answer must have, such as "pose.rotation"; None
             lets the model write anything.
-        progress: told, now and then, how many more questions are answered.
+        progress: called now and then with how many more answers there are.
 
     Returns:
         One reply a prompt, in their order; of an engine that gives texts only, texts only.

@@ -1,7 +1,7 @@
 """Checkpoint folders: load any dense Qwen-VL one, or an adapter on its base.
 
 There is no modelling file: the model is the one transformers ships. Local folders and the package
-come first, a hub is asked only for a name that is neither. Weights are safetensors or nothing.
+come first, a hub is queried only for a name that is neither. Weights are safetensors or nothing.
 """
 
 import logging
@@ -51,7 +51,7 @@ _SMALL_BYTES = 200 * 10**6
 
 @dataclass(frozen=True)
 class Settings:
-    """How a checkpoint wants to be asked, from its `vlm3.json`.
+    """Settings of a checkpoint's prompts, from its `vlm3.json`.
 
     Attributes:
         protocol: name of the protocol it was trained with, None if the file does not say.
@@ -108,7 +108,7 @@ def _positive_int(value: object) -> bool:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model ready to be asked, and what it needs to read text and pictures.
+    """A model ready to answer, and what it needs to read text and pictures.
 
     Attributes:
         model: a transformers image-text-to-text model in eval mode.
@@ -434,7 +434,7 @@ def find_folder(name: str) -> Path:
 
     try:
         return Path(snapshot_download(name, allow_patterns=_HUB_FILES, local_files_only=True))
-    except Exception:  # Not in the cache: whatever it said, the hub is asked next.
+    except Exception:  # Not in the cache: whatever its error, the hub is next.
         pass
     try:
         return Path(snapshot_download(name, allow_patterns=_HUB_FILES))

@@ -31,7 +31,7 @@ class Ticket:
 
     Args:
         timeout_s: how long it may take.
-        progress: told, now and then, how many more questions are answered; from another thread.
+        progress: called now and then with how many more answers there are; from another thread.
     """
 
     def __init__(self, timeout_s: float, progress: Callable[[int], None] | None = None) -> None:

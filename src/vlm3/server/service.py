@@ -31,7 +31,7 @@ class Service:
     """What all routes share.
 
     Args:
-        predictor: what answers; its engine is asked by one thread from now on.
+        predictor: what answers; its engine is used by one thread from now on.
         limits: how much is taken on.
         metrics: where it is counted.
         calibrate: the camera of pictures that come without one.

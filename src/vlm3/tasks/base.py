@@ -110,12 +110,12 @@ class DepthAnswer(_Answer):
     """Distances at n pixels of one picture.
 
     Attributes:
-        xy_px: (n, 2) pixels asked, in the view's own picture.
+        xy_px: (n, 2) pixels of the questions, in the view's own picture.
         distance_m: (n,) metres from the camera to the point; NaN where unparsed.
         depth_z_m: (n,) metres along the optical axis; NaN where unparsed.
         parsed: (n,) whether a distance was read.
         raw_text: what the model wrote, one a pixel.
-        prompt: what it was asked, one a pixel.
+        prompt: the questions, one a pixel.
         spread: of the distances, (n,) metres; None from an engine that gives no probabilities.
         readout: which number the distances are: the "digits" written, or the "median" or "mean"
             of what might have been written.
@@ -139,11 +139,11 @@ class MatchAnswer(_Answer):
     """Where n pixels of view a appear in view b.
 
     Attributes:
-        xy_a_px: (n, 2) pixels asked, in view a.
+        xy_a_px: (n, 2) pixels of the questions, in view a.
         xy_px: (n, 2) their matches in view b; NaN where unparsed.
         parsed: (n,) whether a match was read.
         raw_text: what the model wrote, one a pixel.
-        prompt: what it was asked, one a pixel.
+        prompt: the questions, one a pixel.
         spread: of the matches, (n, 2) pixels of view b, y given x; None without probabilities.
         readout: which number the matches are, as in `DepthAnswer`.
     """
@@ -204,7 +204,7 @@ class PoseAnswer(_Answer):
         cam1_from_cam2: (4, 4), where all three parts were read.
         parsed: component -> whether it was read.
         raw_text: component -> what the model wrote.
-        prompt: component -> what it was asked.
+        prompt: component -> the question, word for word.
         spread: component -> of its numbers, in its unit; empty without probabilities.
         readout: which numbers these are, as in `DepthAnswer`.
         direction_cone_deg: half the opening of the cone about `direction` that holds 80 % of the
@@ -241,7 +241,7 @@ class ObjectAnswer(_Answer):
         region: index, from 0, of the box that was chosen.
         parsed: whether any of the four was read.
         raw_text: what the model wrote.
-        prompt: what it was asked.
+        prompt: the question, word for word.
         boxes_xyxy_px: (n, 4) the boxes asked about, in the view's own picture.
     """
 
@@ -268,7 +268,7 @@ class FovAnswer(_Answer):
         f_px: the focal length in pixels of the view that it means, without distortion.
         parsed: whether an angle was read.
         raw_text: what the model wrote.
-        prompt: what it was asked.
+        prompt: the question, word for word.
         spread: of the angle, (1,) degrees; None from an engine that gives no probabilities.
         readout: which number the angle is, as in `DepthAnswer`.
     """

@@ -37,7 +37,7 @@ def depth_figure(
     colour is the distance.
 
     Args:
-        view: the picture that was asked about.
+        view: the picture of the questions.
         answer: what came back; pixels are `answer.xy_px`.
         truth_distance_m: (n,) true distances.
         labels: (n,) names for the chart.

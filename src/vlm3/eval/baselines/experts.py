@@ -3,7 +3,7 @@
 An adapter is an object with a `name` and one to three of the methods of `Expert`; pictures come in
 as views (picture and camera), lengths go out in metres, pixels as vlm3 counts them ((0.5, 0.5) is
 the first one's centre). `ADAPTERS` names those that come with vlm3; a package that is not installed
-is said in one line. Your own needs no registration: `ExpertSolver(MyExpert())`.
+is reported in one line. Your own needs no registration: `ExpertSolver(MyExpert())`.
 """
 
 from collections.abc import Callable, Sequence
@@ -38,7 +38,7 @@ class Expert(Protocol):
         """Pixels (n, 2) of a -> their places (n, 2) in b; NaN where there is none."""
 
     def pose(self, view_a: View, view_b: View) -> RelativePose | None:
-        """cam1_from_cam2; the length of the move may be in any unit. None: not found."""
+        """cam1_from_cam2; the length of the move may be in any unit. None: no motion."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@
      "depth": [m, ...]}
 
 Any set curated with facebookresearch/DepthLM_Official utils/curate_*.py reads as it is. Pixels are
-integers there: their centres, half a pixel further, are asked about. The samples are those of its
+integers there: their centres, half a pixel further, are the queries. The samples are those of its
 dataset_eval (utils/datasets.py), without its rule about the border, which is for drawn markers.
 """
 
@@ -64,7 +64,7 @@ def read(wanted: Wanted) -> Iterator[Item]:
 
 
 def sample_list(pixels: list[int], *, count: int, seed: int) -> list[tuple[int, int]]:
-    """Which (picture, pixel) are asked, in DepthLM's order.
+    """The queries as (picture, pixel), in DepthLM's order.
 
     One draw for each of the N * n places, n the pixels of the first picture; place i is about
     picture i mod N. The draws are independent, so a pixel may come twice. A picture with fewer

@@ -85,7 +85,7 @@ class Row:
         failures: how many of them could not be read.
         seconds: mean time of a query, where known.
         cost_usd: of all queries, where known.
-        protocol: how it was asked.
+        protocol: the wording of its prompts.
     """
 
     name: str

@@ -55,7 +55,7 @@ class _Taken:
 
 
 class Decoder:
-    """The text part of a checkpoint, asked in batches."""
+    """The text part of a checkpoint, run in batches."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self._model = checkpoint.model
@@ -214,7 +214,7 @@ class Decoder:
             ids: (B, S).
             chain: what stands before them.
             start: M-RoPE position of each row's first token, one for all or (B, 1).
-            wanted: (B,) which of the S tokens' outcome is asked for; None for all.
+            wanted: (B,) which of the S tokens' outcome is needed; None for all.
 
         Returns:
             After the final norm, (B, width), or (B, S, width) of all.

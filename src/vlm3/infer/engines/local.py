@@ -120,7 +120,7 @@ class LocalEngine:
             max_new_tokens: an answer that is not finished by then is cut off there.
             grammar: a form that answers must have.
             record: keep the distribution of every step.
-            progress: told, after every batch, how many more questions are answered.
+            progress: called after every batch with how many more answers there are.
 
         Raises:
             InputError: a picture does not fit the patch grid, or a question holds picture markup.

@@ -1,4 +1,4 @@
-"""How a server is asked, and how that changes when it refuses something: servers differ.
+"""The form of a server's requests, and how it changes when the server refuses something.
 
 Newer models of some vendors take no temperature, or want the limit under another name; others list
 no likeliest tokens; models that think first need room for it. Each is learnt from the first refusal
@@ -30,7 +30,7 @@ class Manner:
     Attributes:
         limit_name: of the longest answer, in the request.
         temperature: whether 0 is sent.
-        top: likeliest tokens asked for; 0 for none.
+        top: likeliest tokens requested; 0 for none.
         room: tokens allowed at least, for a model that thinks first.
         may_widen: whether more room may be tried.
     """
