@@ -164,9 +164,10 @@ class TestLines:
             "rotation       yaw +89.6, pitch +2.6, roll +0.0 degrees",
             "direction      left, forward (-0.69, +0.02, +0.72)",
             "distance       1.98 m",
-            # The reverse question has the same answer, which is another motion; its matches are one point.
+            # The reverse question has the same answer, another motion; its matches are one point.
             "confidence     0.00 of 1 (do not trust this motion): 0% of what should be seen again "
-            "is matched there; reverse question: 179 degrees of rotation apart, 90 degrees of direction",
+            "is matched there; reverse question: 179 degrees of rotation apart, 90 degrees of "
+            "direction",
             "               the matches agree as well with a camera that did not move (4%): the "
             "direction means little",
         ]

@@ -106,7 +106,7 @@ def ask_grid(
         paths: of the pictures.
         settings: of the command.
         grid: columns and rows.
-        question: puts it; told whom to ask, about what, how, and whom to tell how far it is.
+        question: puts it; takes the predictor, the views, the options and a callback of progress.
     """
     from vlm3.infer.predictor import load
     from vlm3.output.lens import lens_record

@@ -1,4 +1,4 @@
-"""Table 5 of the paper as data: which sets, how many samples, which weights; and the mixture report.
+"""Table 5 of the paper as data: which sets, how many samples, which weights; the mixture report.
 
 The weights of the depth sets are read as shares, p = w / sum(w); those of the pairs are the numbers
 of pairs ("same for mixture weights"). The paper does not say so; read as weights a picture, the

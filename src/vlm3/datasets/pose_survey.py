@@ -2,7 +2,7 @@
 
 What one picture's depth says of another must be what that one's own depth says: points of one are
 moved into the other and compared. Poses written the other way round, transposed, in other axes or
-another unit still look like poses; only the depth decides. The stated reading is doubted when another
+another unit still look like poses; only depth decides. The stated reading is doubted when another
 one fits much better in nearly all pairs, so that noise alone never refuses a scene.
 """
 

@@ -8,7 +8,7 @@
 The set has no depth and its scale is that of its SLAM, so no question has metres. The paper
 does not say how it got matches. Here they come from the poses: SIFT features of a frame are matched
 with those of four others of the same path, held to the known epipolar geometry, and triangulated;
-see `tracks`. So a match is a feature that was tracked in at least two frames, and where the poses put
+see `tracks`. So a match is a feature that was seen in at least two frames, and where the poses put
 it in a third.
 """
 

@@ -1,6 +1,6 @@
 """Predict into a folder: one line a query, so that a run can be killed, resumed and scored again.
 
-A folder belongs to one configuration, and while it is written to one process. Started again with the
+A folder belongs to one configuration, and while it is written to one process. Run again with the
 same, a run goes on where it stopped; with another one (other weights under the same name are
 another) it is refused, and the difference named. Samples are checked on the way: data that changed
 under a half-finished run is refused too.

@@ -29,8 +29,8 @@ class Prediction:
         prediction: the values in it; None where there are none.
         seconds: how long it took, where that is known better than by dividing the item's time.
         cost_usd: what it cost, where it cost something.
-        intrinsics: where the camera of each picture came from, as in `View`, where it was asked
-            with one.
+        intrinsics: where the camera of each picture came from, as in `View`, where it was given
+            one.
     """
 
     prompt: Words | None = None

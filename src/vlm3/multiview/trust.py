@@ -2,7 +2,7 @@
 
 Averaging always finds cameras, and robust weights call what disagrees an outlier: with few pictures
 everything is "kept", whatever the model wrote. So the cameras are held against fixed bounds. A pair
-of pictures holds when a motion stated for it agrees with the estimated cameras and so do the model's own
+of pictures holds when a motion stated for it agrees with the cameras and so do the model's own
 matches; pictures that no chain of holding pairs joins to the first have no place in the scene.
 Knows no model and no file.
 """

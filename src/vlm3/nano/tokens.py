@@ -100,7 +100,7 @@ class TokenWriter:
     def depth(
         self, xy_px: Tensor, distance_m: Tensor, shape_px: tuple[int, int]
     ) -> TokenizedQuestions:
-        """Distances (B, n) at pixels (B, n, 2); what is not finite, or too long, has no question."""
+        """Distances (B, n) at pixels (B, n, 2); what is not finite, or too long, is out."""
         there = torch.isfinite(distance_m) & (distance_m < LONGEST_M)
         metres = self._metres(torch.where(there, distance_m, torch.ones_like(distance_m)))
         return self._questions("depth", self._pixel(xy_px, shape_px), metres, there, _METRES)

@@ -1,4 +1,4 @@
-"""One request's way through the house: pictures, a seat in line, an answer, or a reason why not.
+"""One request's way through the server: pictures, a seat in line, an answer, or an error.
 
 Ends what it began when the client goes or the time is up. Knows no route.
 """

@@ -21,7 +21,7 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class ParseFailure:
-    """A text in which no answer was found: a value like any other, and falsy.
+    """A text from which no answer could be read: a value like any other, and falsy.
 
     Attributes:
         text: what the model wrote, whole.
@@ -171,9 +171,9 @@ class MotionCheck:
     Attributes:
         confidence: 0 to 1, the higher the likelier right; a rank, not a probability.
         matches: how many points of picture 1 were looked for in picture 2.
-        agree: of those that the stated motion puts into picture 2, the share found there.
+        agree: of those that the stated motion puts into picture 2, the share matched there.
         agree_still: the same for a camera that did not move.
-        back_rotation_deg: how far the rotation asked the other way round is off; None where the
+        back_rotation_deg: how far the rotation of the reverse question is off; None where the
             motion back was not read.
         back_direction_deg: how far the direction is off; None likewise.
     """
@@ -209,7 +209,7 @@ class PoseAnswer(_Answer):
         readout: which numbers these are, as in `DepthAnswer`.
         direction_cone_deg: half the opening of the cone about `direction` that holds 80 % of the
             probability, from the spread; None without probabilities.
-        check: the motion held against other answers; None where that was not asked for, or nothing
+        check: the motion held against other answers; None where there was no check, or nothing
             was there to hold it against.
     """
 
@@ -242,7 +242,7 @@ class ObjectAnswer(_Answer):
         parsed: whether any of the four was read.
         raw_text: what the model wrote.
         prompt: the question, word for word.
-        boxes_xyxy_px: (n, 4) the boxes asked about, in the view's own picture.
+        boxes_xyxy_px: (n, 4) the boxes of the question, in the view's own picture.
     """
 
     text: str

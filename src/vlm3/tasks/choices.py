@@ -20,7 +20,7 @@ class QuestionText:
     Attributes:
         text: the question.
         regions: which region each mark names.
-        centres: for regions told by their boxes, twice the x of each box's centre.
+        centres: for regions named by their boxes, twice the x of each box's centre.
         numbered: whether regions are named by numbers.
     """
 
@@ -176,7 +176,7 @@ def _no_answer_at_all(text: str) -> bool:
 
 
 def _compare(asked: QuestionText, said: AnswerText, text: str) -> bool | None:
-    """Whether a statement says what was asked, by its relation word and the order of regions."""
+    """Whether a statement agrees with the question in relation word and order of regions."""
     agreed: set[bool] = set()
     mentions = iter(said.regions)
     for sentence in re.split(r"(?<=[.;!\n])\s|\n|, (?:while|whereas|but|and|so) ", text):
@@ -260,7 +260,7 @@ def read_choice(asked: QuestionText, said: AnswerText) -> int | str:
     if not stated:
         return "says which region it is not"
     if any(r is None for _, r in stated) or re.search(r"§ (?:or|and|/|,) ?[0-9]", text):
-        return "a region that was not asked about"
+        return "a region that the question does not name"
     votes = _votes(asked, statements, stated, cut)
     if len(votes) != 1:
         place = concluded(text, [at for at, _ in stated])

@@ -114,13 +114,13 @@ def _read(text: str, asked: _Pair | None) -> _Pair | ParseFailure:
 
 
 def _read_form(form: re.Pattern[str], text: str, asked: _Pair | None) -> _Pair | ParseFailure:
-    """The first pair in the form asked for, but for the question's own where another follows."""
+    """The first pair in the expected form, but for the question's own where another follows."""
     part = answer_part(text)
     if isinstance(part, ParseFailure):
         return part
     found = [(float(m["x"]), float(m["y"])) for m in form.finditer(part)]
     if not found:
-        return ParseFailure(text, "no pixel in the form asked for")
+        return ParseFailure(text, "no pixel in the expected form")
     if refuses(part):
         return ParseFailure(text, "says that it has no answer")
     return next((xy for xy in found if xy != asked), found[0])

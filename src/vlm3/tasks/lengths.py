@@ -1,4 +1,4 @@
-"""The length that was asked for, out of a free answer that may name several.
+"""Read the length in question out of a free answer that may name several.
 
 Which of the quantities in a text are meant follows from their words: the width in "1.2 meters tall
 and 0.8 meters wide", a distance between regions beside distances from the camera, a 50 inch TV.
@@ -275,7 +275,7 @@ def _last(name: str, left: str, after: str) -> int:
 
 
 def _fits(ask: Wanted, named: _Named) -> bool:
-    """Whether what its words say of a quantity agrees with what was asked."""
+    """Whether what its words say of a quantity agrees with the question."""
     tags = named.tags
     sizes = tags & set(_SIZES)
     if "age" in tags:
@@ -333,7 +333,7 @@ def read_length(
     Args:
         ask: what is wanted.
         text: as `framing` leaves it, with "§" where a region is named.
-        mentions: the regions at these marks, in order; None for one that was not asked about.
+        mentions: the regions at these marks, in order; None for one not in the question.
         depth: whether "depth" means the distance from the camera.
     """
     text = _TUPLE.sub(lambda m: " " * len(m[0]), text)
@@ -350,7 +350,7 @@ def read_length(
     named = [n for n in named if not denied(said, n.q.start)]
     fitting = [n for n in named if _fits(ask, n)]
     if not fitting:
-        return "no length of the kind asked for"
+        return "no length of the kind in question"
     cut = standing(text, [n.q.start for n in named])
     fitting = [n for n in fitting if n.q.start >= cut] or fitting
     pool = _weighed(ask, text, said, fitting)
@@ -365,7 +365,7 @@ def read_length(
 
 
 def _with_unit(text: str, q: Quantity, unit: str, found: list[Quantity]) -> Quantity:
-    """A bare number in the unit it was asked for, where it can be the answer."""
+    """A bare number in the question's unit, where it can be the answer."""
     if q.unit or not unit:
         return q
     alone = len(found) == 1 or q.result
@@ -424,7 +424,7 @@ _SUBJECT = re.compile(r"\b(?:pixel|point|location)\b|\A\s*(?:so |thus |therefore
 
 
 def _of_subject(said: Statements, pool: list[_Named], ask: Wanted) -> list[Quantity]:
-    """The values in sentences about what was asked, rather than about things around it."""
+    """The values in sentences about the question's subject, rather than about things around it."""
     return [
         n.q
         for n in pool

@@ -33,8 +33,8 @@ def parse(
     Args:
         question: as the model read it.
         text: what the model wrote.
-        n_regions: how many boxes the question was asked about.
-        boxes_norm: (n_regions, 4) the boxes as written, where regions are told by their boxes and
+        n_regions: how many boxes the question has.
+        boxes_norm: (n_regions, 4) the boxes as written, where regions are named by their boxes and
             do not first appear in the question in the order of their indices.
     """
     frame = framed(text)

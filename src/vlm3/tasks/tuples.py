@@ -70,7 +70,7 @@ def read_tuple(
     for m in found:
         before = said.before(m.start(), 100)
         if _OTHER_ORDER.search(text[max(0, m.start() - 20) : m.start()]):
-            return "a point whose order of x and y is not told"
+            return "a point whose order of x and y is not given"
         if _VAGUE.search(before):
             return "a range"
         if denied(said, m.start()):

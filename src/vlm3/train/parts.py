@@ -102,7 +102,7 @@ class ColorMosaics:
 
     share: float = 1.0
     tasks: ClassVar[tuple[TaskName, ...]] = ()
-    """None of the tasks: a mosaic is asked for its colours."""
+    """None of the tasks: questions about a mosaic are about its colours."""
 
 
 Part = TableSets | ObjectsFolder | OwnFolders | RenderedWorlds | ColorMosaics

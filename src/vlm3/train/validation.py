@@ -53,7 +53,7 @@ def held_out(
 
     Args:
         samples: in all, shared by the sources; one of each at least.
-        found: where they come from.
+        found: the sets that they come from.
         collator: makes the tensors.
         parallel: this rank takes its part of them.
         budget: most places of one forward pass, in tokens.

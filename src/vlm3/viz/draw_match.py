@@ -26,13 +26,13 @@ def match_figure(
     truth_xy_px: Array | None = None,
     source: str = "",
 ) -> "Figure":
-    """Both pictures side by side, each asked pixel joined to where the model sees it again.
+    """Both pictures side by side, each queried pixel joined to where the model sees it again.
 
     The prediction is a line with dotted ends, the truth a cross of the same colour, joined to the
     prediction by a dotted line. Pixels whose answer could not be parsed are hollow.
 
     Args:
-        view_a: the picture in which the pixels were asked, `answer.xy_a_px`.
+        view_a: the picture of the queried pixels, `answer.xy_a_px`.
         view_b: the picture in which they were looked for, `answer.xy_px`.
         answer: what came back.
         truth_xy_px: (n, 2) true pixels of picture 2; NaN where there is none.

@@ -3,7 +3,7 @@
 Columns, as kdeng03/lost-in-space bench-gen/bench/gen_qa.py pushes them: id, level ("15-20"),
 dataset, images (source and target), qa ("zero-shot": prompt, gt_idx, gt_text), poses (camera to
 world, 4 x 4, of both), intrinsic, relative_pose_vector. The question is the zero-shot prompt with
-its candidates 0 and 1. The same pair has a query for its motion: from the source camera to the target
+its candidates 0 and 1. The same pair asks for its motion: from the source camera to the target
 that is inv(source) @ target, as base_frame.py has it.
 """
 

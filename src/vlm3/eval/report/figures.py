@@ -1,6 +1,6 @@
 """Figures of an evaluation run: its pictures with what was answered and what is true.
 
-A predictions file holds no pictures, so the benchmark is read again, with the run's own settings. Texts are
+A predictions file holds no pictures, so the benchmark is read again, as in the run. Texts are
 parsed anew, as scores do.
 """
 

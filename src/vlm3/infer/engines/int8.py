@@ -1,7 +1,7 @@
 """Whole-number weights for a CPU: about half the time a token, if the answers stay what they were.
 
 The linear layers of the text part hold their weights in 8 bits, one scale an output; what comes in
-is rounded to 8 bits too, on one scale a pass, so that answers depend a little on the questions batched with
+is rounded to 8 bits too, on one scale a pass, so that answers depend a bit on what is batched with
 them. What that does to a model only the model can show: it answers the same questions before and
 after, and everything is taken back when they are not answered alike.
 """
