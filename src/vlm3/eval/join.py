@@ -34,8 +34,8 @@ def write_queries(items: Iterable[Item], path: Path) -> int:
     with disk.whole(path) as partial, partial.open("w", encoding="utf-8") as file:
         for item in items:
             for query in item.queries:
-                asked = {"id": query.id, "picture": item.key, "task": query.task, **query.ask}
-                file.write(dumps(asked) + "\n")
+                query_line = {"id": query.id, "picture": item.key, "task": query.task, **query.ask}
+                file.write(dumps(query_line) + "\n")
                 count += 1
     return count
 

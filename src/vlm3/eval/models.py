@@ -136,13 +136,13 @@ def identity_of(predictor: Predictor) -> Json:
 def from_file(path: Path, name: str, benchmark: Benchmark, items: list[Item]) -> Chosen:
     """The answers in a file; see `join`."""
     queries = {query.id: query for item in items for query in item.queries}
-    said, damaged = joined(path, queries, benchmark.label)
-    tasks = frozenset(queries[ident].task for ident in said)
+    predictions, damaged = joined(path, queries, benchmark.label)
+    tasks = frozenset(queries[ident].task for ident in predictions)
     return Chosen(
         name,
-        FixedSolver(said.get, tasks),
+        FixedSolver(predictions.get, tasks),
         damaged=tuple(damaged),
-        unanswered=tuple(i for i, q in queries.items() if q.task in tasks and i not in said),
+        unanswered=tuple(i for i, q in queries.items() if q.task in tasks and i not in predictions),
         identity={"predictions_sha256": hashlib.sha256(path.read_bytes()).hexdigest()[:16]},
     )
 

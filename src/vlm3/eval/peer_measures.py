@@ -253,9 +253,9 @@ _FORMS: dict[str, Callable[[str], str]] = {
 }
 
 
-def mra_values(said: Floats, truth: Floats) -> Floats:
+def mra_values(predicted: Floats, truth: Floats) -> Floats:
     """(n,) the share of thresholds t for which |p - g| / g <= 1 - t; 0 for a failure."""
     with np.errstate(invalid="ignore"):
-        off = np.abs(said - truth) / truth
+        off = np.abs(predicted - truth) / truth
         met: Floats = (off[:, None] <= 1 - MRA_THRESHOLDS).mean(axis=1)
     return met

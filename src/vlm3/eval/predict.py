@@ -163,27 +163,31 @@ def _ask(item: Item, queries: list[Query], solver: Solver, write: Callable[[str]
     answers = solver.solve(item, queries)
     each = (time.perf_counter() - start) / len(queries)
     # One write an item: what a kill leaves is whole items and at most one broken line.
-    write("".join(_line(item, q, said, each) for q, said in zip(queries, answers, strict=True)))
-    return sum(not said.prediction for said in answers)
+    write(
+        "".join(
+            _line(item, q, prediction, each) for q, prediction in zip(queries, answers, strict=True)
+        )
+    )
+    return sum(not prediction.prediction for prediction in answers)
 
 
-def _line(item: Item, query: Query, said: Prediction, seconds: float) -> str:
+def _line(item: Item, query: Query, prediction: Prediction, seconds: float) -> str:
     record: Json = {
         "id": query.id,
         "cluster": item.key,
         "task": query.task,
         "ask": query.ask,
         "truth": query.truth,
-        "prompt": said.prompt,
-        "raw_text": said.raw_text,
-        "prediction": said.prediction,
-        "parsed": bool(said.prediction),
-        "seconds": round(seconds, 6) if said.seconds is None else said.seconds,
+        "prompt": prediction.prompt,
+        "raw_text": prediction.raw_text,
+        "prediction": prediction.prediction,
+        "parsed": bool(prediction.prediction),
+        "seconds": round(seconds, 6) if prediction.seconds is None else prediction.seconds,
     }
-    if said.intrinsics is not None:
-        record["intrinsics"] = list(said.intrinsics)
-    if said.cost_usd is not None:
-        record["cost_usd"] = said.cost_usd
+    if prediction.intrinsics is not None:
+        record["intrinsics"] = list(prediction.intrinsics)
+    if prediction.cost_usd is not None:
+        record["cost_usd"] = prediction.cost_usd
     return dumps(record) + "\n"
 
 

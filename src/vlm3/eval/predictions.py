@@ -126,11 +126,11 @@ def read_run(folder: str | Path) -> Run:
     protocol = get_protocol(config["protocol"]) if config.get("protocol") else None
     packers: dict[TaskName, _Packer] = {}
     damaged: list[tuple[int, str]] = []
-    asked: int | None = None
+    total: int | None = None
     ids = Ids(path)
     for line, record in lines(path, damaged):
         if "end" in record:
-            asked = _asked_in_all(record)
+            total = _asked_in_all(record)
         elif "id" in record:
             try:
                 task = record["task"]
@@ -146,8 +146,8 @@ def read_run(folder: str | Path) -> Run:
     rows = {task: packer.rows() for task, packer in packers.items() if packer.ids}
     if not rows:
         raise InputError(f"no answer could be read from {str(path)!r}")
-    missing = max(0, (asked or 0) - sum(map(len, rows.values())))
-    return Run(path, config, environment, rows, tuple(damaged), asked is not None, missing)
+    missing = max(0, (total or 0) - sum(map(len, rows.values())))
+    return Run(path, config, environment, rows, tuple(damaged), total is not None, missing)
 
 
 def _asked_in_all(record: Json) -> int:

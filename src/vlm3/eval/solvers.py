@@ -70,15 +70,15 @@ class ModelSolver:
         lenses = tuple(view.intrinsics for view in views)
         protocol = self.predictor.protocol
         made: dict[str, Prediction] = {}
-        for name, asked in _by_task(queries):
+        for name, of_task in _by_task(queries):
             task = TASKS[name]
             start = time.perf_counter()
-            prompts = [task.prompts(protocol, cameras, query.ask) for query in asked]
+            prompts = [task.prompts(protocol, cameras, query.ask) for query in of_task]
             texts = iter(
                 self.predictor.texts(name, views, [p for q in prompts for p in q.values()])
             )
-            seconds = round((time.perf_counter() - start) / len(asked), 6)
-            for query, parts in zip(asked, prompts, strict=True):
+            seconds = round((time.perf_counter() - start) / len(of_task), 6)
+            for query, parts in zip(of_task, prompts, strict=True):
                 prompt = task.words(parts)
                 text = task.words({part: next(texts) for part in parts})
                 record: Json = {"ask": query.ask, "truth": query.truth}
@@ -117,8 +117,8 @@ class OracleSolver:
         texts = iter(
             [
                 answers.get(part, "")
-                for name, asked in _by_task(queries)
-                for query in asked
+                for name, of_task in _by_task(queries)
+                for query in of_task
                 for answers in [TASKS[name].answers(self.protocol, cameras, query.ask, query.truth)]
                 for part in TASKS[name].prompts(self.protocol, cameras, query.ask)
             ]

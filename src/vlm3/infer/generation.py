@@ -120,12 +120,12 @@ def replies(
             forms.setdefault(form, []).append(place)
         found: dict[int, Reply] = {}
         for form, places in forms.items():
-            said = engine.reply(
+            written = engine.reply(
                 scene,
                 [prompts[place] for place in places],
                 max_new_tokens=limit,
                 grammar=form,
                 progress=progress,
             )
-            found.update(zip(places, said, strict=True))
+            found.update(zip(places, written, strict=True))
         return [found[place] for place in range(len(prompts))]

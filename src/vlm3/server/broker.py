@@ -324,7 +324,7 @@ class Seat:
 
 
 class RecordingSeat(Seat):
-    """A seat before an engine that also tells what it might have said instead."""
+    """A seat before an engine that also gives the probabilities of other answers."""
 
     def reply(
         self,

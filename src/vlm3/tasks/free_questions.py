@@ -54,15 +54,15 @@ def read(form: Json, text: str) -> Json | ParseFailure:
     return ParseFailure(text, found) if isinstance(found, str) else found
 
 
-def judged(form: Json, truth: Json, said: Json) -> Json:
+def judged(form: Json, truth: Json, reading: Json) -> Json:
     """The reading, with whether it hits where the truth is no single value."""
-    if form["kind"] == "point" and said.get("xy_px") is not None:
-        return said | {"hit": float(_inside(said["xy_px"], mask_of(truth["mask_png"])))}
-    if form["kind"] == "vector" and said.get("vector") is not None:
-        p, g = (np.asarray(v, dtype=np.float64) for v in (said["vector"], truth["vector"]))
+    if form["kind"] == "point" and reading.get("xy_px") is not None:
+        return reading | {"hit": float(_inside(reading["xy_px"], mask_of(truth["mask_png"])))}
+    if form["kind"] == "vector" and reading.get("vector") is not None:
+        p, g = (np.asarray(v, dtype=np.float64) for v in (reading["vector"], truth["vector"]))
         near = float(np.linalg.norm(p - g)) <= VECTOR_SLACK * float(np.linalg.norm(g))
-        return said | {"hit": float(near)}
-    return said
+        return reading | {"hit": float(near)}
+    return reading
 
 
 def written(form: Json, truth: Json) -> str:
@@ -144,12 +144,12 @@ def _choice(form: Json, text: str) -> Json | str:
     first = re.match(rf"[\s*_(\[\"']{{0,4}}({label})[*_]{{0,2}}\s?[.):,\]]", text)
     if first:
         return {"option": names.index(first[1].casefold())}
-    said = [found.casefold() for found in re.findall(rf"(?:{label})", text)]
-    if len(set(said)) > 1:
+    reading = [found.casefold() for found in re.findall(rf"(?:{label})", text)]
+    if len(set(reading)) > 1:
         last = re.findall(rf"{_CONCLUSION}({label})", text, re.DOTALL)
         return {"option": names.index(last[-1].casefold())} if last else "two different choices"
-    if said:
-        return {"option": names.index(said[0])}
+    if reading:
+        return {"option": names.index(reading[0])}
     if refuses(text.casefold()):
         return "refuses"
     chosen = _named_option(form["options"], text.casefold())

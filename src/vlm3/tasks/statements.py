@@ -55,9 +55,9 @@ _DENIED = re.compile(
 )
 
 
-def denied(said: Statements, start: int) -> bool:
+def denied(statements: Statements, start: int) -> bool:
     """Whether the value that begins there is named as what it is not."""
-    return _DENIED.search(said.before(start, 70)) is not None
+    return _DENIED.search(statements.before(start, 70)) is not None
 
 
 _TAKEN_BACK = re.compile(

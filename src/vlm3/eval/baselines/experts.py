@@ -58,12 +58,12 @@ class ExpertSolver:
     def solve(self, item: Item, queries: Sequence[Query]) -> list[Prediction]:
         """One call of the expert a picture or pair and task."""
         views = [open_picture() for open_picture in item.pictures]
-        found: dict[str, Json | None] = {}
+        predicted: dict[str, Json | None] = {}
         for task in dict.fromkeys(query.task for query in queries):
-            asked = [query for query in queries if query.task == task]
+            of_task = [query for query in queries if query.task == task]
             _, solve = _SOLVERS[task]
-            found.update(zip((q.id for q in asked), solve(self, views, asked), strict=True))
-        return [Prediction(prediction=found[query.id]) for query in queries]
+            predicted.update(zip((q.id for q in of_task), solve(self, views, of_task), strict=True))
+        return [Prediction(prediction=predicted[query.id]) for query in queries]
 
 
 def _depth(solver: ExpertSolver, views: list[View], queries: list[Query]) -> list[Json | None]:
@@ -95,8 +95,8 @@ def _match(solver: ExpertSolver, views: list[View], queries: list[Query]) -> lis
 
 def _pose(solver: ExpertSolver, views: list[View], queries: list[Query]) -> list[Json | None]:
     motion = solver.expert.pose(views[0], views[1])
-    found = None if motion is None else {"cam1_from_cam2": motion.cam1_from_cam2.tolist()}
-    return [found] * len(queries)
+    predicted = None if motion is None else {"cam1_from_cam2": motion.cam1_from_cam2.tolist()}
+    return [predicted] * len(queries)
 
 
 _SOLVERS: dict[

@@ -42,10 +42,10 @@ def read(wanted: Wanted) -> Iterator[Item]:
         samples = [(picture, k) for picture, n in enumerate(pixels) for k in range(n)]
     else:
         samples = sample_list(pixels, count=wanted.count, seed=wanted.seed)
-    asked: dict[int, list[tuple[int, int]]] = {}
+    by_picture: dict[int, list[tuple[int, int]]] = {}
     for number, (picture, pixel) in enumerate(samples):
-        asked.setdefault(picture, []).append((number, pixel))
-    for picture in sorted(asked):
+        by_picture.setdefault(picture, []).append((number, pixel))
+    for picture in sorted(by_picture):
         row = rows[picture]
         cosine = cosines(row.xy_px, row.camera)
         distance_m = distance_from_label(row.label_m, cosine, wanted.benchmark.label)
@@ -57,7 +57,7 @@ def read(wanted: Wanted) -> Iterator[Item]:
                 distance_m=distance_m[pixel],
                 label_m=row.label_m[pixel],
             )
-            for number, pixel in asked[picture]
+            for number, pixel in by_picture[picture]
         )
         key = row.image.relative_to(path.parent).as_posix()
         yield Item(key, (opener(row.image, row.camera),), queries)

@@ -53,14 +53,14 @@ _ROW = fields(
 def read(wanted: Wanted) -> Iterator[Item]:
     """One item a question, in the order of the table."""
     calibrate = calibrate_by(wanted.calibrator)
-    asked = 0
+    taken = 0
     for place, (where, row) in enumerate(rows_of(wanted.folder, wanted.benchmark.data_format)):
-        if asked >= wanted.count:
+        if taken >= wanted.count:
             return
         _ROW(row, where)
         if row["question_type"] not in CHOICES and row["question_type"] not in UNITS:
             continue
-        asked += 1
+        taken += 1
         name = f"{row['dataset']}/{row['scene_name']}.mp4"
         video = below(wanted.folder, name, "VSI-Bench")
         if not video.is_file():

@@ -1,0 +1,133 @@
+"""Documents, public docstrings and help use the field's words; private ones do not come back."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "src" / "vlm3"
+
+WORDS = {
+    r"said": "predicted, written, reported, stated",
+    r"asked": "queried, prompted, requested; a question, a query",
+    r"asking": "inference, a question, a query",
+    r"found *=": "the name of what it is: answer, matches",
+    r"told": "given, named, reported",
+    r"tells": "gives, shows, reports",
+    r"whoever": "the caller, the user, any tool",
+    r"doors?": "input, entry, reader, middleware",
+    r"the house(?:'s)?|house's": "the package, vlm3's own",
+    r"(?<!data )books": "the mixture report",
+    r"schools?|lessons?": "curriculum, sample, conversation",
+    r"twins?": "match cells",
+    r"spots?": "positions",
+    r"trainees?": "loss module",
+    r"journals?": "metrics log",
+    r"(?<!--)pointing": "colour grounding",
+}
+"""Pattern of a word -> what to write instead."""
+
+ALLOWED = {
+    "README.md": "the lead's own text",
+    "CHANGELOG.md": "names of releases past",
+    "docs/photos.md": "rewritten in another change",
+    "docs/reference/cli.md": "generated from docstrings and help, which are checked themselves",
+    "docs/reference/python.md": "generated from docstrings, which are checked themselves",
+    "src/vlm3/infer/predictor.py": "rewritten in another change",
+    "src/vlm3/infer/engines/http.py": "rewritten in another change",
+    "src/vlm3/cli/evaluation.py": "rewritten in another change",
+    "src/vlm3/cli/photos.py": "rewritten in another change",
+    "src/vlm3/cli/serve.py": "rewritten in another change",
+    "src/vlm3/curation/export.py": "rewritten in another change",
+    "src/vlm3/server/application.py": "rewritten in another change",
+    "src/vlm3/server/routes.py": "rewritten in another change",
+    "src/vlm3/train/trainer.py": "rewritten in another change",
+}
+"""Files that are not checked, and why."""
+
+THINGS = {
+    "src/vlm3/worlds/": {r"doors?", r"the house(?:'s)?|house's", r"(?<!data )books", r"spots?"},
+    "docs/worlds.md": {r"doors?"},
+    "docs/tour.md": {r"trainees?"},
+    "src/vlm3/train/flat_settings.py": {r"(?<!--)pointing"},
+    "src/vlm3/eval/readers/crosspoint.py": {r"(?<!--)pointing"},
+}
+"""Where a word names what a picture shows, an option, an attribute or a type of question."""
+
+
+def _names_stripped(text: str) -> str:
+    """Without code spans and without the names of arguments and fields before their colon."""
+    return re.sub(r"^ *\w+:", "", re.sub(r"`[^`\n]*`", "", text), flags=re.MULTILINE)
+
+
+def _documents() -> Iterator[tuple[str, str]]:
+    for path in sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]):
+        yield str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")
+
+
+def _is_public(node: ast.AST) -> bool:
+    return not getattr(node, "name", "").startswith("_")
+
+
+def _docstrings_and_help(module: ast.Module) -> Iterator[str]:
+    waiting: list[ast.AST] = [module]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            if not _is_public(node):
+                continue
+            yield ast.get_docstring(node) or ""
+        waiting.extend(ast.iter_child_nodes(node))
+    for node in ast.walk(module):
+        if isinstance(node, ast.keyword) and node.arg in ("help", "description"):
+            yield "".join(
+                str(part.value) for part in ast.walk(node.value) if isinstance(part, ast.Constant)
+            )
+
+
+def _sources() -> Iterator[tuple[str, str]]:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        module = ast.parse(path.read_text(encoding="utf-8"))
+        yield str(path.relative_to(ROOT)), "\n\n".join(_docstrings_and_help(module))
+
+
+def private_words(name: str, text: str) -> list[str]:
+    """Each private word of a text with its place and what to write instead."""
+    allowed = {word for place, words in THINGS.items() if name.startswith(place) for word in words}
+    return [
+        f"{name}: ...{text[max(0, at.start() - 30) : at.end() + 30]!r}...: write {instead}"
+        for text in [_names_stripped(text)]
+        for word, instead in WORDS.items()
+        if word not in allowed
+        for at in re.finditer(rf"(?<![\w-])(?:{word})(?![\w])", text, re.IGNORECASE)
+    ]
+
+
+@pytest.mark.parametrize("texts", [_documents, _sources], ids=["documents", "docstrings and help"])
+def test_private_words_do_not_come_back(texts: type[Iterator[tuple[str, str]]]) -> None:
+    found = [
+        line for name, text in texts() if name not in ALLOWED for line in private_words(name, text)
+    ]
+    assert not found, "\n".join(found)
+
+
+def test_the_check_sees_every_word_and_what_is_exempt_exists() -> None:
+    words = ["said", "asked", "asking", "told", "tells", "whoever", "door", "the house", "books"]
+    words += ["lesson", "twins", "spot", "trainee", "journal", "pointing"]
+    for word in words:
+        assert private_words("docs/x.md", f"What the {word} is."), word
+    assert private_words("docs/x.md", "found = predictor.depth(view, xy_px)")
+    assert not private_words(
+        "docs/x.md", "`vlm3 data books`, `asked` and vlm3 data books --pointing 3"
+    )
+    assert not private_words("src/vlm3/worlds/rooms.py", "A door of the house.")
+    for name in [*ALLOWED, *THINGS]:
+        assert (ROOT / name).exists(), name
+
+
+def test_a_docstring_and_a_help_text_are_read() -> None:
+    module = ast.parse('"""A."""\nclass B:\n    """C."""\n    def _d(self): "E"\nf(help="G")')
+    assert list(_docstrings_and_help(module)) == ["A.", "C.", "G"]
