@@ -1,4 +1,4 @@
-"""How the command line speaks: errors and warnings in one line, numbers read from options.
+"""Console of the command line: errors and warnings in one line, numbers read from options.
 
 Loads nothing but click, so that `--help` is quick. Knows no command.
 """

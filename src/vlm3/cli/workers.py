@@ -1,4 +1,4 @@
-"""Who makes many results: this process, or one process a graphics card where there are several.
+"""Workers for many results: this process, or one process a graphics card where there are several.
 
 The parent alone writes the manifest; a worker gets one job at a time, makes its files, and sends
 back what to write down. Each begins at its own part of the list, so that videos are read forwards;

@@ -1,4 +1,4 @@
-"""Whether shards are what they say: hashes, records, pictures, pairs; and whether they leak.
+"""Check shards: hashes, records, pictures, pairs; and whether they leak.
 
 A leak is a picture of an evaluation set among those that are trained on: the same scene of the same
 source, a picture that its own set calls test or validation, or one that looks the same.

@@ -1,4 +1,4 @@
-"""A data set, from the files people download to shards: scene by scene, on one machine or many.
+"""Curate a data set, from downloaded files to shards: scene by scene, on one machine or many.
 
 Every launcher runs the one function `units.make_unit` on scenes that are not done yet. Local
 processes are the default; Ray spreads them over its cluster; an array job (Slurm, or any pair of

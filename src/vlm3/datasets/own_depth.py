@@ -1,4 +1,4 @@
-"""Depth files that people bring: which there are, whose they are, what their numbers mean.
+"""Depth files of a user's own folder: which there are, whose they are, what their numbers mean.
 
     .png .tif .tiff   16 bit, millimetres unless `unit_m` says otherwise; 8 bits are refused
     .npy .npz         floats are metres; whole numbers need `unit_m`

@@ -1,4 +1,4 @@
-"""Whether a scene's poses and depths tell one story, and which other reading of the poses would.
+"""Check whether a scene's poses and depths agree, and which other reading of the poses would.
 
 What one picture's depth says of another must be what that one's own depth says: points of one are
 moved into the other and compared. Poses written the other way round, transposed, in other axes or

@@ -1,4 +1,4 @@
-"""From `--model M` to someone who answers: oracle, floors, experts, and every checkpoint."""
+"""Resolve `--model M` to a solver: an oracle, a floor, an expert or a checkpoint."""
 
 import hashlib
 from dataclasses import dataclass, field

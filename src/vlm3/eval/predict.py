@@ -163,12 +163,8 @@ def _ask(item: Item, queries: list[Query], solver: Solver, write: Callable[[str]
     answers = solver.solve(item, queries)
     each = (time.perf_counter() - start) / len(queries)
     # One write an item: what a kill leaves is whole items and at most one broken line.
-    write(
-        "".join(
-            _line(item, q, prediction, each) for q, prediction in zip(queries, answers, strict=True)
-        )
-    )
-    return sum(not prediction.prediction for prediction in answers)
+    write("".join(_line(item, q, answer, each) for q, answer in zip(queries, answers, strict=True)))
+    return sum(not answer.prediction for answer in answers)
 
 
 def _line(item: Item, query: Query, prediction: Prediction, seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""What a checkpoint is, by its content: folders are renamed, copied and overwritten.
+"""Digest of a checkpoint's content: folders are renamed, copied and overwritten.
 
 A digest is over everything in the folder that decides an answer to a given prompt: weights,
 adapters, configuration, tokenizer, chat template. `vlm3.json` is not in it: the model's settings

@@ -1,4 +1,4 @@
-"""What a server takes on, and how it says no. Knows no route and no model."""
+"""Limits of a server's load, and how it refuses more. Knows no route and no model."""
 
 import os
 import threading

@@ -282,7 +282,7 @@ def read_choice(question: QuestionText, answer: AnswerText) -> int | str:
 
 
 def _votes(
-    question: QuestionText, answer: Statements, stated: list[tuple[int, int | None]], cut: int
+    question: QuestionText, statements: Statements, stated: list[tuple[int, int | None]], cut: int
 ) -> set[int]:
     """The regions that the sentences choose, one by one."""
     wanted = _sides(
@@ -293,13 +293,13 @@ def _votes(
     votes: set[int] = set()
     loose: set[int] = set()
     others = [r for r in dict.fromkeys(question.regions) if r is not None]
-    bounds = sorted({answer.sentence(at) for at, _ in stated})
+    bounds = sorted({statements.sentence(at) for at, _ in stated})
     for start, end in bounds:
-        for clause_start, clause_end in _clauses(answer.text, max(start, cut), end):
+        for clause_start, clause_end in _clauses(statements.text, max(start, cut), end):
             here = [(at, r) for at, r in stated if clause_start <= at < clause_end]
             if not here:
                 continue
-            clause = answer.text[clause_start:clause_end]
+            clause = statements.text[clause_start:clause_end]
             if re.search(r"\b(?:both|neither|equally|same|either)\b", clause):
                 return set()
             regions = [r for _, r in here if r is not None]
@@ -406,8 +406,8 @@ def _unnamed(question: QuestionText, answer: AnswerText) -> int | None:
             (a, b) for a, b in zip(_sides(question.text), _sides(text), strict=True) if a and b
         ]
         return None if any(a != b for a, b in sides) else first[0][1]
-    wanted, told = _sides(question.text), _sides(text)
-    sides = [(a, b) for a, b in zip(wanted, told, strict=True) if a and b]
+    wanted, stated = _sides(question.text), _sides(text)
+    sides = [(a, b) for a, b in zip(wanted, stated, strict=True) if a and b]
     if len(first) == 2 and sides and "than" in text:
         first.sort()
         return first[0 if all(a == b for a, b in sides) else 1][1]

@@ -144,12 +144,12 @@ def _choice(form: Json, text: str) -> Json | str:
     first = re.match(rf"[\s*_(\[\"']{{0,4}}({label})[*_]{{0,2}}\s?[.):,\]]", text)
     if first:
         return {"option": names.index(first[1].casefold())}
-    reading = [found.casefold() for found in re.findall(rf"(?:{label})", text)]
-    if len(set(reading)) > 1:
+    named = [found.casefold() for found in re.findall(rf"(?:{label})", text)]
+    if len(set(named)) > 1:
         last = re.findall(rf"{_CONCLUSION}({label})", text, re.DOTALL)
         return {"option": names.index(last[-1].casefold())} if last else "two different choices"
-    if reading:
-        return {"option": names.index(reading[0])}
+    if named:
+        return {"option": names.index(named[0])}
     if refuses(text.casefold()):
         return "refuses"
     chosen = _named_option(form["options"], text.casefold())
