@@ -120,7 +120,7 @@ def _without_sums(folder: Path, shards: Shards) -> Iterator[str]:
         named = set(sums.read_sums(folder))
         curated = {shard["name"] for shard in read_joined(folder)}
     except InputError:
-        return  # said already
+        return  # reported already
     if not {INDEX, NAMES} <= named:
         table, damaged = table_of(folder, shards.names)
         yield from damaged

@@ -33,7 +33,7 @@ MM = 0.001
 _GAP = 1.5
 _REPEATED = 16
 _REPEATED_SHARE = 5e-4
-# Nothing so far away has a depth that a camera tells.
+# Nothing so far away has a depth that a camera measures.
 _NEVER_M = 10_000.0
 # 65535 millimetres, the end of 16 bits.
 _END_OF_16_BITS_M = 65.535
@@ -187,7 +187,7 @@ def check_shape(shape: tuple[int, int], width_px: int, height_px: int) -> None:
     )
 
 
-# Every kind but objects; what depth may be is said below.
+# Every kind but objects; what depth may be stands below.
 _ANY = "biufcmMSUV"
 
 

@@ -24,7 +24,7 @@ _POINTS = 400
 _TOLERANCE = 0.04
 # A reading must show this share of the points to count.
 _LEAST_SEEN = 0.3
-# A pair tells something if one reading fits so well, and another one by so much less.
+# A pair decides if one reading fits so well, and another one by so much less.
 _LEAST_FIT = 0.3
 _LEAST_SPREAD = 0.1
 _LEAST_PAIRS = 2

@@ -128,7 +128,7 @@ def identity_of(predictor: Predictor) -> Json:
     }
     server: Json | None = getattr(engine, "server", None)
     if server is not None:
-        # Exact weights say all that the server tells, and more.
+        # Exact weights identify the model better than the server's settings.
         found |= server if weights is None else {"server": server["server"]}
     return found
 

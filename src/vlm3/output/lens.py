@@ -30,7 +30,7 @@ def f_px_interval(view: View) -> tuple[float, float] | None:
     if view.intrinsics == "exif":
         px_per_mm = math.hypot(camera.width_px, camera.height_px) / _FILM_DIAGONAL_MM
         equivalent_mm = camera.fx_px / px_per_mm
-        # From the sensor's pixel pitch it is no whole number, and how exact that is is not told.
+        # From the sensor's pixel pitch it is no whole number, and how exact that is is unknown.
         if abs(equivalent_mm - round(equivalent_mm)) < 1e-6:
             return camera.fx_px - _HALF_MM * px_per_mm, camera.fx_px + _HALF_MM * px_per_mm
     return None

@@ -137,7 +137,7 @@ class Adapter:
         module, function = (roads and self.roads) or self.build
         home = import_module(f"vlm3.eval.baselines.{module}")
         make: Callable[[], Expert] = getattr(home, function)
-        # Asking for the very names it uses also tells a package from its namesake.
+        # Looking up the very names it uses also distinguishes a package from its namesake.
         try:
             return make()
         except ImportError as error:

@@ -281,5 +281,5 @@ def _free_bytes(device: torch.device) -> int:
         return int(torch.cuda.mem_get_info(device)[0]) + kept
     try:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError, AttributeError):  # Not every system tells.
+    except (ValueError, OSError, AttributeError):  # Not every system reports it.
         return 2**30

@@ -68,7 +68,7 @@ def in_int8(predictor: "Predictor", checkpoint: Checkpoint) -> "Predictor":
     if checkpoint.device.type != "cpu":
         raise InputError("int8 computes on a CPU only: leave int8 out, or give device cpu")
     with warnings.catch_warnings():
-        # What there is to say of a picture's size is said when the user asks.
+        # Warnings about a picture's size come with the user's own questions.
         warnings.simplefilter("ignore")
         before = probe_texts(predictor, load_example().views, side=_SIDE)
     replaced = [

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
-# Likeliest tokens asked for at each step: what OpenAI and vLLM allow, what some others do, none.
+# Likeliest tokens requested at each step: what OpenAI and vLLM allow, what some others do, none.
 _TOP = (20, 5, 0)
 ROOM_TO_THINK = 8192
 """Tokens allowed to a model that thinks before it answers."""
