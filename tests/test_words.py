@@ -1,4 +1,4 @@
-"""Documents, public docstrings and help use the field's words; private ones do not come back."""
+"""Documents, public docstrings, help and errors use the field's words, and go on doing so."""
 
 import ast
 import re
@@ -72,7 +72,7 @@ def _is_public(node: ast.AST) -> bool:
     return not getattr(node, "name", "").startswith("_")
 
 
-def _docstrings_and_help(module: ast.Module) -> Iterator[str]:
+def _texts_of(module: ast.Module) -> Iterator[str]:
     waiting: list[ast.AST] = [module]
     while waiting:
         node = waiting.pop()
@@ -83,15 +83,20 @@ def _docstrings_and_help(module: ast.Module) -> Iterator[str]:
         waiting.extend(ast.iter_child_nodes(node))
     for node in ast.walk(module):
         if isinstance(node, ast.keyword) and node.arg in ("help", "description"):
-            yield "".join(
-                str(part.value) for part in ast.walk(node.value) if isinstance(part, ast.Constant)
-            )
+            yield _constants(node.value)
+        elif isinstance(node, ast.Raise) and node.exc is not None:
+            yield _constants(node.exc)
+
+
+def _constants(node: ast.AST) -> str:
+    parts = [part.value for part in ast.walk(node) if isinstance(part, ast.Constant)]
+    return " ".join(part for part in parts if isinstance(part, str))
 
 
 def _sources() -> Iterator[tuple[str, str]]:
     for path in sorted(PACKAGE.rglob("*.py")):
         module = ast.parse(path.read_text(encoding="utf-8"))
-        yield str(path.relative_to(ROOT)), "\n\n".join(_docstrings_and_help(module))
+        yield str(path.relative_to(ROOT)), "\n\n".join(_texts_of(module))
 
 
 def private_words(name: str, text: str) -> list[str]:
@@ -106,7 +111,9 @@ def private_words(name: str, text: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("texts", [_documents, _sources], ids=["documents", "docstrings and help"])
+@pytest.mark.parametrize(
+    "texts", [_documents, _sources], ids=["documents", "docstrings, help and errors"]
+)
 def test_private_words_do_not_come_back(texts: type[Iterator[tuple[str, str]]]) -> None:
     found = [
         line for name, text in texts() if name not in ALLOWED for line in private_words(name, text)
@@ -128,6 +135,8 @@ def test_the_check_sees_every_word_and_what_is_exempt_exists() -> None:
         assert (ROOT / name).exists(), name
 
 
-def test_a_docstring_and_a_help_text_are_read() -> None:
-    module = ast.parse('"""A."""\nclass B:\n    """C."""\n    def _d(self): "E"\nf(help="G")')
-    assert list(_docstrings_and_help(module)) == ["A.", "C.", "G"]
+def test_docstrings_help_and_errors_are_read() -> None:
+    module = ast.parse(
+        '"""A."""\nclass B:\n    """C."""\n    def _d(self): "E"\nf(help="G")\nraise H("I")'
+    )
+    assert list(_texts_of(module)) == ["A.", "C.", "I", "G"]
