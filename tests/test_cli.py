@@ -165,9 +165,10 @@ class TestLines:
             "rotation       yaw +89.6, pitch +2.6, roll +0.0 degrees",
             "direction      left, forward (-0.69, +0.02, +0.72)",
             "distance       1.98 m",
-            # Asked back it says the same, which is another motion; its matches are one point.
+            # The reverse question has the same answer, another motion; its matches are one point.
             "confidence     0.00 of 1 (do not trust this motion): 0% of what should be seen again "
-            "is found there; asked back: 179 degrees of rotation apart, 90 degrees of direction",
+            "is matched there; reverse question: 179 degrees of rotation apart, 90 degrees of "
+            "direction",
             "               the matches agree as well with a camera that did not move (4%): the "
             "direction means little",
         ]
@@ -286,7 +287,7 @@ class TestPictures:
         ("ask A Wide? --box 1,1,10,10", "{0}"),
         ("ask A", "QUESTION"),
         ("depth A --at 1,1 --protocol papr", "release-depth"),
-        ("depth A --at 1,1 --protocol release-pose", "cannot be asked for depth"),
+        ("depth A --at 1,1 --protocol release-pose", "has no prompt for depth"),
         ("pose A B --protocol release-depth", "pose needs paper or release-pose or joint"),
         ("dept A --at 1,1", "did you mean depth"),
         ("frobnicate", "There are app, ask, cloud, d"),

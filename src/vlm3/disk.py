@@ -2,7 +2,7 @@
 
 What is written goes into a file or folder beside its place and is moved there when it is complete;
 on any error, Ctrl-C included, it is removed. A killed process cannot remove its own: the next one
-that writes into that folder does, and tells a dead writer's file from a living one's by the lock on
+that writes into that folder does, and knows a dead writer's file from a living one's by the lock on
 it, which the kernel releases. Knows no command.
 
     whole          a file
@@ -194,7 +194,7 @@ def make_folder(path: str | os.PathLike[str]) -> Path:
 
 @contextmanager
 def naming(path: str | os.PathLike[str], *, then: str = "") -> Iterator[None]:
-    """Tells what a disk refuses in the block in one line that names `path`.
+    """Reports what a disk refuses in the block in one line that names `path`.
 
     Args:
         path: what is being written.
@@ -238,7 +238,7 @@ def is_full(error: OSError) -> bool:
 
 
 def explain(path: str | os.PathLike[str], error: OSError) -> str:
-    """One line for what the system said about writing `path`."""
+    """One line for the system's error about writing `path`."""
     return _sentence(path, error, "")
 
 

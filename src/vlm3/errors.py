@@ -17,4 +17,4 @@ class CheckpointError(InputError):
 
 
 class MissingDependencyError(Vlm3Error):
-    """An optional package is needed for what was asked; the text says how to install it."""
+    """An optional package is needed for this call; the text says how to install it."""

@@ -3,7 +3,7 @@
 The only place that decodes picture files. Formats are limited to those whose decoders need no other
 program, sizes are checked before decoding, and every failure is one line. Knows no camera.
 
-EXIF may say that a picture is shown turned. Whoever asks for a picture says whether its camera
+EXIF may say that a picture is shown turned. A caller says whether the picture's camera
 turns with it: then the picture comes upright; a camera of the stored pixels needs them as stored.
 
 What becomes of other pictures:

@@ -2,7 +2,7 @@
 
 torch takes every core and its threads spin while they wait: two evaluations side by side on two
 cores were ten times slower than one after the other. Here a process takes the cores that are free
-when it starts, and its threads sleep while they wait. Whoever sets OMP_NUM_THREADS or
+when it starts, and its threads sleep while they wait. A user who sets OMP_NUM_THREADS or
 OMP_WAIT_POLICY decides. Imports nothing that costs time.
 """
 

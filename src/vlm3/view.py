@@ -96,7 +96,7 @@ class View:
             f_px: focal length in pixels, principal point at the centre.
             fov_deg: horizontal field of view in degrees, principal point at the centre.
             intrinsics_px: fx, fy, cx, cy in pixels, for the picture at the size it has.
-            calibrate: tells the camera from the pixels (height, width, 3) of a picture that
+            calibrate: estimates the camera from the pixels (height, width, 3) of a picture that
                 neither the caller nor EXIF says anything about, in place of the 60 degrees.
             as_stored: never turn the picture; pixels and camera are of the file's own rows.
 

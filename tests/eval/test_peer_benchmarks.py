@@ -294,7 +294,7 @@ def test_a_model_is_shown_all_pictures_and_asked_in_the_publishers_words(tmp_pat
         predictor.texts("questions", [*views, *views], ["Which?", "Where?"]) == ["B", "B"]
         and seen[-1] == 4
     )
-    with pytest.raises(InputError, match="cannot be asked for objects"):
+    with pytest.raises(InputError, match="has no prompt for objects"):
         Predictor(Watching("B"), get_protocol("release-depth"), multiple_px=32).texts(
             "questions", views, ["?"]
         )

@@ -407,7 +407,7 @@ def test_near_the_border_is_unparsed_and_options_are_refused(view: View) -> None
     for options in ({"readout": "median"}, {"grammar": True}, {"engine": "naive"}):
         with pytest.raises(InputError, match="digits as written"):
             asked.depth(view, [[80, 50]], **options)
-    with pytest.raises(Vlm3Error, match="cannot be asked for pose"):
+    with pytest.raises(Vlm3Error, match="has no prompt for pose"):
         Predictor.pose(asked, view, view)
     with pytest.raises(InputError, match="a protocol of its own"):
         load("depthlm:x", protocol="joint")

@@ -96,7 +96,7 @@ REGIONS = [
     ("Who is shorter, region 0 or region 1?", "With less height is region 0.", 0),
 ]
 
-# Asked this, a person would read nothing of the kind asked for.
+# Asked this, a person would read nothing of the kind in question.
 NOTHING = [
     *((q, "") for q in (WIDE, CLOCK, SMALLER, TALLER, OPEN)),
     *((q, "I cannot tell, image 2 is dark") for q in (WIDE, CLOCK, SMALLER, TALLER, OPEN)),

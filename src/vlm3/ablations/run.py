@@ -32,7 +32,7 @@ class StudyLine:
     Attributes:
         arm: its name.
         says: what is particular about it.
-        task: what it was asked.
+        task: what is measured.
         measure: how answers were scored.
         value: over all seeds.
         seeds: of each.
@@ -40,7 +40,7 @@ class StudyLine:
         against: it minus the study's first arm, over all seeds; None for that arm itself.
         seeds_against: the same for each seed.
         floor: what answering without looking reaches.
-        pointing: mosaics after which its start looked where it was told to; None where it never
+        pointing: mosaics after which its start had learnt colour grounding; None where it never
             did, a seed each.
         samples: that each run trained on.
         questions: in all.
@@ -197,7 +197,7 @@ def _pointing(start: Path) -> int | None:
 
 
 def _tasks(arm: Arm) -> tuple[TaskName, ...]:
-    """What an arm learns, and so is asked."""
+    """The tasks that an arm learns, and is scored on."""
     parts = arm.change(base(Path(), "", samples=1, seed=0, start="", model="")).data.parts
     return tuple(dict.fromkeys(task for part in parts for task in part.tasks))
 
@@ -249,12 +249,12 @@ def _sums(several: Sequence[Scores]) -> Sums:
 
 
 def table(name: str, lines: Sequence[StudyLine]) -> str:
-    """A study as a Markdown table, with what is asked above it."""
+    """A study as a Markdown table below its question."""
     chosen = study(name)
     rows = [
         f"**{name}**: {chosen.asks} Alike: {chosen.equal}. Paper: {chosen.paper}.",
         "",
-        "| arm | mosaics until it pointed | samples | measure | value [95 %] (each seed) "
+        "| arm | mosaics until grounded | samples | measure | value [95 %] (each seed) "
         f"| minus `{chosen.arms[0]}` [95 %] (each seed) | floor |",
         "|---|---|---|---|---|---|---|",
     ]

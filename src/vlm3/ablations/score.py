@@ -37,7 +37,7 @@ Floats = NDArray[np.float64]
 HELD_OUT = ("held-rooms", "held-streets")
 QUESTIONS = 4
 _APART_PX = 4.0
-"""Between two pixels asked of one picture: coarse coordinates tell them apart too."""
+"""Distance between two queried pixels: coarse coordinates still differ."""
 
 LOSS = "loss"
 """The other measure of every task: nats a token of the true answer."""
@@ -85,7 +85,7 @@ def score(
     """Asks a trained model about all held-out worlds: by each task's measure, and by the loss.
 
     Args:
-        prompt: how it was trained to be asked.
+        prompt: the prompts it was trained with.
         start: the model.
         data: the studies' pictures.
         tasks: what to ask.
@@ -108,23 +108,23 @@ def _score(
     writer = question_writer(
         prompt.reference, protocol, (task.name,), start.spec.token_px, QUESTIONS, prompt.max_tokens
     )
-    asked = [one for folder in HELD_OUT for one in _asked(writer, task, data, folder)]
+    test_samples = [one for folder in HELD_OUT for one in _asked(writer, task, data, folder)]
     collator = Collator(start.tokenizer, start.spec, "independent")
 
     def batches(conversations: Sequence[Conversation]) -> list[MicroBatch]:
         encoded = [collator.encoder(one, str(k)) for k, one in enumerate(conversations)]
         return collator.micro_batches(encoded, budget)
 
-    plain = batches([one.conversation for one in asked])
-    blank = batches([blanked(one.conversation) for one in asked])
+    plain = batches([one.conversation for one in test_samples])
+    blank = batches([blanked(one.conversation) for one in test_samples])
     owners = [int(name) for b in plain for name in np.array(b.names)[b.owners]]
     here = parallel("none", ())
     start.trainee.to(here.device)
     with precision(here, bf16=bf16):
-        pictures = np.array([asked[k].picture for k in owners])
+        pictures = np.array([test_samples[k].picture for k in owners])
         loss = Scores(_losses(start, plain), pictures, _losses(start, blank))
         answers = printed(start.trainee, start.tokenizer, plain)
-    rows = pack(_records(task, asked, answers), protocol)[task.name]
+    rows = pack(_records(task, test_samples, answers), protocol)[task.name]
     floor = task.floors(rows)[0].rows
     names = np.array([ident.partition("#")[0] for ident in rows.ids])
     return Scores(task.headline_values(rows), names, task.headline_values(floor)), loss
@@ -152,7 +152,7 @@ def _asked(writer: QuestionWriter, task: Task, data: Path, folder: str) -> Itera
 
 
 def _chosen(sample: Sample, writer: QuestionWriter) -> list[Sample]:
-    """The sample with the points that are asked about; one a point where each is drawn on it."""
+    """The sample with its query points; one a point where each is drawn on it."""
     if not isinstance(sample.points, Points):
         return [sample]
     places = _spread(sample.points.xy_px)
@@ -193,13 +193,15 @@ def _one(
     )
 
 
-def _records(task: Task, asked: Sequence[_Asked], answers: Sequence[Printed]) -> Iterator[Json]:
+def _records(
+    task: Task, test_samples: Sequence[_Asked], answers: Sequence[Printed]
+) -> Iterator[Json]:
     """Queries and the model's texts, as a predictions file holds them."""
     texts: dict[str, list[str]] = {}
     for answer in answers:
         # A conversation's answers come in the order of its questions.
         texts.setdefault(answer.name, []).append(answer.said)
-    for k, one in enumerate(asked):
+    for k, one in enumerate(test_samples):
         parts: list[dict[str, str]] = [{} for _ in one.queries]
         for (query, part), text in zip(one.turns, texts[str(k)], strict=True):
             parts[query][part] = text

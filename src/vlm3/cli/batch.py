@@ -1,7 +1,7 @@
 """Many results into one folder: one model a process, resumable, with a sheet at the end.
 
 The folder holds, for each result, its files, a preview, and a line in manifest.jsonl. What the
-manifest says is done is not asked again. Pictures that cannot be read are named and skipped.
+manifest says is done is not repeated. Pictures that cannot be read are named and skipped.
 """
 
 from collections import Counter

@@ -1,4 +1,4 @@
-"""How the command line speaks: errors and warnings in one line, numbers read from options.
+"""Console of the command line: errors and warnings in one line, numbers read from options.
 
 Loads nothing but click, so that `--help` is quick. Knows no command.
 """
@@ -38,7 +38,7 @@ class Group(click.Group):
             if isinstance(stop.__cause__, EOFError):
                 # A file that is too short, which click takes for the end of what is typed.
                 raise stop.__cause__ from None
-            # Nothing went wrong: what is kept is said where something is.
+            # Nothing went wrong: what is kept is printed where something is.
             kept = str(stop.__cause__ or "")
             click.echo(f"vlm3: interrupted{': ' if kept else ''}{kept}", err=True)
             sys.exit(130)
@@ -49,7 +49,7 @@ class Group(click.Group):
         except (click.ClickException, Vlm3Error) as error:
             _complain(error.message if isinstance(error, click.ClickException) else str(error))
         except OSError as error:
-            # Where the place is known, whoever writes says it; what is left is stdout, mostly.
+            # Where the place is known, the writer reports it; what is left is stdout, mostly.
             if not disk.is_full(error):
                 raise
             _complain(disk.explain(error.filename or "the output", error))
@@ -153,9 +153,9 @@ def _read_numbers(value: str, form: str, count: int) -> tuple[float, ...]:
 
 @contextmanager
 def kept_on_interrupt(kept: Callable[[], str]) -> Iterator[None]:
-    """Tells, when Ctrl-C ends the block, what is kept and how to go on.
+    """Prints, when Ctrl-C ends the block, what is kept and how to go on.
 
-    What an inner block has told stays.
+    What an inner block has printed stays.
     """
     try:
         yield
@@ -169,7 +169,7 @@ def kept_on_interrupt(kept: Callable[[], str]) -> Iterator[None]:
 def progress_line(total: int, *, at_most: bool = False) -> Iterator[Callable[[int], None]]:
     """A line on stderr that counts answers and says what is left; on a terminal only.
 
-    Yields a function that is told how many more there are.
+    Yields a function that takes how many more there are.
 
     Args:
         total: questions there will be.

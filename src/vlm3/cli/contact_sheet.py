@@ -82,7 +82,7 @@ def _fitted(image: Any) -> tuple[int, int, Image.Image]:
 
 
 def _label(draw: ImageDraw.ImageDraw, top: int, left: str, right: str) -> None:
-    """A line below: a name, cut where it is long, and what is said of it."""
+    """A line below: a name, cut where it is long, and its caption."""
     font = ImageFont.load_default(12)
     edge = 2 * _CELL[0] + _GAP - 2
     room = edge - 14 - font.getlength(right)

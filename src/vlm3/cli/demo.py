@@ -70,7 +70,7 @@ _MOST_ROWS = 6
 
 @dataclass(frozen=True)
 class _Done:
-    """One task, asked: its answers with their truths, the evidence, and what draws the figure."""
+    """One task's answers with their truths, the evidence, and what draws the figure."""
 
     task: TaskName
     answers: Sequence[tuple[Answer, dict[str, Any]]]
@@ -91,7 +91,7 @@ def run(
     """Ask a model everything about the example pictures and write what came back.
 
     The folder is made when missing. Files of the demo's own names in it are replaced, nothing else
-    is touched. A task that the model's protocol does not have is left out, and that is said.
+    is touched. A task that the model's protocol does not have is left out, and the summary says so.
 
     Args:
         out_dir: where the four figures, `report.html` and `answers.jsonl` go.
@@ -99,7 +99,7 @@ def run(
         protocol: likewise.
         device: likewise.
         base_url: likewise.
-        predictor: asked instead of loading `model`, which then only names it.
+        predictor: used instead of loading `model`, which then only names it.
         echo: receives the lines of the summary.
 
     Returns:
@@ -109,7 +109,7 @@ def run(
         InputError: the folder cannot be made or written, or the model cannot be loaded.
         MissingDependencyError: matplotlib is not installed.
     """
-    require_matplotlib()  # Before a model is loaded and asked, not after.
+    require_matplotlib()  # Before a model is loaded and answers, not after.
     folder = _folder(Path(out_dir))
     began = time.perf_counter()
     asked = predictor or vlm3.load(model, protocol=protocol, device=device, base_url=base_url)
@@ -123,7 +123,7 @@ def run(
         one.task: figures.save_figure(one.draw(source), folder / FIGURES[one.task]) for one in done
     }
     left_out = [
-        f"Protocol {asked.protocol.name} does not have the task {task}, so it was not asked."
+        f"Protocol {asked.protocol.name} does not have the task {task}, so it was left out."
         for task in _ASK
         if task not in tasks
     ]
@@ -216,7 +216,7 @@ def _ask_objects(asked: "Predictor", example: Example) -> _Done:
 
 
 def _in_words(question: ExampleQuestion) -> str:
-    """The question for people: with the objects' names, which the model is not told."""
+    """The question for people: with the objects' names, which the model does not see."""
     return question.question.format(*(f"the {label}" for label in question.labels))
 
 

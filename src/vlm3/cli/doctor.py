@@ -44,12 +44,12 @@ _AGREE = 0.75
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found.
+    """The result of one check.
 
     Attributes:
         subject: what was looked at.
         status: "ok"; "missing": optional and not there; "broken": needed and not working.
-        found: what there is, in a line.
+        found: the result, in a line.
         advice: what to do, None where there is nothing to do.
     """
 

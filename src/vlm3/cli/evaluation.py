@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     help="Join answers made elsewhere (jsonl, or VLMEvalKit's tsv).",
 )
 @click.option("--name", metavar="TEXT", help="What tables call this run.")
-@click.option("--queries", metavar="FILE", help="Only write what is asked, for --predictions.")
+@click.option("--queries", metavar="FILE", help="Only write the questions, for --predictions.")
 @click.option("--lmms", metavar="DIR", help="Only write a task for lmms-eval there.")
 @click.option("--vlmevalkit", metavar="DIR", help="Only write a table for VLMEvalKit there.")
 @click.option("-o", "--output", metavar="DIR", help="Where the run goes; resumed if it is there.")
@@ -217,5 +217,5 @@ def _gaps(run: "Run") -> Iterator[str]:
     if run.missing:
         yield (
             f"{run.path} has no usable answer to {run.missing} of the {there + run.missing} "
-            "queries that were asked: the table is of the others"
+            "queries of this run: the table is of the others"
         )

@@ -52,7 +52,7 @@ def wanted_samples(
 def written_only(
     wanted: "Wanted", queries: str | None, kits: dict[str, str | None], protocol: str | None
 ) -> bool:
-    """Writes what is asked, where only that is wanted: for `--predictions`, or for another kit.
+    """Writes the questions, where only they are wanted: for `--predictions`, or for another kit.
 
     Args:
         wanted: the samples.
@@ -143,7 +143,7 @@ def run_predictions(
     *,
     joined: bool,
 ) -> None:
-    """Asks what the folder does not hold yet, and tells how it went."""
+    """Asks what the folder does not hold yet, and shows the progress."""
     from vlm3.eval.predict import predict
     from vlm3.eval.readers import how_many, read_items
 

@@ -72,7 +72,7 @@ class DepthMaps:
     def make(
         self, predictor: "Predictor", job: PictureSource, opened: "Sequence[View]"
     ) -> dict[str, Any]:
-        """Asks, writes every file whole or not at all, and tells what was made."""
+        """Answers one input, writes each file whole or not at all; the manifest's entry."""
         from vlm3.output.lens import lens_record
 
         began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""The command `fov`: the lens of a photograph, told from the photograph."""
+"""The command `fov`: the lens of a photograph, estimated from the photograph."""
 
 import math
 from typing import TYPE_CHECKING, Any

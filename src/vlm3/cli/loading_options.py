@@ -29,7 +29,7 @@ def asking_options(
     models: str = "nano, a checkpoint folder, a hub id such as facebook/VLM3-depth, openai:NAME "
     "behind a server, or vllm:FOLDER.",
 ) -> Callable[[Command], Command]:
-    """Which model, where it runs and how it is asked.
+    """Which model, where it runs and under which protocol.
 
     Args:
         models: what the help of --model says.
@@ -58,7 +58,7 @@ def asking_options(
         click.option(
             "--no-cache",
             is_flag=True,
-            help="Ask a server again what an earlier run asked, and keep nothing.",
+            help="Send a server every question again, and keep no answers.",
         ),
     )
 

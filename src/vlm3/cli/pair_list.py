@@ -1,4 +1,4 @@
-"""Which pairs of many pictures are asked about, in the words of COLMAP and hloc.
+"""Pairs chosen among many pictures, in the terms of COLMAP and hloc.
 
 `sequential` is each picture with the next ones, `exhaustive` every pair once, `first` (a word of
 ours) the first picture with every other one, and anything else a file with two names a line. Knows

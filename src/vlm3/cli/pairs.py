@@ -81,7 +81,7 @@ class Motions(_Pairs):
     def make(
         self, predictor: "Predictor", job: PicturePair, opened: "Sequence[View]"
     ) -> dict[str, Any]:
-        """Asks, and tells the answer: it is in the manifest itself."""
+        """Puts the question and returns the answer, which stands in the manifest itself."""
         from vlm3.cli.printing import records
 
         began = time.perf_counter()
@@ -122,7 +122,7 @@ class MatchMaps(_Pairs):
     def make(
         self, predictor: "Predictor", job: PicturePair, opened: "Sequence[View]"
     ) -> dict[str, Any]:
-        """Asks, writes every file whole or not at all, and tells what was made."""
+        """Answers one input, writes each file whole or not at all; the manifest's entry."""
         from vlm3.output.lens import lens_record
         from vlm3.output.maps import save
 

@@ -94,7 +94,7 @@ def grid_option(default: str | None = None) -> Callable[[Command], Command]:
 
 
 def output_options(endings: str) -> Callable[[Command], Command]:
-    """Files for the answers and for a drawing of them; `endings` tells what there is."""
+    """Files for the answers and for a drawing of them; `endings` are the allowed ones."""
     return together(
         click.option(
             "-o",

@@ -239,8 +239,8 @@ def pose(
     """Tell how the camera moved from A to B.
 
     Rotation, direction and distance in the frame of A's camera: X right, Y down, Z forward. Yaw
-    turns right, pitch looks up, roll banks to the right. The motion is asked back, too, and held
-    against the model's own matches, which gives a confidence from 0 to 1.
+    turns right, pitch looks up, roll banks to the right. The reverse question and the
+    model's own matches are held against the motion, which gives a confidence from 0 to 1.
 
     More than two pictures, a folder, a pattern or a video: the motions of their pairs, printed and
     in poses.csv and poses.jsonl in the folder -o. The same command goes on where it was stopped.
@@ -264,7 +264,7 @@ def pose(
     epilog=examples(
         'vlm3 ask photo.jpg "How wide is {0}?" --box 40,60,200,180',
         'vlm3 ask photo.jpg "Is {0} behind {1}?" --box 40,60,200,180 --box 300,20,400,90',
-        'vlm3 ask a.jpg b.jpg c.jpg "Which picture shows the door best?" --model Qwen/...',
+        'vlm3 ask a.jpg b.jpg c.jpg "Which picture shows the window best?" --model Qwen/...',
         'vlm3 ask walk.mp4 --every 2 "Does the camera turn left or right?" --model Qwen/...',
     )
 )

@@ -74,7 +74,7 @@ class Opener:
     Args:
         lens: as `View.open` takes it, of every picture.
         calibrator: of pictures without a lens.
-        grid: of the first picture; None where nothing is asked on one.
+        grid: of the first picture; None where no question needs one.
     """
 
     _KEPT_BYTES = 2**28
@@ -124,7 +124,7 @@ class HasPictures(Protocol):
 
     @property
     def pictures(self) -> Sequence[PictureSource]:
-        """In the order they are asked about."""
+        """In the order of the questions."""
 
 
 def are_many(arguments: Sequence[str]) -> bool:
@@ -250,7 +250,7 @@ def _video(path: Path) -> "_Video":
 
 
 class _Video:
-    """A video, read forwards; one that is asked for an earlier frame begins again."""
+    """A video, read forwards; a request for an earlier frame opens it again."""
 
     def __init__(self, path: Path) -> None:
         try:

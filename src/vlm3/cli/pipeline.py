@@ -41,7 +41,7 @@ def opened(paths: "Sequence[str | PictureSource]", settings: Mapping[str, Any]) 
 
 
 def lenses(settings: Mapping[str, Any], pictures: int) -> list[dict[str, Any]]:
-    """What `View.open` is told of each picture's lens: one value is for all, several in order."""
+    """The lens of each picture, as `View.open` takes it: one value is for all, several in order."""
     from vlm3.curation.intrinsics import calibrate_by
 
     given = {name: settings[name] for name in ("f_px", "fov_deg", "intrinsics") if settings[name]}
@@ -113,7 +113,7 @@ def ask_grid(
         paths: of the pictures.
         settings: of the command.
         grid: columns and rows.
-        question: puts it; told whom to ask, about what, how, and whom to tell how far it is.
+        question: puts it; takes the predictor, the views, the options and a callback of progress.
     """
     from vlm3.infer.loading import load
     from vlm3.output.lens import lens_record
@@ -193,7 +193,7 @@ def rehearsed(
 def wanted_grid(
     points: Sequence[tuple[float, ...]], grid: tuple[int, int] | None, settings: Mapping[str, Any]
 ) -> tuple[int, int] | None:
-    """The grid if one is asked for; refuses both, neither, and one that nobody would see."""
+    """The grid if there is one; refuses both, neither, and one that nobody would see."""
     if bool(points) == (grid is not None):
         raise InputError("give points with --at X,Y, or a grid with --grid COLUMNSxROWS -o FILE")
     if grid is not None and not (settings["outputs"] or settings["figures"]):
@@ -208,7 +208,7 @@ def _written(
     settings: Mapping[str, Any],
     words: str = "",
 ) -> list[str]:
-    """Writes a result into every file that was asked for; their names."""
+    """Writes a result into every requested file; their names."""
     from vlm3.output.results import draw, write
     from vlm3.viz.style import save_figure
 

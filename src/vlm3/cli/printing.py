@@ -79,7 +79,7 @@ def records(
 def lines(
     answer: Answer | TextAnswer, predictor: Predictor, views: Sequence[View]
 ) -> Iterator[str]:
-    """What was asked of which picture, and the answer with its units."""
+    """The question, its picture, and the answer with its units."""
     yield from camera_lines(views)
     read = ""
     if not isinstance(answer, ObjectAnswer | TextAnswer):
@@ -232,19 +232,19 @@ def _pose_interval(answer: PoseAnswer, part: str) -> str:
         return ""
     unit, decimals = ("m", 2) if part == "distance" else ("", 1)
     both = zip(spread.p10, spread.p90, strict=True)
-    said = [_interval(low, high, unit, decimals) for low, high in both]
-    return f"; p10 to p90 {', '.join(said)}" if all(said) else ""
+    intervals = [_interval(low, high, unit, decimals) for low, high in both]
+    return f"; p10 to p90 {', '.join(intervals)}" if all(intervals) else ""
 
 
 def _check_lines(check: MotionCheck) -> Iterator[str]:
-    back = "asked back: not read"
+    back = "reverse question: not read"
     if check.back_rotation_deg is not None:
-        back = f"asked back: {check.back_rotation_deg:.0f} degrees of rotation apart"
+        back = f"reverse question: {check.back_rotation_deg:.0f} degrees of rotation apart"
         if check.back_direction_deg is not None:
             back += f", {check.back_direction_deg:.0f} degrees of direction"
     yield (
         f"{'confidence':<14} {check.confidence:.2f} of 1 ({check.verdict}): {check.agree:.0%} of "
-        f"what should be seen again is found there; {back}"
+        f"what should be seen again is matched there; {back}"
     )
     if check.agree_still >= check.agree:
         yield (

@@ -39,7 +39,7 @@ def _server_options(command: Command) -> Command:
         ),
         click.option(
             "--most-requests", default=128, show_default=True, type=click.IntRange(1, 1024),
-            help="Under way at once; more are told to come again (429).",
+            help="Under way at once; more are refused for now (429).",
         ),
         click.option(
             "--timeout", "timeout_s", default=120.0, show_default=True,

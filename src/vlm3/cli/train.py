@@ -269,7 +269,7 @@ def plan(recipe: str, gpu: str, gpus: int, mfu: float, changes: tuple[str, ...])
 
 @click.group()
 def data() -> None:
-    """Data sets: curate them, check, index and measure shards, keep a mixture's books."""
+    """Data sets: curate them, check, index and measure shards, report a mixture."""
 
 
 @data.command("books")
@@ -282,7 +282,7 @@ def data() -> None:
 def books_command(
     table: str, samples: int, weights: str, drawn: int | None, most: float, as_in_paper: bool
 ) -> None:
-    """Print a mixture's books: asked, planned, drawn, epochs of each set."""
+    """Print the mixture report: samples requested, planned and drawn, and epochs of each set."""
     from vlm3.data.paper_tables import book_text, books, plan_table, warnings_of
 
     sets, mixture, absent = plan_table(table, weights=weights, with_absent=as_in_paper)
@@ -293,7 +293,7 @@ def books_command(
 @data.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 def index(folder: Path) -> None:
-    """Index the tars in FOLDER, whoever wrote them."""
+    """Index the tars in FOLDER, written by any tool."""
     from vlm3.data.shards import build_index
 
     click.echo(f"{build_index(folder)} samples in {folder}")

@@ -1,4 +1,4 @@
-"""Who makes many results: this process, or one process a graphics card where there are several.
+"""Workers for many results: this process, or one process a graphics card where there are several.
 
 The parent alone writes the manifest; a worker gets one job at a time, makes its files, and sends
 back what to write down. Each begins at its own part of the list, so that videos are read forwards;
@@ -65,7 +65,7 @@ class WorkerRecipe(Protocol[AnyJob]):
         """A function that opens a job's pictures; InputError where they cannot be read."""
 
     def make(self, predictor: "Predictor", job: AnyJob, opened: Any) -> dict[str, Any]:
-        """Asks, writes every file whole or not at all, and tells what was made."""
+        """Answers one input, writes each file whole or not at all; the manifest's entry."""
 
 
 class WorkerOutcome(NamedTuple):
@@ -219,7 +219,7 @@ def cards(settings: Mapping[str, Any]) -> list[str]:
 def makers(
     recipe: WorkerRecipe[Any], settings: Mapping[str, Any], jobs: int
 ) -> Iterator["Here | Cards"]:
-    """Whoever makes the results: with a model, ready to run jobs.
+    """The maker of results: with a model, ready to run jobs.
 
     Args:
         recipe: what is made.

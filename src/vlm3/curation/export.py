@@ -132,7 +132,7 @@ def export(
         protocol: whose words and picture size.
         multiple_px: sides are whole multiples of it, so that the trainer resizes nothing.
         count: at most so many rows, drawn with the seed; None for all.
-        seed: of the draw and of which labels are asked about.
+        seed: of the draw and of which labels become questions.
 
     Raises:
         InputError: `out` is not empty, no such layout, or no row could be made.

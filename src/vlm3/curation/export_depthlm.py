@@ -1,4 +1,4 @@
-"""Shards -> DepthLM's jsonl, with what DepthLM calls depth in that set.
+"""Export shards as DepthLM's jsonl, with what DepthLM calls depth in that set.
 
 `vlm3 data curate --depthlm` also reads the set as DepthLM's scripts do where they differ in
 geometry (nuScenes without the car's move, Matterport3D with cy as it stands). Training on vlm3's

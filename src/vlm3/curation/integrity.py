@@ -1,4 +1,4 @@
-"""Whether shards are what they say: hashes, records, pictures, pairs; and whether they leak.
+"""Check shards: hashes, records, pictures, pairs; and whether they leak.
 
 A leak is a picture of an evaluation set among those that are trained on: the same scene of the same
 source, a picture that its own set calls test or validation, or one that looks the same.
@@ -115,12 +115,12 @@ def _shard_hashes(folder: Path, name: str, scenes: Sequence[str]) -> Iterator[st
 
 
 def _without_sums(folder: Path, shards: Shards) -> Iterator[str]:
-    """What has no hash: the index can be told from the tars, pairs and other tars cannot."""
+    """What has no hash: the index follows from the tars, pairs and other tars do not."""
     try:
         named = set(sums.read_sums(folder))
         curated = {shard["name"] for shard in read_joined(folder)}
     except InputError:
-        return  # said already
+        return  # reported already
     if not {INDEX, NAMES} <= named:
         table, damaged = table_of(folder, shards.names)
         yield from damaged
@@ -132,7 +132,7 @@ def _without_sums(folder: Path, shards: Shards) -> Iterator[str]:
         more = f" and {len(bare) - 3} others" if len(bare) > 3 else ""
         yield Note(
             f"{', '.join(bare[:3])}{more} of {folder} have no hash (another tool or an older "
-            "vlm3 wrote them): only what cannot be is found in them"
+            "vlm3 wrote them): only impossible values are noticed in them"
         )
 
 

@@ -1,7 +1,7 @@
 """The camera of pictures that come without one.
 
 In this order: what the data set says; what the user says (a field of view); what EXIF says, by the
-35 mm equivalent or the sensor's pixel pitch; a calibrator, asked about the pixels. Which one it was
+35 mm equivalent or the sensor's pixel pitch; a calibrator, from the pixels. Which one it was
 is kept in the record's `intrinsics`. A picture that none of them settles is refused, not guessed.
 
 A calibrator is any object with two functions:
@@ -32,7 +32,7 @@ NONE = "none"
 
 
 class Calibrator(Protocol):
-    """Tells a picture's camera from its pixels."""
+    """Estimates a picture's camera from its pixels."""
 
     def name(self) -> str:
         """What it is called."""
@@ -43,7 +43,7 @@ class Calibrator(Protocol):
 
 @dataclass(frozen=True)
 class Calibration:
-    """How cameras are found.
+    """How cameras are determined.
 
     Attributes:
         fov_deg: horizontal field of view of pictures without intrinsics; None where unknown.

@@ -1,7 +1,7 @@
 """Faults of a scene's labels that its shards still show: units, marks for the sky, K, poses.
 
 What curation asks about before it makes labels (`vlm3.datasets.own`), looked for in labels that
-exist: shards may have been made elsewhere, or before anything was asked. Depth files are gone; a
+exist: shards may have been made elsewhere, or before these checks. Depth files are gone; a
 hundred labels a picture are left, and they tell nearly as much.
 """
 

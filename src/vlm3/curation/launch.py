@@ -1,9 +1,9 @@
-"""A data set, from the files people download to shards: scene by scene, on one machine or many.
+"""Curate a data set, from downloaded files to shards: scene by scene, on one machine or many.
 
 Every launcher runs the one function `units.make_unit` on scenes that are not done yet. Local
 processes are the default; Ray spreads them over its cluster; an array job (Slurm, or any pair of
 rank and world) takes every world-th scene, and whichever rank finds all scenes done joins them.
-The same command again goes on where it stopped, whoever stopped it.
+The same command again goes on where it stopped, whatever stopped it.
 """
 
 import json
@@ -117,8 +117,8 @@ def curate(
         workers: processes, local or Ray's.
         share: of an array job; None takes all scenes.
         most_scenes: only so many.
-        start: told how many scenes this process is about to have done.
-        tell: told of each as it is done.
+        start: called with how many scenes this process is about to have done.
+        tell: called with each as it is done.
 
     Raises:
         InputError: the folder holds something else, or nothing could be curated.

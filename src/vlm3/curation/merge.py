@@ -1,4 +1,4 @@
-"""Units -> shards: the tars of scenes put end to end, and the index that `data.shards` reads.
+"""Merge units into shards: tars of scenes end to end, and the index that `data.shards` reads.
 
     OUT/00000.tar ...   up to 512 MB of whole scenes each
     OUT/index.npy, shards.json, pairs.npy

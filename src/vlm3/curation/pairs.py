@@ -251,7 +251,7 @@ def _seen(one: _View, two: _View, two_from_one: Floats, tolerance: Tolerance) ->
 class _Bounds:
     """Which views can share enough at all: points inside each other's pictures, nothing hidden.
 
-    So not every pair of a scene need be compared pixel by pixel. Half the threshold is asked, as
+    So not every pair of a scene need be compared pixel by pixel. Half the threshold is required, as
     few points are taken.
     """
 

@@ -1,4 +1,4 @@
-"""A raw frame -> what is stored: an undistorted picture of the right size, its camera, its labels.
+"""Prepare a raw frame: an undistorted picture of the right size, its camera, its labels.
 
 A picture whose focal length is above the one that is trained with is reduced to the very size that
 training asks for (`ResizePlan`), so that training finds nothing left to resize. A smaller one is

@@ -1,4 +1,4 @@
-"""What a curation came to, for the person who started it: distances, what is missing, a picture.
+"""Summary of a curation for its user: distances, what is missing, a picture.
 
 Wrong units and poses make plausible files. A line of quantiles and a sheet with labels drawn on
 pictures show them at a glance, before a week of training does.

@@ -57,7 +57,7 @@ class Job:
         points: labelled pixels a picture, at most.
         per_view: partners drawn for each picture where the source allows pairs; 0 for none.
         size: to what pictures are reduced.
-        calibration: how cameras are found where the set has none.
+        calibration: how cameras are determined where the set has none.
         seed: of which pixels and partners are drawn.
         depthlm: read the set as DepthLM's scripts do, for `curation.export`.
     """

@@ -20,7 +20,7 @@ from vlm3.errors import InputError
 
 _MASK = (1 << 64) - 1
 ENDLESS = 1 << 40
-"""The length of a source that renders what it is asked for."""
+"""The length of a source that renders samples on demand."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Table 5 of the paper as data: which sets, how many samples, which weights; and a mixture's books.
+"""Table 5 of the paper as data: which sets, how many samples, which weights; the mixture report.
 
 The weights of the depth sets are read as shares, p = w / sum(w); those of the pairs are the numbers
 of pairs ("same for mixture weights"). The paper does not say so; read as weights a picture, the
@@ -51,7 +51,7 @@ def table(name: str) -> tuple[SetPlan, ...]:
 
 @dataclass(frozen=True)
 class Line:
-    """One source in the books; `drawn` is None before a run."""
+    """One source in the mixture report; `drawn` is None before a run."""
 
     name: str
     size: int
@@ -90,7 +90,7 @@ def warnings_of(lines: Sequence[Line], *, most_epochs: float) -> tuple[str, ...]
 
 
 def book_text(lines: Sequence[Line], warned: Sequence[str], absent: Sequence[SetPlan]) -> str:
-    """The books as a table, warnings and absent sets below it."""
+    """The mixture report as a table, warnings and absent sets below it."""
     rows = [f"{'set':<28} {'size':>11} {'share %':>8} {'planned':>11} {'drawn':>11} {'epochs':>7}"]
     for line in lines:
         drawn = "-" if line.drawn is None else str(line.drawn)

@@ -9,7 +9,7 @@ A sample of a shard is KEY.jpg (or .png) and KEY.json:
      "questions": [{"question": "How wide is {0}?", "boxes_xyxy_px": [[1, 2, 30, 40]],
                     "value_m": 1.2, "answer": "{0} is 1.2 meters wide."}]}
 
-All but `schema` and `camera` may be missing. Other keys are kept by whoever wrote them and not read
+All but `schema` and `camera` may be missing. Other keys belong to their writer and are not read
 here. A pair is a row of `pairs.npy` with the places of its two pictures in the same folder.
 Pictures are undistorted, pixels continuous from the top left corner, distances straight ones.
 """

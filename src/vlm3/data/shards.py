@@ -8,7 +8,7 @@
 
 Pictures are stored once, however many pairs they are in. The indices are mapped, not read: a
 process that draws from 26 million pictures holds only the pages it touched. So a damaged row is
-found when it is drawn, as a damaged picture is.
+noticed when it is drawn, as a damaged picture is.
 """
 
 import io
@@ -112,7 +112,7 @@ def add_sample(tar: tarfile.TarFile, key: str, picture: bytes, record: bytes) ->
 
 
 def build_index(folder: Path) -> int:
-    """Makes `index.npy` and `shards.json` for a folder of tars, whoever wrote them.
+    """Makes `index.npy` and `shards.json` for a folder of tars, written by any tool.
 
     Returns:
         The number of samples with a picture and a record.

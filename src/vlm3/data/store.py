@@ -97,7 +97,7 @@ class Store:
         if self._remote is None:
             return Path(self.root) / name
         mark = hashlib.sha256(f"{self.root}/{name}".encode()).hexdigest()[:24]
-        # `ukey` tells versions of a file apart.
+        # `ukey` distinguishes versions of a file.
         version = hashlib.sha256(str(self._remote.ukey(f"{self._base}/{name}")).encode())
         file = f"vlm3-{os.getuid()}-{mark}-{version.hexdigest()[:12]}.npy"
         path = Path(tempfile.gettempdir()) / file

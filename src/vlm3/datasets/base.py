@@ -9,7 +9,7 @@ invalid values, axes, the pixel origin, the lens model, whose transform a pose i
     poses        `world_from_cam`, OpenCV axes
     pictures     as they lie; a lens with distortion is described by the camera, not undone
 
-Nothing is read before it is needed: `picture` and `depth` are opened by whoever curates, and
+Nothing is read before it is needed: `picture` and `depth` are opened by curation, and
 `depth` more than once where pairs are made. Knows no shards and no tasks' text.
 """
 
@@ -165,7 +165,7 @@ class PublishedDataset:
         licence: in a few words.
         url: where it is described and to be had.
         layout: what `root` holds, in a line or two.
-        tasks: what its labels allow to be asked.
+        tasks: those that it has labels for.
         scenes: names of its scenes, sorted; a scene is the unit of work.
         frames: the frames of a scene in a fixed order; see `each`.
         origin: how its depth came about; `pairs` chooses tolerances by it.

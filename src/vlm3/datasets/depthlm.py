@@ -5,8 +5,8 @@
 
 Any set curated with facebookresearch/DepthLM_Official utils/curate_*.py reads as it is. Pixels are
 integers there: their centres, half a pixel further, are meant. What "depth" is depends on the set
-(`vlm3.tasks.depth_labels`): it is told by the file's name (`ibims1_val.jsonl`), and is a straight
-distance where the name tells nothing, or what `ROOT/label.txt` says.
+(`vlm3.tasks.depth_labels`): it follows from the file's name (`ibims1_val.jsonl`), and is a straight
+distance where the name does not decide, or what `ROOT/label.txt` says.
 """
 
 import posixpath

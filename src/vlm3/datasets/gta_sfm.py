@@ -5,7 +5,7 @@
 
 Its own reader (HKUST-Aerial-Robotics/Flow-Motion-Depth, extracted_dataset/read.py) says no more.
 Depth is along the axis, as its users take it. Its unit is not documented, though near a metre, so
-nothing is asked in metres.
+no question has metres.
 """
 
 from pathlib import Path

@@ -1,6 +1,6 @@
 """A JSON array of objects that is too large to load, read in parts that know nothing of each other.
 
-Entry boundaries are found without parsing what comes before: every entry opens with the same first
+Entry boundaries are known without parsing what comes before: every entry opens with the same first
 key, and `{"key":` cannot occur inside a string, where its quotation mark would be escaped. So any
 part of the file can be read on its own, in the memory of one entry, by any process.
 """

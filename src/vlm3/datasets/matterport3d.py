@@ -32,7 +32,7 @@ def scenes(root: Path) -> list[str]:
 
 
 def frames(root: Path, scene: str, *, turn: bool = True) -> Frames:
-    """Every scan line of the house."""
+    """Every scan line of a building."""
     house = root / scene
     confs = sorted((house / "undistorted_camera_parameters").glob("*.conf"))
     if not confs:

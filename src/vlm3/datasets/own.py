@@ -1,4 +1,4 @@
-"""What is looked at before a folder of someone's own becomes labels.
+"""Checks of a user's own folder before it becomes labels.
 
 The sets that others publish are right or wrong in known ways, and their adapters know them. A
 folder of one's own may be wrong in any way, and the numbers stay plausible: so a few of its files

@@ -1,4 +1,4 @@
-"""Depth files that people bring: which there are, whose they are, what their numbers mean.
+"""Depth files of a user's own folder: which there are, whose they are, what their numbers mean.
 
     .png .tif .tiff   16 bit, millimetres unless `unit_m` says otherwise; 8 bits are refused
     .npy .npz         floats are metres; whole numbers need `unit_m`
@@ -33,7 +33,7 @@ MM = 0.001
 _GAP = 1.5
 _REPEATED = 16
 _REPEATED_SHARE = 5e-4
-# Nothing so far away has a depth that a camera tells.
+# Nothing so far away has a depth that a camera measures.
 _NEVER_M = 10_000.0
 # 65535 millimetres, the end of 16 bits.
 _END_OF_16_BITS_M = 65.535
@@ -114,7 +114,7 @@ def read_depth(path: Path, unit_m: float | None = None) -> DepthFile:
         unit_m: metres of 1 in the file; None for the format's own.
 
     Raises:
-        InputError: it cannot be read, has 8 bits, or whole numbers whose unit nothing tells.
+        InputError: it cannot be read, has 8 bits, or whole numbers whose unit is unknown.
         MissingDependencyError: EXR without OpenEXR.
     """
     ending = path.suffix.lower()
@@ -187,7 +187,7 @@ def check_shape(shape: tuple[int, int], width_px: int, height_px: int) -> None:
     )
 
 
-# Every kind but objects; what depth may be is said below.
+# Every kind but objects; what depth may be stands below.
 _ANY = "biufcmMSUV"
 
 

@@ -1,8 +1,8 @@
-"""Whether a scene's poses and depths tell one story, and which other reading of the poses would.
+"""Check whether a scene's poses and depths agree, and which other reading of the poses would.
 
 What one picture's depth says of another must be what that one's own depth says: points of one are
 moved into the other and compared. Poses written the other way round, transposed, in other axes or
-another unit still look like poses; only the depth tells. The stated reading is doubted when another
+another unit still look like poses; only depth decides. The stated reading is doubted when another
 one fits much better in nearly all pairs, so that noise alone never refuses a scene.
 """
 
@@ -24,7 +24,7 @@ _POINTS = 400
 _TOLERANCE = 0.04
 # A reading must show this share of the points to count.
 _LEAST_SEEN = 0.3
-# A pair tells something if one reading fits so well, and another one by so much less.
+# A pair decides if one reading fits so well, and another one by so much less.
 _LEAST_FIT = 0.3
 _LEAST_SPREAD = 0.1
 _LEAST_PAIRS = 2
@@ -78,7 +78,7 @@ class Verdict:
     """What the survey came to.
 
     Attributes:
-        pairs: pairs of pictures that told something.
+        pairs: pairs of pictures that decided between readings.
         fit: how well depths fit as the poses are stated, 0 to 1.
         better: the reading that fits much better; None if the stated one stands.
         better_fit: how well that one, or the best one, fits.

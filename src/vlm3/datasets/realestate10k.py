@@ -1,14 +1,14 @@
-"""RealEstate10K: camera paths through videos of houses; the frames are fetched by whoever may.
+"""RealEstate10K: camera paths through videos of houses; the frames are fetched by those who may.
 
     ROOT/[train|test/]ID.txt            the video's address, then a line a frame: microseconds,
                                         fx fy cx cy as shares of the sides, two zeros,
                                         cam_from_world (3 x 4), OpenCV axes
     ROOT/[train|test/]ID/MICROSECONDS.png   or .jpg: the frames, in any size of the video's shape
 
-The set has no depth and its scale is that of its SLAM, so nothing is asked in metres. The paper
+The set has no depth and its scale is that of its SLAM, so no question has metres. The paper
 does not say how it got matches. Here they come from the poses: SIFT features of a frame are matched
 with those of four others of the same path, held to the known epipolar geometry, and triangulated;
-see `tracks`. So a match is a feature that was found in at least two frames, and where the poses put
+see `tracks`. So a match is a feature that was seen in at least two frames, and where the poses put
 it in a third.
 """
 

@@ -162,7 +162,7 @@ def _posed(
     """Pictures with their poses, by number; by order only where there are as many of both.
 
     Raises:
-        InputError: neither tells which pose is whose.
+        InputError: neither says which pose belongs to which picture.
     """
     by_number = dict(poses)
     numbers = [_number(p.stem) for p in pictures]

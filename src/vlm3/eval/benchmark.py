@@ -9,27 +9,27 @@ from typing import Literal
 from vlm3.tasks.base import TaskName
 
 WHOLE_SET = 1_000_000
-"""As a count: more than any set that is asked whole has."""
+"""As a count: more than any set has."""
 Label = Literal["distance", "z", "scannetpp", "0.8 distance"]
 """What a depth set's published label is; see `labels`."""
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """One data set asked in one way.
+    """One data set under one evaluation protocol.
 
     Attributes:
         name: what `vlm3 eval` calls it.
         title: for tables.
-        tasks: what is asked.
+        tasks: the kinds of questions.
         reader: which reader of `vlm3.eval.readers` reads it.
         data_format: what must lie in the folder.
         split: which part of the set.
         sampling: how samples are chosen.
-        count: how many, unless asked otherwise: queries of depth sets, pairs of pair sets.
+        count: how many by default: queries of depth sets, pairs of pair sets.
         seed: of the sampling.
         metric: the primary one.
-        protocol: what the published number was asked with.
+        protocol: that of the published number.
         label: what the published depth label is.
         column: its column in the published table of its task, if it has one.
         published_samples: whether the samples are those of that column.

@@ -48,7 +48,7 @@ def _depthlm(
 
 _DEPTHVLM_UNREAD = (
     "the annotation files on the hub, so their names are those of configs/eval_datasets.conf; and "
-    "how language models were asked in the published rows"
+    "how language models were prompted in the published rows"
 )
 
 
@@ -132,7 +132,7 @@ FACTS: Mapping[str, Facts] = MappingProxyType(
             "not read; 7-Scenes and ScanNet: non-commercial",
             "publisher's code",
             "its files, its licence, and the table of the paper beyond the abstract's averages; "
-            "its question with a trap and VRRPI-Diag are not asked",
+            "its question with a trap and VRRPI-Diag are left out",
         ),
         "multispa": Facts(
             "depth, matching pixels, camera movement in words",

@@ -34,7 +34,7 @@ class Query:
     Attributes:
         id: unique in its benchmark, the same in every run: predictions are joined by it.
         task: which task.
-        ask: what is asked, as the predictions file holds it.
+        ask: the question, as the predictions file holds it.
         truth: what is right, as the predictions file holds it.
     """
 
@@ -51,7 +51,7 @@ class Item:
     Attributes:
         key: what intervals are clustered by.
         pictures: how to open each.
-        queries: in the order they are asked.
+        queries: in the order of the run.
     """
 
     key: str
@@ -71,16 +71,16 @@ def depth_query(
         distance_m: the true straight distance.
         label_m: what the benchmark's own label says, which may be z or something else.
     """
-    asked = DEPTH.query(xy_px, cosine=cosine, distance_m=distance_m, label_m=label_m)
-    return Query(id, DEPTH.name, *asked)
+    ask_and_truth = DEPTH.query(xy_px, cosine=cosine, distance_m=distance_m, label_m=label_m)
+    return Query(id, DEPTH.name, *ask_and_truth)
 
 
 def match_query(
     id: str, xy_a_px: ArrayLike, xy_b_px: ArrayLike, size_a_px: ArrayLike, size_b_px: ArrayLike
 ) -> Query:
     """Where a pixel (2,) of picture a lies in picture b; sizes are width and height."""
-    asked = CORRESPONDENCE.query(xy_a_px, xy_b_px, size_a_px, size_b_px)
-    return Query(id, CORRESPONDENCE.name, *asked)
+    ask_and_truth = CORRESPONDENCE.query(xy_a_px, xy_b_px, size_a_px, size_b_px)
+    return Query(id, CORRESPONDENCE.name, *ask_and_truth)
 
 
 def pose_query(id: str, pose: RelativePose, *, metric: bool = True) -> Query:
@@ -93,8 +93,8 @@ def object_query(
 ) -> Query:
     """A question about boxes with {0}, {1} where they are meant; `category` is a column's name."""
     boxes = [tuple(box) for box in np.asarray(boxes_xyxy_px, float).reshape(-1, 4).tolist()]
-    asked = OBJECTS.query(ObjectQuestion(question, tuple(boxes), truth, category=category))
-    return Query(id, OBJECTS.name, *asked)
+    ask_and_truth = OBJECTS.query(ObjectQuestion(question, tuple(boxes), truth, category=category))
+    return Query(id, OBJECTS.name, *ask_and_truth)
 
 
 def free_query(id: str, category: str, question: str, form: Json, truth: Json) -> Query:
@@ -118,7 +118,7 @@ def queries_of(
     """All labels of a sample as queries, task by task; those without a short truth are left out.
 
     Args:
-        sample: its listed labels are asked in their order.
+        sample: its listed labels become queries, in their order.
         key: what ids begin with: KEY/depth-00, ..., KEY/pose.
         numbers: task -> the numbers in the ids of its labels, where they do not count from 0.
         digits: of those numbers, at least.

@@ -1,4 +1,4 @@
-"""Rows from elsewhere: `vlm3 eval --queries` writes what is asked, an expert's file is joined here.
+"""Rows from elsewhere: `vlm3 eval --queries` writes the queries, an expert's file is joined here.
 
 A line a query: {"id": ...} and
 
@@ -29,13 +29,13 @@ _FARTHEST_M = 1e9
 
 
 def write_queries(items: Iterable[Item], path: Path) -> int:
-    """Writes what is asked, without the truths; returns how many queries."""
+    """Writes the queries without their truths; returns how many."""
     count = 0
     with disk.whole(path) as partial, partial.open("w", encoding="utf-8") as file:
         for item in items:
             for query in item.queries:
-                asked = {"id": query.id, "picture": item.key, "task": query.task, **query.ask}
-                file.write(dumps(asked) + "\n")
+                query_line = {"id": query.id, "picture": item.key, "task": query.task, **query.ask}
+                file.write(dumps(query_line) + "\n")
                 count += 1
     return count
 
@@ -47,7 +47,7 @@ def joined(
 
     Args:
         path: the file.
-        queries: what is asked, by id.
+        queries: by id.
         label: what the benchmark's depth label is; depths are converted to it.
 
     Raises:

@@ -126,11 +126,11 @@ def documents(
         queries = [q for q in item.queries if q.task in able(protocol)]
         if not queries:
             continue
-        said = solver.solve(item, queries)
+        predictions = solver.solve(item, queries)
         paths = [f"pictures/{number:05d}-{k}.png" for k in range(len(listener.images))]
         for path, image in zip(paths, listener.images, strict=True):
             Image.fromarray(image).save(partial / path)
-        for query, answer in zip(queries, said, strict=True):
+        for query, answer in zip(queries, predictions, strict=True):
             doc = {
                 "id": query.id,
                 "cluster": item.key,

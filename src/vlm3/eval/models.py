@@ -1,4 +1,4 @@
-"""From `--model M` to someone who answers: oracle, floors, experts, and every checkpoint."""
+"""Resolve `--model M` to a solver: an oracle, a floor, an expert or a checkpoint."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -34,7 +34,7 @@ class Chosen:
     Attributes:
         name: what tables call it.
         solver: does it.
-        protocol: the words it is asked in; None for those without words.
+        protocol: the wording of its prompts; None for those without prompts.
         damaged: lines of a joined file that could not be used, with their numbers.
         unanswered: ids of queries that a joined file has no usable line for.
         identity: what else decides the answers: weights, wording, sizes, server.
@@ -101,7 +101,7 @@ def choose(
         return Chosen(f"says {text!r}", ModelSolver(predictor), words.name, identity=identity)
     if model in FLOORS or model in ADAPTERS:
         if protocol is not None:
-            raise InputError(f"{model} is asked without words; leave --protocol out")
+            raise InputError(f"{model} takes no prompts; leave --protocol out")
         if model in FLOORS:
             return _floor(model, items or [])
         expert = ADAPTERS[model].load(roads=benchmark.roads)
@@ -129,7 +129,7 @@ def identity_of(predictor: Predictor) -> Json:
     }
     server: Json | None = getattr(engine, "server", None)
     if server is not None:
-        # Exact weights say all that the server tells, and more.
+        # Exact weights identify the model better than the server's settings.
         found |= server if weights is None else {"server": server["server"]}
     return found
 
@@ -137,13 +137,13 @@ def identity_of(predictor: Predictor) -> Json:
 def from_file(path: Path, name: str, benchmark: Benchmark, items: list[Item]) -> Chosen:
     """The answers in a file; see `join`."""
     queries = {query.id: query for item in items for query in item.queries}
-    said, damaged = joined(path, queries, benchmark.label)
-    tasks = frozenset(queries[ident].task for ident in said)
+    predictions, damaged = joined(path, queries, benchmark.label)
+    tasks = frozenset(queries[ident].task for ident in predictions)
     return Chosen(
         name,
-        FixedSolver(said.get, tasks),
+        FixedSolver(predictions.get, tasks),
         damaged=tuple(damaged),
-        unanswered=tuple(i for i, q in queries.items() if q.task in tasks and i not in said),
+        unanswered=tuple(i for i, q in queries.items() if q.task in tasks and i not in predictions),
         identity={"predictions_sha256": hashlib.sha256(path.read_bytes()).hexdigest()[:16]},
     )
 

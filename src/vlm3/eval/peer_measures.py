@@ -1,4 +1,4 @@
-"""What the benchmarks of others are measured by, where the house's own measures do not fit.
+"""Measures of other groups' benchmarks, where vlm3's own do not fit.
 
 Three kinds: depth whose delta1 is a mean over pictures (DepthVLM-Bench), questions in words whose
 categories are columns of someone's table, and the two signs that VRRPI-Bench takes from a pose.
@@ -51,7 +51,7 @@ class QuestionSet:
         table: the published table, if any.
         column: the published column that this overall stands beside; None for none.
         numbers: right within a quarter, or VSI-Bench's mean relative accuracy.
-        forms: whether a question may stand there in several forms, told by its id.
+        forms: whether a question may stand there in several forms, by its id.
     """
 
     columns: tuple[Column, ...]
@@ -175,7 +175,7 @@ def measures_of(rows: Rows, benchmark: Benchmark | None) -> list[Measure]:
 
 
 def _over_pictures(rows: Rows, table: str) -> list[Measure]:
-    """The mean over pictures of each one's delta1, z against z, then the house's own measures.
+    """The mean over pictures of each one's delta1, z against z, then vlm3's own measures.
 
     A distance and its truth are both turned into z by the same cosine, so their ratio stays.
     """
@@ -253,9 +253,9 @@ _FORMS: dict[str, Callable[[str], str]] = {
 }
 
 
-def mra_values(said: Floats, truth: Floats) -> Floats:
+def mra_values(predicted: Floats, truth: Floats) -> Floats:
     """(n,) the share of thresholds t for which |p - g| / g <= 1 - t; 0 for a failure."""
     with np.errstate(invalid="ignore"):
-        off = np.abs(said - truth) / truth
+        off = np.abs(predicted - truth) / truth
         met: Floats = (off[:, None] <= 1 - MRA_THRESHOLDS).mean(axis=1)
     return met

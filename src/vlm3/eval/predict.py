@@ -1,6 +1,6 @@
 """Predict into a folder: one line a query, so that a run can be killed, resumed and scored again.
 
-A folder belongs to one configuration, and while it is written to one process. Asked again with the
+A folder belongs to one configuration, and while it is written to one process. Run again with the
 same, a run goes on where it stopped; with another one (other weights under the same name are
 another) it is refused, and the difference named. Samples are checked on the way: data that changed
 under a half-finished run is refused too.
@@ -34,7 +34,7 @@ _PACKAGES = ("torch", "transformers", "numpy", "pillow", "vllm", "opencv-python-
 
 @dataclass(frozen=True)
 class EvalProgress:
-    """Where a run is, for whoever shows it.
+    """How far a run is, for progress displays.
 
     Attributes:
         items: pictures or pairs done.
@@ -56,7 +56,7 @@ class _Done:
     """What a folder holds already.
 
     Attributes:
-        digests: query id -> digest of what was asked and is true.
+        digests: query id -> digest of the query and its truth.
         finished: whether the run came to its end.
     """
 
@@ -168,27 +168,27 @@ def _ask(item: Item, queries: list[Query], solver: Solver, write: Callable[[str]
         else round((time.perf_counter() - start) / len(queries), 6)
     )
     # One write an item: what a kill leaves is whole items and at most one broken line.
-    write("".join(_line(item, q, said, each) for q, said in zip(queries, answers, strict=True)))
-    return sum(not said.prediction for said in answers)
+    write("".join(_line(item, q, answer, each) for q, answer in zip(queries, answers, strict=True)))
+    return sum(not answer.prediction for answer in answers)
 
 
-def _line(item: Item, query: Query, said: Prediction, seconds: float | None) -> str:
+def _line(item: Item, query: Query, prediction: Prediction, seconds: float | None) -> str:
     record: Json = {
         "id": query.id,
         "cluster": item.key,
         "task": query.task,
         "ask": query.ask,
         "truth": query.truth,
-        "prompt": said.prompt,
-        "raw_text": said.raw_text,
-        "prediction": said.prediction,
-        "parsed": bool(said.prediction),
-        "seconds": seconds if said.seconds is None else said.seconds,
+        "prompt": prediction.prompt,
+        "raw_text": prediction.raw_text,
+        "prediction": prediction.prediction,
+        "parsed": bool(prediction.prediction),
+        "seconds": seconds if prediction.seconds is None else prediction.seconds,
     }
-    if said.intrinsics is not None:
-        record["intrinsics"] = list(said.intrinsics)
-    if said.cost_usd is not None:
-        record["cost_usd"] = said.cost_usd
+    if prediction.intrinsics is not None:
+        record["intrinsics"] = list(prediction.intrinsics)
+    if prediction.cost_usd is not None:
+        record["cost_usd"] = prediction.cost_usd
     return dumps(record) + "\n"
 
 

@@ -41,12 +41,12 @@ class Run:
 
     Attributes:
         path: the file.
-        config: what was asked of whom, and how: two runs with the same are the same run.
+        config: model, protocol and queries: two runs with the same are the same run.
         environment: versions, commit, time.
         rows: task -> its answers.
         damaged: (line number, what is wrong) of lines that could not be used.
         complete: whether the run came to its end.
-        missing: queries that a complete run asked and that no usable line answers.
+        missing: queries of a complete run that no usable line answers.
     """
 
     path: Path
@@ -126,11 +126,11 @@ def read_run(folder: str | Path) -> Run:
     protocol = get_protocol(config["protocol"]) if config.get("protocol") else None
     packers: dict[TaskName, _Packer] = {}
     damaged: list[tuple[int, str]] = []
-    asked: int | None = None
+    total: int | None = None
     ids = Ids(path)
     for line, record in lines(path, damaged):
         if "end" in record:
-            asked = _asked_in_all(record)
+            total = _asked_in_all(record)
         elif "id" in record:
             try:
                 task = record["task"]
@@ -146,12 +146,12 @@ def read_run(folder: str | Path) -> Run:
     rows = {task: packer.rows() for task, packer in packers.items() if packer.ids}
     if not rows:
         raise InputError(f"no answer could be read from {str(path)!r}")
-    missing = max(0, (asked or 0) - sum(map(len, rows.values())))
-    return Run(path, config, environment, rows, tuple(damaged), asked is not None, missing)
+    missing = max(0, (total or 0) - sum(map(len, rows.values())))
+    return Run(path, config, environment, rows, tuple(damaged), total is not None, missing)
 
 
 def _asked_in_all(record: Json) -> int:
-    """How many queries a finished run asked, from its last line; 0 where that is damaged."""
+    """How many queries a finished run has, from its last line; 0 where that is damaged."""
     end = record["end"]
     count = end.get("queries") if isinstance(end, dict) else None
     return count if isinstance(count, int) and 0 <= count < LARGEST else 0

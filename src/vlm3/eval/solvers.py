@@ -24,13 +24,13 @@ class Prediction:
     """What was answered to one query.
 
     Attributes:
-        prompt: what was asked, in words; for a pose one for each component. None without words.
+        prompt: the question's text; for a pose one for each component. None without text.
         raw_text: what was answered, in words.
         prediction: the values in it; None where there are none.
         seconds: how long it took, where that is known better than by dividing the item's time.
         cost_usd: what it cost, where it cost something.
-        intrinsics: where the camera of each picture came from, as in `View`, where it was asked
-            with one.
+        intrinsics: where the camera of each picture came from, as in `View`, where it was given
+            one.
     """
 
     prompt: Words | None = None
@@ -46,7 +46,7 @@ class Solver(Protocol):
 
     @property
     def tasks(self) -> frozenset[TaskName]:
-        """What it can be asked."""
+        """The tasks that it answers."""
 
     def solve(self, item: Item, queries: Sequence[Query]) -> list[Prediction]:
         """Answers to some of an item's queries, in their order."""
@@ -70,15 +70,15 @@ class ModelSolver:
         lenses = tuple(view.intrinsics for view in views)
         protocol = self.predictor.protocol
         made: dict[str, Prediction] = {}
-        for name, asked in _by_task(queries):
+        for name, of_task in _by_task(queries):
             task = TASKS[name]
             start = time.perf_counter()
-            prompts = [task.prompts(protocol, cameras, query.ask) for query in asked]
+            prompts = [task.prompts(protocol, cameras, query.ask) for query in of_task]
             texts = iter(
                 self.predictor.texts(name, views, [p for q in prompts for p in q.values()])
             )
-            seconds = round((time.perf_counter() - start) / len(asked), 6)
-            for query, parts in zip(asked, prompts, strict=True):
+            seconds = round((time.perf_counter() - start) / len(of_task), 6)
+            for query, parts in zip(of_task, prompts, strict=True):
                 prompt = task.words(parts)
                 text = task.words({part: next(texts) for part in parts})
                 record: Json = {"ask": query.ask, "truth": query.truth}
@@ -89,7 +89,7 @@ class ModelSolver:
 
 
 def able(protocol: Convention) -> frozenset[TaskName]:
-    """What can be asked under a protocol."""
+    """The tasks of a protocol."""
     return frozenset(n for n, task in TASKS.items() if task.protocol_task in protocol.tasks)
 
 
@@ -117,8 +117,8 @@ class OracleSolver:
         texts = iter(
             [
                 answers.get(part, "")
-                for name, asked in _by_task(queries)
-                for query in asked
+                for name, of_task in _by_task(queries)
+                for query in of_task
                 for answers in [TASKS[name].answers(self.protocol, cameras, query.ask, query.truth)]
                 for part in TASKS[name].prompts(self.protocol, cameras, query.ask)
             ]
@@ -132,7 +132,7 @@ class OracleSolver:
 class FixedSolver:
     """Answers that were made before: a floor's, or those in someone's file.
 
-    A query that nothing was said to is a failure.
+    A query without a prediction is a failure.
     """
 
     by_id: Callable[[str], Prediction | None]

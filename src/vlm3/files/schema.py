@@ -1,4 +1,4 @@
-"""What a JSON value must be, said in Python: `fields({"width": whole(1, 10_000)})`.
+"""What a JSON value must be, written in Python: `fields({"width": whole(1, 10_000)})`.
 
 A check takes a value and the name of its place, and raises an `InputError` that names that place,
 what came and what is allowed. Keys that a check does not name are let through and not looked at.

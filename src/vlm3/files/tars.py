@@ -1,4 +1,4 @@
-"""The members of a plain tar, whoever wrote it; nothing is extracted."""
+"""The members of a plain tar of any origin; nothing is extracted."""
 
 import tarfile
 from collections.abc import Iterator

@@ -3,7 +3,7 @@
 The picture must reach a focal length, and its sides must be multiples of the model's patch grid;
 both happen in one step, so that no second resize blurs it or moves a pixel. The sides that come out
 are whole multiples, hence each axis has its own achieved scale; the camera after the resize holds
-exactly those, and what was asked stands beside it. Plans only: no pixels are touched here.
+exactly those, and the requested value stands beside it. Plans only: no pixels are touched here.
 """
 
 import math
@@ -38,7 +38,7 @@ class ResizePlan:
     Attributes:
         source: the camera before.
         camera: the camera after, with the achieved scales in it.
-        requested_f_px: the (fx, fy) that was asked for, before sides were rounded or capped; None
+        requested_f_px: the (fx, fy) that was requested, before sides were rounded or capped; None
             when the plan was made from a side and not from a focal length.
         note: what was done against the request, in one line, when a token budget made the picture
             smaller; None when nothing was.

@@ -3,7 +3,7 @@
 A focal length in millimetres, an angle in radians, a K divided by the picture's size, a K of the
 picture before it was resized: each is a valid number, and each makes every distance wrong. Here
 they become a question, one line. `Camera` itself takes any positive focal length, so that what is
-really so can still be said with one.
+really so can still be stated with one.
 """
 
 import math

@@ -123,7 +123,7 @@ def pose_answer(
     replies: Sequence[Reply],
     readout: Readout | None,
 ) -> PoseAnswer:
-    """The components of a pose, in the order of `prompts`: component -> what was asked."""
+    """The components of a pose, in the order of `prompts`: component -> the question."""
     read: dict[str, float | Floats | ParseFailure] = {}
     spread: dict[str, Spread] = {}
     for part, reply in zip(pose.components(protocol), replies, strict=True):
@@ -170,7 +170,7 @@ def text_answer(
 def object_answer(
     protocol: Protocol, view: View, boxes_xyxy_px: Floats, prompt: str, raw_text: str
 ) -> ObjectAnswer:
-    """What was said about boxes (n, 4) of a view."""
+    """The answers about boxes (n, 4) of a view."""
     size = {"width_px": view.camera.width_px, "height_px": view.camera.height_px}
     written = objects.written_boxes(protocol, boxes_xyxy_px, **size) if len(boxes_xyxy_px) else None
     spoken = answer_part(raw_text)
@@ -231,14 +231,14 @@ def cone_deg(direction: Floats | None, spread: Spread | None) -> float | None:
 
 
 def used_readout(spread: Spread | None, readout: Readout | None) -> Readout:
-    """Which number an answer gives: the one asked for, else the default for what came."""
+    """Which number an answer gives: the requested one, else the default for what came."""
     if readout is not None:
         return readout
     return "digits" if spread is None else DEFAULT_READOUT
 
 
 def chosen(written: Floats, spread: Spread | None, readout: Readout) -> Floats:
-    """The numbers asked for; where nothing was read stays NaN.
+    """The requested numbers; NaN where nothing was read.
 
     Where one answer of several came without probabilities, its number is the written one.
 
@@ -259,7 +259,7 @@ def chosen(written: Floats, spread: Spread | None, readout: Readout) -> Floats:
 def _pose_part(
     value: float | Floats | ParseFailure, reply: Reply, readout: Readout | None
 ) -> tuple[float | Floats | ParseFailure, Spread | None]:
-    """One component as asked for, and the spread of its numbers."""
+    """One requested component, and the spread of its numbers."""
     if isinstance(value, ParseFailure):
         return value, None
     numbers = np.atleast_1d(np.asarray(value, dtype=float))

@@ -1,6 +1,6 @@
 """DepthLM's own protocol: a red arrow is drawn at the pixel, and the question has no numbers.
 
-From facebookresearch/DepthLM_Official, utils/datasets.py (`dataset_inference`) and eval.py. Asked:
+From facebookresearch/DepthLM_Official, utils/datasets.py (`dataset_inference`) and eval.py. Prompt:
 
     Given this image, how far is the point pointed by the red arrow from the camera? Output the
     thinking process in <think> </think> and final answer (the meter number only, without the unit)

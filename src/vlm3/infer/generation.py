@@ -44,7 +44,7 @@ def require(protocol: Protocol, task: TaskName, *views: View) -> None:
     if task not in protocol.tasks:
         able = [p.name for p in PROTOCOLS.values() if task in p.tasks]
         raise InputError(
-            f"protocol {protocol.name!r} cannot be asked for {task}, only for "
+            f"protocol {protocol.name!r} has no prompt for {task}, only for "
             f"{', '.join(sorted(protocol.tasks))}; {task} needs {' or '.join(able)}, "
             "and a model trained with it"
         )
@@ -97,13 +97,13 @@ def replies(
     """Asks every prompt about the pictures.
 
     Args:
-        engine: who is asked.
+        engine: what answers.
         protocol: whose answers these are: it limits their length.
         images: as `sized` gives them.
         prompts: complete questions.
         components: for each prompt whose form its answer must have, such as "pose.rotation"; None
             lets the model write anything.
-        progress: told, now and then, how many more questions are answered.
+        progress: called now and then with how many more answers there are.
 
     Returns:
         One reply a prompt, in their order; of an engine that gives texts only, texts only.
@@ -121,12 +121,12 @@ def replies(
             forms.setdefault(form, []).append(place)
         found: dict[int, Reply] = {}
         for form, places in forms.items():
-            said = engine.reply(
+            written = engine.reply(
                 scene,
                 [prompts[place] for place in places],
                 max_new_tokens=limit,
                 grammar=form,
                 progress=progress,
             )
-            found.update(zip(places, said, strict=True))
+            found.update(zip(places, written, strict=True))
         return [found[place] for place in range(len(prompts))]

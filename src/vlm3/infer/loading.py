@@ -35,9 +35,9 @@ def load(
         engine: "fast" encodes pictures once and asks in batches; "naive" reads them again for every
             question, gives the same texts, and is there to compare with.
         base_url: of the server's API, such as "http://localhost:8000/v1"; OpenAI's own when None.
-            Its answers are kept on disk (VLM3_CACHE, ~/.cache/vlm3) and not asked for again.
+            Its answers are kept on disk (VLM3_CACHE, ~/.cache/vlm3) and not requested again.
         int8: on a CPU, compute in whole numbers, which is faster and not the same; the model is
-            asked a hundred questions or so both ways first, and refused when its answers change.
+            run on a hundred questions or so both ways first, and refused when its answers change.
         cache: keep a server's answers on disk, and use those of earlier runs.
 
     Raises:
@@ -47,7 +47,7 @@ def load(
         MissingDependencyError: a CUDA torchvision beside a CPU torch, which breaks every model.
 
     Warns:
-        ProtocolWarning: nothing says how the checkpoint was trained to be asked.
+        ProtocolWarning: nothing says how the checkpoint was prompted in training.
     """
     # A wrong name should not take the seconds that importing torch takes.
     if protocol is not None:
@@ -103,7 +103,7 @@ def _in_process(
     *,
     int8: bool,
 ) -> Predictor:
-    """A checkpoint, asked as its settings or its name say unless a protocol is given."""
+    """A checkpoint, prompted as its settings or its name say unless a protocol is given."""
     from vlm3.infer.engines.naive import NaiveEngine, check_torchvision
 
     check_torchvision()

@@ -1,6 +1,6 @@
 """Maps and clouds: a grid of questions about one picture, or from one picture to another.
 
-Every number of a map was asked for, except where a map says otherwise: what was filled in from its
+Every number of a map is an answer, except where a map says otherwise: what was filled in from its
 neighbours is marked. Knows no file format and no model.
 """
 
@@ -60,10 +60,10 @@ class DepthMap:
         asked: (rows, columns) False where a number was filled in from its neighbours.
         image: (H, W, 3) the picture.
         camera: its camera.
-        protocol: how the model was asked.
+        protocol: the wording of its prompts.
         readout: which number of its answers this is.
-        prompt: (rows, columns) str, what was asked; empty where nothing was.
-        raw_text: (rows, columns) str, what the model wrote; empty where nothing was asked.
+        prompt: (rows, columns) str, the questions; empty where there was none.
+        raw_text: (rows, columns) str, what the model wrote; empty where there was no question.
     """
 
     xy_px: Floats
@@ -97,7 +97,7 @@ class DepthMap:
         )
 
     def upsampled(self, columns: int, rows: int) -> "DepthMap":
-        """A finer grid, filled in along the picture's edges; nothing in it counts as asked.
+        """A finer grid, filled in along the picture's edges; nothing in it counts as an answer.
 
         Each new cell is a mean of the four old ones around it, where those of its own colour count
         most: a distance does not leak over an edge that can be seen.
@@ -172,15 +172,15 @@ class DepthMap:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FullDepth:
-    """A distance for every pixel of a photograph: none of them asked, all filled in from a grid.
+    """A distance for every pixel of a photograph, all filled in from a grid of answers.
 
     Attributes:
         distance_m: (H, W) float32 metres from the camera; NaN where no cell around was read.
         depth_z_m: (H, W) float32 metres along the optical axis.
         camera: of the picture, H x W.
         grid: columns and rows of the grid it was filled in from.
-        asked: how many of its cells were asked.
-        protocol: how the model was asked.
+        asked: how many of its cells had a question.
+        protocol: the wording of its prompts.
         readout: which number of its answers this is.
     """
 
@@ -198,7 +198,7 @@ class FullDepth:
         columns, rows = self.grid
         return (
             f"filled in along the picture's edges from a {columns}x{rows} grid with {self.asked} "
-            f"answers read as {self.readout}; no pixel of it was asked"
+            f"answers read as {self.readout}; no pixel of it is an answer itself"
         )
 
 
@@ -213,7 +213,7 @@ class MatchMap:
         p90_px: a tenth lies above.
         image_a: (H, W, 3) the first picture.
         image_b: the second.
-        protocol: how the model was asked.
+        protocol: the wording of its prompts.
         readout: which number of its answers the matches are.
     """
 

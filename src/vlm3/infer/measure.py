@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from vlm3.infer.predictor import Predictor
 
 CELLS = 8
-"""A region is asked about at so many columns and rows of points."""
+"""Columns and rows of the points at which a region is measured."""
 
 # Standard deviations from the median to the p10 or the p90 of a normal distribution.
 _P90_SIGMAS = 1.2816
@@ -65,7 +65,7 @@ class Span:
         xyz_m: (2, 3) the points in the camera's frame: X right, Y down, Z forward.
         length: of the line.
         raw_text: what the model wrote about each.
-        prompt: exactly what it was asked.
+        prompt: the question, word for word.
     """
 
     xy_px: Floats
@@ -97,7 +97,7 @@ class MeasuredRegion:
         height: between the top and the bottom one.
         distance: of its surface from the camera, the median.
         points: how many answers lie on the surface.
-        asked: how many were asked for.
+        asked: how many points had a question.
     """
 
     box_xyxy_px: Floats
@@ -129,7 +129,7 @@ class Measurement:
     Attributes:
         spans: one for each pair of pixels.
         regions: one for each box.
-        protocol: how the model was asked.
+        protocol: the wording of its prompts.
         readout: which number of its answers the distances are.
         intrinsics: where the camera came from: every length is in proportion to its guess.
     """

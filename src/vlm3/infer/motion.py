@@ -1,6 +1,6 @@
-"""How far a stated motion can be trusted: asked the other way round, and held against matches.
+"""How far a stated motion can be trusted: checked by the reverse question and by matches.
 
-The model is asked for the motion back, for the places of a grid of one picture in the other, and
+The model answers for the motion back, for the places of a grid of one picture in the other, and
 for the grid's distances. Where the grid's points would be seen after the stated motion is compared
 with where the model finds them. It is one model throughout: answers that agree may be wrong
 together, and a confidence is a rank, not a probability (docs/engine.md has how well it sorts).
@@ -48,7 +48,7 @@ class Landmarks:
     camera_b: Camera
 
     def agree(self, a_from_b: Floats) -> float:
-        """Share of the points that a motion (4, 4) puts into picture b that are found there.
+        """Share of the points that a motion (4, 4) puts into picture b and matches put there too.
 
         That is within 8 % of the picture's diagonal: what nano's matches are good for. A motion
         that puts less than a quarter of all points into the picture is held to a quarter. What was
@@ -66,7 +66,7 @@ class Landmarks:
 
 
 def landmark_grid(camera: Camera) -> tuple[int, int]:
-    """Columns and rows of the points of a picture that are asked about."""
+    """Columns and rows of the query points of a picture."""
     return min(_GRID[0], camera.width_px), min(_GRID[1], camera.height_px)
 
 
@@ -84,7 +84,7 @@ def ask_landmarks(predictor: "Predictor", view_a: View, view_b: View) -> Landmar
 def check_motion(
     a_from_b: Floats | None, b_from_a: Floats | None, landmarks: Landmarks | None
 ) -> MotionCheck | None:
-    """A stated motion beside what else the model said about the two pictures.
+    """A stated motion beside the model's other answers about the two pictures.
 
     Args:
         a_from_b: (4, 4) the stated motion.

@@ -1,6 +1,6 @@
 """Ask a model about pictures in pixels, get geometry back: the calls most users make.
 
-A picture is resized as the protocol says, the question written, the engine asked (`generation`),
+A picture is resized as the protocol says, the question written, the engine run (`generation`),
 the text parsed, and the result brought back to the pixels of the picture as it was given
 (`answers`).
 Knows no file format.
@@ -52,13 +52,13 @@ MAX_TOKENS = 16_384
 
 @dataclass(frozen=True)
 class Predictor:
-    """Answers about views, from one engine asked under one protocol.
+    """Answers about views, from one engine under one protocol.
 
     All pixels, in and out, are those of the views as given, whatever size the model reads.
 
     Attributes:
         engine: what answers.
-        protocol: how it is asked.
+        protocol: of its prompts and answers.
         multiple_px: picture sides must be multiples of this: patch side times merge.
         max_tokens: most tokens one picture may take; a bigger one is made smaller, with a warning.
         naive: what `engine="naive"` asks instead, one question a time: the oracle of the first.
@@ -96,7 +96,7 @@ class Predictor:
             engine: see the class.
             readout: see the class.
             grammar: see the class.
-            progress: told, now and then, how many more questions are answered.
+            progress: called now and then with how many more answers there are.
 
         Returns:
             Distances and depths along the axis, (n,), in metres; NaN where unparsed.
@@ -132,7 +132,7 @@ class Predictor:
             engine: see the class.
             readout: see the class.
             grammar: see the class.
-            progress: told, now and then, how many more questions are answered.
+            progress: called now and then with how many more answers there are.
 
         Returns:
             Pixels of `view_b`, (n, 2); NaN where unparsed.
@@ -226,7 +226,7 @@ class Predictor:
         *,
         engine: Literal["naive"] | None = None,
     ) -> TextAnswer:
-        """A question in words about any number of pictures, such as "Which shows the door best?".
+        """A question in words about any number of pictures, such as "Which shows the window best?".
 
         The pictures stand before the question in the order given, without names: "the first
         picture" means `views[0]`. A model of protocol joint, such as nano, was never taught such
@@ -244,7 +244,7 @@ class Predictor:
         if not views:
             raise InputError("no pictures came; give one view or more")
         if not question.strip():
-            raise InputError('the question is empty; ask such as "Which picture shows the door?"')
+            raise InputError('the question is empty; ask such as "Which picture shows the window?"')
         prompt = OBJECTS.question(self.protocol, views[0].camera, question, ())
         (said,) = self._reply(views, [prompt], [], engine)
         return text_answer(self.protocol, views, prompt, said.text)
@@ -311,7 +311,7 @@ class Predictor:
             boxes_xyxy_px: (m, 4) or (4,) x_min, y_min, x_max, y_max in pixels, drawn tightly.
             readout: see the class.
             grammar: see the class.
-            progress: told, now and then, how many more questions are answered.
+            progress: called now and then with how many more answers there are.
 
         Raises:
             InputError: a point or box outside the picture, a box that is inverted, or neither.
@@ -345,7 +345,7 @@ class Predictor:
             grammar: see the class.
             refine: ask every second cell, and the others only where those around them disagree;
                 what is filled in is marked in `DepthMap.asked`.
-            progress: told, now and then, how many more questions are answered.
+            progress: called now and then with how many more answers there are.
 
         Raises:
             InputError: a grid with no cells or more than the picture has pixels.

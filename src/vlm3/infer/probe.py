@@ -42,7 +42,7 @@ def probe_texts(
     steps = (np.arange(side) + 0.5) / side
     points = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2) * size
     corners = np.hstack([points - _BOX_PX, points + _BOX_PX]).clip(0, [*size, *size])[::8]
-    # Labels only say what is asked; their values are never looked at.
+    # Labels only choose the questions; their values are never used.
     boxes = [ObjectQuestion("How wide is {0}?", (tuple(box),), Length(1.0)) for box in corners]
     pictures = tuple((lambda view=view: view) for view in views)
     still = RelativePose.from_matrix(np.eye(4))

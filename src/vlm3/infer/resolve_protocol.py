@@ -1,4 +1,4 @@
-"""Under which protocol a checkpoint is asked: as the caller says, as its files or its name say."""
+"""Resolve the protocol of a checkpoint: from the caller, from its files, or from its name."""
 
 import hashlib
 import warnings
@@ -7,7 +7,7 @@ from vlm3.tasks.protocol import PROTOCOLS, Protocol, get_protocol, protocol_for_
 
 
 class ProtocolWarning(UserWarning):
-    """Nothing says how a checkpoint was trained to be asked; the paper's wording is used."""
+    """Nothing says with which prompts a checkpoint was trained; the paper's wording is used."""
 
 
 def resolve_protocol(
@@ -18,7 +18,7 @@ def resolve_protocol(
     f_px: float | None = None,
     long_side_px: int | None = None,
 ) -> Protocol:
-    """How to ask a checkpoint: as the caller says, as its settings say, as its name says.
+    """Resolves a checkpoint's protocol: from the caller, from its settings, or from its name.
 
     Args:
         asked: what the caller named.
@@ -44,7 +44,7 @@ def resolve_protocol(
     named = protocol_for_checkpoint(name)
     if named is None:
         warnings.warn(
-            f"nothing says how {name} was trained to be asked: using the paper's wording; "
+            f"nothing says with which prompts {name} was trained: using the paper's wording; "
             f"name a protocol to change that ({', '.join(PROTOCOLS)})",
             ProtocolWarning,
             stacklevel=4,

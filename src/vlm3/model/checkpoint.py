@@ -18,7 +18,7 @@ from vlm3.model.template import render
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model ready to be asked, and what it needs to read text and pictures.
+    """A model ready to answer, and what it needs to read text and pictures.
 
     Attributes:
         model: a transformers image-text-to-text model in eval mode.

@@ -1,8 +1,8 @@
-"""What a checkpoint is, by its content: folders are renamed, copied and overwritten.
+"""Digest of a checkpoint's content: folders are renamed, copied and overwritten.
 
 A digest is over everything in the folder that decides an answer to a given prompt: weights,
-adapters, configuration, tokenizer, chat template. `vlm3.json` is not in it: how the model is asked
-is told beside it. Hashing costs a second or so a gigabyte, once: the hash of a large file is kept
+adapters, configuration, tokenizer, chat template. `vlm3.json` is not in it: the model's settings
+are given beside it. Hashing costs a second or so a gigabyte, once: the hash of a large file is kept
 under its path, size and times.
 """
 

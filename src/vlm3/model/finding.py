@@ -32,7 +32,7 @@ def find_folder(name: str) -> Path:
 
     try:
         return Path(snapshot_download(name, allow_patterns=_HUB_FILES, local_files_only=True))
-    except Exception:  # Not in the cache: whatever it said, the hub is asked next.
+    except Exception:  # Not in the cache: whatever its error, the hub is next.
         pass
     try:
         return Path(snapshot_download(name, allow_patterns=_HUB_FILES))

@@ -196,7 +196,7 @@ def _weight_map(index: Path) -> dict[str, str]:
         plain = isinstance(file, str) and re.fullmatch(r"[\w.-]+\.safetensors", file)
         if not plain:
             raise CheckpointError(
-                f"{index}: {name[:80]} is said to be in {str(file)[:80]!r}; a .safetensors file in "
+                f"{index}: {name[:80]} points to {str(file)[:80]!r}; a .safetensors file in "
                 "this folder is allowed"
             )
     return found

@@ -1,6 +1,6 @@
 """Loads checkpoint folders: any dense Qwen-VL one, or an adapter on its base.
 
-Local folders and the package come first, a hub is asked only for a name that is neither. Weights
+Local folders and the package come first, a hub is queried only for a name that is neither. Weights
 are safetensors or nothing.
 """
 

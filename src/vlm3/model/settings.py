@@ -1,4 +1,4 @@
-"""How a checkpoint wants to be asked: the file `vlm3.json` beside its weights."""
+"""Settings of a checkpoint's prompts: the file `vlm3.json` beside its weights."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ SETTINGS_FILE = "vlm3.json"
 
 @dataclass(frozen=True)
 class Settings:
-    """How a checkpoint wants to be asked, from its `vlm3.json`.
+    """Settings of a checkpoint's prompts, from its `vlm3.json`.
 
     Attributes:
         protocol: name of the protocol it was trained with, None if the file does not say.

@@ -1,4 +1,4 @@
-"""Chat templates: found wherever transformers looks for them, and run with a limit.
+"""Chat templates: located where transformers looks for them, and run with a limit.
 
 A template is a program that comes with a checkpoint. transformers runs it in a sandbox, where it
 can reach nothing but may run for ever or fill the memory; here it may do neither. Knows no weights.

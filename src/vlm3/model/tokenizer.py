@@ -48,7 +48,7 @@ CHAT_TEMPLATE = """\
 """
 """Turns that end in `<|im_end|>`; that roles alternate says who speaks.
 
-ChatML puts five tokens between a question and its answer, this one: the cost of asking many
+ChatML puts five tokens between a question and its answer, this one: the cost of many
 questions about one picture is what comes after the numbers that vary.
 """
 
@@ -57,7 +57,7 @@ def train_tokenizer(sentences: Iterable[str], *, words: int) -> Any:
     """Learns a tokenizer from sentences.
 
     Args:
-        sentences: text as it will be asked and answered.
+        sentences: text of questions and answers.
         words: size of the learnt vocabulary, the 256 bytes included, special tokens not.
 
     Returns:

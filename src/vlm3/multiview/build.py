@@ -1,6 +1,6 @@
 """Pictures -> a scene: ask for motions between pairs and for depth maps, average, fuse.
 
-Every pair is asked both ways, and both answers take part: where one is wild, the other still
+Every pair has a question each way, and both answers take part: where one is wild, the other still
 counts. How far they contradict each other, and how wide the probabilities of their digits are, says
 how much they are believed. Knows no file format.
 """
@@ -68,7 +68,7 @@ class SceneModel:
 
     Attributes:
         views: the pictures.
-        pairs: what was asked between them.
+        pairs: the answers between them.
         cameras: where they stand; its arrays speak of `motions`.
         trust: how they agree with everything that was answered.
         maps: their depth maps.
@@ -87,7 +87,7 @@ class SceneModel:
 
 
 def choose_pairs(count: int) -> list[tuple[int, int]]:
-    """Which pairs of pictures are asked.
+    """Pairs of pictures to relate.
 
     All of them up to 8 pictures. Beyond, each with its next four, first and last being neighbours,
     so that a walk around something closes; if it does not, those few motions end as outliers.
@@ -123,16 +123,16 @@ def build_scene(
     """Asks for everything and puts it together.
 
     Args:
-        predictor: who is asked; its protocol must have pose, with distances, and depth.
+        predictor: what answers; its protocol must have pose, with distances, and depth.
         views: two or more pictures, in the order they were taken if there is one.
         grid: columns and rows of every depth map.
         readout: see `Predictor`.
         refine: see `Predictor.depth_map`.
-        progress: told, now and then, how many more questions are answered.
+        progress: called now and then with how many more answers there are.
 
     Raises:
         InputError: fewer than two pictures, one that no readable motion joins to the others, or
-            motions that contradict each other: then no map is asked for.
+            motions that contradict each other: then no map is made.
     """
     if len(views) < 2:
         raise InputError(f"a scene needs two pictures or more, {len(views)} came")

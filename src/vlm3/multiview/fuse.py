@@ -34,7 +34,7 @@ class Fused:
         points_m: (n, 3) every point that was kept, not averaged.
         rgb: (n, 3) uint8.
         view: (n,) number of the map each came from.
-        xy_px: (n, 2) the pixel it was asked at.
+        xy_px: (n, 2) the pixel of its question.
         seen_through: how many points were left out.
     """
 

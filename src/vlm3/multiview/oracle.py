@@ -27,7 +27,7 @@ class SceneOracle:
         views: the pictures; no two alike.
         world_from_cam: (n, 4, 4) their poses.
         distance_m: per view (H, W).
-        protocol: how it will be asked.
+        protocol: the wording of its prompts.
         multiple_px: as the predictor's.
         disturb: (a, b, true a_from_b) -> the motion that is answered.
     """
@@ -85,7 +85,7 @@ class SceneOracle:
         return correspondence.answer(self._protocol, found_px, **size)
 
     def _place(self, question: str) -> Array:
-        """(2,) the pixel asked about, as parts of the picture's sides."""
+        """(2,) the pixel of the question, as parts of the picture's sides."""
         numbers = [int(number) for number in re.findall(r"\d+", question)[-2:]]
         return np.array(numbers) / self._protocol.norm_size
 

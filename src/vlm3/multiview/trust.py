@@ -1,8 +1,8 @@
 """Whether the cameras of a scene can be believed: held against every answer they were made from.
 
 Averaging always finds cameras, and robust weights call what disagrees an outlier: with few pictures
-everything is "kept", whatever the model said. So the cameras are held against fixed bounds. A pair
-of pictures holds when a motion asked of it agrees with the cameras found and so do the model's own
+everything is "kept", whatever the model wrote. So the cameras are held against fixed bounds. A pair
+of pictures holds when a motion stated for it agrees with the cameras and so do the model's own
 matches; pictures that no chain of holding pairs joins to the first have no place in the scene.
 Knows no model and no file.
 """
@@ -64,12 +64,12 @@ class Trust:
 def judge(
     cameras: Cameras, motions: Sequence[Motion], landmarks: Mapping[Places, Landmarks | None]
 ) -> Trust:
-    """Holds cameras against the motions and matches they were found from.
+    """Holds cameras against the motions and matches they were estimated from.
 
     Args:
         cameras: as averaged from the motions.
         motions: all that were read.
-        landmarks: for every pair that was asked, its matches; None where there are none.
+        landmarks: for every related pair, its matches; None where there are none.
     """
     agree = _agree(cameras, motions)
     holds = dict.fromkeys(landmarks, False)

@@ -168,7 +168,7 @@ class Learner:
         return gaps(self.asked, self.maker, worlds=worlds)
 
     def measured(self) -> dict[str, float]:
-        """Held-out pairs, asked of the averaged weights."""
+        """Held-out pairs, answered by the averaged weights."""
         return self.held_out(self.asked)
 
     def finite(self) -> bool:

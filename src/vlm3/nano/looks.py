@@ -1,4 +1,4 @@
-"""Another look each time a picture is shown, in tensors: patterns, light, the camera, collages.
+"""Augmentation of pictures, in tensors: patterns, light, the camera, collages.
 
 None of it moves a pixel or its labels: what a surface looks like then says less than its shape and
 its place. All functions take batches of one shape and draw from torch's generator.

@@ -1,4 +1,4 @@
-"""Mosaics of plain colours: nothing to see but where the text points.
+"""Mosaics of plain colours, for colour grounding: nothing to see but where the text points.
 
 Learnt first, they make everything after them learnable (`train.mosaics` has the same in numpy).
 """

@@ -16,7 +16,7 @@ Kind = Literal["mosaic color", "color", "mosaic match", "boxes", "view", "object
 NEEDS_NO_PAIRS: tuple[Kind, ...] = ("mosaic color", "mosaic match")
 
 MAX_TOKENS = 400
-"""Most tokens a picture may take when the model is asked."""
+"""Most tokens a picture may take at inference."""
 
 
 @dataclass(frozen=True)

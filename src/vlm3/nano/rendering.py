@@ -119,7 +119,7 @@ class PairRenderer:
 def box_qas(
     rng: np.random.Generator, protocol: Protocol, *, groups: int = 3, opposites: float = 0.35
 ) -> list[QA]:
-    """How boxes compare, told by their numbers alone: which lies further left, which is taller.
+    """How boxes compare, by their numbers alone: which lies further left, which is taller.
 
     Questions about the objects of rooms alone did not teach it in 40,000 of them; these did in
     hundreds of steps. In each group one box is compared with seven others.

@@ -48,7 +48,7 @@ class NanoRun:
 
     @property
     def name(self) -> str:
-        """What tells this run from others on this machine."""
+        """What distinguishes this run from others on this machine."""
         return hashlib.sha256(str(self.out.resolve()).encode()).hexdigest()[:12]
 
 

@@ -23,7 +23,7 @@ _PIXEL = (1.0, 1.0, 0.6, 0.2, 0.05)
 _ANGLE = (1.0, 0.5, 1.0, 0.7, 0.05, 0.25, 0.05)
 _UNIT = (1.0, 0.5, 0.05, 1.0, 0.4, 0.05)
 LONGEST_M = 99.994
-"""Distances above are not asked about: two digits stand before the point."""
+"""Distances above have no question: two digits stand before the point."""
 _MOVED_M = 1e-3
 
 
@@ -100,7 +100,7 @@ class TokenWriter:
     def depth(
         self, xy_px: Tensor, distance_m: Tensor, shape_px: tuple[int, int]
     ) -> TokenizedQuestions:
-        """Distances (B, n) at pixels (B, n, 2); what is not finite, or too long, is not asked."""
+        """Distances (B, n) at pixels (B, n, 2); what is not finite, or too long, is out."""
         there = torch.isfinite(distance_m) & (distance_m < LONGEST_M)
         metres = self._metres(torch.where(there, distance_m, torch.ones_like(distance_m)))
         return self._questions("depth", self._pixel(xy_px, shape_px), metres, there, _METRES)

@@ -18,7 +18,7 @@ Tensor = torch.Tensor
 _CHANNELS = 7
 _CODE = 48
 _CODES = 2
-"""Codes a side of a token, by which matches are found."""
+"""Codes a side of a token, by which matches are made."""
 _MOST_MATCHES = 96
 _WEIGHTS = {"distance": 1.0, "normal": 0.3, "color": 0.3, "match": 0.15}
 _DEEP = 0.3
@@ -95,7 +95,7 @@ class DenseHeads(nn.Module):
 
         Returns:
             The loss; mean errors by name, the share of distances within a quarter (`delta1`) and of
-            matches found (`found`).
+            correct matches (`found`).
         """
         n, tokens = labels.values.shape[:2]
         solid = torch.isfinite(labels.values[..., 0])

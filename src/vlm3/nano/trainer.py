@@ -99,13 +99,13 @@ class Trainer:
         self.stage_began = self.step
 
     def say(self, text: str) -> None:
-        """A line for whoever follows the run."""
+        """Prints a line of progress."""
         self.journal.say(self.clock.seconds, text)
 
     # Each step.
 
     def learn(self) -> bool:
-        """Learns until the deadline, or until asked to stop; saves either way.
+        """Trains until the deadline, or until a signal to stop; saves either way.
 
         Returns:
             Whether the run is done.
@@ -143,7 +143,7 @@ class Trainer:
             self._save()
             if asked and self.clock.share < 1.0:
                 kept = f"saved at step {self.step} in {self.run.out}; the same command goes on"
-                self.say(f"asked to stop: {kept}")
+                self.say(f"stop requested: {kept}")
                 if signal.SIGINT in asked:
                     raise KeyboardInterrupt(kept)
                 return False

@@ -1,4 +1,4 @@
-"""Does nano learn, and does it look? Gaps, and held-out pairs answered as `vlm3` asks: greedily.
+"""Validation of nano: gaps, and held-out pairs answered greedily, as `vlm3` answers.
 
 A gap is what the truth in its place gains: the loss with answers shuffled among a picture's
 questions (as good as shuffled coordinates), or on grey pictures, minus the loss as it is. No gap:

@@ -1,7 +1,7 @@
 """Cameras and points as a COLMAP model, binary and text: what reconstruction tools read.
 
 COLMAP's pixels are vlm3's (the top-left pixel's centre is (0.5, 0.5)), its axes OpenCV's, its
-poses cam_from_world with a w-first quaternion. Every point carries the one pixel it was asked at:
+poses cam_from_world with a w-first quaternion. Every point carries the one pixel of its question:
 good for looking and for Gaussian splats, too little for bundle adjustment, which needs several.
 Writer only.
 """

@@ -1,6 +1,6 @@
 """Where a picture's focal length came from and how far off it may be, in words and as a record.
 
-Every length carries the focal length's error. What is given is taken as it is. EXIF tells the 35 mm
+Every length carries the focal length's error. What is given is taken as it is. EXIF gives the 35 mm
 equivalent in whole millimetres, so it is known to half a millimetre. Where nothing is known, the
 assumed field of view stands beside those that cameras have.
 """
@@ -21,7 +21,7 @@ _HALF_MM = 0.5
 def f_px_interval(view: View) -> tuple[float, float] | None:
     """The focal lengths that are as good as the one used, in pixels; None where that is unknown.
 
-    Of a given lens, and of one that a calibrator told, nothing says.
+    The error of a given lens, and of a calibrator's, is unknown.
     """
     camera = view.camera
     if view.intrinsics == "assumed":
@@ -30,7 +30,7 @@ def f_px_interval(view: View) -> tuple[float, float] | None:
     if view.intrinsics == "exif":
         px_per_mm = math.hypot(camera.width_px, camera.height_px) / _FILM_DIAGONAL_MM
         equivalent_mm = camera.fx_px / px_per_mm
-        # From the sensor's pixel pitch it is no whole number, and how exact that is is not told.
+        # From the sensor's pixel pitch it is no whole number, and how exact that is is unknown.
         if abs(equivalent_mm - round(equivalent_mm)) < 1e-6:
             return camera.fx_px - _HALF_MM * px_per_mm, camera.fx_px + _HALF_MM * px_per_mm
     return None

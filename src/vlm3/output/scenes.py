@@ -116,7 +116,7 @@ def contradictions(scene: SceneModel) -> tuple[str, ...]:
     """What of the answers speaks against the scene although it could be built; empty if nothing.
 
     Pairs that contradict the others are left out while a chain of good ones joins all pictures;
-    what they said is no less an answer of the same model.
+    their texts are no less answers of the same model.
     """
     trust, said = scene.trust, []
     failed = [pair for pair, holds in trust.holds.items() if not holds]

@@ -1,4 +1,4 @@
-"""The server's end of `acceptor`: starts it, takes its connections, tells it how the server is."""
+"""The server's end of `acceptor`: starts it, takes its connections, sends it the server's state."""
 
 import asyncio
 import json
@@ -82,7 +82,7 @@ class Accepting:
         if self._ended.is_set():
             return
         # Of so few bytes all are taken or none. Where none are, it hangs or has ended: it will be
-        # told again, or `_take` notices.
+        # sent again, or `_take` notices.
         with suppress(OSError):
             self._control.send(line + b"\n")
 

@@ -3,8 +3,8 @@
 Whatever holds Python's global lock in the server holds up its event loop too; this process has a
 lock and a loop of its own and does next to nothing, so its answer comes at once. A connection that
 asks for anything else is handed to the server as it is, its bytes unread (`SCM_RIGHTS`). What
-/health says is what the server told last; when it has told nothing for a while, it hangs, and that
-is said. Ends when the server ends, however that ends.
+/health says is the server's last state; when it has sent none for a while, it hangs, and that
+is reported. Ends when the server ends, however that ends.
 
 Run by its path, `python -I acceptor.py LISTENER CONTROL HOSTS`, with two inherited file descriptors
 and the names that a Host header may hold as JSON. Imports nothing of vlm3, so that it starts at
@@ -24,11 +24,11 @@ from itertools import islice
 
 # A connection that says nothing is closed after so long.
 IDLE_SECONDS = 20
-# The server tells its state ten times a second; without a word for so long it hangs.
+# The server sends its state ten times a second; without a word for so long it hangs.
 SILENCE_SECONDS = 10.0
 STOP = b"stop"
 
-# Connections that have not said anything yet; of more, the oldest is closed.
+# Connections that have sent nothing yet; of more, the oldest is closed.
 _MOST_SILENT = 512
 # Connections that the server has not taken yet; with more, none is accepted.
 _MOST_WAITING = 512
@@ -107,7 +107,7 @@ class Acceptor:
         self._selector.register(control, selectors.EVENT_READ)
 
     def run(self) -> None:
-        """Returns when the server has ended or has said stop and has all connections."""
+        """Returns when the server has ended or has sent stop and has all connections."""
         while not (self._stopping and not self._waiting):
             self._accept_or_not()
             for key, events in self._selector.select(1.0):
@@ -164,7 +164,7 @@ class Acceptor:
             self._wait_for(connection)
             if len(self._silent) > _MOST_SILENT:
                 self._close_oldest()
-            # Most have said what they want by now.
+            # Most have sent their request by now.
             self._look_at(connection)
 
     def _wait_for(self, connection: socket.socket) -> None:
@@ -244,7 +244,7 @@ class Acceptor:
                 break
             except OSError:
                 # So many are on their way that the system allows no more; or the server has
-                # ended, which the next reading tells.
+                # ended, which the next reading shows.
                 break
             self._waiting.popleft().close()
         events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._waiting else 0)

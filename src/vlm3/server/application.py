@@ -57,7 +57,7 @@ def create_app(
     """The server around a predictor.
 
     Args:
-        predictor: what answers; its engine is asked by one thread from now on.
+        predictor: what answers; its engine is used by one thread from now on.
         limits: how much is taken on.
         access: who may come in; anyone who reaches it when None.
         page: also the web app, at /.

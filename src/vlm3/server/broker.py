@@ -1,8 +1,8 @@
-"""One model, many askers: questions wait in line and are asked together, picture by picture.
+"""One model, many clients: questions wait in line and run together, picture by picture.
 
-A request runs in a thread of its own with a `Predictor` whose engine is a `Seat` here: asking it
+A request runs in a thread of its own with a `Predictor` whose engine is a `Seat` here: calling it
 waits in line. One thread has the model; it takes what is oldest and, with it, everything else that
-waits for the same pictures, so that those are encoded once. Long jobs are asked in turns. Knows no
+waits for the same pictures, so that those are encoded once. Long jobs run in turns. Knows no
 HTTP, no task and no camera.
 """
 
@@ -31,7 +31,7 @@ class Ticket:
 
     Args:
         timeout_s: how long it may take.
-        progress: told, now and then, how many more questions are answered; from another thread.
+        progress: called now and then with how many more answers there are; from another thread.
     """
 
     def __init__(self, timeout_s: float, progress: Callable[[int], None] | None = None) -> None:
@@ -47,7 +47,7 @@ class Ticket:
             job.done.set()
 
     def end(self) -> None:
-        """Gives the place up: what waits is not asked any more."""
+        """Gives the place up: what waits is dropped."""
         self.ended = True
         for job in self._jobs:
             job.done.set()
@@ -55,12 +55,12 @@ class Ticket:
 
 @dataclass(eq=False)
 class _Job:
-    """Questions of one request that can be asked together.
+    """Questions of one request that can run together.
 
     Attributes:
         key: what they share.
         images: the pictures.
-        questions: those not answered yet, in the order in which they are asked.
+        questions: those not answered yet, in the order of their turns.
         ticket: whose they are.
         replies: what is answered.
         error: why nothing more will be.
@@ -78,10 +78,10 @@ class _Job:
 
 @dataclass(frozen=True)
 class Turn:
-    """One call of the engine, as the books show it.
+    """One call of the engine, as the metrics show it.
 
     Attributes:
-        questions: asked.
+        questions: in this call.
         requests: whose they were.
         seconds: it took.
     """
@@ -97,7 +97,7 @@ class Broker:
     Args:
         engine: what answers; used by this thread alone from now on.
         limits: how much may wait.
-        observe: told of every turn, from the model's thread.
+        observe: called with every turn, from the model's thread.
     """
 
     def __init__(
@@ -310,7 +310,7 @@ class Seat:
         return self._broker.name
 
     def open(self, images: Sequence[UInt8]) -> Scene:
-        """Keeps the pictures until they are asked about."""
+        """Keeps the pictures until their questions come."""
         return Scene(tuple(images))
 
     def ask(self, scene: Scene, questions: Sequence[str], *, max_new_tokens: int) -> list[str]:
@@ -324,7 +324,7 @@ class Seat:
 
 
 class RecordingSeat(Seat):
-    """A seat before an engine that also tells what it might have said instead."""
+    """A seat before an engine that also gives the probabilities of other answers."""
 
     def reply(
         self,
@@ -335,7 +335,7 @@ class RecordingSeat(Seat):
         grammar: Grammar | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> list[Reply]:
-        """Waits in line; see `Broker.submit`. Progress is told to the ticket."""
+        """Waits in line; see `Broker.submit`. Progress goes to the ticket."""
         return self._broker.submit(scene.images, questions, max_new_tokens, grammar, self._ticket)
 
 

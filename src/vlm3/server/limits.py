@@ -1,4 +1,4 @@
-"""What a server takes on, and how it says no. Knows no route and no model."""
+"""Limits of a server's load, and how it refuses more. Knows no route and no model."""
 
 import os
 import threading
@@ -25,7 +25,7 @@ class Limits:
     """How much a server takes on; what is beyond is refused at once, not slowly.
 
     Attributes:
-        requests: under way or waiting at once; more are told to come again (429).
+        requests: under way or waiting at once; more are refused with 429.
         questions: waiting at once, of all requests (429).
         body_bytes: of one request (413); what a route can use beside pictures is less, and stands
             with its fields in `schema`.
@@ -38,7 +38,7 @@ class Limits:
         timeout_s: from a request's arrival to its answer (504).
         body_timeout_s: for a request's body to arrive (408), and for a part of the answer to be
             taken (then the connection is closed).
-        turn_questions: asked in one go before it is someone else's turn.
+        turn_questions: most of one request before the next has its turn.
         remembered_bytes: of answers kept, so that the same question again costs nothing.
         kept_bytes: of decoded pictures kept for the next question about them.
     """

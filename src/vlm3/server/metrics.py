@@ -38,14 +38,14 @@ class Metrics:
             registry=self._registry,
         )
         self._questions = Counter(
-            "vlm3_questions", "Questions that the model was asked.", registry=self._registry
+            "vlm3_questions", "Questions put to the model.", registry=self._registry
         )
         self._model_seconds = Counter(
             "vlm3_model_seconds", "Time the model was at work.", registry=self._registry
         )
         self._turn = Histogram(
             "vlm3_turn_questions",
-            "Questions asked in one go.",
+            "Questions in one call of the engine.",
             buckets=_QUESTIONS,
             registry=self._registry,
         )
@@ -55,7 +55,7 @@ class Metrics:
         ProcessCollector(registry=self._registry)
 
     def turn(self, turn: Turn) -> None:
-        """Books one call of the engine."""
+        """Counts one call of the engine."""
         self._questions.inc(turn.questions)
         self._model_seconds.inc(turn.seconds)
         self._turn.observe(turn.questions)
@@ -64,7 +64,7 @@ class Metrics:
     def watch(self, broker: Broker, requests: Budget, pictures: Budget) -> None:
         """Shows what waits and what is held."""
         self._gauge("vlm3_questions_waiting", "Not answered yet.", lambda: broker.waiting)
-        self._gauge("vlm3_answers_from_memory", "Not asked again.", lambda: broker.from_memory)
+        self._gauge("vlm3_answers_from_memory", "Answered from memory.", lambda: broker.from_memory)
         self._gauge("vlm3_requests_now", "Under way or waiting.", lambda: requests.held)
         self._gauge("vlm3_pixels_held", "Of pictures in use.", lambda: pictures.held)
 

@@ -1,4 +1,4 @@
-"""The door: who may come in, how many at once, how long they may take to take their answer.
+"""Middleware: keys, hosts, requests at once, and the time to read an answer.
 
 Stands before the routes, so that nothing is read that is not allowed. Knows no route's meaning.
 """
@@ -38,9 +38,9 @@ class Access:
 
 
 class _Exchange:
-    """A request and its answer, seen from the door.
+    """A request and its answer, as the middleware passes them on.
 
-    Whoever refuses a request does so before its body has been read. If the connection were closed
+    A request is refused before its body has been read. If the connection were closed
     then, with bytes on their way, the system would reset it, and a client that sends first and
     reads then would never see the answer (RFC 9112, 9.6). So the answer is sent, all but its end;
     what still comes is read and dropped, as long as it comes and no more than so much in so long;

@@ -26,7 +26,7 @@ SECONDS_TO_END = 20
 # Read from a connection at once. A body in pieces of one byte is a Python object a byte: a larger
 # read would keep the event loop from everyone else.
 _READ_BYTES = 16 * 1024
-# A body whose length was told comes in one piece a read, whatever its size. In reads of 16 KiB, a
+# A body of declared length comes in one piece a read, whatever its size. In reads of 16 KiB, a
 # large one took longer than it may, as soon as others kept the event loop busy: every read waits
 # for a few of its rounds.
 _READ_BODY_BYTES = 1024 * 1024
@@ -80,7 +80,7 @@ class Protocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client has come."""
-        # Of the request under way: bytes of its body still to come, where its length was told.
+        # Of the request under way: bytes of its body still to come, where its length is declared.
         self._body_of: Any = None
         self._body_left = 0
         super().connection_made(transport)
@@ -132,7 +132,7 @@ class Server(uvicorn.Server):
             return
         (bound,) = sockets
         bound.listen(self.config.backlog)
-        # Accepts nothing before it is told how the server is.
+        # Accepts nothing before it has the server's state.
         self._accepting = Accepting(bound, self._app.access.hosts, self._connected, self._alone)
         await super().startup([])
 

@@ -119,7 +119,7 @@ def _add_map(router: APIRouter, service: Service, common: dict[str, Any]) -> Non
         if body.columns * body.rows > MOST_CELLS:
             raise InputError(
                 f"a grid of {body.columns}x{body.rows} has {body.columns * body.rows} cells; "
-                f"at most {MOST_CELLS} are asked at once"
+                f"at most {MOST_CELLS} are answered at once"
             )
         if body.stream and body.format != "json":
             raise InputError(f"a {body.format} cannot be streamed: leave stream or format out")

@@ -99,10 +99,10 @@ class Interval(BaseModel):
 
 
 class Answered(BaseModel):
-    """What every answer says beside what was asked for."""
+    """Fields of every response beside its answers."""
 
     model: str
-    protocol: str = Field(description="the wording the model was asked in")
+    protocol: str = Field(description="the wording of the model's prompts")
     cameras: list[Camera] = Field(description="of the pictures, in the request's order")
     notes: list[str] = Field(description="what to know about these numbers, in sentences")
 
@@ -157,7 +157,7 @@ class DepthPoint(BaseModel):
     interval_m: Interval | None = Field(description="of the distance")
     parsed: bool
     raw_text: str = Field(description="exactly what the model wrote")
-    prompt: str = Field(description="exactly what it was asked")
+    prompt: str = Field(description="the prompt, word for word")
 
 
 class DepthResponse(Answered):
@@ -241,7 +241,7 @@ class MeasuredSpan(BaseModel):
     xyz_m: tuple[XYZ | None, XYZ | None] = Field(description="the points in the camera's frame")
     length: Length
     raw_text: tuple[str, str] = Field(description="exactly what the model wrote about each")
-    prompt: tuple[str, str] = Field(description="exactly what it was asked")
+    prompt: tuple[str, str] = Field(description="the prompt, word for word")
 
 
 class MeasuredRegion(BaseModel):
@@ -255,7 +255,7 @@ class MeasuredRegion(BaseModel):
     height: Length
     distance: Length = Field(description="of its surface from the camera, the median")
     points: int = Field(description="how many answers lie on the surface")
-    asked: int = Field(description="how many were asked for")
+    asked: int = Field(description="how many points had a question")
 
 
 class MeasureResponse(Answered):
@@ -332,9 +332,13 @@ class MotionChecked(BaseModel):
     confidence: float = Field(description="0 to 1, the higher the likelier right; a rank")
     verdict: str = Field(description="the confidence in words")
     matches: int
-    agree: float = Field(description="share of the matches found where the motion puts them")
-    agree_still: float = Field(description="share found where no motion would put them")
-    back_rotation_deg: float | None = Field(description="how far the motion asked back is off")
+    agree: float = Field(description="share of the matches that lie where the motion puts them")
+    agree_still: float = Field(
+        description="share of the matches where a still camera would put them"
+    )
+    back_rotation_deg: float | None = Field(
+        description="angle between the motion and the inverse of the answer from b to a"
+    )
     back_direction_deg: float | None
 
 
@@ -354,7 +358,7 @@ class PoseResponse(Answered):
         description="half the opening of the cone about the direction that holds 80 % of its "
         "probability; null without probabilities"
     )
-    check: MotionChecked | None = Field(description="null unless asked for and possible")
+    check: MotionChecked | None = Field(description="null unless requested and possible")
 
 
 class ObjectsRequest(Asked):

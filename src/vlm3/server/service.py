@@ -1,4 +1,4 @@
-"""One request's way through the house: pictures, a seat in line, an answer, or a reason why not.
+"""One request's way through the server: pictures, a seat in line, an answer, or an error.
 
 Ends what it began when the client goes or the time is up. Knows no route.
 """
@@ -31,7 +31,7 @@ class Service:
     """What all routes share.
 
     Args:
-        predictor: what answers; its engine is asked by one thread from now on.
+        predictor: what answers; its engine is used by one thread from now on.
         limits: how much is taken on.
         metrics: where it is counted.
         calibrate: the camera of pictures that come without one.

@@ -37,8 +37,8 @@ class Uploads:
 
     Args:
         limits: how large one picture and all of them together may be.
-        calibrate: the camera of pictures that come without one, as `View.open` takes it; asked
-            about one picture at a time.
+        calibrate: the camera of pictures that come without one, as `View.open` takes it; called
+            for one picture at a time.
     """
 
     def __init__(self, limits: Limits, calibrate: Calibrate | None = None) -> None:

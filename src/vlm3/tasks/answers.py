@@ -83,12 +83,12 @@ class DepthAnswer(_Answer):
     """Distances at n pixels of one picture.
 
     Attributes:
-        xy_px: (n, 2) pixels asked, in the view's own picture.
+        xy_px: (n, 2) pixels of the questions, in the view's own picture.
         distance_m: (n,) metres from the camera to the point; NaN where unparsed.
         depth_z_m: (n,) metres along the optical axis; NaN where unparsed.
         parsed: (n,) whether a distance was read.
         raw_text: what the model wrote, one a pixel.
-        prompt: what it was asked, one a pixel.
+        prompt: the questions, one a pixel.
         spread: of the distances, (n,) metres; None from an engine that gives no probabilities.
         readout: which number the distances are: the "digits" written, or the "median" or "mean"
             of what might have been written.
@@ -112,11 +112,11 @@ class MatchAnswer(_Answer):
     """Where n pixels of view a appear in view b.
 
     Attributes:
-        xy_a_px: (n, 2) pixels asked, in view a.
+        xy_a_px: (n, 2) pixels of the questions, in view a.
         xy_px: (n, 2) their matches in view b; NaN where unparsed.
         parsed: (n,) whether a match was read.
         raw_text: what the model wrote, one a pixel.
-        prompt: what it was asked, one a pixel.
+        prompt: the questions, one a pixel.
         spread: of the matches, (n, 2) pixels of view b, y given x; None without probabilities.
         readout: which number the matches are, as in `DepthAnswer`.
     """
@@ -144,9 +144,9 @@ class MotionCheck:
     Attributes:
         confidence: 0 to 1, the higher the likelier right; a rank, not a probability.
         matches: how many points of picture 1 were looked for in picture 2.
-        agree: of those that the stated motion puts into picture 2, the share found there.
+        agree: of those that the stated motion puts into picture 2, the share matched there.
         agree_still: the same for a camera that did not move.
-        back_rotation_deg: how far the rotation asked the other way round is off; None where the
+        back_rotation_deg: how far the rotation of the reverse question is off; None where the
             motion back was not read.
         back_direction_deg: how far the direction is off; None likewise.
     """
@@ -177,12 +177,12 @@ class PoseAnswer(_Answer):
         cam1_from_cam2: (4, 4), where all three parts were read.
         parsed: component -> whether it was read.
         raw_text: component -> what the model wrote.
-        prompt: component -> what it was asked.
+        prompt: component -> the question, word for word.
         spread: component -> of its numbers, in its unit; empty without probabilities.
         readout: which numbers these are, as in `DepthAnswer`.
         direction_cone_deg: half the opening of the cone about `direction` that holds 80 % of the
             probability, from the spread; None without probabilities.
-        check: the motion held against other answers; None where that was not asked for, or nothing
+        check: the motion held against other answers; None where there was no check, or nothing
             was there to hold it against.
     """
 
@@ -214,8 +214,8 @@ class ObjectAnswer(_Answer):
         region: index, from 0, of the box that was chosen.
         parsed: whether any of the four was read.
         raw_text: what the model wrote.
-        prompt: what it was asked.
-        boxes_xyxy_px: (n, 4) the boxes asked about, in the view's own picture.
+        prompt: the question, word for word.
+        boxes_xyxy_px: (n, 4) the boxes of the question, in the view's own picture.
     """
 
     text: str
@@ -239,7 +239,7 @@ class TextAnswer(_Answer):
     Attributes:
         text: the answer without its thinking part; "" where nothing is left of it.
         raw_text: what the model wrote.
-        prompt: what it was asked.
+        prompt: the question, word for word.
     """
 
     text: str
@@ -259,7 +259,7 @@ class FovAnswer(_Answer):
         f_px: the focal length in pixels of the view that it means, without distortion.
         parsed: whether an angle was read.
         raw_text: what the model wrote.
-        prompt: what it was asked.
+        prompt: the question, word for word.
         spread: of the angle, (1,) degrees; None from an engine that gives no probabilities.
         readout: which number the angle is, as in `DepthAnswer`.
     """

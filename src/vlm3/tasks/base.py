@@ -16,7 +16,7 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class ParseFailure:
-    """A text in which no answer was found: a value like any other, and falsy.
+    """A text from which no answer could be read: a value like any other, and falsy.
 
     Attributes:
         text: what the model wrote, whole.

@@ -20,7 +20,7 @@ class QuestionText:
     Attributes:
         text: the question.
         regions: which region each mark names.
-        centres: for regions told by their boxes, twice the x of each box's centre.
+        centres: for regions named by their boxes, twice the x of each box's centre.
         numbered: whether regions are named by numbers.
     """
 
@@ -98,9 +98,9 @@ _LATER = re.compile(
 _BOTH = re.compile(r"\b(?:yes (?:and|or|&|/) no|yes/no|no (?:and|or) yes)\b")
 
 
-def read_agreement(asked: QuestionText, said: AnswerText) -> bool | str:
+def read_agreement(question: QuestionText, answer: AnswerText) -> bool | str:
     """True for yes, False for no, or why neither stands there."""
-    text = _FILLER.sub("", said.text)
+    text = _FILLER.sub("", answer.text)
     if _BOTH.search(text[:200]):
         return "both yes and no"
     cuts = corrections(text)
@@ -120,7 +120,7 @@ def read_agreement(asked: QuestionText, said: AnswerText) -> bool | str:
         for m in _LATER.finditer(text)
         if not answers or m.start() > answers[0][0]
     ]
-    statement = _compare(asked, said, text)
+    statement = _compare(question, answer, text)
     if answers:
         if len({yes for _, yes in answers}) > 1:
             strong = [
@@ -175,32 +175,36 @@ def _no_answer_at_all(text: str) -> bool:
     )
 
 
-def _compare(asked: QuestionText, said: AnswerText, text: str) -> bool | None:
-    """Whether a statement says what was asked, by its relation word and the order of regions."""
+def _compare(question: QuestionText, answer: AnswerText, text: str) -> bool | None:
+    """Whether a statement agrees with the question in relation word and order of regions."""
     agreed: set[bool] = set()
-    mentions = iter(said.regions)
+    mentions = iter(answer.regions)
     for sentence in re.split(r"(?<=[.;!\n])\s|\n|, (?:while|whereas|but|and|so) ", text):
         regions = [next(mentions, None) for _ in range(sentence.count("§"))]
-        one = _compare_one(asked, sentence, regions)
+        one = _compare_one(question, sentence, regions)
         if one is not None:
             agreed.add(one)
     return agreed.pop() if len(agreed) == 1 else None
 
 
-def _compare_one(asked: QuestionText, sentence: str, regions: Sequence[int | None]) -> bool | None:
-    sides = [(a, b) for a, b in zip(_sides(asked.text), _sides(sentence), strict=True) if a and b]
+def _compare_one(
+    question: QuestionText, sentence: str, regions: Sequence[int | None]
+) -> bool | None:
+    sides = [
+        (a, b) for a, b in zip(_sides(question.text), _sides(sentence), strict=True) if a and b
+    ]
     if len(sides) != 1 or {"both"} & set(sides[0]) or not _PREDICATE.search(sentence):
         return None
     flips = sides[0][0] != sides[0][1]
     if len(regions) > 1:
-        if set(regions[:2]) != set(asked.regions[:2]) or None in regions[:2]:
+        if set(regions[:2]) != set(question.regions[:2]) or None in regions[:2]:
             return None
-        flips ^= regions[0] != asked.regions[0]
+        flips ^= regions[0] != question.regions[0]
     elif regions:
-        if regions[0] not in asked.regions[:2] or regions[0] is None:
+        if regions[0] not in question.regions[:2] or regions[0] is None:
             return None
         subject = _IT_BEFORE.search(sentence) is None
-        flips ^= (regions[0] != asked.regions[0]) == subject
+        flips ^= (regions[0] != question.regions[0]) == subject
     if re.search(r"\b(?:same|equal|equally|similar|or smaller|or larger)\b", sentence):
         return None
     if _NOT.search(sentence) or re.search(r"\bno\b", sentence):
@@ -243,13 +247,13 @@ _SIDE = re.compile(
 )
 
 
-def read_choice(asked: QuestionText, said: AnswerText) -> int | str:
+def read_choice(question: QuestionText, answer: AnswerText) -> int | str:
     """The index of the region that is chosen, or why none is."""
-    text = said.text
+    text = answer.text
     places = [m.start() for m in re.finditer("§", text)]
-    mentions = list(zip(places, said.regions, strict=False))
+    mentions = list(zip(places, answer.regions, strict=False))
     if not mentions:
-        found = _unnamed(asked, said)
+        found = _unnamed(question, answer)
         return "no region" if found is None else found
     cut = standing(text, places)
     statements = Statements.of(text)
@@ -260,12 +264,14 @@ def read_choice(asked: QuestionText, said: AnswerText) -> int | str:
     if not stated:
         return "says which region it is not"
     if any(r is None for _, r in stated) or re.search(r"§ (?:or|and|/|,) ?[0-9]", text):
-        return "a region that was not asked about"
-    votes = _votes(asked, statements, stated, cut)
+        return "a region that the question does not name"
+    votes = _votes(question, statements, stated, cut)
     if len(votes) != 1:
         place = concluded(text, [at for at, _ in stated])
         if place is not None:
-            votes = _votes(asked, statements, [s for s in stated if s[0] >= place], place) or votes
+            votes = (
+                _votes(question, statements, [s for s in stated if s[0] >= place], place) or votes
+            )
     if len(votes) != 1:
         return (
             "several regions" if len({r for _, r in stated}) > 1 else "says which region it is not"
@@ -276,24 +282,24 @@ def read_choice(asked: QuestionText, said: AnswerText) -> int | str:
 
 
 def _votes(
-    asked: QuestionText, said: Statements, stated: list[tuple[int, int | None]], cut: int
+    question: QuestionText, statements: Statements, stated: list[tuple[int, int | None]], cut: int
 ) -> set[int]:
     """The regions that the sentences choose, one by one."""
     wanted = _sides(
-        asked.text.split("§")[0]
-        if "§" in asked.text[8:] and any(_sides(asked.text.split("§")[0]))
-        else asked.text
+        question.text.split("§")[0]
+        if "§" in question.text[8:] and any(_sides(question.text.split("§")[0]))
+        else question.text
     )
     votes: set[int] = set()
     loose: set[int] = set()
-    others = [r for r in dict.fromkeys(asked.regions) if r is not None]
-    bounds = sorted({said.sentence(at) for at, _ in stated})
+    others = [r for r in dict.fromkeys(question.regions) if r is not None]
+    bounds = sorted({statements.sentence(at) for at, _ in stated})
     for start, end in bounds:
-        for clause_start, clause_end in _clauses(said.text, max(start, cut), end):
+        for clause_start, clause_end in _clauses(statements.text, max(start, cut), end):
             here = [(at, r) for at, r in stated if clause_start <= at < clause_end]
             if not here:
                 continue
-            clause = said.text[clause_start:clause_end]
+            clause = statements.text[clause_start:clause_end]
             if re.search(r"\b(?:both|neither|equally|same|either)\b", clause):
                 return set()
             regions = [r for _, r in here if r is not None]
@@ -364,27 +370,27 @@ def _clauses(text: str, start: int, end: int) -> list[tuple[int, int]]:
     return [(a, b) for a, b in pairwise(edges) if a < b]
 
 
-def _unnamed(asked: QuestionText, said: AnswerText) -> int | None:
+def _unnamed(question: QuestionText, answer: AnswerText) -> int | None:
     """A choice by name ("the lamp"), number, order ("the former") or side ("the left one")."""
-    text = said.text.strip(" .!\"'")
+    text = answer.text.strip(" .!\"'")
     if refused(text, len(text)) or re.search(r"\b(?:both|neither|either|equally|or)\b", text):
         return None
-    regions = [r for r in dict.fromkeys(asked.regions) if r is not None]
+    regions = [r for r in dict.fromkeys(question.regions) if r is not None]
     if re.fullmatch(r"[0-9]", text):
-        return int(text) if asked.numbered and int(text) in regions else None
+        return int(text) if question.numbered and int(text) in regions else None
     order = _ORDER.match(text)
     if order and len(regions) == 2 and not _NOT.search(text):
         return regions[0 if order["first"] else 1]
     side = _SIDE.search(text)
     if (
         side
-        and len(asked.centres) == 2
-        and asked.centres[0] != asked.centres[1]
+        and len(question.centres) == 2
+        and question.centres[0] != question.centres[1]
         and not _NOT.search(text)
     ):
-        left = asked.centres.index(min(asked.centres))
+        left = question.centres.index(min(question.centres))
         return left if (side["a"] or side["b"]) == "left" else 1 - left
-    names = list(zip(_NAME.findall(asked.text), asked.regions, strict=False))
+    names = list(zip(_NAME.findall(question.text), question.regions, strict=False))
     first = [
         (text.find(name), r) for name, r in names if re.search(rf"\b{re.escape(name)}\b", text)
     ]
@@ -396,10 +402,12 @@ def _unnamed(asked: QuestionText, said: AnswerText) -> int | None:
     ):
         return None
     if len(first) == 1:
-        sides = [(a, b) for a, b in zip(_sides(asked.text), _sides(text), strict=True) if a and b]
+        sides = [
+            (a, b) for a, b in zip(_sides(question.text), _sides(text), strict=True) if a and b
+        ]
         return None if any(a != b for a, b in sides) else first[0][1]
-    wanted, told = _sides(asked.text), _sides(text)
-    sides = [(a, b) for a, b in zip(wanted, told, strict=True) if a and b]
+    wanted, stated = _sides(question.text), _sides(text)
+    sides = [(a, b) for a, b in zip(wanted, stated, strict=True) if a and b]
     if len(first) == 2 and sides and "than" in text:
         first.sort()
         return first[0 if all(a == b for a, b in sides) else 1][1]

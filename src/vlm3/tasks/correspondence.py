@@ -85,9 +85,9 @@ def parse(
         question: as the model read it. An answer may repeat the pixel that stands in it before it
             gives its own.
     """
-    asked = _asked(question)
+    queried = _asked(question)
     form = protocol.patterns.get("correspondence")
-    xy = _read(text, asked) if form is None else _read_form(form, text, asked)
+    xy = _read(text, queried) if form is None else _read_form(form, text, queried)
     if isinstance(xy, ParseFailure):
         return xy
     xy_norm = np.array(xy)
@@ -105,25 +105,25 @@ def _asked(question: str | None) -> _Pair | None:
     return (float(found[1]), float(found[2])) if found else None
 
 
-def _read(text: str, asked: _Pair | None) -> _Pair | ParseFailure:
+def _read(text: str, queried: _Pair | None) -> _Pair | ParseFailure:
     frame = framed(text)
     if isinstance(frame, ParseFailure):
         return frame
-    xy = read_tuple(frame.answer, 2, asked=asked)
+    xy = read_tuple(frame.answer, 2, asked=queried)
     return ParseFailure(text, xy) if isinstance(xy, str) else xy
 
 
-def _read_form(form: re.Pattern[str], text: str, asked: _Pair | None) -> _Pair | ParseFailure:
-    """The first pair in the form asked for, but for the question's own where another follows."""
+def _read_form(form: re.Pattern[str], text: str, queried: _Pair | None) -> _Pair | ParseFailure:
+    """The first pair in the expected form, but for the question's own where another follows."""
     part = answer_part(text)
     if isinstance(part, ParseFailure):
         return part
     found = [(float(m["x"]), float(m["y"])) for m in form.finditer(part)]
     if not found:
-        return ParseFailure(text, "no pixel in the form asked for")
+        return ParseFailure(text, "no pixel in the expected form")
     if refuses(part):
         return ParseFailure(text, "says that it has no answer")
-    return next((xy for xy in found if xy != asked), found[0])
+    return next((xy for xy in found if xy != queried), found[0])
 
 
 class Correspondence(Task):

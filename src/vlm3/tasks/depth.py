@@ -1,6 +1,6 @@
 """Metric depth (paper, section 3.2): how far a pixel's point is from the camera.
 
-Asked under `release-depth` (facebookresearch/VLM3, sample_data/depth_labels.json):
+Example under `release-depth` (facebookresearch/VLM3, sample_data/depth_labels.json):
 
     Given this image, how far is the point at coordinates (16, 1061) from the camera? ...
 
@@ -87,7 +87,7 @@ def parse(protocol: Protocol, text: str) -> float | ParseFailure:
         return part
     found = form.search(part)
     if found is None:
-        return ParseFailure(text, "no distance in the form asked for")
+        return ParseFailure(text, "no distance in the expected form")
     return length_in_metres(text, float(found["metres"]))
 
 

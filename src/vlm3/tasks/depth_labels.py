@@ -2,7 +2,7 @@
 
 DepthLM's curation scripts write four different things under the key "depth"
 (facebookresearch/DepthLM_Official, utils/curate_*.py). A run is scored against the label as it was
-published, to stand beside the papers, and against the true distance, which is what was asked. Both
+published, to stand beside the papers, and against the true distance, which is the question's. Both
 directions need of the camera only the cosine between the pixel's ray and the axis, z / distance.
 """
 

@@ -1,7 +1,7 @@
-"""Field of view: how wide the lens of a picture is, told from the picture alone.
+"""Field of view: how wide the lens of a picture is, read from the picture alone.
 
 Ours, not the paper's: the first step to photographs without a known lens. The picture is brought to
-a fixed longer side, whatever its focal length, so that its size tells nothing. Asked under `fov`:
+a fixed longer side, whatever its focal length, so that its size shows nothing. Example under `fov`:
 
     Horizontal field of view of the camera in degrees:
 
@@ -55,7 +55,7 @@ def parse(protocol: Protocol, text: str) -> float | ParseFailure:
         return part
     found = protocol.patterns["fov"].search(part)
     if found is None:
-        return ParseFailure(text, "no angle in the form asked for")
+        return ParseFailure(text, "no angle in the expected form")
     degrees = float(found["degrees"])
     if not 0 < degrees < 180:
         return ParseFailure(text, f"{degrees:g} degrees is no field of view")

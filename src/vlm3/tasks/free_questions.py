@@ -11,7 +11,7 @@ beside the question:
 An answer is read as a careful person would: what the model thought aloud is taken away, a marked
 answer (`<answer>`, `<ans>`, `\boxed`, "Answer:", a JSON field, backticks) counts before the rest,
 and two different values are none. A point or a vector has no single right value; whether it lies
-where the truth allows is found when it is read, as `hit`.
+where the truth allows is decided when it is read, as `hit`.
 """
 
 import base64
@@ -34,7 +34,7 @@ from vlm3.tasks.reading import MAX_CHARS, refuses
 Json = dict[str, Any]
 
 POINT_SCALE = 1000
-"""A point is asked for and read in thousandths of the picture: CrossPoint's `relative_1000`."""
+"""A point is named and read in thousandths of the picture: CrossPoint's `relative_1000`."""
 VECTOR_SLACK = 0.25
 """How far from its truth a right vector may end, as a share of the true length; ours."""
 _MASK_ABOVE = 128
@@ -54,15 +54,15 @@ def read(form: Json, text: str) -> Json | ParseFailure:
     return ParseFailure(text, found) if isinstance(found, str) else found
 
 
-def judged(form: Json, truth: Json, said: Json) -> Json:
-    """What was said, with whether it hits where the truth is no single value."""
-    if form["kind"] == "point" and said.get("xy_px") is not None:
-        return said | {"hit": float(_inside(said["xy_px"], mask_of(truth["mask_png"])))}
-    if form["kind"] == "vector" and said.get("vector") is not None:
-        p, g = (np.asarray(v, dtype=np.float64) for v in (said["vector"], truth["vector"]))
+def judged(form: Json, truth: Json, reading: Json) -> Json:
+    """The reading, with whether it hits where the truth is no single value."""
+    if form["kind"] == "point" and reading.get("xy_px") is not None:
+        return reading | {"hit": float(_inside(reading["xy_px"], mask_of(truth["mask_png"])))}
+    if form["kind"] == "vector" and reading.get("vector") is not None:
+        p, g = (np.asarray(v, dtype=np.float64) for v in (reading["vector"], truth["vector"]))
         near = float(np.linalg.norm(p - g)) <= VECTOR_SLACK * float(np.linalg.norm(g))
-        return said | {"hit": float(near)}
-    return said
+        return reading | {"hit": float(near)}
+    return reading
 
 
 def written(form: Json, truth: Json) -> str:
@@ -144,12 +144,12 @@ def _choice(form: Json, text: str) -> Json | str:
     first = re.match(rf"[\s*_(\[\"']{{0,4}}({label})[*_]{{0,2}}\s?[.):,\]]", text)
     if first:
         return {"option": names.index(first[1].casefold())}
-    said = [found.casefold() for found in re.findall(rf"(?:{label})", text)]
-    if len(set(said)) > 1:
+    named = [found.casefold() for found in re.findall(rf"(?:{label})", text)]
+    if len(set(named)) > 1:
         last = re.findall(rf"{_CONCLUSION}({label})", text, re.DOTALL)
         return {"option": names.index(last[-1].casefold())} if last else "two different choices"
-    if said:
-        return {"option": names.index(said[0])}
+    if named:
+        return {"option": names.index(named[0])}
     if refuses(text.casefold()):
         return "refuses"
     chosen = _named_option(form["options"], text.casefold())
@@ -200,7 +200,7 @@ def _number(form: Json, text: str) -> Json | str:
 
 
 def _in_unit(q: Quantity, unit: str) -> float:
-    """A quantity in the unit asked for; a bare number is in it already."""
+    """A quantity in the question's unit; a bare number is in it already."""
     return q.low / METRES_OF[unit] if q.unit in METRES_OF and unit in METRES_OF else q.low
 
 

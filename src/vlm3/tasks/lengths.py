@@ -1,4 +1,4 @@
-"""The length that was asked for, out of a free answer that may name several.
+"""Read the length in question out of a free answer that may name several.
 
 Which of the quantities in a text are meant follows from their words: the width in "1.2 meters tall
 and 0.8 meters wide", a distance between regions beside distances from the camera, a 50 inch TV.
@@ -178,18 +178,21 @@ _OBJECT_OF = re.compile(
 
 
 def _name(
-    said: Statements, found: list[Quantity], mentions: list[tuple[int, int | None]], depth: bool
+    statements: Statements,
+    found: list[Quantity],
+    mentions: list[tuple[int, int | None]],
+    depth: bool,
 ) -> list[_Named]:
     out: list[_Named] = []
     previous_end = 0
     for k, q in enumerate(found):
-        start, end = said.sentence(q.start)
-        left = said.text[max(start, previous_end) : q.start]
+        start, end = statements.sentence(q.start)
+        left = statements.text[max(start, previous_end) : q.start]
         right_end = min(end, found[k + 1].start if k + 1 < len(found) else end)
         right_end = max(
-            q.end, said.sentence(max(q.end - 1, 0))[1] if k + 1 == len(found) else right_end
+            q.end, statements.sentence(max(q.end - 1, 0))[1] if k + 1 == len(found) else right_end
         )
-        right = said.text[q.end : right_end]
+        right = statements.text[q.end : right_end]
         tags = frozenset(_tags_of(left, right))
         if depth and tags & {"length"} and re.search(r"\bdepth\b", left):
             tags = (tags - {"length"}) | {"distance"}
@@ -207,17 +210,19 @@ def _name(
             or re.match(r" ?(?:tall|wide|long|high)? ?(?:as a reference|reference)", right)
             is not None
         )
-        before = said.text[max(start, q.start - 24) : q.start]
+        before = statements.text[max(start, q.start - 24) : q.start]
         # "50 inch TV at 2 m"
         headline = not before.strip() and q.unit in ("in", "ft")
         determined = _DETERMINED.search(before) is not None and not _VERBLIKE.search(before)
-        attributive = (headline or determined) and _NOUN_AFTER.match(said.text, q.end) is not None
-        turn = max(said.text.rfind(word, start, q.start) for word in (" while ", " whereas "))
+        attributive = (headline or determined) and _NOUN_AFTER.match(
+            statements.text, q.end
+        ) is not None
+        turn = max(statements.text.rfind(word, start, q.start) for word in (" while ", " whereas "))
         about = [
             r
             for at, r in mentions
             if max(start, turn) <= at < q.start
-            and not _OBJECT_OF.search(said.text[max(0, at - 16) : at])
+            and not _OBJECT_OF.search(statements.text[max(0, at - 16) : at])
         ]
         out.append(
             _Named(
@@ -275,7 +280,7 @@ def _last(name: str, left: str, after: str) -> int:
 
 
 def _fits(ask: Wanted, named: _Named) -> bool:
-    """Whether what its words say of a quantity agrees with what was asked."""
+    """Whether what its words say of a quantity agrees with the question."""
     tags = named.tags
     sizes = tags & set(_SIZES)
     if "age" in tags:
@@ -333,7 +338,7 @@ def read_length(
     Args:
         ask: what is wanted.
         text: as `framing` leaves it, with "§" where a region is named.
-        mentions: the regions at these marks, in order; None for one that was not asked about.
+        mentions: the regions at these marks, in order; None for one not in the question.
         depth: whether "depth" means the distance from the camera.
     """
     text = _TUPLE.sub(lambda m: " " * len(m[0]), text)
@@ -344,19 +349,19 @@ def read_length(
     found = [q for q in found if q.unit and q.role not in ("operand", "spread")]
     if not found:
         return "no length with a unit"
-    said = Statements.of(text, [(q.start, q.end) for q in found])
+    statements = Statements.of(text, [(q.start, q.end) for q in found])
     places = [m.start() for m in re.finditer("§", text)]
-    named = _name(said, found, list(zip(places, mentions, strict=False)), depth)
-    named = [n for n in named if not denied(said, n.q.start)]
+    named = _name(statements, found, list(zip(places, mentions, strict=False)), depth)
+    named = [n for n in named if not denied(statements, n.q.start)]
     fitting = [n for n in named if _fits(ask, n)]
     if not fitting:
-        return "no length of the kind asked for"
+        return "no length of the kind in question"
     cut = standing(text, [n.q.start for n in named])
     fitting = [n for n in fitting if n.q.start >= cut] or fitting
-    pool = _weighed(ask, text, said, fitting)
+    pool = _weighed(ask, text, statements, fitting)
     if isinstance(pool, str):
         return pool
-    value = _one(text, said, pool, ask)
+    value = _one(text, statements, pool, ask)
     if isinstance(value, str):
         return value
     if refused(text, pool[-1].q.start):
@@ -365,7 +370,7 @@ def read_length(
 
 
 def _with_unit(text: str, q: Quantity, unit: str, found: list[Quantity]) -> Quantity:
-    """A bare number in the unit it was asked for, where it can be the answer."""
+    """A bare number in the question's unit, where it can be the answer."""
     if q.unit or not unit:
         return q
     alone = len(found) == 1 or q.result
@@ -384,14 +389,16 @@ def _with_unit(text: str, q: Quantity, unit: str, found: list[Quantity]) -> Quan
     return replace(q, low=q.low * METRES_OF[unit], high=q.high * METRES_OF[unit], unit=unit)
 
 
-def _weighed(ask: Wanted, text: str, said: Statements, fitting: list[_Named]) -> list[_Named] | str:
+def _weighed(
+    ask: Wanted, text: str, statements: Statements, fitting: list[_Named]
+) -> list[_Named] | str:
     """The quantities that count: results, not what they came from; the object, no reference."""
     results = [n for n in fitting if n.q.result]
     if results:
         fitting = [n for n in fitting if n.q.start >= results[-1].q.start]
     plainly = [n for n in fitting if not n.reference]
     if not plainly:
-        about = [n for n in fitting if _PRONOUN.search(said.before(n.q.start, 200))]
+        about = [n for n in fitting if _PRONOUN.search(statements.before(n.q.start, 200))]
         alone = [
             n
             for n in fitting
@@ -401,7 +408,7 @@ def _weighed(ask: Wanted, text: str, said: Statements, fitting: list[_Named]) ->
                     r"\b(?:typically|usually|normally|generally|about|around"
                     r"|approximately|roughly|probably|often)\b",
                     "",
-                    said.before(n.q.start, 200),
+                    statements.before(n.q.start, 200),
                 ),
             )
         ]
@@ -423,17 +430,17 @@ def _weighed(ask: Wanted, text: str, said: Statements, fitting: list[_Named]) ->
 _SUBJECT = re.compile(r"\b(?:pixel|point|location)\b|\A\s*(?:so |thus |therefore,? )?(?:it|its)\b")
 
 
-def _of_subject(said: Statements, pool: list[_Named], ask: Wanted) -> list[Quantity]:
-    """The values in sentences about what was asked, rather than about things around it."""
+def _of_subject(statements: Statements, pool: list[_Named], ask: Wanted) -> list[Quantity]:
+    """The values in sentences about the question's subject, rather than about things around it."""
     return [
         n.q
         for n in pool
         if n.q.role == "value"
-        and (_SUBJECT.search(said.before(n.q.start, 200)) or (n.about in ask.regions))
+        and (_SUBJECT.search(statements.before(n.q.start, 200)) or (n.about in ask.regions))
     ]
 
 
-def _one(text: str, said: Statements, pool: list[_Named], ask: Wanted) -> float | str:
+def _one(text: str, statements: Statements, pool: list[_Named], ask: Wanted) -> float | str:
     """The one value of a pool, or why it has none."""
     points = [n.q for n in pool if n.q.role == "value"]
     vague = [n.q for n in pool if n.q.role != "value"]
@@ -443,7 +450,7 @@ def _one(text: str, said: Statements, pool: list[_Named], ask: Wanted) -> float 
         place = concluded(text, [q.start for q in points])
         last = [q for q in points if place is not None and q.start >= place]
         if not last or not _agree(last):
-            last = _of_subject(said, pool, ask)
+            last = _of_subject(statements, pool, ask)
         if not last or not _agree(last):
             return "several lengths"
         points = last

@@ -220,16 +220,16 @@ def length_success_values(said_m: ArrayLike, truth_m: ArrayLike) -> Floats:
     return within.astype(np.float64)
 
 
-def clock_error_hours(said: ArrayLike, truth: ArrayLike) -> Floats:
+def clock_error_hours(predicted: ArrayLike, truth: ArrayLike) -> Floats:
     """(n,) hours between two directions on the clock, 0 to 6; NaN where unread."""
-    gap = np.abs(np.asarray(said, dtype=np.float64) - np.asarray(truth, dtype=np.float64)) % 12
+    gap = np.abs(np.asarray(predicted, dtype=np.float64) - np.asarray(truth, dtype=np.float64)) % 12
     return np.asarray(np.minimum(gap, 12 - gap))
 
 
-def clock_success_values(said: ArrayLike, truth: ArrayLike) -> Floats:
+def clock_success_values(predicted: ArrayLike, truth: ArrayLike) -> Floats:
     """(n,) 1 where at most one hour off; failures 0."""
     with np.errstate(invalid="ignore"):
-        near: Bools = clock_error_hours(said, truth) <= 1
+        near: Bools = clock_error_hours(predicted, truth) <= 1
     return near.astype(np.float64)
 
 

@@ -33,32 +33,32 @@ def parse(
     Args:
         question: as the model read it.
         text: what the model wrote.
-        n_regions: how many boxes the question was asked about.
-        boxes_norm: (n_regions, 4) the boxes as written, where regions are told by their boxes and
+        n_regions: how many boxes the question has.
+        boxes_norm: (n_regions, 4) the boxes as written, where regions are named by their boxes and
             do not first appear in the question in the order of their indices.
     """
     frame = framed(text)
     if isinstance(frame, ParseFailure):
         return frame
-    asked_text, asked_mentions = _regions(plain(question))
+    query_text, query_mentions = _regions(plain(question))
     boxes: list[_Box]
     if boxes_norm is None:
-        boxes = list(dict.fromkeys(m for m in asked_mentions if isinstance(m, tuple)))
+        boxes = list(dict.fromkeys(m for m in query_mentions if isinstance(m, tuple)))
     else:
         boxes = [_box(row) for row in np.asarray(boxes_norm, dtype=np.float64).tolist()]
     boxes = boxes[:n_regions]
-    asked = QuestionText(
-        asked_text,
-        tuple(_index(m, boxes, n_regions) for m in asked_mentions),
+    query = QuestionText(
+        query_text,
+        tuple(_index(m, boxes, n_regions) for m in query_mentions),
         tuple(box[0] + box[2] for box in boxes),
-        any(isinstance(m, int) for m in asked_mentions),
+        any(isinstance(m, int) for m in query_mentions),
     )
-    kind = _kind(asked.text)
+    kind = _kind(query.text)
     reason = ""
-    said_text, said_mentions = _regions(frame.answer)
-    said = AnswerText(said_text, tuple(_index(m, boxes, n_regions) for m in said_mentions))
+    answer_text, answer_mentions = _regions(frame.answer)
+    answer = AnswerText(answer_text, tuple(_index(m, boxes, n_regions) for m in answer_mentions))
     for reader in [_READERS[kind]] if kind else _READERS.values():
-        found = reader(asked, said)
+        found = reader(query, answer)
         if not isinstance(found, str):
             return found
         reason = found
@@ -144,26 +144,26 @@ def _kind(question: str) -> _Kind | None:
     return next((kind for pattern, kind in _KINDS if pattern.search(question)), None)
 
 
-def _length(asked: QuestionText, said: AnswerText) -> ObjectTruth | str:
-    value = read_length(wanted(asked.text, asked.regions), said.text, said.regions)
+def _length(query: QuestionText, answer: AnswerText) -> ObjectTruth | str:
+    value = read_length(wanted(query.text, query.regions), answer.text, answer.regions)
     if isinstance(value, str):
         return value
-    checked = length_in_metres(said.text, value)
+    checked = length_in_metres(answer.text, value)
     return checked.reason if isinstance(checked, ParseFailure) else Length(checked)
 
 
-def _agreement(asked: QuestionText, said: AnswerText) -> ObjectTruth | str:
-    yes = read_agreement(asked, said)
+def _agreement(query: QuestionText, answer: AnswerText) -> ObjectTruth | str:
+    yes = read_agreement(query, answer)
     return yes if isinstance(yes, str) else YesNo(yes)
 
 
-def _clock(asked: QuestionText, said: AnswerText) -> ObjectTruth | str:
-    hour = read_clock(said.text)
+def _clock(query: QuestionText, answer: AnswerText) -> ObjectTruth | str:
+    hour = read_clock(answer.text)
     return hour if isinstance(hour, str) else ClockHour(hour)
 
 
-def _choice(asked: QuestionText, said: AnswerText) -> ObjectTruth | str:
-    region = read_choice(asked, said)
+def _choice(query: QuestionText, answer: AnswerText) -> ObjectTruth | str:
+    region = read_choice(query, answer)
     return region if isinstance(region, str) else Region(region)
 
 

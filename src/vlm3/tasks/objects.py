@@ -1,6 +1,6 @@
 """Objects (paper, section 3.2): sizes, distances, directions, comparisons of boxes.
 
-Asked under `release-object` (facebookresearch/VLM3, sample_data/spatialrgpt_labels.json):
+Example under `release-object` (facebookresearch/VLM3, sample_data/spatialrgpt_labels.json):
 
     Can you confirm if bounding box region (0, 39, 652, 999) is smaller than bounding box region
     (6, 380, 228, 562)?

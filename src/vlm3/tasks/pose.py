@@ -161,11 +161,11 @@ def _read_form(
         return part
     found = form.search(part)
     if found is None:
-        return ParseFailure(text, f"no {component} in the form asked for")
+        return ParseFailure(text, f"no {component} in the expected form")
     if refuses(part):
         return ParseFailure(text, "says that it has no answer")
     if component != "direction" and _OTHERWISE.search(part):
-        return ParseFailure(text, f"the number is not the {component} in the unit asked for")
+        return ParseFailure(text, f"the number is not the {component} in the question's unit")
     return tuple(float(v) for v in found.groups() if v is not None)
 
 
@@ -193,7 +193,7 @@ class Pose(Task):
     )
 
     def questions(self, protocol: Protocol, *, metric: bool = True) -> dict[Component, str]:
-        """What is asked about the motion between two pictures, by component."""
+        """The questions about the motion between two pictures, by component."""
         return {part: ask(protocol, part) for part in components(protocol, metric=metric)}
 
     def query(self, motion: RelativePose, *, metric: bool = True) -> tuple[Json, Json]:

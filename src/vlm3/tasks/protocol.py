@@ -1,4 +1,4 @@
-"""The conventions in which a model is asked and answers, as data: eight of them, by name.
+"""The conventions of a model's prompts and answers, as data: eight of them, by name.
 
 `paper` is the paper's section 3.2; the `release-` ones are those of the four released checkpoints
 (facebookresearch/VLM3: README, inference.ipynb, sample_data), word for word, `release-corr-direct`
@@ -33,7 +33,7 @@ class ImagePrep:
             `target_px`.
         target_px: pixels.
         rounding: how a side becomes whole: to nearest, or down.
-        limits: fewest and most pixels, of the checkpoint that is asked; None: none are known.
+        limits: fewest and most pixels, of the checkpoint; None: none are known.
     """
 
     kind: Literal["focal", "focal_x", "long_side"]
@@ -49,15 +49,15 @@ class Protocol:
     Attributes:
         name: what it is chosen by.
         description: one line.
-        tasks: what can be asked.
+        tasks: those that it has prompts for.
         prep: what happens to the picture.
         norm_size: coordinates in the text run from 0 to this.
         half_open: whether written coordinates stay below `norm_size`.
         templates: name -> text with fields, e.g. "depth.ask" with {x} and {y}.
         patterns: name -> the form of an answer, with named groups, e.g. "depth".
-        whole_px: whether a distance is asked of whole pixels of the resized picture; see
+        whole_px: whether distances are at whole pixels of the resized picture; see
             `writing.named_pixel`.
-        match_wording: which wording of the question for a match is asked; training draws among
+        match_wording: which wording the question for a match has; training draws among
             all of them.
     """
 
@@ -215,7 +215,7 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
             ),
             Protocol(
                 name="release-corr",
-                description="facebook/VLM3-corr, asked to think first as its notebook does",
+                description="facebook/VLM3-corr, prompted to think first as its notebook does",
                 tasks=frozenset({"correspondence"}),
                 prep=ImagePrep("long_side", 1024.0),
                 norm_size=1000,

@@ -1,6 +1,6 @@
 """Samples to conversations: the one resize, then every task's questions about what is labelled.
 
-The one writer of training's questions; asking and evaluation write theirs through the same tasks.
+The one writer of training's questions; inference and evaluation write theirs by the same tasks.
 Knows no model and no files.
 """
 
@@ -34,7 +34,7 @@ class Asks(Interface):
 
 @dataclass(frozen=True)
 class QuestionWriter:
-    """How samples are asked about.
+    """How questions about samples are drawn and worded.
 
     Attributes:
         protocol: whose words and picture size.
@@ -55,7 +55,7 @@ class QuestionWriter:
         return self.protocol.plan(camera, multiple_px=self.multiple_px, max_tokens=self.max_tokens)
 
     def questions(self, sample: Sample, rng: np.random.Generator) -> list[QA]:
-        """What is asked about a sample, with answers; what is asked twice is kept once."""
+        """The questions about a sample, with answers; a question that comes twice is kept once."""
         qas = [
             qa
             for task in self.tasks

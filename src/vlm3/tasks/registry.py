@@ -1,4 +1,4 @@
-"""The tasks by name, in the order in which a sample is asked. A new task is a line here."""
+"""The tasks by name, in the order of a sample's questions. A new task is a line here."""
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
@@ -18,7 +18,7 @@ TASKS: Mapping[str, Task] = MappingProxyType(
 )
 """Name -> task."""
 LABELLED: tuple[str, ...] = tuple(name for name in TASKS if name != QUESTIONS.name)
-"""Those that the labels of a sample can be asked about."""
+"""Those that a sample has labels for."""
 
 
 def get_task(name: str) -> Task:
@@ -53,7 +53,5 @@ def paired(names: Iterable[str]) -> bool:
     if len(kinds) > 1:
         singles = ", ".join(task.name for task in tasks if task.pictures == 1)
         pairs = ", ".join(task.name for task in tasks if task.pictures == 2)
-        raise InputError(
-            f"{singles} is asked about pictures and {pairs} about pairs: give two parts"
-        )
+        raise InputError(f"{singles} needs single pictures and {pairs} needs pairs: give two parts")
     return kinds == {2}

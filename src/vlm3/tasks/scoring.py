@@ -37,7 +37,7 @@ class Rows:
         predicted: (n, k) what the task's `numbers` makes of predictions, NaN where nothing was
             read.
         truth: (n, k) the same of truths.
-        ask: (n, j) what its `asked` makes of what was asked.
+        ask: (n, j) what its `asked` makes of the queries.
         seconds: (n,) NaN where unknown.
         cost_usd: (n,) NaN where unknown.
     """
@@ -61,7 +61,7 @@ class Floor:
     """A row of a table that needs no model.
 
     Attributes:
-        name: what it does, with the constant it found.
+        name: what it does, with the constant that it chose.
         rows: the run's rows with its answers in place of the model's.
         oracle: whether it knows truths that no predictor has.
     """

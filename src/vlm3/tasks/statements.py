@@ -1,7 +1,7 @@
 """What a text says about the values it names: denied, taken back, concluded, or no answer at all.
 
 The same for lengths, hours, regions and pixels: the values are spans of a plain text (see
-`framing`), and here it is told which of them stand.
+`framing`), and here those that stand are picked out.
 """
 
 import re
@@ -55,9 +55,9 @@ _DENIED = re.compile(
 )
 
 
-def denied(said: Statements, start: int) -> bool:
+def denied(statements: Statements, start: int) -> bool:
     """Whether the value that begins there is named as what it is not."""
-    return _DENIED.search(said.before(start, 70)) is not None
+    return _DENIED.search(statements.before(start, 70)) is not None
 
 
 _TAKEN_BACK = re.compile(
@@ -79,7 +79,7 @@ _TAKEN_BACK = re.compile(
 
 
 def corrections(text: str) -> list[int]:
-    """Where the text takes back what it has said, in order."""
+    """Where the text takes back an earlier statement, in order."""
     return [m.start() for m in _TAKEN_BACK.finditer(text)]
 
 

@@ -1,11 +1,11 @@
 """What a task is: one kind of question about pictures, from every side.
 
 A task writes its questions and the answers that labels give them, reads what a model wrote, and
-measures it. Training, asking and evaluation all go through these methods, so that a prompt cannot
+measures it. Training, inference and evaluation all go through these methods, so a prompt cannot
 differ between them; a new task is a file like `vlm3.tasks.depth` and a line in
 `vlm3.tasks.registry`.
 
-A question that somebody asks (a *query*) is plain JSON: `ask` is what is asked, in pixels of the
+A user's question (a *query*) is plain JSON: `ask` is the question, in pixels of the
 picture as it is given, `truth` what is right; a prediction has the form of a truth.
 """
 
@@ -25,7 +25,7 @@ from vlm3.tasks.scoring import Floats, Floor, Measure, Rows
 
 Json = dict[str, Any]
 Words = str | dict[str, str]
-"""One text, or one for each part of a question that is asked in parts."""
+"""One text, or one for each part of a question in parts."""
 Cameras = Sequence[Camera]
 
 
@@ -36,10 +36,10 @@ class Task(ABC):
         name: as protocols, files and the command line name it.
         mark: as ids of queries name it.
         pictures: how many a question is about.
-        protocol_task: what a protocol must have for it to be asked; mostly the same task.
+        protocol_task: what a protocol must have prompts for; mostly the same task.
         once: whether a sample has one question of the kind.
         columns: numbers of a prediction and of a truth in `Rows`.
-        asked_columns: numbers of what is asked.
+        asked_columns: how many numbers a query has.
         fields: what a prediction from elsewhere may hold.
         failure: how an answer that could not be read counts, for the reader of a table.
         headline: the name of its one number.
@@ -71,7 +71,7 @@ class Task(ABC):
 
     @abstractmethod
     def queries(self, sample: Sample, most: int, rng: Rng = None) -> list[tuple[Json, Json]]:
-        """What can be asked about a sample: (ask, truth) of up to `most` of its labels."""
+        """The queries that a sample allows: (ask, truth) of up to `most` of its labels."""
 
     def examples(
         self, sample: Sample, protocol: Protocol, rng: np.random.Generator, most: int
@@ -89,7 +89,7 @@ class Task(ABC):
         """Part -> question; the only part of a question without parts has the task's name.
 
         Raises:
-            InputError: the protocol does not ask it, or what is asked lies outside the picture.
+            InputError: the protocol has no prompt for it, or the query lies outside the picture.
         """
 
     @abstractmethod
@@ -115,7 +115,7 @@ class Task(ABC):
         """The inverse of `numbers`."""
 
     def asked(self, ask: Json) -> list[float]:
-        """What is asked as `asked_columns` numbers."""
+        """A query as `asked_columns` numbers."""
         return []
 
     def check_truth(self, numbers: Sequence[float]) -> None:
@@ -131,7 +131,7 @@ class Task(ABC):
         """A prediction in a line from elsewhere.
 
         Args:
-            ask: what was asked.
+            ask: the query.
             record: the line.
             label: what the benchmark's depth label is, see `vlm3.tasks.depth_labels`.
 

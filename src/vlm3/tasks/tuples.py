@@ -65,15 +65,15 @@ def read_tuple(
     found = list((_PAIR if n == 2 else _TRIPLE).finditer(text))[:100]
     if not found:
         return "no pixel" if n == 2 else "no direction"
-    said = Statements.of(text)
+    statements = Statements.of(text)
     values = []
     for m in found:
-        before = said.before(m.start(), 100)
+        before = statements.before(m.start(), 100)
         if _OTHER_ORDER.search(text[max(0, m.start() - 20) : m.start()]):
-            return "a point whose order of x and y is not told"
+            return "a point whose order of x and y is not given"
         if _VAGUE.search(before):
             return "a range"
-        if denied(said, m.start()):
+        if denied(statements, m.start()):
             continue
         value = tuple(float(v) for v in m.groups() if v is not None)
         of_first = _IN_FIRST_AFTER.match(text, m.end()) is not None
@@ -118,7 +118,7 @@ def read_angles(text: str) -> tuple[float, ...] | str:
     found = list(_ANGLE.finditer(text))[:60]
     cut = standing(text, [m.start() for m in found])
     in_radians = _RADIANS.search(text) is not None and "°" not in text and "deg" not in text
-    said = Statements.of(text)
+    statements = Statements.of(text)
     values: dict[str, set[float]] = {name: set() for name in ANGLES}
     for m in found:
         if (
@@ -128,7 +128,7 @@ def read_angles(text: str) -> tuple[float, ...] | str:
             or re.search(r"between|from|less|more|over|under|<|>", m["words"])
         ):
             return "no single angle"
-        if m.start() < cut or denied(said, m.start("value")):
+        if m.start() < cut or denied(statements, m.start("value")):
             continue
         value = float(m["value"])
         if "minus" in m["words"] or "negative" in m["words"]:

@@ -1,4 +1,4 @@
-"""Which attention computes a run's text: what was asked for, or the fastest that works here.
+"""Attention of a run's text: the configured one, or the fastest that works here.
 
 One probe at the start: every candidate computes a small packed row and its gradients, is held
 against plain attention with a mask, and on a GPU is timed. What differs or fails is left out, and
@@ -51,7 +51,7 @@ def choose(
             "machine; give tree, which needs torch alone"
         )
     if name != "auto":
-        return name, f"attention: {name}, as asked for"
+        return name, f"attention: {name}, as configured"
     if "sliding_attention" in (getattr(text, "layer_types", None) or ()):
         return "sdpa", "attention: sdpa, for layers that see a window only"
     if not tree.takes(device, kind, width):

@@ -85,7 +85,7 @@ def measure(
     """Both, in turns, on the same samples.
 
     Raises:
-        InputError: no shards there, or too few samples asked for.
+        InputError: no shards there, or too few samples requested.
     """
     if samples < 2 * _ROUNDS * _BATCH:
         raise InputError(f"samples is {samples}; give at least {2 * _ROUNDS * _BATCH}")

@@ -1,7 +1,7 @@
 """Conversations to tensors, in two ways to pack a picture's questions.
 
 `independent`: a conversation's questions as a tree in which none sees another: what is computed
-when each is asked alone. `chat` (the paper's): turns one after the other. In both, conversations
+when each stands alone. `chat` (the paper's): turns one after the other. In both, conversations
 stand one after the other in a single row, kept apart by a `Forest` (or, for the stock attention, by
 `stock_rows`), and loss falls on answers alone. Knows no model, no files.
 """
@@ -77,7 +77,7 @@ class MicroBatch:
 
 
 class Encoder:
-    """Turns conversations into numbers, as a checkpoint with this tokenizer would be asked.
+    """Turns conversations into numbers, as inference with this tokenizer does.
 
     Args:
         tokenizer: with its chat template.

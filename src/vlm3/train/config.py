@@ -41,7 +41,7 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class PromptConfig:
-    """What a sample shows and how it is asked; read by `train.datasets` and its sources.
+    """How a sample is shown and its questions worded; read by `train.datasets` and its sources.
 
     Attributes:
         protocol: whose words and pictures.
@@ -204,7 +204,7 @@ class ValidationConfig:
 
 @dataclass(frozen=True)
 class LoggingConfig:
-    """What is told of a run.
+    """What a run logs and warns about.
 
     Attributes:
         most_epochs: warn above.
@@ -224,13 +224,13 @@ class RunConfig:
         out: folder for checkpoints, log and the exported model.
         model: which weights are trained.
         data: what they are trained on.
-        prompt: what a sample shows and how it is asked.
+        prompt: how a sample is shown and its questions worded.
         loader: how samples become batches.
         optim: the optimiser and its rate.
         parallel: how a step is computed.
         checkpoint: when the run is saved.
         validation: checks on held-out samples.
-        logging: what is told of it.
+        logging: what it logs and warns about.
         seed: of weights, order and questions.
     """
 
@@ -257,5 +257,5 @@ class RunConfig:
 
     @property
     def steps(self) -> int:
-        """Optimiser steps: as many as come nearest to the samples asked for."""
+        """Optimiser steps: as many as come nearest to the requested samples."""
         return max(1, int(self.data.samples / self.loader.batch + 0.5))

@@ -44,7 +44,7 @@ class Stream(torch.utils.data.Dataset[RankStep]):
 
     Args:
         config: batch, budget and workers.
-        found: what is drawn from.
+        found: the sets to draw from.
         collator: makes the tensors.
         rank: of this process.
         world: number of processes.

@@ -1,6 +1,6 @@
 """A run's data: shards, worlds rendered while training, and mosaics.
 
-Everything is found and checked here, before any model is loaded.
+Everything is opened and checked here, before any model is loaded.
 """
 
 from collections.abc import Sequence
@@ -46,10 +46,10 @@ class ConversationSource(Interface):
         """Samples to train on."""
 
     def conversation(self, place: int, seed: tuple[int, ...]) -> Conversation:
-        """Sample `place` asked with the chance of `seed`; from len() on they are held out.
+        """Sample `place` with questions drawn by `seed`; from len() on they are held out.
 
         Raises:
-            InputError: this sample is damaged, or has no label that is asked about.
+            InputError: this sample is damaged, or has no label for a question.
         """
 
     def describe(self, place: int) -> str:
@@ -145,7 +145,7 @@ def curriculum(
 
     Args:
         config: what to find.
-        prompt: what is shown and asked of it.
+        prompt: how it is shown and its questions worded.
         seed: of all orders.
         multiple_px: pixels a token of the model spans.
         limits: fewest and most pixels that the model's own processor gives it.

@@ -42,7 +42,7 @@ class PartSettings:
         kind: "depth" and "pairs" are the sets of Table 5, "objects" the folder `objects`, "folders"
             those named, all below `--data`; "worlds" and "pointing" (mosaics) are rendered while
             training.
-        tasks: what is asked.
+        tasks: the kinds of questions.
         share: of all samples, beside the other parts.
         weights: within the part: table5, size or uniform.
         folders: of kind "folders": names of sets.

@@ -1,4 +1,4 @@
-"""Who sees whom in a packed row: a forest, cut into runs without a branch.
+"""Visibility in a packed row: which token attends to which, as a forest of unbranched runs.
 
 A row of conversations is laid out depth first. A token sees its own run up to itself, and every
 run above it whole. What would be a square of truths, nearly all of them false, is a few bounds.

@@ -262,7 +262,7 @@ def export(
         weights: the trained ones.
         folder: where to.
         model: what `fresh` was made from.
-        prompt: what the model was asked, for its `vlm3.json`.
+        prompt: the wording that the model learnt, for its `vlm3.json`.
     """
     fresh.trainee.load_state_dict(weights)
     trained = fresh.trainee.model

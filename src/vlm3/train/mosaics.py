@@ -26,7 +26,7 @@ COLORS = ("black", "blue", "green", "cyan", "red", "purple", "yellow", "white")
 
 QUESTION = "Color of the point (x, y), each in [0, 2000): {x:04d} {y:04d}"
 COLOR = "color"
-"""What these questions call their task. Nobody is asked them but a model that learns."""
+"""The task name of these questions, which occur in training alone."""
 
 Image = npt.NDArray[np.uint8]
 
@@ -35,7 +35,7 @@ Image = npt.NDArray[np.uint8]
 class Colors:
     """Asks for the nearest of the eight colours at random pixels of any picture.
 
-    What the mosaics teach holds on in a rendered room only if rooms ask for it too.
+    What the mosaics teach holds on in a rendered room only if questions about rooms need it too.
     """
 
     count: int
@@ -102,7 +102,7 @@ class Mosaics:
         return ENDLESS
 
     def conversation(self, place: int, seed: tuple[int, ...]) -> Conversation:
-        """See `vlm3.train.datasets.ConversationSource`; a mosaic is the same every time."""
+        """See `vlm3.train.datasets.ConversationSource`; a mosaic's questions never change."""
         rng = np.random.default_rng((7, self.seed, place))
         width_px, height_px = (
             max(1, round(side * rng.uniform(0.75, 1.25) / self.multiple_px)) * self.multiple_px

@@ -1,6 +1,6 @@
 """Many questions about the same pictures in one sequence, none seeing another.
 
-Each question sees the pictures and itself: training then equals asking alone, which is what the
+Each question sees the pictures and itself: training then equals single inference, which is what the
 engine computes, and a model trained from scratch cannot get by on the earlier answers. Questions
 that begin alike share their beginning, so the sequence is a tree: a token sees its ancestors.
 It is laid out depth first, so that all that follows from a token stands in one run behind it, and
@@ -26,7 +26,7 @@ class PackedQuestions:
 
     Attributes:
         ids: (T,) token ids.
-        depth: (T,) place on the path from the root: what a position would be if asked alone.
+        depth: (T,) place on the path from the root: what a position would be alone.
         labels: (T,) the token that follows, where it belongs to an answer; else `IGNORE`.
         until: (T,) the place behind the last token that sees this one; all from it on to there do.
     """

@@ -16,7 +16,7 @@ class TableSets:
 
     Attributes:
         table: which half of Table 5: "depth", single pictures, or "pairs", two views.
-        tasks: what is asked.
+        tasks: the kinds of questions.
         share: of the stage's samples, beside its other parts.
         weights: within the part: table5, size or uniform.
     """
@@ -32,7 +32,7 @@ class ObjectsFolder:
     """The set of pictures with labelled objects: the folder `objects` below `DataConfig.root`.
 
     Attributes:
-        tasks: what is asked.
+        tasks: the kinds of questions.
         share: of the stage's samples, beside its other parts.
     """
 
@@ -46,7 +46,7 @@ class OwnFolders:
 
     Attributes:
         folders: names of sets.
-        tasks: what is asked.
+        tasks: the kinds of questions.
         share: of the stage's samples, beside its other parts.
         weights: within the part: size or uniform.
         folder_weights: one a folder; empty for those of `weights`.
@@ -72,7 +72,7 @@ class RenderedWorlds:
     """Worlds that are rendered while training.
 
     Attributes:
-        tasks: what is asked.
+        tasks: the kinds of questions.
         share: of the stage's samples, beside its other parts.
         colors: questions for the colour at a point, beside those of the tasks: what the mosaics
             taught is lost where nothing asks for it.
@@ -102,7 +102,7 @@ class ColorMosaics:
 
     share: float = 1.0
     tasks: ClassVar[tuple[TaskName, ...]] = ()
-    """None of the tasks: a mosaic is asked for its colours."""
+    """None of the tasks: questions about a mosaic are about its colours."""
 
 
 Part = TableSets | ObjectsFolder | OwnFolders | RenderedWorlds | ColorMosaics

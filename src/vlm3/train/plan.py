@@ -172,7 +172,7 @@ def size_of(source: str) -> ModelSize:
     if source in SIZES or source == "nano":
         raise InputError(
             f"{source!r} is a toy, and plan counts pictures of the paper's size; start the run "
-            "with vlm3 train, whose progress line tells the time left"
+            "with vlm3 train, whose progress line has the time left"
         )
     from transformers import AutoConfig
 

@@ -70,7 +70,7 @@ def question_place(
         height_px: of that picture.
 
     Returns:
-        A position (2,), and the width and height of the picture that it is said to lie in.
+        A position (2,), and the width and height of the picture that it lies in.
     """
     xy = np.asarray(xy_px, np.float64)
     if reference == "normalised":

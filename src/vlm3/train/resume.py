@@ -1,4 +1,4 @@
-"""Whose a run's folder is: the settings it began with, and what may differ when it goes on.
+"""Resume a run in its folder: the settings it began with, and what may differ when it goes on.
 
 `OUT/run.json` is written once, when a run begins. A run with other settings is another run, and is
 refused with the differences named. Knows no model.

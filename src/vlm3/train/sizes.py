@@ -142,7 +142,7 @@ SIZES_BY_ID = {
         experts=Experts(128, 8, 768, 48),
     ),
 }
-"""Sizes that are planned without asking a hub; the numbers of their config.json."""
+"""Sizes that are planned without a hub; the numbers of their config.json."""
 
 
 def config_4b(tokenizer: Any) -> Any:

@@ -48,7 +48,7 @@ def train(run: RunConfig, *, stop_at: int | None = None) -> int:
 
     Raises:
         InputError: data or mesh cannot be used, or the folder is another run's or being written;
-            said before the model is loaded.
+            raised before the model is loaded.
         TrainingError: the offending samples are in the message.
         KeyboardInterrupt: after Ctrl-C, when all is saved; its text says where.
     """

@@ -1,4 +1,4 @@
-"""Does it learn, and does it look? Losses on held-out samples, by task, with two controls.
+"""Validation: losses on held-out samples, by task, with two controls for looking at the picture.
 
 Beside each task's loss stand what it gains from the truth being in its place: `gap_shuffled` with
 the answers shuffled among a sample's questions (as good as shuffled coordinates), `gap_blank` with
@@ -53,7 +53,7 @@ def held_out(
 
     Args:
         samples: in all, shared by the sources; one of each at least.
-        found: where they come from.
+        found: the sets that they come from.
         collator: makes the tensors.
         parallel: this rank takes its part of them.
         budget: most places of one forward pass, in tokens.

@@ -1,7 +1,7 @@
 """Attention over a packed row without its mask: torch's variable-length kernel, for `chat` packing.
 
 A mask of a packed row of 16,000 tokens has a quarter of a billion places, nearly all of them false;
-here conversations are told apart by where their text positions start again. Needs a GPU.
+here a conversation begins where the text positions start again. Needs a GPU.
 """
 
 import inspect
@@ -43,7 +43,7 @@ def bounds(position_ids: torch.Tensor) -> Bounds:
 
 
 class _LastBatch(threading.local):
-    """The bounds of the row whose layers are being computed: found once, not in every layer.
+    """The bounds of the row whose layers are being computed: determined once, not in every layer.
 
     On a GPU finding them waits for the device twice; the layers of a pass, and the recomputation
     of them, are all given the same positions.

@@ -1,4 +1,4 @@
-"""The depth figure: metres at the asked pixels, beside the truth."""
+"""The depth figure: metres at the queried pixels, beside the truth."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -31,14 +31,14 @@ def depth_figure(
     labels: Sequence[str] | None = None,
     source: str = "",
 ) -> "Figure":
-    """Predicted metres at the asked pixels, with the truth where it is known.
+    """Predicted metres at the queried pixels, with the truth where it is known.
 
     Up to 24 points are labelled one by one; with truth, a chart beside the picture shows every
-    point's prediction (dot) and truth (cross), and colour tells how far off it is. Without truth,
+    point's prediction (dot) and truth (cross), and colour shows how far off it is. Without truth,
     colour is the distance.
 
     Args:
-        view: the picture that was asked about.
+        view: the picture of the questions.
         answer: what came back; pixels are `answer.xy_px`.
         truth_distance_m: (n,) true distances.
         labels: (n,) names for the chart.

@@ -217,7 +217,7 @@ def match_map_figure(
     """Both pictures with dots of one colour a place: a dot of A and its match in B share it.
 
     Args:
-        view_a: the picture that was asked about.
+        view_a: the picture of the questions.
         view_b: the picture in which the places were looked for.
         xy_a_px: (rows, columns, 2) places in A.
         xy_px: (rows, columns, 2) where they are seen in B; NaN where unparsed.

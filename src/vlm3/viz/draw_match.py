@@ -26,13 +26,13 @@ def match_figure(
     truth_xy_px: Array | None = None,
     source: str = "",
 ) -> "Figure":
-    """Both pictures side by side, each asked pixel joined to where the model sees it again.
+    """Both pictures side by side, each queried pixel joined to where the model sees it again.
 
     The prediction is a line with dotted ends, the truth a cross of the same colour, joined to the
     prediction by a dotted line. Pixels whose answer could not be parsed are hollow.
 
     Args:
-        view_a: the picture in which the pixels were asked, `answer.xy_a_px`.
+        view_a: the picture of the queried pixels, `answer.xy_a_px`.
         view_b: the picture in which they were looked for, `answer.xy_px`.
         answer: what came back.
         truth_xy_px: (n, 2) true pixels of picture 2; NaN where there is none.
@@ -131,7 +131,7 @@ def _add_legend(figure: "Figure", with_truth: bool, all_parsed: bool) -> None:
     from matplotlib.lines import Line2D
 
     grey: dict[str, Any] = {"color": style.MUTED, "marker": "o", "ms": 6.5}
-    marks: list[Any] = [Line2D([], [], lw=1.6, label="asked pixel and prediction", **grey)]
+    marks: list[Any] = [Line2D([], [], lw=1.6, label="queried pixel and prediction", **grey)]
     if with_truth:
         marks.append(style.mark("x", style.MUTED, "truth, in the same colour"))
     if not all_parsed:

@@ -42,7 +42,7 @@ def object_figure(view: "View", items: Sequence[ObjectItem], *, source: str = ""
     """The boxes on the picture, and beside it each question, raw answer and truth.
 
     Args:
-        view: the picture that was asked about.
+        view: the picture of the questions.
         items: the questions with their answers; equal boxes share one letter and colour.
         source: what answered, for the heading.
 

@@ -38,7 +38,7 @@ def pose_figure(
     """Camera 1, camera 2 as predicted, camera 2 in truth, and a table of the numbers.
 
     A prediction without a distance is drawn at the true distance, or at 1 m; what could not be
-    parsed is missing from the drawing and said in the table.
+    parsed is missing from the drawing and named in the table.
 
     Args:
         views: the two pictures, shown small; their cameras give the frusta their shape.

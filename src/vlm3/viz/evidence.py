@@ -1,4 +1,4 @@
-"""What was asked, what came back, what is true: one line of text fields a question.
+"""Evidence: question, answer and truth, one line of text fields a question.
 
 The demo's table, the report and the figures print the same lines. Knows no drawing and no HTML.
 A verdict is given only where the field has one: distances within a factor 1.25 (delta 1), object
@@ -92,7 +92,7 @@ def match_evidence(
 
 
 def pose_evidence(answer: PoseAnswer, truth: RelativePose | None = None) -> list[Evidence]:
-    """One line a component that was asked."""
+    """One line a component in question."""
     values = _pose_values(answer)
     truths = {} if truth is None else _truth_values(truth)
     errors = pose_errors(answer, truth)

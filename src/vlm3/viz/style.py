@@ -1,6 +1,6 @@
 """How the figures look: colours, fonts, and matplotlib, which is imported only when one is drawn.
 
-The colours are Okabe and Ito's, told apart with every common form of colour blindness. Knows no
+The colours are Okabe and Ito's, distinct with every common form of colour blindness. Knows no
 task. Works on matplotlib's own objects, never through pyplot: no global state is touched.
 """
 

@@ -10,7 +10,7 @@ from vlm3.worlds.sample import Kind, World
 
 @dataclass(frozen=True)
 class Measured:
-    """What `measure` found; times in milliseconds a view, medians."""
+    """Results of `measure`; times in milliseconds a view, medians."""
 
     size: str
     device: str

@@ -1,4 +1,4 @@
-"""Frames and pairs of worlds as samples: labels are drawn from exact truth when they are asked for.
+"""Frames and pairs of worlds as samples: labels are drawn from exact truth when they are needed.
 
 The one place where worlds meet tasks. Knows no rendering and no files.
 """

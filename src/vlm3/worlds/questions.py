@@ -107,7 +107,7 @@ def object_questions(
 ) -> tuple[ObjectQuestion, ...]:
     """Up to `count` questions, categories in turn; yes and no, first and second region by turns.
 
-    Only objects that can be recognised are asked about: at least half visible, large enough, and
+    Questions are about recognisable objects only: at least half visible, large enough, and
     not cut by the border where their size matters.
     """
     seen = _candidates(frame)
@@ -151,7 +151,7 @@ def grouped_object_questions(frame: Frame, rng: Rng, groups: int) -> tuple[Objec
     """Questions to learn from, as many as there are regions.
 
     A group has one wording and one first region, and each other region in turn as the second; or,
-    where one region is asked about, each of them. Packed together its questions share most of their
+    where one region is in question, each of them. Packed together its questions share most of their
     words, so more of them fit. Answers come out as they may: neither yes nor no is dealt by turns.
     """
     seen = _candidates(frame)
@@ -179,7 +179,7 @@ def wall_questions(
     Args:
         boxes_xyxy_px: two or more.
         rng: draws the wording, one for all.
-        opposites: how often the second word of a pair in `RELATIONS` is asked about. With half from
+        opposites: how often the second word of a pair in `RELATIONS` is used. With half from
             the start an answer hangs on word and boxes at once, and neither is learnt.
     """
     category = str(rng.choice(list(_ON_A_WALL)))
@@ -200,7 +200,7 @@ def _cut(frame: Frame, thing: WorldObject) -> bool:
 
 
 def _pool(frame: Frame, seen: list[_Seen], category: str) -> list[_Seen]:
-    """Those that can be asked about: not cut by the border where their size matters."""
+    """Those that a question can be about: not cut by the border where their size matters."""
     sized = category in ("big_small", "tall_short", "wide_thin", *_OF_ONE)
     return [s for s in seen if not (sized and _cut(frame, s.thing))]
 
@@ -243,7 +243,7 @@ def _measure(category: str, s: _Seen) -> float:
 
 
 def _clear(category: str, things: tuple[_Seen, ...]) -> bool:
-    """Whether what is asked has one answer that can be seen."""
+    """Whether the question has one answer that can be seen."""
     if category in _OF_ONE:
         return True
     a, b = things
@@ -270,13 +270,13 @@ def _length_m(category: str, things: tuple[_Seen, ...]) -> float:
 
 @dataclass(frozen=True)
 class _Wording:
-    """How something is asked, whatever the regions.
+    """The wording of a question, whatever the regions.
 
     Attributes:
         category, question: as in `ObjectQuestion`.
         form: how it is answered.
         relation: that a yes or no is about.
-        inverse: whether the opposite word is asked about.
+        inverse: whether the opposite word is used.
     """
 
     category: str

@@ -83,7 +83,7 @@ class World:
     """Scene `index` of `seed`; pickles as its address, not as its triangles.
 
     Pictures are rendered on `device`. Poses are looked for by many small casts, which the CPU does
-    sooner than a GPU is asked.
+    sooner than a GPU has work.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class World:
     def camera(
         self, rng: np.random.Generator, width_px: int, height_px: int, f_px: float | None
     ) -> Camera:
-        """The asked focal length, or a free one of 40 to 110 degrees."""
+        """The requested focal length, or a free one of 40 to 110 degrees."""
         if f_px is None:
             return cameras.free_camera(rng, width_px=width_px, height_px=height_px)
         return Camera(f_px, f_px, width_px / 2, height_px / 2, width_px, height_px)

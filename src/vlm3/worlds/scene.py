@@ -1,4 +1,4 @@
-"""A scene: triangles, materials, lamps, sun and sky; and what tells objects apart.
+"""A scene: triangles, materials, lamps, sun and sky; and what distinguishes objects.
 
 Plain values made by `rooms` and `streets`, rendered by `render`. World axes: z up, metres.
 """

@@ -30,7 +30,7 @@ class Sparse:
     matcher: Any
 
     def __post_init__(self) -> None:
-        # What finds the motion: if it is missing, that is said before the run starts.
+        # What finds the motion: if it is missing, that is reported before the run starts.
         import_module("cv2")
         self._last: tuple[View, View, tuple[Floats, Floats, RelativePose | None]] | None = None
 

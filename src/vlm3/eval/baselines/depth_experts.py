@@ -77,7 +77,7 @@ def metric3d_v2() -> DepthExpert:
     import torch
     import torch.nn.functional as F  # noqa: N812
 
-    # What its repository imports, so that one that is missing is said in a line.
+    # What its repository imports, so that one that is missing is reported in a line.
     for package in ("torchvision", "timm", "mmengine"):
         import_module(package)
     device = _device()

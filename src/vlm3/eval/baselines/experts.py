@@ -3,7 +3,7 @@
 An adapter is an object with a `name` and one to three of the methods of `Expert`; pictures come in
 as views (picture and camera), lengths go out in metres, pixels as vlm3 counts them ((0.5, 0.5) is
 the first one's centre). `ADAPTERS` names those that come with vlm3; a package that is not installed
-is said in one line. Your own needs no registration: `ExpertSolver(MyExpert())`.
+is reported in one line. Your own needs no registration: `ExpertSolver(MyExpert())`.
 """
 
 from collections.abc import Callable, Sequence
@@ -38,7 +38,7 @@ class Expert(Protocol):
         """Pixels (n, 2) of a -> their places (n, 2) in b; NaN where there is none."""
 
     def pose(self, view_a: View, view_b: View) -> RelativePose | None:
-        """cam1_from_cam2; the length of the move may be in any unit. None: not found."""
+        """cam1_from_cam2; the length of the move may be in any unit. None: no motion."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +58,12 @@ class ExpertSolver:
     def solve(self, item: Item, queries: Sequence[Query]) -> list[Prediction]:
         """One call of the expert a picture or pair and task."""
         views = [open_picture() for open_picture in item.pictures]
-        found: dict[str, Json | None] = {}
+        predicted: dict[str, Json | None] = {}
         for task in dict.fromkeys(query.task for query in queries):
-            asked = [query for query in queries if query.task == task]
+            of_task = [query for query in queries if query.task == task]
             _, solve = _SOLVERS[task]
-            found.update(zip((q.id for q in asked), solve(self, views, asked), strict=True))
-        return [Prediction(prediction=found[query.id]) for query in queries]
+            predicted.update(zip((q.id for q in of_task), solve(self, views, of_task), strict=True))
+        return [Prediction(prediction=predicted[query.id]) for query in queries]
 
 
 def _depth(solver: ExpertSolver, views: list[View], queries: list[Query]) -> list[Json | None]:
@@ -95,8 +95,8 @@ def _match(solver: ExpertSolver, views: list[View], queries: list[Query]) -> lis
 
 def _pose(solver: ExpertSolver, views: list[View], queries: list[Query]) -> list[Json | None]:
     motion = solver.expert.pose(views[0], views[1])
-    found = None if motion is None else {"cam1_from_cam2": motion.cam1_from_cam2.tolist()}
-    return [found] * len(queries)
+    predicted = None if motion is None else {"cam1_from_cam2": motion.cam1_from_cam2.tolist()}
+    return [predicted] * len(queries)
 
 
 _SOLVERS: dict[
@@ -137,7 +137,7 @@ class Adapter:
         module, function = (roads and self.roads) or self.build
         home = import_module(f"vlm3.eval.baselines.{module}")
         make: Callable[[], Expert] = getattr(home, function)
-        # Asking for the very names it uses also tells a package from its namesake.
+        # Looking up the very names it uses also distinguishes a package from its namesake.
         try:
             return make()
         except ImportError as error:

@@ -59,7 +59,7 @@ class Wanted:
         data: the folder; None where the benchmark needs none.
         count: how many queries (depth, objects), pairs, or worlds; EVERY for all there are.
         seed: of the sampling.
-        calibrator: what tells the camera of pictures without intrinsics; None: EXIF, or 60 degrees.
+        calibrator: what gives the camera of pictures without intrinsics; None: EXIF, or 60 degrees.
         split: of shards: "heldout" for what training keeps out, "all" for everything.
     """
 

@@ -4,7 +4,7 @@
      "depth": [m, ...]}
 
 Any set curated with facebookresearch/DepthLM_Official utils/curate_*.py reads as it is. Pixels are
-integers there: their centres, half a pixel further, are asked about. The samples are those of its
+integers there: their centres, half a pixel further, are the queries. The samples are those of its
 dataset_eval (utils/datasets.py), without its rule about the border, which is for drawn markers.
 """
 
@@ -42,10 +42,10 @@ def read(wanted: Wanted) -> Iterator[Item]:
         samples = [(picture, k) for picture, n in enumerate(pixels) for k in range(n)]
     else:
         samples = sample_list(pixels, count=wanted.count, seed=wanted.seed)
-    asked: dict[int, list[tuple[int, int]]] = {}
+    by_picture: dict[int, list[tuple[int, int]]] = {}
     for number, (picture, pixel) in enumerate(samples):
-        asked.setdefault(picture, []).append((number, pixel))
-    for picture in sorted(asked):
+        by_picture.setdefault(picture, []).append((number, pixel))
+    for picture in sorted(by_picture):
         row = rows[picture]
         cosine = cosines(row.xy_px, row.camera)
         distance_m = distance_from_label(row.label_m, cosine, wanted.benchmark.label)
@@ -57,14 +57,14 @@ def read(wanted: Wanted) -> Iterator[Item]:
                 distance_m=distance_m[pixel],
                 label_m=row.label_m[pixel],
             )
-            for number, pixel in asked[picture]
+            for number, pixel in by_picture[picture]
         )
         key = row.image.relative_to(path.parent).as_posix()
         yield Item(key, (opener(row.image, row.camera),), queries)
 
 
 def sample_list(pixels: list[int], *, count: int, seed: int) -> list[tuple[int, int]]:
-    """Which (picture, pixel) are asked, in DepthLM's order.
+    """The queries as (picture, pixel), in DepthLM's order.
 
     One draw for each of the N * n places, n the pixels of the first picture; place i is about
     picture i mod N. The draws are independent, so a pixel may come twice. A picture with fewer

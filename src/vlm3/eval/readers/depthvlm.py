@@ -8,7 +8,7 @@
 
 From hanxunyu/DepthVLM: data_process/ writes the lines, utils/datasets.py reads them. The points are
 pixels of the depth map (sample_points.py), which for ScanNet++, SUN RGB-D and ETH3D has another
-size than the picture; here the same place of the picture is asked about. Only the focal length is
+size than the picture; here the query is the same place of the picture. Only the focal length is
 there, so the principal point is taken to be the centre. Labels are z.
 """
 

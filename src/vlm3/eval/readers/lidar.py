@@ -1,6 +1,6 @@
 """Driving sets with laser points: KITTI object, dgp scenes (DDAD), mmdet3d's nuScenes infos.
 
-Their files are read by the sources that training uses; what is asked is the same for each: random
+Their files are read by the sources that training uses; the queries are alike for each: random
 ones of the points that fall into the picture, the nearest where several share a pixel.
 """
 

@@ -6,8 +6,8 @@ r"""MultiSPA: depth, correspondence and camera movement in ScanNet, as its data 
 
 From facebookresearch/Multi-SpatialMLLM, spatial_engine/: evaluation_data/TASK/VERSION/*.jsonl, with
 pictures below ScanNet's posed_images/ or, where dots are drawn, in images/ beside the file. Its
-depth by coordinates and correspondence by coordinates become the house's own questions, at the
-thousandths they were written in (labels are z in mm); the others are asked in its words. Depth
+depth by coordinates and correspondence by coordinates become vlm3's own questions, at the
+thousandths they were written in (labels are z in mm); the others keep its words. Depth
 comparisons, object perception and object movement are not read. Its scorer was not published: a
 number is right within a quarter, a displacement where it ends within a quarter of its length.
 """

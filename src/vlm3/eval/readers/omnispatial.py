@@ -5,7 +5,7 @@
 
 From qizekun/OmniSpatial: the README has the entry, api_eval.py the picture (TASK_TYPE/NUMBER.png,
 the number before the underscore) and the question with its options. Its system prompt stands before
-the question in the published runs; here the question is asked with its `direct` format, which
+the question in the published runs; here the question has its `direct` format, which
 wants a letter alone. The published rows are means of five runs.
 """
 

@@ -47,7 +47,7 @@ def read(wanted: Wanted) -> Iterator[Item]:
 
 
 def _chosen(wanted: Wanted, kept: NDArray[np.bool_], mark: int) -> NDArray[np.intp]:
-    """The places asked about, in their order: at most `count`, drawn with the seed."""
+    """The query points, in their order: at most `count`, drawn with the seed."""
     places = np.flatnonzero(kept) if wanted.split == "heldout" else np.arange(len(kept))
     if len(places) <= wanted.count:
         return places

@@ -61,13 +61,13 @@ def read(wanted: Wanted) -> Iterator[Item]:
     for entry, row in enumerate(rows[: wanted.count]):
         _ROW(row, f"{path}, entry {entry}")
         by_picture.setdefault(row["image_info"]["file_path"], []).append(row)
-    for name, asked in by_picture.items():
-        info = asked[0]["image_info"]
+    for name, own_rows in by_picture.items():
+        info = own_rows[0]["image_info"]
         camera = None
         if "intrinsics" in info:
             fx, fy, cx, cy = info["intrinsics"]
             camera = Camera(fx, fy, cx, cy, int(info["width"]), int(info["height"]))
-        queries = tuple(query(row) for row in asked)
+        queries = tuple(query(row) for row in own_rows)
         yield Item(name, (opener(_picture(path.parent, name), camera, calibrate),), queries)
 
 

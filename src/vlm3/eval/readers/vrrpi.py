@@ -3,7 +3,7 @@
 Columns, as kdeng03/lost-in-space bench-gen/bench/gen_qa.py pushes them: id, level ("15-20"),
 dataset, images (source and target), qa ("zero-shot": prompt, gt_idx, gt_text), poses (camera to
 world, 4 x 4, of both), intrinsic, relative_pose_vector. The question is the zero-shot prompt with
-its candidates 0 and 1. The same pair is asked for its motion: from the source camera to the target
+its candidates 0 and 1. The same pair asks for its motion: from the source camera to the target
 that is inv(source) @ target, as base_frame.py has it.
 """
 
@@ -58,14 +58,14 @@ def _item(wanted: Wanted, row: dict[str, Any]) -> Item:
 
 
 def _question(ident: str, row: dict[str, Any]) -> Query:
-    asked = row["qa"]["zero-shot"]
-    options = candidates(asked["prompt"])
-    if not 0 <= asked["gt_idx"] < len(options):
-        raise InputError(f"pair {ident}: candidate {asked['gt_idx']} is none of its candidates")
+    zero_shot = row["qa"]["zero-shot"]
+    options = candidates(zero_shot["prompt"])
+    if not 0 <= zero_shot["gt_idx"] < len(options):
+        raise InputError(f"pair {ident}: candidate {zero_shot['gt_idx']} is none of its candidates")
     labels = [str(k) for k in range(len(options))]
     form = {"kind": "choice", "labels": labels, "options": options}
     return free_query(
-        f"{ident}/qa", row["level"], asked["prompt"], form, {"option": asked["gt_idx"]}
+        f"{ident}/qa", row["level"], zero_shot["prompt"], form, {"option": zero_shot["gt_idx"]}
     )
 
 

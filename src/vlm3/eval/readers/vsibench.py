@@ -3,7 +3,7 @@
 Columns, as lmms-eval's vsibench/utils.py reads them: dataset, scene_name, question_type, question,
 options, ground_truth, and the video at DATASET/SCENE.mp4. The words around the question are those
 of its default setting, the frames those of its multi_image_input: 32, evenly from the first to the
-last. Of its tasks those are asked that want metres, centimetres, square metres, a nearer object or
+last. Of its tasks those are read that want metres, centimetres, square metres, a nearer object or
 a direction; counting, route plans and orders of appearance are not.
 """
 
@@ -53,14 +53,14 @@ _ROW = fields(
 def read(wanted: Wanted) -> Iterator[Item]:
     """One item a question, in the order of the table."""
     calibrate = calibrate_by(wanted.calibrator)
-    asked = 0
+    taken = 0
     for place, (where, row) in enumerate(rows_of(wanted.folder, wanted.benchmark.data_format)):
-        if asked >= wanted.count:
+        if taken >= wanted.count:
             return
         _ROW(row, where)
         if row["question_type"] not in CHOICES and row["question_type"] not in UNITS:
             continue
-        asked += 1
+        taken += 1
         name = f"{row['dataset']}/{row['scene_name']}.mp4"
         video = below(wanted.folder, name, "VSI-Bench")
         if not video.is_file():
@@ -107,14 +107,14 @@ def _video(path: Path) -> Any:
 
 @lru_cache(maxsize=4096)
 def frame_count(path: Path) -> int:
-    """How many frames of a video are asked about."""
+    """How many frames of a video go with a question."""
     return max(1, min(FRAMES, int(_video(path).get(_FRAME_COUNT))))
 
 
 # The questions about one video follow each other.
 @lru_cache(maxsize=1)
 def frames(path: Path) -> list[NDArray[np.uint8]]:
-    """The frames asked about, (height, width, 3) each.
+    """The frames of the questions, (height, width, 3) each.
 
     Raises:
         InputError: the video cannot be read, or ends early.

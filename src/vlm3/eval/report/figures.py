@@ -1,6 +1,6 @@
 """Figures of an evaluation run: its pictures with what was answered and what is true.
 
-A predictions file holds no pictures, so the benchmark is read again, as it was asked. Texts are
+A predictions file holds no pictures, so the benchmark is read again, as in the run. Texts are
 parsed anew, as scores do.
 """
 
@@ -73,12 +73,12 @@ def run_figures(
     done = 0
     for item in read_items(wanted):
         records = answered.get(item.key, {})
-        asked = [records[q.id] for q in item.queries if q.id in records]
-        if not asked:
+        item_records = [records[q.id] for q in item.queries if q.id in records]
+        if not item_records:
             continue
         views = [open_picture() for open_picture in item.pictures]
-        for task in dict.fromkeys(r["task"] for r in asked if r["task"] in _DRAW):
-            own = [record for record in asked if record["task"] == task]
+        for task in dict.fromkeys(r["task"] for r in item_records if r["task"] in _DRAW):
+            own = [record for record in item_records if record["task"] == task]
             yield item.key, task, _draw(task, views, own, config, source)
         done += 1
         if done == count:
@@ -95,12 +95,12 @@ def _draw(
     source: str,
 ) -> "Figure":
     protocol = get_protocol(config["protocol"]) if config.get("protocol") else None
-    said = [read_again(TASKS[task], record, protocol) for record in records]
+    predicted = [read_again(TASKS[task], record, protocol) for record in records]
     common: dict[str, Any] = {
         "protocol": str(config.get("protocol") or ""),
         "intrinsics": tuple(view.intrinsics for view in views),
     }
-    return _DRAW[task](views, records, said, common, source)
+    return _DRAW[task](views, records, predicted, common, source)
 
 
 def _words(records: Sequence[dict[str, Any]], key: str) -> tuple[str, ...]:
@@ -110,11 +110,11 @@ def _words(records: Sequence[dict[str, Any]], key: str) -> tuple[str, ...]:
 def _draw_depth(
     views: Sequence[View],
     records: Sequence[dict[str, Any]],
-    said: Sequence[dict[str, Any] | None],
+    predicted: Sequence[dict[str, Any] | None],
     common: dict[str, Any],
     source: str,
 ) -> "Figure":
-    distance = np.array([DEPTH.numbers(found or {})[0] for found in said])
+    distance = np.array([DEPTH.numbers(found or {})[0] for found in predicted])
     answer = DepthAnswer(
         xy_px=np.array([record["ask"]["xy_px"] for record in records]),
         distance_m=distance,
@@ -131,12 +131,12 @@ def _draw_depth(
 def _draw_matches(
     views: Sequence[View],
     records: Sequence[dict[str, Any]],
-    said: Sequence[dict[str, Any] | None],
+    predicted: Sequence[dict[str, Any] | None],
     common: dict[str, Any],
     source: str,
 ) -> "Figure":
-    records, said = records[:_MOST_MATCHES], said[:_MOST_MATCHES]
-    xy = np.array([CORRESPONDENCE.numbers(found or {}) for found in said])
+    records, predicted = records[:_MOST_MATCHES], predicted[:_MOST_MATCHES]
+    xy = np.array([CORRESPONDENCE.numbers(found or {}) for found in predicted])
     answer = MatchAnswer(
         xy_a_px=np.array([record["ask"]["xy_px"] for record in records]),
         xy_px=xy,
@@ -152,12 +152,12 @@ def _draw_matches(
 def _draw_pose(
     views: Sequence[View],
     records: Sequence[dict[str, Any]],
-    said: Sequence[dict[str, Any] | None],
+    predicted: Sequence[dict[str, Any] | None],
     common: dict[str, Any],
     source: str,
 ) -> "Figure":
     record = records[0]
-    numbers = np.array(POSE.numbers(said[0] or {}))
+    numbers = np.array(POSE.numbers(predicted[0] or {}))
     rotation, direction, distance = numbers[:9].reshape(3, 3), numbers[9:12], float(numbers[12])
     ypr = None if np.isnan(rotation).any() else ypr_deg_from_rotation(rotation)
     moved: Floats | None = None if np.isnan(direction).any() else direction
@@ -191,12 +191,12 @@ def _truth(values: Mapping[str, Any]) -> ObjectTruth | None:
 def _draw_objects(
     views: Sequence[View],
     records: Sequence[dict[str, Any]],
-    said: Sequence[dict[str, Any] | None],
+    predicted: Sequence[dict[str, Any] | None],
     common: dict[str, Any],
     source: str,
 ) -> "Figure":
     items = []
-    for record, found in list(zip(records, said, strict=True))[:_MOST_QUESTIONS]:
+    for record, found in list(zip(records, predicted, strict=True))[:_MOST_QUESTIONS]:
         answer = ObjectAnswer(
             text=str(record["raw_text"] or ""),
             **all_fields(_truth(found or {})),

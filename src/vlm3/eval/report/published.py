@@ -82,7 +82,7 @@ def counts() -> dict[str, int]:
 
 
 def flags(table_name: str, rows: Sequence[str] = (), columns: Sequence[str] = ()) -> list[str]:
-    """What must be said about cells of a table, in the order of the file.
+    """Notes on cells of a table, in the order of the file.
 
     Args:
         table_name: see `table`.

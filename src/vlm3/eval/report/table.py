@@ -85,7 +85,7 @@ class Row:
         failures: how many of them could not be read.
         seconds: mean time of a query, where known.
         cost_usd: of all queries, where known.
-        protocol: how it was asked.
+        protocol: the wording of its prompts.
     """
 
     name: str
@@ -252,7 +252,7 @@ def _notes(
             "Intervals hold 95 % of 1000 resamples of whole pictures or pairs "
             f"({columns[0].clusters} here)."
         )
-    notes.append("Floors see no picture; an oracle floor is told part of the truth.")
+    notes.append("Floors see no picture; an oracle floor knows part of the truth.")
     if benchmark and benchmark.scoring is not None:
         notes.append(_PICTURES)
     elif benchmark and benchmark.label in _LABELS and task == DEPTH.name:

@@ -55,7 +55,7 @@ class _Taken:
 
 
 class Decoder:
-    """The text part of a checkpoint, asked in batches."""
+    """The text part of a checkpoint, run in batches."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self._model = checkpoint.model
@@ -214,7 +214,7 @@ class Decoder:
             ids: (B, S).
             chain: what stands before them.
             start: M-RoPE position of each row's first token, one for all or (B, 1).
-            wanted: (B,) which of the S tokens' outcome is asked for; None for all.
+            wanted: (B,) which of the S tokens' outcome is needed; None for all.
 
         Returns:
             After the final norm, (B, width), or (B, S, width) of all.
@@ -281,5 +281,5 @@ def _free_bytes(device: torch.device) -> int:
         return int(torch.cuda.mem_get_info(device)[0]) + kept
     try:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError, AttributeError):  # Not every system tells.
+    except (ValueError, OSError, AttributeError):  # Not every system reports it.
         return 2**30

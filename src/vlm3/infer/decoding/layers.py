@@ -81,14 +81,14 @@ def run(
 ) -> torch.Tensor:
     """A pass of the text model over the next tokens of a chain.
 
-    The last layer finishes only the tokens whose outcome is asked for, which are often few.
+    The last layer finishes only the tokens whose outcome is needed, which are often few.
 
     Args:
         text: the stock language model.
         ids: (B, S).
         places: (B, S) M-RoPE positions.
         chain: what stands before them.
-        wanted: (B,) which of the S tokens' outcome is asked for; None for all.
+        wanted: (B,) which of the S tokens' outcome is needed; None for all.
 
     Returns:
         After the final norm, (B, width), or (B, S, width) of all.

@@ -238,7 +238,7 @@ def attention(
     causal: bool = False,
     mask: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Softmax attention that also tells its log-sum-exp.
+    """Softmax attention that also returns its log-sum-exp.
 
     On a CPU by the flash kernel; on a GPU by flash attention where its type and shape allow (half
     precision, no mask), else in plain operations.

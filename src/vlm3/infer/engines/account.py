@@ -1,4 +1,4 @@
-"""What asking a server took: requests, tokens, money."""
+"""Account of a server's use: requests, tokens, money."""
 
 from dataclasses import dataclass, replace
 

@@ -1,7 +1,7 @@
 """What an engine is: it opens pictures once and answers many questions about them, in text.
 
 Everything above this line is protocol and geometry, everything below it is a model. An engine knows
-neither cameras nor tasks, and whoever asks knows neither tokens nor devices.
+neither cameras nor tasks, and their callers know neither tokens nor devices.
 """
 
 from collections.abc import Callable, Sequence
@@ -96,7 +96,7 @@ class Engine(Protocol):
 
 @runtime_checkable
 class RecordingEngine(Engine, Protocol):
-    """An engine that can also tell what it might have said instead."""
+    """An engine that also gives the probabilities of other answers."""
 
     def reply(
         self,
@@ -114,5 +114,5 @@ class RecordingEngine(Engine, Protocol):
             questions: complete prompts, without chat markup.
             max_new_tokens: an answer that is not finished by then is cut off there.
             grammar: a form that answers must have.
-            progress: told, now and then, how many more questions are answered.
+            progress: called now and then with how many more answers there are.
         """

@@ -1,7 +1,7 @@
 """Engines without a model: for tests, for the floor and the ceiling of a metric, and for replays.
 
 The oracle answers from labels, so what it scores is what rounding allows; the constant engine gives
-the floor; the replay engine repeats what a model said before.
+the floor; the replay engine repeats recorded answers of a model.
 """
 
 import json
@@ -56,7 +56,7 @@ class ReplayEngine:
 
     Raises:
         InputError: no such file, or a line that is no such record; and in `ask`, a prompt that was
-            not recorded, or not as often as it is asked.
+            not recorded, or not as often as it is put.
     """
 
     name = "replay"

@@ -2,7 +2,7 @@
 
 Every answer goes to disk when it arrives, so that a run that was cut short goes on where it
 stopped and nothing is paid for twice. Answers are kept for a server, a model and what the server
-tells of it; where it tells nothing that names the weights, a run that uses kept answers says so.
+reports of it; where that does not name the weights, a run that uses kept answers says so.
 Pictures go first and in the same bytes every time: a server that caches prefixes can. Where the
 server lists its likeliest tokens, answers come with their probabilities. Knows no task. Needs the
 extra `openai`.
@@ -47,7 +47,7 @@ class ServerError(Vlm3Error):
 
 
 class ServerWarning(UserWarning):
-    """A server that cannot be asked as others are, or whose kept answers may be another model's."""
+    """A server that refuses what others take, or whose kept answers may be another model's."""
 
 
 @dataclass(frozen=True)
@@ -95,22 +95,22 @@ class HttpEngine:
         base_url: of the API, such as "http://localhost:8000/v1"; OpenAI's own when None.
         api_key: from the environment (OPENAI_API_KEY) when None; local servers need none.
         cache: folder for answers; None keeps them for this object's life only.
-        identity: what the server tells of the model, as text; answers kept for another are not
+        identity: what the server reports of the model, as text; answers kept for another are not
             used.
-        weights: digest of the model's weights, where the server tells it: then kept answers are
-            exactly this model's, and nothing is said about them.
+        weights: digest of the model's weights, where the server reports it: then kept answers are
+            exactly this model's, and no message is given.
         concurrency: requests at once.
         attempts: how often a request is sent before the run stops.
         timeout_s: of one request.
         pause_s: before the second attempt; doubles, up to a minute.
         packed: questions in one request, for servers that share no prefix; what comes back in
-            another number of lines is asked again one by one. One is what models are trained for.
-        logprobs: ask for the likeliest tokens of every step; a server that refuses is asked for
-            fewer, then for none. Not with packed questions.
+            another number of lines is repeated one by one. One is what models are trained for.
+        logprobs: ask for the likeliest tokens of every step; a server that refuses them gets
+            requests for fewer, then for none. Not with packed questions.
 
     Warns:
         ServerWarning: once each: the server takes no temperature or lists no tokens, or answers of
-            an earlier run are used and nothing tells that the model is the same.
+            an earlier run are used and nothing shows that the model is the same.
 
     Raises:
         InputError: OpenAI's own server without a key.
@@ -137,7 +137,7 @@ class HttpEngine:
             import openai
         except ImportError as error:
             raise MissingDependencyError(
-                'asking a server needs the openai package: pip install "vlm3[openai]"'
+                'questions to a server need the openai package: pip install "vlm3[openai]"'
             ) from error
         self._openai = openai
         key = api_key or os.environ.get("OPENAI_API_KEY")
@@ -206,7 +206,7 @@ class HttpEngine:
             questions: complete prompts.
             max_new_tokens: an answer that is not finished by then is cut off there.
             grammar: None; a server cannot be held to a form.
-            progress: told, whenever an answer is there, how many more questions are answered.
+            progress: called whenever an answer is there with how many more there are.
 
         Raises:
             InputError: a grammar; else as `ask`.
@@ -301,7 +301,7 @@ class HttpEngine:
         return questions
 
     def _request(self, scene: _HttpScene, text: str, max_new_tokens: int) -> _Answer:
-        """Asks until there is an answer; one without text is asked for twice at most."""
+        """Asks until there is an answer; one without text is requested twice at most."""
         # llama.cpp answers pictures without a vision tower with 500, as if it might work later.
         reason, first, pauses = "", None, self._pauses()
         while True:

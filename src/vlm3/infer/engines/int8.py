@@ -1,8 +1,8 @@
 """Whole-number weights for a CPU: about half the time a token, if the answers stay what they were.
 
 The linear layers of the text part hold their weights in 8 bits, one scale an output; what comes in
-is rounded to 8 bits too, on one scale a pass, so that answers depend a little on what is asked with
-them. What that does to a model only the model can tell: it is asked the same questions before and
+is rounded to 8 bits too, on one scale a pass, so that answers depend a bit on what is batched with
+them. What that does to a model only the model can show: it answers the same questions before and
 after, and everything is taken back when they are not answered alike.
 """
 
@@ -30,7 +30,7 @@ LEAST_AGREEMENT = 0.9
 _SAME = 0.05
 _NUMBER = re.compile(r"[-+]?[0-9]+(?:\.[0-9]+)?")
 _SIDE = 8
-"""Points a side of the grid that is asked about; see `vlm3.infer.probe`."""
+"""Points a side of the grid of questions; see `vlm3.infer.probe`."""
 
 
 class Int8Linear(torch.nn.Module):
@@ -68,7 +68,7 @@ def in_int8(predictor: "Predictor", checkpoint: Checkpoint) -> "Predictor":
     if checkpoint.device.type != "cpu":
         raise InputError("int8 computes on a CPU only: leave int8 out, or give device cpu")
     with warnings.catch_warnings():
-        # What there is to say of a picture's size is said when the user asks.
+        # Warnings about a picture's size come with the user's own questions.
         warnings.simplefilter("ignore")
         before = probe_texts(predictor, load_example().views, side=_SIDE)
     replaced = [

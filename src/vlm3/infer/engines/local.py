@@ -120,7 +120,7 @@ class LocalEngine:
             max_new_tokens: an answer that is not finished by then is cut off there.
             grammar: a form that answers must have.
             record: keep the distribution of every step.
-            progress: told, after every batch, how many more questions are answered.
+            progress: called after every batch with how many more answers there are.
 
         Raises:
             InputError: a picture does not fit the patch grid, or a question holds picture markup.
@@ -142,9 +142,9 @@ class LocalEngine:
             segments, common = (prefix.segment, more), shared
         tails = [row[common:] for row in words]
         most = self._most_rows or self._decoder.rows_that_fit(tails, max_new_tokens)
-        asked = [0] * len(words)
+        repeats = [0] * len(words)
         for question in questions:
-            asked[unique[question]] += 1
+            repeats[unique[question]] += 1
         found: dict[int, Reply] = {}
         for batch in plan_batches(tails, most_rows=most, pass_tokens=self._decoder.pass_tokens):
             replies = self._decoder.run(
@@ -157,7 +157,7 @@ class LocalEngine:
             )
             found.update(zip(batch.rows, replies, strict=True))
             if progress is not None:
-                progress(sum(asked[place] for place in batch.rows))
+                progress(sum(repeats[place] for place in batch.rows))
         return [found[unique[question]] for question in questions]
 
     def prompt_tokens(self, scene: Scene, question: str) -> int:

@@ -1,4 +1,4 @@
-"""How a server is asked, and how that changes when it refuses something: servers differ.
+"""The form of a server's requests, and how it changes when the server refuses something.
 
 Newer models of some vendors take no temperature, or want the limit under another name; others list
 no likeliest tokens; models that think first need room for it. Each is learnt from the first refusal
@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
-# Likeliest tokens asked for at each step: what OpenAI and vLLM allow, what some others do, none.
+# Likeliest tokens requested at each step: what OpenAI and vLLM allow, what some others do, none.
 _TOP = (20, 5, 0)
 ROOM_TO_THINK = 8192
 """Tokens allowed to a model that thinks before it answers."""
@@ -30,7 +30,7 @@ class Manner:
     Attributes:
         limit_name: of the longest answer, in the request.
         temperature: whether 0 is sent.
-        top: likeliest tokens asked for; 0 for none.
+        top: likeliest tokens requested; 0 for none.
         room: tokens allowed at least, for a model that thinks first.
         may_widen: whether more room may be tried.
     """

@@ -1,6 +1,6 @@
-"""Predictors of models elsewhere: behind a server, or in vLLM; asked as their settings say.
+"""Predictors of models elsewhere, behind a server or in vLLM, with their own settings.
 
-A vlm3 server tells the settings of its model in `/v1/models`, under `vlm3`:
+A vlm3 server gives the settings of its model in `/v1/models`, under `vlm3`:
 
     {"id": "nano", ..., "vlm3": {"protocol": "joint", "f_px": 125.0, "max_tokens": 400,
                                  "multiple_px": 16, "fewest_px2": 1024, "most_px2": 256000000,
@@ -32,12 +32,12 @@ _MULTIPLE_PX = 32
 
 @dataclass(frozen=True)
 class Told:
-    """What a server tells of a model.
+    """The settings that a server gives for a model.
 
     Attributes:
         identity: what names the model, as text; empty where nothing does.
-        ours: whether it is a vlm3 server, which told the rest.
-        protocol: how the model is asked.
+        ours: whether it is a vlm3 server, which gave the rest.
+        protocol: the wording of the model's prompts.
         f_px: focal length of its pictures.
         long_side_px: their longer side, where it is fixed instead.
         max_tokens: most tokens a picture may take.
@@ -58,14 +58,14 @@ class Told:
 
 
 def told_of(entries: Any, name: str) -> Told:
-    """Reads the entry of a model in the list of `/v1/models`; empty where it tells nothing.
+    """Reads the entry of a model in the list of `/v1/models`; empty where it has none.
 
     Args:
         entries: the list, as decoded JSON of whatever kind.
         name: the model's id.
 
     Raises:
-        InputError: what a vlm3 server told cannot be used.
+        InputError: the settings of a vlm3 server cannot be used.
     """
     listed = entries.get("data") if isinstance(entries, dict) else None
     entry = next(
@@ -105,19 +105,19 @@ def _field(ours: dict[str, Any], name: str, kind: type) -> Any:
     )
     if not right or (number and not 0 < value < 10**9):
         raise InputError(
-            f"the server tells {name} {str(value)[:40]!r}, which cannot be used: is it a vlm3 "
+            f"the server gives {name} {str(value)[:40]!r}, which cannot be used: is it a vlm3 "
             "server of another version? Give --protocol and another server"
         )
     return kind(value)
 
 
 def ask_server(base_url: str, name: str, api_key: str | None = None) -> Told:
-    """What the server at `base_url` tells of a model; empty where it does not answer that."""
+    """The settings of a model on the server at `base_url`; empty where it does not answer that."""
     try:
         import openai
     except ImportError as error:
         raise MissingDependencyError(
-            'asking a server needs the openai package: pip install "vlm3[openai]"'
+            'a model behind a server needs the openai package: pip install "vlm3[openai]"'
         ) from error
     key = api_key or os.environ.get("OPENAI_API_KEY") or "none"
     client = openai.OpenAI(api_key=key, base_url=base_url, timeout=_TIMEOUT_S, max_retries=0)
@@ -137,7 +137,7 @@ def behind_server(
 
     Args:
         name: of the model there.
-        protocol: as the caller says; the server's own when it tells one.
+        protocol: as the caller says; the server's own when it gives one.
         base_url: of its API; OPENAI_BASE_URL, else OpenAI's own.
         cache: keep answers on disk and use those of earlier runs.
 

@@ -109,7 +109,7 @@ class VllmEngine:
             questions: complete prompts, without chat markup.
             max_new_tokens: an answer that is not finished by then is cut off there.
             grammar: None; this engine is not held to a form.
-            progress: told when all are answered.
+            progress: called when all are answered.
 
         Raises:
             InputError: a grammar.

@@ -66,7 +66,7 @@ def page_routes(predictor: Predictor, pictures: Sequence[Path] = ()) -> APIRoute
 
 
 def _about(predictor: Predictor) -> dict[str, Any]:
-    """What the page must know before anything is asked."""
+    """What the page must know before the first question."""
     example = json.loads((EXAMPLES_DIR / "example.json").read_text(encoding="utf-8"))
     return {
         "model": predictor.engine.name,

@@ -1,6 +1,6 @@
 """A folder of pictures to choose from on the page. Shows these files and no others.
 
-The routes begin with /v1/, so that they are behind the server's key, as all that is asked is.
+The routes begin with /v1/, so that they are behind the server's key, as every request is.
 """
 
 import io
