@@ -99,7 +99,7 @@ def test_what_no_question_can_be() -> None:
     with pytest.raises(InputError, match=r"View\.open"):
         asked.ask_views([grey(1), "b.jpg"], "Which?")  # type: ignore[list-item]
     for name in set(PROTOCOLS) - set(WORDS):
-        with pytest.raises(InputError, match="cannot be asked for objects"):
+        with pytest.raises(InputError, match="has no prompt for objects"):
             Predictor(Watching(), get_protocol(name), multiple_px=16).ask_views(views, "Which?")
 
 
@@ -234,7 +234,7 @@ def test_an_assumed_lens_is_told_once_of_all(folder: Path, engine: Watching) -> 
         ("ask F/a.png Which? --every 2", "no video"),
         ("ask F/a.png F/b.png Which? --every 2", "no video"),
         ("ask F/a.png F/b.png F/c.png Which? --f-px 50 --f-px 60", "once for all pictures"),
-        ("ask F/a.png F/b.png Which? --protocol release-pose", "cannot be asked for objects"),
+        ("ask F/a.png F/b.png Which? --protocol release-pose", "has no prompt for objects"),
     ],
 )
 def test_what_cannot_be_asked_is_one_line(

@@ -129,7 +129,7 @@ def test_truths_are_perfect_predictions_and_floors_are_none(name: str, seed: int
 def test_names() -> None:
     assert [task.name for task in in_order(["pose", "depth"])] == ["depth", "pose"]
     assert paired(["pose", "correspondence"]) and not paired(["depth", "fov"])
-    with pytest.raises(InputError, match="depth is asked about pictures and pose about pairs"):
+    with pytest.raises(InputError, match="depth needs single pictures and pose needs pairs"):
         paired(["depth", "pose"])
     with pytest.raises(InputError, match="no task is called 'colour'; choose of depth"):
         get_task("colour")

@@ -121,7 +121,8 @@ def curate(source: str, root: Path, out: Path, **given: Any) -> None:
 
     found = outcome.joined
     with_pairs = f" and {found.pairs} pairs" if found.pairs else ""
-    click.echo(f"{found.samples} pictures{with_pairs} in {found.shards} shards in {out}")
+    shards = "1 shard" if found.shards == 1 else f"{found.shards} shards"
+    click.echo(f"{found.samples} pictures{with_pairs} in {shards} in {out}")
     for line in summary(out, outcome.units):
         click.echo(line)
 
