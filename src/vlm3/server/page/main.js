@@ -1,4 +1,4 @@
-// The page: which pictures, which tool, what was asked and what came back.
+// The page: which pictures, which tool, the questions and the answers.
 
 import { Problem, ask, askForFile, askInLines, readAsUrl } from "./api.js";
 import { showFolder } from "./folder.js";
@@ -310,7 +310,7 @@ const measure = {
       pending(item),
       span ? spread(span.length) : null,
       region ? [["wide", region.width], ["high", region.height], ["away", region.distance]].flatMap(([words, length]) => [head(length, words), spread(length)]) : null,
-      region ? el("p", { class: "muted" }, `${region.points} of ${region.asked} points asked lie on its surface.`) : null,
+      region ? el("p", { class: "muted" }, `${region.points} of ${region.asked} points lie on its surface.`) : null,
       measured(this.truth(item)),
       span ? [0, 1].map((k) => el("div", {}, el("p", { class: "muted" }, `End ${k + 1}: ${span.xyz_m[k] ? `${metres(Math.hypot(...span.xyz_m[k]))} from the camera` : metres(null)}`), evidence(span.prompt[k], span.raw_text[k]))) : null);
   },
@@ -545,7 +545,7 @@ const cloud = {
     if (this.colours === "distance") nodes.push(el("div", { class: "legend" }, `${short(this.near)} m`, legend(), `${short(this.far)} m`));
     const asked = this.map.asked.flat().filter(Boolean).length;
     nodes.push(
-      el("p", { class: "muted" }, `${asked} questions; ${this.map.asked.flat().length - asked} cells were filled in between. Each point is the median of what the model might have said.`),
+      el("p", { class: "muted" }, `${asked} questions; ${this.map.asked.flat().length - asked} cells were filled in between. Each point is the median of what the model might have written.`),
       ...notes([this.map]),
       el("div", {}, el("h3", {}, "Take it away"), el("div", { class: "choices" },
         [["ply", "PLY"], ["glb", "GLB"], ["npz", "NPZ"], ["png", "Depth PNG"]].map(([format, words]) => button(words, async () => {
@@ -650,7 +650,7 @@ function show() {
 async function start() {
   about = await (await fetch("page/about.json")).json();
   $("model").hidden = false;
-  $("model").append("model ", el("b", {}, about.model), ` · asked as ${about.protocol}`);
+  $("model").append("model ", el("b", {}, about.model), ` · protocol ${about.protocol}`);
   if (about.model === "nano") {
     $("caution").hidden = false;
     $("caution").textContent = "nano is the small model that comes with the package, trained without one photograph: in rooms about half of its distances are within a factor 1.25, on roads few. For good ones, start with --model and a trained checkpoint.";
@@ -659,7 +659,7 @@ async function start() {
     const able = about.tasks.includes(one.task);
     $("tools").append(el("button", {
       type: "button", role: "tab", id: `tool-${one.id}`, "aria-controls": "panel", "aria-selected": "false", disabled: !able,
-      title: able ? null : `This model is not asked for that (protocol ${about.protocol}).`,
+      title: able ? null : `This model has no prompt for that (protocol ${about.protocol}).`,
       onclick: () => select(one),
       onkeydown: (event) => {
         const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
