@@ -63,7 +63,7 @@ export const ask = async (path, body, options) => (await answered(path, body, op
 export const askForFile = async (path, body, options) =>
   (await answered(path, body, options)).blob();
 
-// What is there already, and takes no request.
+// What a plain GET gives.
 export const fetched = (path) => answered(path);
 
 // Lines of JSON as they come; returns the last one's result.
