@@ -13,18 +13,17 @@ Converted to WAI it has depth by MVSAnywhere; as published, features of neighbou
 triangulated, as RealEstate10K's are (`tracks`), so there are fewer matches.
 """
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vlm3.datasets import wai
-from vlm3.datasets.base import Frames, RawFrame, each, need_folder
+from vlm3.datasets.base import Frames, need_folder
 from vlm3.datasets.files import picture_size, read_json
 from vlm3.datasets.foreign_poses import world_from_opengl
 from vlm3.datasets.raw_or_wai import raw_or_wai
-from vlm3.datasets.tracks import Posed, path_depth
+from vlm3.datasets.tracks import Posed, path_frames
 from vlm3.errors import InputError
 from vlm3.files.reading import below
 from vlm3.files.schema import fields, list_of, number, numbers, text, whole
@@ -81,21 +80,7 @@ def frames(root: Path, scene: str) -> Frames:
     there = [(p, f) for p, f in zip(pictures, listed, strict=True) if p.is_file()]
     posed = tuple(_posed(picture, meta, frame) for picture, frame in there)
 
-    def make(thing: tuple[str, int]) -> RawFrame:
-        name, k = thing
-        one = posed[k]
-        if isinstance(one, InputError):
-            raise one
-        return RawFrame(
-            name,
-            one.picture,
-            one.camera,
-            partial(path_depth, posed, k, _STEPS),
-            invert(one.cam_from_world),
-            metric=False,
-        )
-
-    return each(((picture.stem, k) for k, (picture, _) in enumerate(there)), make)
+    return path_frames([picture.stem for picture, _ in there], posed, _STEPS)
 
 
 def _posed(picture: Path, meta: dict[str, Any], frame: dict[str, Any]) -> Posed | InputError:

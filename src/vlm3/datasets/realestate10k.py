@@ -12,18 +12,17 @@ see `tracks`. So a match is a feature that was seen in at least two frames, and 
 it in a third.
 """
 
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from vlm3.datasets.base import Floats, Frames, PublishedDataset, RawFrame, each, need_folder
+from vlm3.datasets.base import Floats, Frames, PublishedDataset, need_folder
 from vlm3.datasets.files import picture_size
-from vlm3.datasets.tracks import Posed, path_depth
+from vlm3.datasets.tracks import Posed, path_frames
 from vlm3.errors import InputError
 from vlm3.files.reading import why
 from vlm3.geometry.camera import Camera
-from vlm3.geometry.pose import invert, nearest_rigid
+from vlm3.geometry.pose import nearest_rigid
 
 _LAYOUT = "[train|test/]ID.txt and the frames as [train|test/]ID/MICROSECONDS.png"
 # Frames before and after that features are looked for in.
@@ -53,22 +52,7 @@ def frames(root: Path, scene: str) -> Frames:
     posed = tuple(_posed(pictures[name], line) for name, line in known)
     split = next((p for p in Path(scene).parts if p in ("train", "test")), "train")
 
-    def make(thing: tuple[str, int]) -> RawFrame:
-        name, k = thing
-        one = posed[k]
-        if isinstance(one, InputError):
-            raise one
-        return RawFrame(
-            name,
-            one.picture,
-            one.camera,
-            partial(path_depth, posed, k, _STEPS),
-            invert(one.cam_from_world),
-            split=split,
-            metric=False,
-        )
-
-    return each(((name, k) for k, (name, _) in enumerate(known)), make)
+    return path_frames([name for name, _ in known], posed, _STEPS, split=split)
 
 
 def _posed(picture: Path, line: Floats) -> Posed | InputError:

@@ -6,13 +6,13 @@ OpenCV for SIFT. `joined` makes a map of such points, by planes between them.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vlm3.datasets.base import Floats, PixelDepths
+from vlm3.datasets.base import Floats, Frames, PixelDepths, RawFrame, each
 from vlm3.errors import InputError, MissingDependencyError
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.pixels import pixel_centres
@@ -79,6 +79,40 @@ def path_depth(
         raise one
     others = [posed[k + step] for step in steps if 0 <= k + step < len(posed)]
     return triangulated(one, [other for other in others if isinstance(other, Posed)])
+
+
+def path_frames(
+    names: Sequence[str],
+    posed: tuple[Posed | InputError, ...],
+    steps: tuple[int, ...],
+    *,
+    split: str = "train",
+) -> Frames:
+    """The pictures of a camera's path as frames whose depth is `path_depth`, in no known unit.
+
+    Args:
+        names: of the pictures.
+        posed: the same pictures in their order; an error where one cannot be used.
+        steps: to the neighbours that each is triangulated with.
+        split: of the data set.
+    """
+
+    def make(thing: tuple[str, int]) -> RawFrame:
+        name, k = thing
+        one = posed[k]
+        if isinstance(one, InputError):
+            raise one
+        return RawFrame(
+            name,
+            one.picture,
+            one.camera,
+            partial(path_depth, posed, k, steps),
+            invert(one.cam_from_world),
+            split=split,
+            metric=False,
+        )
+
+    return each(zip(names, range(len(posed)), strict=True), make)
 
 
 def joined(xy_px: Floats, depth_z: Floats, camera: Camera) -> Floats:
