@@ -17,7 +17,8 @@ import vlm3
 from vlm3 import disk, strict_json
 from vlm3.assets import Example, ExampleQuestion, load_example
 from vlm3.errors import InputError
-from vlm3.tasks.answers import Answer
+from vlm3.output.results import read_as
+from vlm3.tasks.answers import Answer, ObjectAnswer
 from vlm3.tasks.base import TaskName
 from vlm3.tasks.truth import all_fields
 from vlm3.viz import figures
@@ -117,7 +118,7 @@ def run(
     tasks = [task for task in _ASK if task in asked.protocol.tasks]
     done = [_ASK[task](asked, example) for task in tasks]
     seconds = time.perf_counter() - began
-    facts = _facts(model, asked, seconds)
+    facts = _facts(model, asked, done, seconds)
     source = f"model {model}  ·  protocol {asked.protocol.name}"
     paths: dict[str, Path] = {
         one.task: figures.save_figure(one.draw(source), folder / FIGURES[one.task]) for one in done
@@ -235,13 +236,16 @@ def _notes(model: str) -> list[str]:
     return [NANO_NOTE] if model == "nano" else []
 
 
-def _facts(model: str, asked: "Predictor", seconds: float) -> dict[str, str]:
+def _facts(model: str, asked: "Predictor", done: Sequence[_Done], seconds: float) -> dict[str, str]:
     prep = asked.protocol.prep
+    answers = [answer for one in done for answer, _ in one.answers]
+    readouts = dict.fromkeys(a.readout for a in answers if not isinstance(a, ObjectAnswer))
     side = "long side" if prep.kind == "long_side" else "focal length"
     return {
         "model": model,
         "protocol": asked.protocol.name,
         "pictures shown at": f"{side} {prep.target_px:g} px",
+        **({"numbers": ", ".join(map(read_as, readouts))} if readouts else {}),
         "engine": asked.engine.name,
         "loaded and answered in": f"{seconds:.1f} s",
         "vlm3": vlm3.__version__,
