@@ -50,7 +50,7 @@ def test_the_truth_scores_full_marks(protocol: str, tmp_path: Path) -> None:
     assert {path.name for path in paths.values()} == FILES
     assert {path.name for path in (tmp_path / "new" / "out").iterdir()} == FILES
     page = paths["report"].read_text()
-    assert "as written" in page  # Which number "read as" is.
+    assert "<dt>numbers</dt><dd>as written</dd>" in page  # What "read as" reads.
     assert "✗" not in page
     assert "not parsed" not in page
     assert page.count("✓") == 12 + 4
