@@ -214,6 +214,16 @@ def test_agreement_and_clock_come_back(name: str) -> None:
         assert ask(question, objects.answer_clock(protocol, hour)).clock_hour == hour
 
 
+def test_a_length_is_no_answer_to_a_question_that_wants_none() -> None:
+    """Models of protocol joint know four kinds of question, and write a length to any other."""
+    view = view_of(Camera(50, 50, 32, 32, 64, 64))
+    engine = ConstantEngine("00.94 m")
+    with pytest.raises(InputError, match="of no kind"):
+        predictor(engine, "joint").ask(view, "What colour is {0}?", BOXES[0])
+    other = predictor(engine, "paper").ask(view, "What colour is {0}?", BOXES[0])
+    assert other.raw_text == "00.94 m"
+
+
 @pytest.mark.parametrize("name", list(PROTOCOLS))
 @settings(max_examples=20, deadline=None)
 @given(camera=cameras)
