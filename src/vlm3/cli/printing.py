@@ -225,7 +225,7 @@ def _pose_interval(answer: PoseAnswer, part: str) -> str:
     """Where a part's probability lies: p10 to p90 of each number, or a cone about a direction."""
     if part == "direction":
         cone_deg = answer.direction_cone_deg
-        return "" if cone_deg is None else f"; 80 % of its digits within {cone_deg:.0f} degrees"
+        return "" if cone_deg is None else f"; 80 % of directions within {cone_deg:.0f} degrees"
     spread = answer.spread.get(part)
     if spread is None:
         return ""
