@@ -20,7 +20,7 @@ from vlm3.eval.benchmarks import get_benchmark
 from vlm3.eval.items import Item
 from vlm3.eval.readers import Wanted, read_items
 from vlm3.geometry.pose import direction_error_deg, rotation_error_deg, ypr_deg_from_rotation
-from vlm3.infer.answers import P10_TO_P90
+from vlm3.infer.answers import CONE_WIDENING, P10_TO_P90
 from vlm3.tasks import metrics
 from vlm3.tasks.answers import PoseAnswer
 
@@ -57,7 +57,7 @@ def _digits_deg(answer: PoseAnswer) -> float:
     """The larger of the rotation's and the direction's spread."""
     spread = answer.spread["rotation"]
     turn = float(np.linalg.norm((spread.p90 - spread.p10) / P10_TO_P90))
-    return max(turn, answer.direction_cone_deg)
+    return max(turn, answer.direction_cone_deg / CONE_WIDENING)
 
 
 def auroc(score: Any, right: Any) -> float:

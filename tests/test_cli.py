@@ -280,6 +280,8 @@ class TestPictures:
         ("pose A B --f-px 1 --f-px 2 --f-px 3", "twice: A, then B"),
         ("pose A missing.png", "missing.png"),
         ("ask A Wide? --box 30,1,10,40", "inverted"),
+        ("ask A Colour?{0} --box 1,1,10,40", "How wide is {0}?"),
+        ("ask A Colour?", "of no kind"),
         ("ask A Wide?{0} --box 30,1,10,40", "inverted"),
         ("ask A Wide?{0} --box 1,1,161,40", "160x120"),
         ("ask A Wide?{0} --box 1,1,10", "is not x1,y1,x2,y2"),

@@ -208,6 +208,13 @@ def test_heic_without_its_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     refused(path.read_bytes(), "HEIC")
 
 
+def test_a_file_that_is_only_called_heic(tmp_path: Path) -> None:
+    """Whether the reader is there or not: what came, and what reading the real thing takes."""
+    path = tmp_path / "a.heic"
+    path.write_bytes(b"no picture at all" * 20)
+    refused(path, "not a picture", "HEIC with pip install 'vlm3[heic]'")
+
+
 def test_given(tmp_path: Path) -> None:
     path = save(tmp_path / "a.png", scene())
     camera = Camera(50, 60, 30, 20, 64, 48)

@@ -39,7 +39,7 @@ SMALLEST_SIDE_PX = 16
 # MPO needs no name of its own: Pillow's JPEG reader finds it.
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM", "GIF", "AVIF", "HEIF")
 _UPLOAD = "the picture"
-_NAMES = "PNG, JPEG, WebP, AVIF, TIFF, BMP, PPM or a still GIF"
+_NAMES = "PNG, JPEG, WebP, AVIF, TIFF, BMP, PPM, a still GIF, or HEIC with pip install 'vlm3[heic]'"
 
 # EXIF tags (EXIF 2.32, section 4.6).
 _EXIF_IFD = 0x8769

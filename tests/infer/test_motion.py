@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import invert, rotation_from_ypr_deg, transform_points
-from vlm3.infer.answers import P10_TO_P90, cone_deg
+from vlm3.infer.answers import P10_TO_P90, cone_deg, widened_deg
 from vlm3.infer.engines.fakes import ConstantEngine
 from vlm3.infer.motion import Landmarks, check_motion
 from vlm3.infer.predictor import Predictor
@@ -106,6 +106,12 @@ def test_a_cone_holds_four_fifths(seed: int, sigma: float) -> None:
     cosine = drawn @ direction / np.linalg.norm(drawn, axis=1)
     assert opening is not None
     assert (np.degrees(np.arccos(cosine)) <= opening).mean() == pytest.approx(0.8, abs=0.04)
+
+
+def test_the_stated_cone_is_as_wide_as_measured() -> None:
+    assert widened_deg(None) is None
+    assert widened_deg(12.0) == pytest.approx(31.8)
+    assert widened_deg(120.0) == 180, "no direction is farther"
 
 
 def test_no_cone_without_a_spread() -> None:

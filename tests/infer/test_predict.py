@@ -22,7 +22,7 @@ from vlm3.infer.engines.fakes import ConstantEngine, OracleEngine
 from vlm3.infer.generation import TokenBudgetWarning
 from vlm3.infer.predictor import Predictor
 from vlm3.infer.resolve_protocol import ProtocolWarning, resolve_protocol
-from vlm3.tasks import correspondence, depth, objects, pose
+from vlm3.tasks import depth, objects, pose
 from vlm3.tasks.answers import ObjectAnswer
 from vlm3.tasks.protocol import PROTOCOLS, get_protocol
 from vlm3.view import View
@@ -120,19 +120,21 @@ def test_match_of_a_turned_picture_comes_back(
     """Picture b shows picture a upside down: the match of a fraction f is 1 - f."""
     protocol = get_protocol(name)
     size = protocol.norm_size
+    size_a, size_b = (np.array([c.width_px, c.height_px]) for c in (camera_a, camera_b))
+    # Of the released pairs, whose pixels are whole numbers at pixel centres.
+    half_px = 0.5 if name == "release-corr" else 0.0
 
     def oracle(prompt: str) -> str:
-        x, y = two_numbers(prompt)
-        # Told in a picture of 100 x 100, whatever the sizes of a and b are.
-        turned = ((size - x) / size * 100, (size - y) / size * 100)
-        return correspondence.answer(protocol, turned, width_px=100, height_px=100)
+        share = np.array(two_numbers(prompt)) / size + half_px / size_a
+        x, y = np.clip(((1 - share) - half_px / size_b) * size, 0, size)
+        return f"{round(x):04d} {round(y):04d}" if name == "joint" else f"({x:.0f}, {y:.0f})"
 
-    size_b = np.array([camera_b.width_px, camera_b.height_px])
-    xy = np.array(at) * [camera_a.width_px, camera_a.height_px]
+    # There the first half pixel of a picture has the name of its end.
+    xy = np.clip(np.array(at) * size_a, half_px, size_a * (1 - half_px / size_b))
     engine = Watching(oracle)
     answer = predictor(engine, name).match(view_of(camera_a), view_of(camera_b), xy)
     assert answer.parsed.all()
-    error = np.abs(answer.xy_px - (1 - np.array(at)) * size_b)
+    error = np.abs(answer.xy_px - (1 - xy / size_a) * size_b)
     assert (error <= 1.01 * size_b / size).all(), "half a step for the query, half for the answer"
     assert answer.xy_a_px == pytest.approx(xy)
     assert answer.intrinsics == ("given", "given")
@@ -212,6 +214,16 @@ def test_agreement_and_clock_come_back(name: str) -> None:
     for hour in (1, 12):
         question = "If you are at {0}, in which clock direction is {1}?"
         assert ask(question, objects.answer_clock(protocol, hour)).clock_hour == hour
+
+
+def test_a_length_is_no_answer_to_a_question_that_wants_none() -> None:
+    """Models of protocol joint know four kinds of question, and write a length to any other."""
+    view = view_of(Camera(50, 50, 32, 32, 64, 64))
+    engine = ConstantEngine("00.94 m")
+    with pytest.raises(InputError, match="of no kind"):
+        predictor(engine, "joint").ask(view, "What colour is {0}?", BOXES[0])
+    other = predictor(engine, "paper").ask(view, "What colour is {0}?", BOXES[0])
+    assert other.raw_text == "00.94 m"
 
 
 @pytest.mark.parametrize("name", list(PROTOCOLS))

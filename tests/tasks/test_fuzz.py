@@ -149,14 +149,21 @@ def check_angle(text: str, read: Any) -> None:
     assert read in numbers_in(text)
 
 
+SIDE_PX = 8
+
+
 def check_pixel(text: str, read: Any) -> None:
     assert read.shape == (2,)
     assert (read >= 0).all()
-    assert (read <= 1).all()
-    shown = numbers_in(text)
-    assert any(
-        {float(v) for v in np.round(read * n, 9)} <= {round(s, 9) for s in shown}
-        for n in (1000, 2000)
+    assert (read <= SIDE_PX).all()
+    # Half a pixel more where whole numbers are pixel centres, as far as the picture goes.
+    assert all(
+        any(
+            round(v, 9) == round(min(s * SIDE_PX / n + more, SIDE_PX), 9)
+            for n, more in ((1000, 0), (1000, 0.5), (2000, 0))
+            for s in numbers_in(text)
+        )
+        for v in read.tolist()
     )
 
 
@@ -223,7 +230,7 @@ FREE_POSE_CHECKS = POSE_CHECKS | {
 
 
 def parsers_of(protocol: Protocol) -> Iterator[tuple[Callable[[str], Any], Check]]:
-    size = {"width_px": 1, "height_px": 1}
+    size = {"width_px": SIDE_PX, "height_px": SIDE_PX}
     if "depth" in protocol.tasks:
         free = "depth" not in protocol.patterns
         yield (

@@ -5,7 +5,6 @@ import pytest
 
 from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
-from vlm3.geometry.pixels import norm_from_px
 from vlm3.geometry.pose import RelativePose
 from vlm3.tasks import correspondence, depth, objects, pose
 from vlm3.tasks.protocol import PROTOCOLS, get_protocol, protocol_for_checkpoint
@@ -82,28 +81,40 @@ def test_release_corr() -> None:
         "Given these two images, what pixel in the second image corresponds to pixel (440, 60) in "
         "the first image? Report the answer as (x, y)."
     )
-    shown = {"width_px": 1024, "height_px": 683}
-    scale = 1024 / 600
-    query = np.array([264, 24]) * scale
-    match = np.array([202.858, 20.815]) * scale
-    assert correspondence.ask(R_CORR, query, **shown) == question
-    assert correspondence.ask(R_CORR, query, **shown, template=1) == (
+    # Their pixels are whole numbers at pixel centres, in the picture as given: 600x400.
+    size = {"width_px": 600, "height_px": 400}
+    query, match = np.array([264, 24]) + 0.5, np.array([202.858, 20.815]) + 0.5
+    assert correspondence.ask(R_CORR, query, **size) == question
+    assert correspondence.ask(R_CORR, query, **size, template=1) == (
         question + ' Please think step by step and follow the format: "<think> [think process] '
         '</think>\n\n[answer]".'
     )
-    assert correspondence.answer(R_CORR, match, **shown) == "(338, 52)"
-    np.testing.assert_allclose(
-        norm_from_px(match, 1024, 683, size=1000, rounding="none"), (338.096, 52.013), atol=1.5e-3
-    )
-    read = correspondence.parse(R_CORR, "<think> (1, 2) </think>\n\n(338.096, 52.013)", **shown)
-    np.testing.assert_allclose(read, match, atol=2e-3)
+    assert correspondence.answer(R_CORR, match, **size) == "(338, 52)"
+    # The release divides y by the rounded height of what is shown, 683: 0.03 of a unit from ours.
+    text = "<think> (1, 2) </think>\n\n(338.096, 52.013)"
+    read = correspondence.parse(R_CORR, text, **size)
+    np.testing.assert_allclose(read, match, atol=0.015)
+
+
+@pytest.mark.parametrize("name", ["release-corr", "release-corr-direct"])
+def test_every_pixel_of_the_released_pairs_keeps_its_name(name: str) -> None:
+    """On the grid of the released queries, every eighth pixel: written and read as the release."""
+    protocol, size = get_protocol(name), {"width_px": 600, "height_px": 400}
+    for x, y in [(0, 0), (8, 392), (264, 24), (592, 0), (592, 392)]:
+        centre = np.array([x, y]) + 0.5
+        released = f"({round(1000 * x / 600)}, {round(1000 * y / 400)})"
+        assert f"pixel {released} in" in correspondence.ask(protocol, centre, **size)
+        exact = f"({1000 * x / 600}, {1000 * y / 400})"
+        np.testing.assert_allclose(correspondence.parse(protocol, exact, **size), centre)
+    assert correspondence.answer(protocol, (0, 0), **size) == "(0, 0)"
+    assert correspondence.parse(protocol, "(1000, 1000)", **size).tolist() == [600, 400]  # type: ignore[union-attr]
 
 
 def test_release_corr_takes_the_first_pair() -> None:
     read = correspondence.parse(
         R_CORR, "It is (10, 20), not (30, 40).", width_px=1000, height_px=1000
     )
-    assert read.tolist() == [10, 20]
+    assert read.tolist() == [10.5, 20.5]
 
 
 def test_release_object() -> None:
@@ -249,7 +260,8 @@ def test_joint_wording() -> None:
 def test_far_edge_stays_below_a_half_open_range() -> None:
     size = {"width_px": 640, "height_px": 480}
     assert correspondence.answer(JOINT, (640, 480), **size) == "1999 1999"
-    assert correspondence.answer(R_CORR, (640, 480), **size) == "(1000, 1000)"
+    # Of 640 pixel columns by whole numbers, the far edge is 639.5.
+    assert correspondence.answer(R_CORR, (640, 480), **size) == "(999, 999)"
 
 
 def test_pictures_are_resized_as_the_released_samples_were() -> None:

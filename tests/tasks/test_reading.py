@@ -165,10 +165,15 @@ VALUES = [
         (338.5, 26),
     ),
     ("paper", "correspondence", "(0, 2000)", (0, 1000)),
-    ("release-corr", "correspondence", "(338, 52)", (676, 52)),
-    ("release-corr", "correspondence", "338, 52", (676, 52)),
-    ("release-corr", "correspondence", "<think> (1, 1)\n\n(2, 2) </think>\n\n(338, 52)", (676, 52)),
-    ("release-corr", "correspondence", "It is at (338,52) in the second image", (676, 52)),
+    ("release-corr", "correspondence", "(338, 52)", (676.5, 52.5)),
+    ("release-corr", "correspondence", "338, 52", (676.5, 52.5)),
+    (
+        "release-corr",
+        "correspondence",
+        "<think> (1, 1)\n\n(2, 2) </think>\n\n(338, 52)",
+        (676.5, 52.5),
+    ),
+    ("release-corr", "correspondence", "It is at (338,52) in the second image", (676.5, 52.5)),
     ("joint", "correspondence", "1010 0498", (1010, 249)),
     ("release-pose", "pose.rotation_angle", "Rotation angle: 89.7 degrees", 89.7),
     ("release-pose", "pose.rotation_angle", "about 90°.", 90.0),
@@ -217,10 +222,11 @@ def test_the_pixel_of_the_question_is_not_the_answer(protocol: str) -> None:
     text = f"Pixel ({half}, {half}) corresponds to ({half // 2}, {half})."
     read = correspondence.parse(p, text, **SIZE, question=question)
     assert not isinstance(read, ParseFailure)
-    assert read.tolist() == [500, 500]
+    half_px = 0.5 - p.centre_px
+    assert read.tolist() == [500 + half_px, 500 + half_px]
     same = correspondence.parse(p, f"({half}, {half})", **SIZE, question=question)
     assert not isinstance(same, ParseFailure), "the match may be at the same place"
-    assert same.tolist() == [1000, 500]
+    assert same.tolist() == [1000 + half_px, 500 + half_px]
 
 
 @pytest.mark.parametrize("text", ["minus 3 m", "less than 3 meters", "not 3 meters", "up to 3 m"])

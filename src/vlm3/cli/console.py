@@ -6,6 +6,7 @@ Loads nothing but click, so that `--help` is quick. Knows no command.
 import difflib
 import math
 import re
+import signal
 import sys
 import time
 import warnings
@@ -17,6 +18,7 @@ import click
 
 from vlm3 import disk
 from vlm3.errors import Vlm3Error
+from vlm3.signals import sigterm_interrupts
 
 
 class Group(click.Group):
@@ -29,7 +31,7 @@ class Group(click.Group):
         """Runs a command line and exits."""
         options["standalone_mode"] = False
         try:
-            with one_line_warnings():
+            with one_line_warnings(), sigterm_interrupts() as came:
                 code = super().main(args, *rest, **options)
                 with disk.naming("the output"):
                     # Here and not at the interpreter's end, where nobody could say what failed.
@@ -40,8 +42,10 @@ class Group(click.Group):
                 raise stop.__cause__ from None
             # Nothing went wrong: what is kept is printed where something is.
             kept = str(stop.__cause__ or "")
-            click.echo(f"vlm3: interrupted{': ' if kept else ''}{kept}", err=True)
-            sys.exit(130)
+            what = "ended by SIGTERM" if came else "interrupted"
+            click.echo(f"vlm3: {what}{': ' if kept else ''}{kept}", err=True)
+            # As shells have it.
+            sys.exit(128 + (came[0] if came else signal.SIGINT))
         except click.UsageError as error:
             command = error.ctx.command_path if error.ctx else "vlm3"
             message = error.format_message().rstrip(".")

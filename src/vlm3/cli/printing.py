@@ -21,7 +21,6 @@ from vlm3.tasks.answers import (
     PoseAnswer,
     TextAnswer,
 )
-from vlm3.tasks.object_reading import KINDS_ASKED, has_kind
 from vlm3.tasks.pose import direction_words
 from vlm3.view import View
 
@@ -226,7 +225,7 @@ def _pose_interval(answer: PoseAnswer, part: str) -> str:
     """Where a part's probability lies: p10 to p90 of each number, or a cone about a direction."""
     if part == "direction":
         cone_deg = answer.direction_cone_deg
-        return "" if cone_deg is None else f"; 80 % of its digits within {cone_deg:.0f} degrees"
+        return "" if cone_deg is None else f"; 80 % of directions within {cone_deg:.0f} degrees"
     spread = answer.spread.get(part)
     if spread is None:
         return ""
@@ -254,10 +253,6 @@ def _check_lines(check: MotionCheck) -> Iterator[str]:
 
 
 def _object_lines(answer: ObjectAnswer) -> Iterator[str]:
-    if answer.protocol == "joint" and not has_kind(answer.prompt):
-        # A model of that protocol learned these kinds alone; what it writes here means nothing.
-        yield f"no answer: the question is of no kind this model was taught; ask {KINDS_ASKED}"
-        return
     yield answer.text or _unread(answer.raw_text).strip()
     if answer.value_m is not None:
         yield f"= {answer.value_m:.2f} m"

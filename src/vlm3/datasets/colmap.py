@@ -41,6 +41,7 @@ from vlm3.datasets.own_depth import depth_files, matching, read_depth
 from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera, LensModel
 from vlm3.geometry.pose import invert, transform_points
+from vlm3.signals import keeping_sigterm
 
 _LAYOUT = "[SCENE/][sparse/0/]{cameras,images,points3D}.{bin,txt}, [SCENE/]images/"
 _ETH3D_LAYOUT = (
@@ -144,7 +145,9 @@ def load_model(folder: Path) -> Any:
     Raises:
         InputError: it cannot be read.
     """
-    import pycolmap
+    # It brings glog's handler, which prints a native trace on SIGTERM.
+    with keeping_sigterm():
+        import pycolmap
 
     try:
         return pycolmap.Reconstruction(str(folder))

@@ -41,6 +41,9 @@ P10_TO_P90 = 2.563
 """Standard deviations from the p10 to the p90 of a normal distribution."""
 # The radius, in standard deviations, that holds 80 % of a normal distribution in two dimensions.
 _RADIUS_80 = 1.794
+CONE_WIDENING = 2.65
+"""How much wider the cone of 80 % of the true directions is than that of 80 % of the digits'
+probability: measured with nano (docs/engine.md)."""
 
 
 def depth_answer(
@@ -149,7 +152,7 @@ def pose_answer(
         intrinsics=(views[0].intrinsics, views[1].intrinsics),
         spread=spread,
         readout=used_readout(next(iter(spread.values()), None), readout),
-        direction_cone_deg=cone_deg(direction, spread.get("direction")),
+        direction_cone_deg=widened_deg(cone_deg(direction, spread.get("direction"))),
     )
 
 
@@ -228,6 +231,11 @@ def cone_deg(direction: Floats | None, spread: Spread | None) -> float | None:
     # The trace of the covariance across the direction, P diag(variance) P with P = I - d d^T.
     across = float((variance * (1 - direction**2)).sum())
     return float(np.degrees(np.arctan(_RADIUS_80 * np.sqrt(across / 2))))
+
+
+def widened_deg(opening_deg: float | None) -> float | None:
+    """A cone's opening as large as experience says, rather than as the model's digits do."""
+    return None if opening_deg is None else min(180.0, CONE_WIDENING * opening_deg)
 
 
 def used_readout(spread: Spread | None, readout: Readout | None) -> Readout:

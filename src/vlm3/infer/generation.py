@@ -12,6 +12,7 @@ from vlm3.infer.decoding.grammar import Grammar
 from vlm3.infer.engines.base import Engine, RecordingEngine, Reply, UInt8
 from vlm3.tasks.answers import Readout
 from vlm3.tasks.base import TaskName
+from vlm3.tasks.object_reading import KINDS_ASKED, has_kind
 from vlm3.tasks.protocol import PROTOCOLS, Protocol
 from vlm3.view import View
 
@@ -53,6 +54,18 @@ def require(protocol: Protocol, task: TaskName, *views: View) -> None:
             raise InputError(
                 f"a view was expected, a {type(view).__name__} came: open it with View.open"
             )
+
+
+def require_kind(protocol: Protocol, question: str) -> None:
+    """Refuses a question of a kind that models of the protocol never learned.
+
+    They write a length to it all the same, which would then be read as one.
+    """
+    if protocol.name == "joint" and not has_kind(question):
+        raise InputError(
+            f"{question!r} is of no kind that a model of protocol joint was taught; write such as "
+            f"{KINDS_ASKED}, or choose a model of another protocol"
+        )
 
 
 def require_able(engine: Engine, readout: Readout, grammar: bool) -> None:

@@ -22,7 +22,7 @@ from vlm3.infer.answers import (
     text_answer,
 )
 from vlm3.infer.engines.base import Engine, Reply
-from vlm3.infer.generation import Progress, replies, require, require_able, sized
+from vlm3.infer.generation import Progress, replies, require, require_able, require_kind, sized
 from vlm3.infer.inputs import number_rows, points_in
 from vlm3.infer.maps import DepthMap, MatchMap, PointCloud, depth_map, match_map
 from vlm3.infer.measure import Measurement, measure
@@ -208,14 +208,16 @@ class Predictor:
             The text, and the length, clock hour, yes or no, or region in it if there is one.
 
         Raises:
-            InputError: an empty question, a box that is inverted or outside, or boxes and
-                placeholders that do not pair.
+            InputError: an empty question, one of a kind that models of protocol joint never
+                learned, a box that is inverted or outside, or boxes and placeholders that do not
+                pair.
         """
         require(self.protocol, "objects", view)
         if not question.strip():
             raise InputError('the question is empty; ask such as "How wide is {0}?"')
         boxes = number_rows("boxes_xyxy_px", boxes_xyxy_px, 4)
         prompt = OBJECTS.question(self.protocol, view.camera, question, boxes)
+        require_kind(self.protocol, question)
         (said,) = self._reply([view], [prompt], [], engine)
         return object_answer(self.protocol, view, boxes, prompt, said.text)
 

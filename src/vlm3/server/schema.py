@@ -355,8 +355,8 @@ class PoseResponse(Answered):
     parts: list[PosePart]
     readout: Readout = Field(description="which numbers these are")
     direction_cone_deg: float | None = Field(
-        description="half the opening of the cone about the direction that holds 80 % of its "
-        "probability; null without probabilities"
+        description="half the opening of the cone about the direction in which 80 % of the true "
+        "directions lay, where that was measured (nano); null without probabilities"
     )
     check: MotionChecked | None = Field(description="null unless requested and possible")
 

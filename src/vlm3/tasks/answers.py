@@ -180,8 +180,9 @@ class PoseAnswer(_Answer):
         prompt: component -> the question, word for word.
         spread: component -> of its numbers, in its unit; empty without probabilities.
         readout: which numbers these are, as in `DepthAnswer`.
-        direction_cone_deg: half the opening of the cone about `direction` that holds 80 % of the
-            probability, from the spread; None without probabilities.
+        direction_cone_deg: half the opening of the cone about `direction` in which 80 % of the true
+            directions lay, where that was measured (nano, docs/engine.md): 2.65 times what the
+            spread says; None without probabilities.
         check: the motion held against other answers; None where there was no check, or nothing
             was there to hold it against.
     """

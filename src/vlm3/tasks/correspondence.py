@@ -93,7 +93,8 @@ def parse(
     xy_norm = np.array(xy)
     if not ((xy_norm >= 0) & (xy_norm <= protocol.norm_size)).all():
         return ParseFailure(text, f"outside the picture: the range is 0 to {protocol.norm_size}")
-    return px_from_norm(xy_norm, width_px, height_px, size=protocol.norm_size)
+    xy_px = px_from_norm(xy_norm, width_px, height_px, size=protocol.norm_size)
+    return np.minimum(xy_px + (0.5 - protocol.centre_px), (width_px, height_px))
 
 
 _Pair = tuple[float, ...]

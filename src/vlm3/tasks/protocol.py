@@ -57,6 +57,8 @@ class Protocol:
         patterns: name -> the form of an answer, with named groups, e.g. "depth".
         whole_px: whether distances are at whole pixels of the resized picture; see
             `writing.named_pixel`.
+        centre_px: what the text calls the centre of the top-left pixel of the given picture: 0.5,
+            or 0 where pixels are counted by whole numbers, as in UFM's pairs.
         match_wording: which wording the question for a match has; training draws among
             all of them.
     """
@@ -70,6 +72,7 @@ class Protocol:
     templates: Mapping[str, str] = field(hash=False, repr=False)
     patterns: Mapping[str, re.Pattern[str]] = field(hash=False, repr=False)
     whole_px: bool = False
+    centre_px: float = 0.5
     match_wording: int = 0
 
     def template(self, name: str) -> str:
@@ -222,6 +225,7 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
                 half_open=False,
                 templates=wordings.RELEASE_CORR_TEMPLATES,
                 patterns=wordings.RELEASE_CORR_PATTERNS,
+                centre_px=0.0,
                 match_wording=1,
             ),
             Protocol(
@@ -233,6 +237,7 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
                 half_open=False,
                 templates=wordings.RELEASE_CORR_TEMPLATES,
                 patterns=wordings.RELEASE_CORR_PATTERNS,
+                centre_px=0.0,
             ),
             Protocol(
                 name="release-pose",

@@ -23,9 +23,10 @@ def written_xy(
     Raises:
         InputError: the pixel lies outside the picture; its far edge counts as inside.
     """
-    xy = _inside(xy_px, width_px, height_px)
+    # The first half of the first pixel has no smaller name than 0.
+    named = np.maximum(_inside(xy_px, width_px, height_px) - (0.5 - protocol.centre_px), 0)
     x, y = norm_from_px(
-        xy, width_px, height_px, size=protocol.norm_size, half_open=protocol.half_open
+        named, width_px, height_px, size=protocol.norm_size, half_open=protocol.half_open
     ).tolist()
     return x, y
 
