@@ -21,7 +21,7 @@ from fixtures.published import PUBLISHED, Written, _mvs_synth_frame
 
 from vlm3.cli.main import main
 from vlm3.data.shards import Shards
-from vlm3.datasets import get_source, names
+from vlm3.datasets import get_facts, get_source, names
 from vlm3.datasets.base import DepthMap, PixelDepths, RawFrame, Skipped
 from vlm3.datasets.megadepth import rectified
 from vlm3.datasets.tracks import _features, path_depth
@@ -216,7 +216,7 @@ def test_curated_from_the_command_line(name: str, written, tmp_path: Path) -> No
 
 
 def test_every_set_of_both_layouts_is_written() -> None:
-    both = {name for name in names() if get_source(name).layout.endswith("MapAnything's WAI")}
+    both = {name for name in names() if get_facts(name).layout.endswith("MapAnything's WAI")}
     assert set(PUBLISHED) == both and len(both) == 9
 
 

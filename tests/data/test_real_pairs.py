@@ -38,7 +38,7 @@ def test_features_lie_where_depth_and_pose_say(
         pytest.skip(f"no ../shared/data/{name}: real pictures under research licences")
     curate(Job(source, REAL / name, tmp_path, size=Size(0.0), per_view=1))
     shards = Shards(tmp_path)
-    reader = get_source(source)
+    reader = get_source(source).reader
     (scene,) = reader.scenes(REAL / name)
     raw = {f.key: f for f in reader.frames(REAL / name, scene) if isinstance(f, RawFrame)}
     off: list[float] = []

@@ -94,7 +94,7 @@ def test_what_cannot_be_used_is_named(tmp_path: Path) -> None:
             else:
                 meta[name] = value
         (folder / "scene_meta.json").write_text(json.dumps(meta))
-        return list(source.frames(tmp_path, "s"))
+        return list(source.reader.frames(tmp_path, "s"))
 
     assert all(isinstance(f, RawFrame) for f in changed())
     for fields, reason in (
@@ -118,12 +118,12 @@ def test_what_cannot_be_used_is_named(tmp_path: Path) -> None:
     log = {"render_mesh": {"state": "running"}}
     (folder / "_process_log.json").write_text(json.dumps(log))
     with pytest.raises(InputError, match="'render_mesh' is running; finish it first"):
-        list(source.frames(tmp_path, "s"))
+        list(source.reader.frames(tmp_path, "s"))
 
 
 def test_damaged_depth_is_named(tmp_path: Path) -> None:
     write_scene(tmp_path, "s", scene(0))
-    frame = next(iter(get_source("wai").frames(tmp_path, "s")))
+    frame = next(iter(get_source("wai").reader.frames(tmp_path, "s")))
     assert isinstance(frame, RawFrame) and frame.depth is not None
     file = sorted((tmp_path / "s/depth").glob("*.exr"))[0]
     file.write_bytes(file.read_bytes()[:200])

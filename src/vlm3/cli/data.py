@@ -185,11 +185,11 @@ def list_sources(as_json: bool, markdown: bool, source: str | None) -> None:
     """
     import json
 
-    from vlm3.datasets import get_source, names
+    from vlm3.datasets import get_facts, names
     from vlm3.datasets.listing import licence_source, verified_on
     from vlm3.datasets.listing import markdown as table
 
-    found = [get_source(name) for name in ([source] if source else names())]
+    found = [get_facts(name) for name in ([source] if source else names())]
     if markdown:
         click.echo(table(one.name for one in found), nl=False)
     elif as_json:

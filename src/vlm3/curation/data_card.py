@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw
 from vlm3.data.decoding import decode
 from vlm3.data.record import PairRecord, Record
 from vlm3.data.shards import Shards
-from vlm3.datasets import get_source, names
+from vlm3.datasets import get_facts, names
 from vlm3.errors import InputError
 from vlm3.files.reading import read_json
 from vlm3.files.schema import anything, fields, list_of, maybe, text
@@ -126,7 +126,7 @@ def _origin(sources: Counter[str]) -> list[str]:
     lines = []
     for name in sources:
         if name in names():
-            source = get_source(name)
+            source = get_facts(name)
             lines.append(f"{source.title}. Licence: {source.licence}. {source.url}")
     return lines
 

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlm3.data.record import pair_row
-from vlm3.datasets.base import READ_ERRORS, DepthOrigin
+from vlm3.datasets.base import READ_ERRORS
+from vlm3.datasets.published import DepthOrigin
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.covisibility import correspond, where_seen
 from vlm3.geometry.depth import points_from_z

@@ -165,7 +165,8 @@ def _written(job: Job, scene: str, folder: Path, partial: Path) -> Unit:
 
 
 def _frames(job: Job, source: PublishedDataset, scene: str) -> Frames:
-    read = source.depthlm_frames if job.depthlm and source.depthlm_frames else source.frames
+    reader = source.reader
+    read = reader.depthlm_frames if job.depthlm and reader.depthlm_frames else reader.frames
     yield from read(job.root, scene)
 
 
@@ -187,7 +188,7 @@ def _sample(
         distance.round(4),
         asked,
         metric=raw.metric,
-        source=source.name,
+        source=source.facts.name,
         split=raw.split,
         intrinsics=kept.intrinsics,
     )
@@ -205,7 +206,7 @@ def _notes(scene: str, kept: Kept) -> dict[str, Any]:
 def _pairs(
     job: Job, source: PublishedDataset, kept: Sequence[Kept], seed: int
 ) -> Iterator[NDArray[np.void]]:
-    if not job.per_view or not {"correspondence", "pose"} & set(source.tasks):
+    if not job.per_view or not {"correspondence", "pose"} & set(source.facts.tasks):
         return
     from vlm3.curation.pairs import PairView, make_pairs
 
@@ -217,7 +218,7 @@ def _pairs(
     yield from make_pairs(
         views,
         np.random.default_rng([seed, 1]),
-        origin=source.origin,
+        origin=source.facts.origin,
         per_view=job.per_view,
         metric=all(one.raw.metric for one in kept),
     )

@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 
 from vlm3.datasets import wai
-from vlm3.datasets.base import Frames, need_folder
+from vlm3.datasets.base import Frames, Reader, need_folder
 from vlm3.datasets.files import picture_size, read_json
 from vlm3.datasets.foreign_poses import world_from_opengl
+from vlm3.datasets.published import facts
 from vlm3.datasets.raw_or_wai import raw_or_wai
 from vlm3.datasets.tracks import Posed, path_frames
 from vlm3.errors import InputError
@@ -30,7 +31,7 @@ from vlm3.files.schema import fields, list_of, number, numbers, text, whole
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import invert
 
-_LAYOUT = "[1K/]HASH/[colmap/]{transforms.json,images_4/}"
+_LAYOUT = facts("dl3dv-10k").layout
 _IMAGES = ("images", "images_2", "images_4", "images_8")
 # Pictures before and after, in the order of the video, that features are looked for in.
 _STEPS = (-6, -2, 2, 6)
@@ -101,13 +102,4 @@ def _posed(picture: Path, meta: dict[str, Any], frame: dict[str, Any]) -> Posed 
         return error
 
 
-DL3DV = raw_or_wai(
-    wai.DL3DV,
-    layout=_LAYOUT,
-    scenes=scenes,
-    frames=frames,
-    verified="documentation",
-    against="the card of DL3DV/DL3DV-10K-Sample; nerfstudio-project/nerfstudio "
-    "docs/quickstart/data_conventions.md; cvg/depthsplat src/scripts/convert_dl3dv_train.py",
-    needs=("cv2", "scipy"),
-)
+DL3DV = raw_or_wai(Reader(scenes, frames), wai.DL3DV, _LAYOUT)

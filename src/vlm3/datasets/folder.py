@@ -28,20 +28,21 @@ from vlm3.datasets.base import (
     Floats,
     Frames,
     Kind,
-    PublishedDataset,
     RawFrame,
+    Reader,
     Remark,
     each,
 )
 from vlm3.datasets.files import matrix, picture_size, read_json, read_text
 from vlm3.datasets.own import Accepted, accepted, check_camera, check_poses, covering, survey
 from vlm3.datasets.own_depth import depth_files, matching, read_depth
+from vlm3.datasets.published import facts
 from vlm3.errors import InputError
 from vlm3.files.reading import short
 from vlm3.files.schema import anything, table_of
 from vlm3.geometry.camera import Camera, LensModel
 
-_LAYOUT = "[SCENE/]images/, [SCENE/]depth/ (16-bit PNG in mm, or .npy in m), K.txt, poses.txt"
+_LAYOUT = facts("folder").layout
 _ONE_SCENE = "."
 _MOST_UNIT_M = 1000.0
 
@@ -199,15 +200,4 @@ def _depth(path: Path, how: Format, size: tuple[int, int]) -> DepthMap:
     return DepthMap(covering(read, size, how.accept), how.kind)
 
 
-FOLDER = PublishedDataset(
-    name="folder",
-    title="A folder of your own",
-    licence="yours",
-    url="docs/data.md",
-    layout=_LAYOUT,
-    tasks=("depth", "correspondence", "pose"),
-    scenes=scenes,
-    frames=frames,
-    verified="real files",
-    against="a HoloLens recording",
-)
+FOLDER = Reader(scenes, frames)

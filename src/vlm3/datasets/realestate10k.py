@@ -16,15 +16,16 @@ from pathlib import Path
 
 import numpy as np
 
-from vlm3.datasets.base import Floats, Frames, PublishedDataset, need_folder
+from vlm3.datasets.base import Floats, Frames, Reader, need_folder
 from vlm3.datasets.files import picture_size
+from vlm3.datasets.published import facts
 from vlm3.datasets.tracks import Posed, path_frames
 from vlm3.errors import InputError
 from vlm3.files.reading import why
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import nearest_rigid
 
-_LAYOUT = "[train|test/]ID.txt and the frames as [train|test/]ID/MICROSECONDS.png"
+_LAYOUT = facts("realestate10k").layout
 # Frames before and after that features are looked for in.
 _STEPS = (-20, -8, 8, 20)
 
@@ -77,17 +78,4 @@ def _path_lines(path: Path) -> Floats:
     return found
 
 
-REALESTATE10K = PublishedDataset(
-    name="realestate10k",
-    title="RealEstate10K",
-    licence="CC BY 4.0 (paths); videos by their owners",
-    url="https://google.github.io/realestate10k",
-    layout=_LAYOUT,
-    tasks=("correspondence", "pose"),
-    scenes=scenes,
-    frames=frames,
-    origin="mvs",
-    needs=("cv2", "scipy"),
-    verified="other readers",
-    against="CUT3R/CUT3R datasets_preprocess/preprocess_re10k.py",
-)
+REALESTATE10K = Reader(scenes, frames)
