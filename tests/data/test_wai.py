@@ -15,6 +15,7 @@ from fixtures.wai import name_of, write_scene
 from vlm3.curation.launch import curate
 from vlm3.curation.prepare import Size
 from vlm3.curation.units import Job
+from vlm3.data.dataset import pair_sample
 from vlm3.data.shards import Shards
 from vlm3.datasets import get_source
 from vlm3.datasets.base import RawFrame, Skipped
@@ -78,7 +79,7 @@ def test_from_files_to_the_truth(
     assert off.pose < 1e-5 and off.match_px < 0.1 and off.hidden < (0.1 if coarse else 0.02), off
     metric = how.get("metric", True)
     assert all(shards.record(k).metric is metric for k in range(8))
-    assert shards.pair(0)[2].metric is metric
+    assert pair_sample(shards, 0, "").metric is metric
 
 
 def test_what_cannot_be_used_is_named(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from vlm3.curation.label_faults import label_faults
 from vlm3.curation.merge import shard_size
 from vlm3.curation.prepare import fingerprint_of
 from vlm3.curation.units import sha256_of
+from vlm3.data.dataset import pair_sample
 from vlm3.data.decoding import decode
 from vlm3.data.manifests import read_joined, read_unit
 from vlm3.data.shards import INDEX, NAMES, PAIRS, Shards, build_index, table_of
@@ -139,7 +140,7 @@ def _without_sums(folder: Path, shards: Shards) -> Iterator[str]:
 def _pairs(shards: Shards) -> Iterator[str]:
     for place in range(shards.pairs):
         try:
-            shards.pair(place)
+            pair_sample(shards, place, f"pair {place}")
         except InputError as error:
             yield f"pair {place}: {error}"
 

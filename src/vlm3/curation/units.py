@@ -23,9 +23,11 @@ from numpy.typing import NDArray
 
 from vlm3 import disk
 from vlm3.curation.intrinsics import Calibration
-from vlm3.curation.prepare import Kept, Size, prepare, questions
+from vlm3.curation.prepare import Size, prepare, questions
+from vlm3.curation.stored import StoredFrame
 from vlm3.data.manifests import Unit, clean_name, unit_name
-from vlm3.data.record import PAIR_DTYPE, Record
+from vlm3.data.pair_rows import PAIR_DTYPE
+from vlm3.data.record import Record
 from vlm3.data.shards import add_sample, check_key
 from vlm3.datasets import get_source
 from vlm3.datasets.base import (
@@ -100,7 +102,7 @@ def _written(job: Job, scene: str, folder: Path, partial: Path) -> Unit:
     source = get_source(job.source, job.root)
     seed = _seed(job, scene)
     keys: set[str] = set()
-    kept: list[Kept] = []
+    kept: list[StoredFrame] = []
     rows: list[tuple[int, ...]] = []
     skipped: list[tuple[str, str]] = []
     remarks: list[str] = []
@@ -172,7 +174,7 @@ def _frames(job: Job, source: PublishedDataset, scene: str) -> Frames:
 
 def _sample(
     job: Job, source: PublishedDataset, scene: str, raw: RawFrame, seed: int, place: int
-) -> tuple[Kept, bytes, Record]:
+) -> tuple[StoredFrame, bytes, Record]:
     kept, picture = prepare(raw, job.size, job.calibration)
     xy, distance = np.empty((0, 2)), np.empty(0)
     if raw.depth is not None and job.points:
@@ -196,7 +198,7 @@ def _sample(
     return kept.without_picture(place), picture, record
 
 
-def _notes(scene: str, kept: Kept) -> dict[str, Any]:
+def _notes(scene: str, kept: StoredFrame) -> dict[str, Any]:
     """What a record carries along for people and for `vlm3 data leaks`."""
     notes = {"scene": scene, "frame": kept.raw.key, "fingerprint": kept.fingerprint}
     pose = kept.raw.world_from_cam
@@ -204,19 +206,14 @@ def _notes(scene: str, kept: Kept) -> dict[str, Any]:
 
 
 def _pairs(
-    job: Job, source: PublishedDataset, kept: Sequence[Kept], seed: int
+    job: Job, source: PublishedDataset, kept: Sequence[StoredFrame], seed: int
 ) -> Iterator[NDArray[np.void]]:
     if not job.per_view or not {"correspondence", "pose"} & set(source.facts.tasks):
         return
-    from vlm3.curation.pairs import PairView, make_pairs
+    from vlm3.curation.pairs import make_pairs
 
-    views = [
-        PairView(one.place, one.camera, one.raw.world_from_cam, one.depth_z, one.surface)
-        for one in kept
-        if one.raw.world_from_cam is not None and one.raw.depth is not None
-    ]
     yield from make_pairs(
-        views,
+        kept,
         np.random.default_rng([seed, 1]),
         origin=source.facts.origin,
         per_view=job.per_view,

@@ -3,7 +3,7 @@
     DIR/00000.tar ...   KEY.jpg and KEY.json one after the other
     DIR/index.npy       (n, 5) int64: shard, place and size of the picture, of the record
     DIR/shards.json     the tars, by the number in the index
-    DIR/pairs.npy       optional, see `record.PAIR_DTYPE`: pairs are places in the index
+    DIR/pairs.npy       optional, see `pair_rows.PAIR_DTYPE`: pairs are places in the index
     DIR/SHA256SUMS      hashes of these files, as sha256sum writes them
 
 Pictures are stored once, however many pairs they are in. The indices are mapped, not read: a
@@ -27,7 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlm3 import disk
-from vlm3.data.record import PAIR_DTYPE, PairRecord, Record, read_pair
+from vlm3.data.pair_rows import PAIR_DTYPE
+from vlm3.data.record import Record
 from vlm3.data.store import Store
 from vlm3.errors import InputError
 from vlm3.files.arrays import read_array
@@ -319,23 +320,13 @@ class Shards:
                 raise InputError(f"{path} names {name!r}; shards lie in the folder itself")
         return names
 
-    def pair(self, place: int) -> tuple[int, int, PairRecord]:
-        """A pair: the places of its pictures, and what is known about them.
-
-        Raises:
-            InputError: it cannot be read.
-        """
-        first, second = self.places(place)
-        row = self._pair_row(place)
-        return first, second, read_pair(row, self.record(first), self.record(second))
-
     def places(self, place: int) -> tuple[int, int]:
         """The places of a pair's pictures.
 
         Raises:
             InputError: there are no pairs, or this one points nowhere.
         """
-        row = self._pair_row(place)
+        row = self.pair_row(place)
         first, second = int(row["first"]), int(row["second"])
         if not (0 <= first < len(self) and 0 <= second < len(self)):
             raise InputError(
@@ -344,7 +335,12 @@ class Shards:
             )
         return first, second
 
-    def _pair_row(self, place: int) -> np.void:
+    def pair_row(self, place: int) -> np.void:
+        """A row of `pairs.npy`, see `pair_rows.read_row`.
+
+        Raises:
+            InputError: there are no pairs, or not so many.
+        """
         if self._pairs is None:
             raise InputError(f"{self.store.root} has no pairs.npy: it holds single pictures")
         if not 0 <= place < len(self._pairs):

@@ -8,7 +8,6 @@ remarked upon. What is right all the same is named in `format.json`: {"accept": 
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -17,13 +16,14 @@ from numpy.typing import NDArray
 
 from vlm3.datasets.base import READ_ERRORS, DepthMap, RawFrame
 from vlm3.datasets.own_depth import DepthFile, check_shape, read_depth
-from vlm3.datasets.pose_survey import SurveyView, groups, survey_poses
+from vlm3.datasets.pose_survey import groups, survey_poses
 from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.depth import z_from_distance
 from vlm3.geometry.pixels import pixel_centres
 from vlm3.geometry.plausible import check_intrinsics, off_centre
 from vlm3.geometry.pose import pose_fault
+from vlm3.geometry.posed_depth import PosedDepth
 
 Floats = NDArray[np.float64]
 Accepted = Literal["range", "centre", "aspect", "poses"]
@@ -40,14 +40,6 @@ _FEW = 20
 _LEAST_FIT = 0.5
 _LEAST_PAIRS = 4
 _MOST_OFF_SCALE = 1.25
-
-
-@dataclass(frozen=True)
-class OwnSample:
-    """A frame with the depth file it was given."""
-
-    frame: RawFrame
-    path: Path
 
 
 def accepted(names: object, where: Path) -> frozenset[Accepted]:
@@ -127,14 +119,14 @@ def survey(
     Raises:
         InputError: depths that are no distances, have another unit, or that poses do not fit.
     """
-    with_depth = [OwnSample(f, depths[f.key]) for f in frames if f.key in depths]
+    with_depth = [f for f in frames if f.key in depths]
     if not with_depth:
         return []
     places = np.unique(np.linspace(0, len(with_depth) - 1, _FILES).round().astype(int))
     files = []
     for place in places.tolist():
         try:
-            files.append(read_depth(with_depth[place].path, unit_m))
+            files.append(read_depth(depths[with_depth[place].key], unit_m))
         except READ_ERRORS:
             continue  # That frame is left out by itself, with the reason.
     remarks = _marks(files)
@@ -143,7 +135,7 @@ def survey(
         if metric:
             _check_range(files)
     if "poses" not in accept:
-        remarks += _check_poses_by_depth([s.frame for s in with_depth])
+        remarks += _check_poses_by_depth(with_depth)
     return remarks
 
 
@@ -283,7 +275,7 @@ def _check_poses_by_depth(frames: Sequence[RawFrame]) -> list[str]:
     return []
 
 
-def _survey_view(frame: RawFrame) -> SurveyView | None:
+def _survey_view(frame: RawFrame) -> PosedDepth | None:
     try:
         depth = _depth_of(frame)
     except READ_ERRORS:
@@ -298,7 +290,7 @@ def _survey_view(frame: RawFrame) -> SurveyView | None:
     values = np.asarray(depth.values, np.float64)
     if depth.kind == "distance":
         values = z_from_distance(values, camera.unproject(pixel_centres(width, height)))
-    return SurveyView(camera, values, pose)
+    return PosedDepth(camera, values, pose)
 
 
 def _depth_of(frame: RawFrame) -> DepthMap:
