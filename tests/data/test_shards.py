@@ -19,7 +19,8 @@ from PIL import Image
 from vlm3.data.dataset import ShardDataset, pair_sample
 from vlm3.data.pair_rows import pair_row
 from vlm3.data.record import Intrinsics, Record
-from vlm3.data.shards import Shards, ShardWarning, build_index, write_pairs, write_shards
+from vlm3.data.shard_index import ShardWarning, build_index
+from vlm3.data.shards import Shards, write_pairs, write_shards
 from vlm3.data.store import Store
 from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera

@@ -34,9 +34,9 @@ from vlm3.datasets.base import (
     folders,
 )
 from vlm3.datasets.files import picture_size
-from vlm3.datasets.folder import read_format
 from vlm3.datasets.own import check_camera, check_scale, covering
 from vlm3.datasets.own_depth import depth_files, matching, read_depth
+from vlm3.datasets.own_format import read_format
 from vlm3.datasets.published import facts
 from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera, LensModel

@@ -40,9 +40,9 @@ from vlm3.datasets.base import (
     need_folder,
 )
 from vlm3.datasets.files import depth_png_m, matrix, picture_size, read_json, read_text
-from vlm3.datasets.folder import read_format
 from vlm3.datasets.own import check_camera, check_poses, covering, survey
 from vlm3.datasets.own_depth import check_shape, depth_files, matching, read_depth
+from vlm3.datasets.own_format import read_format
 from vlm3.datasets.published import facts
 from vlm3.errors import InputError
 from vlm3.files.reading import why
