@@ -69,7 +69,8 @@ class Exported:
 
 def write_shards(folder: Path) -> None:
     """Two scenes of six pictures of noise, all four tasks."""
-    from vlm3.data.record import ObjectQuestion, Record, pair_row
+    from vlm3.data.pair_rows import pair_row
+    from vlm3.data.record import ObjectQuestion, Record
     from vlm3.data.shards import write_pairs
     from vlm3.data.shards import write_shards as write
     from vlm3.geometry.camera import Camera

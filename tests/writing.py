@@ -19,7 +19,8 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from vlm3.cli.main import main
-from vlm3.data.record import Record, pair_row
+from vlm3.data.pair_rows import pair_row
+from vlm3.data.record import Record
 from vlm3.data.shards import write_pairs, write_shards
 from vlm3.geometry.camera import Camera
 from vlm3.infer import loading

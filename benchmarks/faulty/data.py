@@ -19,7 +19,8 @@ from vlm3.curation.launch import curate
 from vlm3.curation.units import Job
 from vlm3.data.dataset import ShardDataset
 from vlm3.data.decoding import decode
-from vlm3.data.record import Record, pair_row
+from vlm3.data.pair_rows import pair_row
+from vlm3.data.record import Record
 from vlm3.data.shards import Shards, write_pairs, write_shards
 from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera

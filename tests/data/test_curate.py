@@ -21,13 +21,15 @@ from vlm3 import disk
 from vlm3.cli.main import main
 from vlm3.curation import merge as join
 from vlm3.curation import units
-from vlm3.curation.integrity import NEAR_BITS, check, leaks
+from vlm3.curation.integrity import check
 from vlm3.curation.launch import Share, curate
+from vlm3.curation.leaks import NEAR_BITS, leaks
 from vlm3.curation.prepare import Size, fingerprint_of
 from vlm3.curation.units import Job, frame_key, make_unit
 from vlm3.data.manifests import unit_name
 from vlm3.data.record import Record
-from vlm3.data.shards import Shards, build_index
+from vlm3.data.shard_index import build_index
+from vlm3.data.shards import Shards
 from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
 from vlm3.lock import NAME as LOCK

@@ -84,7 +84,7 @@ def test_boxes_of_another_size_and_of_masks(tmp_path: Path) -> None:
     # The first box is empty and outside: its mask stands in. All are of a picture twice as large.
     boxes = [[0, 0, 0, 0], [120, 40, 500, 140], *BOXES[2:]]
     dataset(tmp_path, ["aa"], bbox=boxes, rle=[text] * 5)
-    (frame,) = get_source("open-spatial-dataset").frames(tmp_path, "part-00000-of-00001")
+    (frame,) = get_source("open-spatial-dataset").reader.frames(tmp_path, "part-00000-of-00001")
     assert isinstance(frame, RawFrame)
     assert frame.questions[0].boxes_xyxy_px == ((15, 10, 35, 25), (60, 20, 96, 70))
 
@@ -92,18 +92,18 @@ def test_boxes_of_another_size_and_of_masks(tmp_path: Path) -> None:
 def test_what_cannot_be_used_is_named(tmp_path: Path) -> None:
     source = get_source("open-spatial-dataset")
     path = dataset(tmp_path, ["aa", "bb", "cc"], bbox=BOXES[:4])
-    found = list(source.frames(tmp_path, "part-00000-of-00001"))
+    found = list(source.reader.frames(tmp_path, "part-00000-of-00001"))
     assert all(isinstance(f, Skipped) and "5 regions are named and 4" in f.reason for f in found)
     path = dataset(tmp_path, ["aa", "bb", "cc"])
     (tmp_path / "Openimages/train/bb.jpg").unlink()
     text = path.read_text()
     path.write_text(text[: len(text) - 300])
-    one, two, three = source.frames(tmp_path, "part-00000-of-00001")
+    one, two, three = source.reader.frames(tmp_path, "part-00000-of-00001")
     assert isinstance(one, RawFrame) and isinstance(two, Skipped) and isinstance(three, Skipped)
     assert "fetch it from its own set" in two.reason and "cut off" in three.reason
     path.write_text('{"not": "an array"}')
     with pytest.raises(InputError, match="no JSON array of objects"):
-        list(source.frames(tmp_path, "part-00000-of-00001"))
+        list(source.reader.frames(tmp_path, "part-00000-of-00001"))
 
 
 def test_reasoning_gets_no_value() -> None:

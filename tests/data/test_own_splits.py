@@ -22,7 +22,8 @@ from vlm3.data.heldout import (
     kept_line,
     scenes_of,
 )
-from vlm3.data.record import Record, pair_row
+from vlm3.data.pair_rows import pair_row
+from vlm3.data.record import Record
 from vlm3.data.shards import Shards, write_pairs, write_shards
 from vlm3.errors import InputError
 from vlm3.eval.benchmarks import get_benchmark

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +12,15 @@ from hypothesis import strategies as st
 pytest.importorskip("warp")
 
 from vlm3.curation import pairs
-from vlm3.curation.pairs import LEAST_COVISIBLE, TOLERANCES, PairView, make_pairs, matches, shared
-from vlm3.curation.prepare import Kept
+from vlm3.curation.pairs import (
+    LEAST_COVISIBLE,
+    TOLERANCES,
+    coarse_view,
+    make_pairs,
+    matches,
+    shared,
+)
+from vlm3.curation.stored import StoredFrame
 from vlm3.datasets.base import DepthMap, RawFrame
 from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
@@ -37,14 +45,13 @@ def room() -> tuple[World, tuple[Frame, ...]]:
     return world, tuple(f for pair in found for f in (pair.frame1, pair.frame2))
 
 
-def view_of(place: int, frame: Frame) -> PairView:
+def view_of(place: int, frame: Frame) -> StoredFrame:
     z = np.where(np.isfinite(frame.depth_z_m), frame.depth_z_m, np.nan).astype(np.float64)
     raw = RawFrame("", b"", frame.camera, lambda: DepthMap(z, "z"), frame.world_from_cam)
-    kept = Kept(raw, frame.camera)
-    return PairView(place, frame.camera, frame.world_from_cam, kept.depth_z, kept.surface)
+    return StoredFrame(raw, frame.camera, place=place)
 
 
-def views() -> list[PairView]:
+def views() -> list[StoredFrame]:
     return [view_of(10 + k, frame) for k, frame in enumerate(room()[1])]
 
 
@@ -115,14 +122,14 @@ def test_the_share_is_mapanythings() -> None:
                     seen += abs(z - found) < 0.1 + 0.005 * z + 0.693 * 0.1
             counts.append(seen / len(centres))
         known = float(np.isfinite(frames[a].depth_z_m).mean())
-        small = [pairs._view(view_of(k, frames[k])) for k in (a, b)]
+        small = [coarse_view(view_of(k, frames[k])) for k in (a, b)]
         assert small[0] and small[1]
         found = shared(small[0], small[1], TRUTH)
         assert found == pytest.approx(sum(counts) / 2 / known, abs=0.02)
 
 
 def test_no_pair_is_lost_to_the_bound() -> None:
-    small = [v for frame in views() if (v := pairs._view(frame)) is not None]
+    small = [v for frame in views() if (v := coarse_view(frame)) is not None]
     bounds = pairs._Bounds(small)
     lost = kept = 0
     for i, one in enumerate(small):
@@ -136,7 +143,7 @@ def test_no_pair_is_lost_to_the_bound() -> None:
 
 
 def test_less_trusted_depth_is_compared_more_loosely() -> None:
-    small = [pairs._view(frame) for frame in views()[:2]]
+    small = [coarse_view(frame) for frame in views()[:2]]
     assert small[0] and small[1]
     by_origin = {k: shared(small[0], small[1], t) for k, t in TOLERANCES.items()}
     assert by_origin["truth"] < by_origin["predicted"]
@@ -146,13 +153,21 @@ def test_less_trusted_depth_is_compared_more_loosely() -> None:
 def test_frames_that_cannot_be_used_are_left_out() -> None:
     good = views()[:4]
 
-    def broken(camera: Camera) -> np.ndarray:
+    def broken() -> DepthMap:
         raise InputError("the file is cut off")
 
-    lost = replace(good[0], place=98, world_from_cam=np.full((4, 4), np.nan))
-    torn = replace(good[1], place=99, depth_z=broken)
-    empty = replace(good[1], place=97, depth_z=lambda c: np.full((c.height_px, c.width_px), np.nan))
-    rows = list(make_pairs([lost, *good, torn, empty], np.random.default_rng(3)))
+    def changed(frame: StoredFrame, place: int, **fields: Any) -> StoredFrame:
+        return replace(frame, place=place, raw=replace(frame.raw, **fields))
+
+    nothing = DepthMap(np.full((168, 224), np.nan), "z")
+    unusable = [
+        changed(good[0], 98, world_from_cam=np.full((4, 4), np.nan)),
+        changed(good[0], 96, world_from_cam=None),
+        changed(good[1], 99, depth=broken),
+        changed(good[1], 97, depth=lambda: nothing),
+        changed(good[1], 95, depth=None),
+    ]
+    rows = list(make_pairs([unusable[0], *good, *unusable[1:]], np.random.default_rng(3)))
     used = {int(row[k]) for row in rows for k in ("first", "second")}
     assert used and used <= {10, 11, 12, 13}
     assert list(make_pairs([], np.random.default_rng(0))) == []

@@ -20,8 +20,9 @@ from fixtures import box
 from fixtures.published import PUBLISHED, Written, _mvs_synth_frame
 
 from vlm3.cli.main import main
+from vlm3.data.dataset import pair_sample
 from vlm3.data.shards import Shards
-from vlm3.datasets import get_source, names
+from vlm3.datasets import get_facts, get_source, names
 from vlm3.datasets.base import DepthMap, PixelDepths, RawFrame, Skipped
 from vlm3.datasets.megadepth import rectified
 from vlm3.datasets.tracks import _features, path_depth
@@ -202,21 +203,22 @@ def test_curated_from_the_command_line(name: str, written, tmp_path: Path) -> No
         assert len(off) > 50 and np.quantile(off, 0.9 if features else 1.0) < made.relative
         assert record.metric is made.metric and record.split == made.splits[note["scene"]]
     for k in range(shards.pairs):
-        first, second, pair = shards.pair(k)
+        first, second = shards.places(k)
+        pair = pair_sample(shards, k, "")
         motion = np.linalg.inv(poses[first]) @ poses[second]
         motion[:3, 3] *= made.unit
-        np.testing.assert_allclose(pair.cam1_from_cam2, motion, atol=2e-4 * made.scale)
+        np.testing.assert_allclose(pair.motion.cam1_from_cam2, motion, atol=2e-4 * made.scale)
         # A match is one point of the room in both pictures.
         one, two = shards.record(first).camera, shards.record(second).camera
-        points, _ = box.hits(poses[first], one.unproject(pair.xy1_px), made.scale)
+        points, _ = box.hits(poses[first], one.unproject(pair.matches.xy1_px), made.scale)
         in_two = (points - poses[second][:3, 3]) @ poses[second][:3, :3]
-        off = np.linalg.norm(two.project(in_two) - pair.xy2_px, axis=1)
+        off = np.linalg.norm(two.project(in_two) - pair.matches.xy2_px, axis=1)
         assert len(off) >= 10 and np.median(off) < (1.0 if features else 0.05)
     assert CliRunner().invoke(main, ["data", "check", str(tmp_path / "out")]).exit_code == 0
 
 
 def test_every_set_of_both_layouts_is_written() -> None:
-    both = {name for name in names() if get_source(name).layout.endswith("MapAnything's WAI")}
+    both = {name for name in names() if get_facts(name).layout.endswith("MapAnything's WAI")}
     assert set(PUBLISHED) == both and len(both) == 9
 
 

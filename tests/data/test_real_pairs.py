@@ -10,8 +10,10 @@ pytest.importorskip("cv2", reason="no OpenCV")
 import cv2
 
 from vlm3.curation.launch import curate
-from vlm3.curation.prepare import Kept, Size
+from vlm3.curation.prepare import Size
+from vlm3.curation.stored import StoredFrame
 from vlm3.curation.units import Job
+from vlm3.data.dataset import pair_sample
 from vlm3.data.decoding import decode
 from vlm3.data.shards import Shards
 from vlm3.datasets import get_source
@@ -38,19 +40,20 @@ def test_features_lie_where_depth_and_pose_say(
         pytest.skip(f"no ../shared/data/{name}: real pictures under research licences")
     curate(Job(source, REAL / name, tmp_path, size=Size(0.0), per_view=1))
     shards = Shards(tmp_path)
-    reader = get_source(source)
+    reader = get_source(source).reader
     (scene,) = reader.scenes(REAL / name)
     raw = {f.key: f for f in reader.frames(REAL / name, scene) if isinstance(f, RawFrame)}
     off: list[float] = []
     for place in range(0, shards.pairs, max(1, shards.pairs // 20)):
-        first, second, pair = shards.pair(place)
+        first, second = shards.places(place)
+        pair = pair_sample(shards, place, "")
         one, two = (raw[str(shards.notes(k)["frame"])] for k in (first, second))
         xy1, xy2 = features(decode(shards.picture(first)), decode(shards.picture(second)))
         assert one.camera is not None and two.camera is not None
-        z = Kept(one, one.camera).depth_z()
+        z = StoredFrame(one, one.camera).depth_z()
         column, row = xy1.astype(int).T
         points = points_from_z(xy1, z[row, column], one.camera)
-        found = two.camera.project(transform_points(invert(pair.cam1_from_cam2), points))
+        found = two.camera.project(transform_points(invert(pair.motion.cam1_from_cam2), points))
         off += np.linalg.norm(found - xy2, axis=1).tolist()
     errors = np.array(off)
     errors = errors[np.isfinite(errors)]

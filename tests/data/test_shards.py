@@ -16,9 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from vlm3.data.dataset import ShardDataset
-from vlm3.data.record import Intrinsics, Record, pair_row
-from vlm3.data.shards import Shards, ShardWarning, build_index, write_pairs, write_shards
+from vlm3.data.dataset import ShardDataset, pair_sample
+from vlm3.data.pair_rows import pair_row
+from vlm3.data.record import Intrinsics, Record
+from vlm3.data.shard_index import ShardWarning, build_index
+from vlm3.data.shards import Shards, write_pairs, write_shards
 from vlm3.data.store import Store
 from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
@@ -89,9 +91,10 @@ def test_pairs_are_two_places(tmp_path: Path) -> None:
     xy = np.array([[10.0, 20.0], [90.0, 60.0]])
     row = pair_row(2, 7, motion.cam1_from_cam2, xy, xy + 2, covisibility=0.5)
     write_pairs(tmp_path, [row] * 3)
-    first, second, pair = Shards(tmp_path).pair(1)
-    assert (first, second) == (2, 7)
-    assert np.abs(pair.cam1_from_cam2 - motion.cam1_from_cam2).max() < 1e-6
+    assert Shards(tmp_path).places(1) == (2, 7)
+    pair = pair_sample(Shards(tmp_path), 1, "")
+    assert pair.motion is not None
+    assert np.abs(pair.motion.cam1_from_cam2 - motion.cam1_from_cam2).max() < 1e-6
     source = ShardDataset("pairs", Shards(tmp_path), pairs=True)
     turns = conversation(source, 0, 0, "correspondence", "pose").turns
     assert [t.task for t in turns].count("pose") == 3
@@ -269,8 +272,8 @@ def test_pairs_that_point_nowhere_are_named(tmp_path: Path) -> None:
         [r"pairs\.npy row 0 names pictures 2 and 10 of 10", r"xy2_px\[0\]", "cam1_from_cam2"]
     ):
         with pytest.raises(InputError, match=why):
-            shards.pair(place)
-    assert shards.pair(3)[2].second.camera == CAMERA
+            pair_sample(shards, place, "")
+    assert pair_sample(shards, 3, "").cameras == (CAMERA, CAMERA)
 
 
 def test_thousands_of_tars_need_few_open_files(tmp_path: Path) -> None:

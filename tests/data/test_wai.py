@@ -15,6 +15,7 @@ from fixtures.wai import name_of, write_scene
 from vlm3.curation.launch import curate
 from vlm3.curation.prepare import Size
 from vlm3.curation.units import Job
+from vlm3.data.dataset import pair_sample
 from vlm3.data.shards import Shards
 from vlm3.datasets import get_source
 from vlm3.datasets.base import RawFrame, Skipped
@@ -78,7 +79,7 @@ def test_from_files_to_the_truth(
     assert off.pose < 1e-5 and off.match_px < 0.1 and off.hidden < (0.1 if coarse else 0.02), off
     metric = how.get("metric", True)
     assert all(shards.record(k).metric is metric for k in range(8))
-    assert shards.pair(0)[2].metric is metric
+    assert pair_sample(shards, 0, "").metric is metric
 
 
 def test_what_cannot_be_used_is_named(tmp_path: Path) -> None:
@@ -94,7 +95,7 @@ def test_what_cannot_be_used_is_named(tmp_path: Path) -> None:
             else:
                 meta[name] = value
         (folder / "scene_meta.json").write_text(json.dumps(meta))
-        return list(source.frames(tmp_path, "s"))
+        return list(source.reader.frames(tmp_path, "s"))
 
     assert all(isinstance(f, RawFrame) for f in changed())
     for fields, reason in (
@@ -118,12 +119,12 @@ def test_what_cannot_be_used_is_named(tmp_path: Path) -> None:
     log = {"render_mesh": {"state": "running"}}
     (folder / "_process_log.json").write_text(json.dumps(log))
     with pytest.raises(InputError, match="'render_mesh' is running; finish it first"):
-        list(source.frames(tmp_path, "s"))
+        list(source.reader.frames(tmp_path, "s"))
 
 
 def test_damaged_depth_is_named(tmp_path: Path) -> None:
     write_scene(tmp_path, "s", scene(0))
-    frame = next(iter(get_source("wai").frames(tmp_path, "s")))
+    frame = next(iter(get_source("wai").reader.frames(tmp_path, "s")))
     assert isinstance(frame, RawFrame) and frame.depth is not None
     file = sorted((tmp_path / "s/depth").glob("*.exr"))[0]
     file.write_bytes(file.read_bytes()[:200])

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from vlm3.curation.prepare import surface
+from vlm3.curation.stored import surface
 from vlm3.datasets.base import LaserPoints
 from vlm3.datasets.depthlm import DEPTHLM
 from vlm3.errors import InputError

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlm3 import disk
-from vlm3.data.record import pair_row
+from vlm3.data.pair_rows import pair_row
 from vlm3.data.shards import write_pairs, write_shards
 
 F_PX = 125.0

@@ -294,7 +294,7 @@ def books_command(
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 def index(folder: Path) -> None:
     """Index the tars in FOLDER, written by any tool."""
-    from vlm3.data.shards import build_index
+    from vlm3.data.shard_index import build_index
 
     click.echo(f"{build_index(folder)} samples in {folder}")
 

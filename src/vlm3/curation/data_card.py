@@ -15,13 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from vlm3.data.dataset import pair_sample
 from vlm3.data.decoding import decode
-from vlm3.data.record import PairRecord, Record
+from vlm3.data.pair_rows import MATCHES
+from vlm3.data.record import Record
 from vlm3.data.shards import Shards
-from vlm3.datasets import get_source, names
+from vlm3.datasets import get_facts, names
 from vlm3.errors import InputError
 from vlm3.files.reading import read_json
 from vlm3.files.schema import anything, fields, list_of, maybe, text
+from vlm3.tasks.sample import Sample
 
 Floats = NDArray[np.float64]
 
@@ -111,8 +114,7 @@ def sheet(shards: Shards, *, pictures: int = 12, pairs: int = 4) -> Image.Image:
     strips = []
     for place in chosen.tolist():
         try:
-            first, second, pair = shards.pair(place)
-            strips.append(_matched(shards.picture(first), shards.picture(second), pair))
+            strips.append(_matched(pair_sample(shards, place, f"pair {place}")))
         except InputError as error:
             strips.append(_captioned(_blank(), f"pair {place}: {error}"))
     below = _grid(strips, 1)
@@ -126,7 +128,7 @@ def _origin(sources: Counter[str]) -> list[str]:
     lines = []
     for name in sources:
         if name in names():
-            source = get_source(name)
+            source = get_facts(name)
             lines.append(f"{source.title}. Licence: {source.licence}. {source.url}")
     return lines
 
@@ -167,7 +169,7 @@ _UNIT = fields({"scene": text(), "skipped": list_of(anything), "failed": maybe(t
 
 
 def _labelled(data: bytes, record: Record, name: str) -> Image.Image:
-    image, scale = _small(data)
+    image, scale = _small(decode(data))
     draw = ImageDraw.Draw(image)
     for (x, y), colour in zip(record.xy_px * scale, _colours(record.distance_m), strict=True):
         draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill=colour, outline="black")
@@ -180,21 +182,23 @@ def _labelled(data: bytes, record: Record, name: str) -> Image.Image:
     return _captioned(image, f"{key}  {span}{' m' if record.metric and len(far) else ''}")
 
 
-def _matched(first: bytes, second: bytes, pair: PairRecord) -> Image.Image:
-    (one, scale1), (two, scale2) = _small(first), _small(second)
+def _matched(pair: Sample) -> Image.Image:
+    matches, motion = pair.matches, pair.motion
+    assert matches is not None and motion is not None
+    drawn = matches.draw(MATCHES, None)
+    (one, scale1), (two, scale2) = (_small(view.image) for view in pair.open())
     both = Image.new("RGB", (one.width + two.width, max(one.height, two.height)), "white")
     both.paste(one, (0, 0))
     both.paste(two, (one.width, 0))
     draw = ImageDraw.Draw(both)
-    for k, (a, b) in enumerate(zip(pair.xy1_px * scale1, pair.xy2_px * scale2, strict=True)):
-        colour = _hue(k / max(1, len(pair.xy1_px)))
+    for k, (a, b) in enumerate(zip(drawn.xy1_px * scale1, drawn.xy2_px * scale2, strict=True)):
+        colour = _hue(k / max(1, len(drawn.xy1_px)))
         ends = [(a[0], a[1]), (b[0] + one.width, b[1])]
         draw.line(ends, fill=colour, width=1)
         for x, y in ends:
             draw.ellipse((x - 3, y - 3, x + 3, y + 3), outline=colour, width=2)
-    moved = float(np.linalg.norm(pair.cam1_from_cam2[:3, 3]))
     unit = " m" if pair.metric else " (no metric scale)"
-    return _captioned(both, f"{len(pair.xy1_px)} matches, baseline {moved:.2f}{unit}")
+    return _captioned(both, f"{len(drawn.xy1_px)} matches, baseline {motion.distance_m:.2f}{unit}")
 
 
 def _histogram(distance_m: Floats) -> Image.Image:
@@ -212,8 +216,8 @@ def _histogram(distance_m: Floats) -> Image.Image:
     return _captioned(image, f"distances, {edges[0]:.2f} to {edges[-1]:.2f}, logarithmic")
 
 
-def _small(data: bytes) -> tuple[Image.Image, float]:
-    image = Image.fromarray(decode(data))
+def _small(pixels: NDArray[np.uint8]) -> tuple[Image.Image, float]:
+    image = Image.fromarray(pixels)
     scale = _TILE_PX / image.width
     return image.resize((_TILE_PX, max(1, round(image.height * scale)))), scale
 

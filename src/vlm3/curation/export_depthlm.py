@@ -14,7 +14,7 @@ import numpy as np
 from vlm3 import disk
 from vlm3.curation.export import empty
 from vlm3.data.shards import Shards
-from vlm3.datasets import get_source, names
+from vlm3.datasets import get_facts, names
 from vlm3.tasks.depth_labels import cosines, label_from_distance
 
 
@@ -29,7 +29,7 @@ def to_depthlm(folder: Path, out: Path) -> Generator[int]:
     shards = Shards(folder)
     empty(out)
     name = shards.record(0).source or "shards"
-    known = get_source(name).depthlm if name in names() else None
+    known = get_facts(name).depthlm if name in names() else None
     meaning = known or "distance"
     with disk.whole_folder(out) as partial:
         (partial / "images").mkdir()

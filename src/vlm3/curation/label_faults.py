@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from vlm3.data.record import Record
 from vlm3.data.shards import Shards
 from vlm3.datasets.own import FARTHEST_M, NEAREST_M
-from vlm3.datasets.pose_survey import SurveyView, groups, survey_poses
+from vlm3.datasets.pose_survey import groups, survey_poses
 from vlm3.errors import InputError
 from vlm3.geometry.pixels import pixel_centres
 from vlm3.geometry.plausible import off_centre
 from vlm3.geometry.pose import pose_fault
+from vlm3.geometry.posed_depth import PosedDepth
 
 Floats = NDArray[np.float64]
 
@@ -139,7 +140,7 @@ def _poses(scene: _Scene) -> str | None:
     )
 
 
-def _view(record: Record, pose: Floats) -> SurveyView:
+def _view(record: Record, pose: Floats) -> PosedDepth:
     """The labels of a picture as a coarse depth map: each cell has the nearest label's depth."""
     camera = record.camera.resized(*_GRID)
     xy = record.xy_px * [camera.width_px / record.camera.width_px,
@@ -148,4 +149,4 @@ def _view(record: Record, pose: Floats) -> SurveyView:
     off = np.linalg.norm(centres[:, None] - xy[None], axis=-1)
     nearest = off.argmin(axis=1)
     z = np.where(off.min(axis=1) < _NEAR, _depth_z(record)[nearest], np.nan)
-    return SurveyView(camera, z.reshape(_GRID[1], _GRID[0]), pose)
+    return PosedDepth(camera, z.reshape(_GRID[1], _GRID[0]), pose)

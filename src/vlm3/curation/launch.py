@@ -95,7 +95,7 @@ def scenes_of(job: Job, most: int | None = None) -> list[str]:
     source.check_needs()
     found = source.list_scenes(job.root)[:most]
     if not found:
-        raise InputError(f"no scene in {str(job.root)!r}; expected {source.layout}")
+        raise InputError(f"no scene in {str(job.root)!r}; expected {source.facts.layout}")
     return found
 
 

@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 from vlm3 import disk
 from vlm3.curation.units import sha256_of
 from vlm3.data.manifests import Unit, read_joined, read_unit, unit_name
-from vlm3.data.record import PAIR_DTYPE
-from vlm3.data.shards import INDEX, NAMES, PAIRS, save_index, write_pairs
+from vlm3.data.pair_rows import PAIR_DTYPE
+from vlm3.data.shard_index import INDEX, NAMES, save_index
+from vlm3.data.shards import PAIRS, write_pairs
 from vlm3.errors import InputError
 from vlm3.files.arrays import read_arrays
 from vlm3.files.sums import sha256_of_file, write_sums

@@ -10,27 +10,28 @@ Matches need more than that rule, whose tolerance of 17 cm and up lets a hand be
 the table: each must also come back to where it started, by the second view's own depth.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vlm3.data.record import pair_row
-from vlm3.datasets.base import READ_ERRORS, DepthOrigin
+from vlm3.curation.stored import StoredFrame
+from vlm3.data.pair_rows import MATCHES, pair_row
+from vlm3.datasets.base import READ_ERRORS
+from vlm3.datasets.published import DepthOrigin
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.covisibility import correspond, where_seen
 from vlm3.geometry.depth import points_from_z
 from vlm3.geometry.pixels import pixel_centres
 from vlm3.geometry.pose import invert, nearest_rigid, relative_pose, transform_points
+from vlm3.geometry.posed_depth import PosedDepth
 
 Floats = NDArray[np.float64]
 Rng = np.random.Generator
 
 LEAST_COVISIBLE = 0.25
-MATCHES = 32
-"""As many as a row of `pairs.npy` holds."""
 LEAST_MATCHES = 10
 """What the paper asks of a pair; one with fewer is left out."""
 
@@ -64,28 +65,8 @@ TOLERANCES: dict[DepthOrigin, Tolerance] = {
 """MapAnything's. In a scene without metric scale they are in its own unit, there as here."""
 
 
-@dataclass(frozen=True, eq=False)
-class PairView:
-    """A stored picture as pairs see it.
-
-    Attributes:
-        place: of the picture, as rows of `pairs.npy` name it.
-        camera: of the stored picture, a pinhole.
-        world_from_cam: (4, 4).
-        depth_z: reads its depth along the axis for its camera at any size, NaN where unknown.
-        surface: up to so many random pixels (n, 2) and what they show, (n, 3) in the camera's
-            frame, exact to the digits of the file: what matches start from.
-    """
-
-    place: int
-    camera: Camera
-    world_from_cam: Floats
-    depth_z: Callable[[Camera], Floats]
-    surface: Callable[[int, Rng], tuple[Floats, Floats]]
-
-
 def make_pairs(
-    frames: Sequence[PairView],
+    frames: Sequence[StoredFrame],
     rng: Rng,
     *,
     origin: DepthOrigin = "truth",
@@ -94,8 +75,9 @@ def make_pairs(
 ) -> Iterator[NDArray[np.void]]:
     """Rows for `pairs.npy`: up to `per_view` new partners for each frame of a scene.
 
-    Frames whose pose is no rigid one, or whose depth cannot be read, are left out. A pair comes
-    once, in either order. Of long scenes, 1024 frames that follow each other are compared at once.
+    Frames without a pose or depth, whose pose is no rigid one or whose depth cannot be read, are
+    left out. A pair comes once, in either order. Of long scenes, 1024 frames that follow each other
+    are compared at once.
 
     Args:
         frames: of one scene, in an order that never changes.
@@ -105,26 +87,29 @@ def make_pairs(
         metric: whether lengths are metres.
     """
     tolerance = TOLERANCES[origin]
-    for start in range(0, len(frames), _BLOCK):
-        views = [v for frame in frames[start : start + _BLOCK] if (v := _view(frame)) is not None]
+    posed = [f for f in frames if f.raw.world_from_cam is not None and f.raw.depth is not None]
+    for start in range(0, len(posed), _BLOCK):
+        block = posed[start : start + _BLOCK]
+        both = [(frame, view) for frame in block if (view := coarse_view(frame)) is not None]
+        stored, views = [frame for frame, _ in both], [view for _, view in both]
         # Full depth is large; neighbours share their partners.
-        full = lru_cache(maxsize=8)(lambda k, views=views: views[k].full())
+        full = lru_cache(maxsize=8)(lambda k, stored=stored: stored[k].depth_z())
         for i, partners in enumerate(_partners(views, rng, tolerance, per_view)):
             if not partners:
                 continue
-            one = views[i]
-            xy, points = one.frame.surface(_TRIED * len(partners), rng)
+            one = stored[i]
+            xy, points = one.surface(_TRIED * len(partners), rng)
             for k, (j, share) in enumerate(partners):
-                two = views[j]
-                cam1_from_cam2 = relative_pose(one.pose, two.pose)
+                two = stored[j]
+                cam1_from_cam2 = relative_pose(views[i].world_from_cam, views[j].world_from_cam)
                 mine = slice(k, None, len(partners))
                 good, xy2 = matches(
-                    xy[mine], points[mine], one.frame.camera, full(j), two.frame.camera,
+                    xy[mine], points[mine], one.camera, full(j), two.camera,
                     cam1_from_cam2, tolerance=tolerance,
                 )  # fmt: skip
                 if good.sum() >= LEAST_MATCHES:
                     yield pair_row(
-                        one.frame.place, two.frame.place, cam1_from_cam2,
+                        one.place, two.place, cam1_from_cam2,
                         xy[mine][good][:MATCHES], xy2[good][:MATCHES],
                         covisibility=share, metric=metric,
                     )  # fmt: skip
@@ -167,47 +152,35 @@ def matches(
     return np.asarray(seen & (off < _RETURN_PX * coarser)), xy2
 
 
-@dataclass(frozen=True, eq=False)
-class _View:
-    """A frame at the size of the covisibility rule; `known` is its share of pixels with depth."""
-
-    frame: PairView
-    pose: Floats
-    camera: Camera
-    depth: NDArray[np.float32]
-    known: float
-
-    def full(self) -> Floats:
-        """Depth at the size of the picture."""
-        return self.frame.depth_z(self.frame.camera)
-
-    def probes(self) -> Floats:
-        """(n, 3) points in the world on a coarse grid, NaN where depth is unknown."""
-        columns, rows = (
-            ((np.arange(n) + 0.5) * side / n).astype(np.intp)
-            for n, side in zip(_PROBES, self.depth.shape[::-1], strict=True)
-        )
-        column, row = (grid.ravel() for grid in np.meshgrid(columns, rows))
-        xy = np.stack([column + 0.5, row + 0.5], -1)
-        points = points_from_z(xy, self.depth[row, column], self.camera)
-        return transform_points(self.pose, points)
-
-
-def _view(frame: PairView) -> _View | None:
+def coarse_view(frame: StoredFrame) -> PosedDepth | None:
+    """A frame at the size of the covisibility rule; None if it cannot be compared."""
     sides = (frame.camera.width_px, frame.camera.height_px)
     width, height = (max(1, round(side * _LONG_SIDE_PX / max(sides))) for side in sides)
     camera = frame.camera.resized(width, height)
+    if frame.raw.world_from_cam is None:
+        return None
     try:
-        pose = nearest_rigid(frame.world_from_cam)
-        depth = frame.depth_z(camera).astype(np.float32)
+        pose = nearest_rigid(frame.raw.world_from_cam)
+        view = PosedDepth(camera, frame.depth_z(camera).astype(np.float32), pose)
     except READ_ERRORS:
         return None
-    known = float(np.isfinite(depth).mean())
-    return _View(frame, pose, camera, depth, known) if known else None
+    return view if view.known else None
+
+
+def _probes(view: PosedDepth) -> Floats:
+    """(n, 3) points in the world on a coarse grid, NaN where depth is unknown."""
+    columns, rows = (
+        ((np.arange(n) + 0.5) * side / n).astype(np.intp)
+        for n, side in zip(_PROBES, view.depth_z.shape[::-1], strict=True)
+    )
+    column, row = (grid.ravel() for grid in np.meshgrid(columns, rows))
+    xy = np.stack([column + 0.5, row + 0.5], -1)
+    points = points_from_z(xy, view.depth_z[row, column], view.camera)
+    return transform_points(view.world_from_cam, points)
 
 
 def _partners(
-    views: Sequence[_View], rng: Rng, tolerance: Tolerance, per_view: int
+    views: Sequence[PosedDepth], rng: Rng, tolerance: Tolerance, per_view: int
 ) -> Iterator[list[tuple[int, float]]]:
     """For each view, its new partners and what they share with it."""
     if not views:
@@ -231,19 +204,19 @@ def _partners(
         yield found
 
 
-def shared(one: _View, two: _View, tolerance: Tolerance) -> float:
+def shared(one: PosedDepth, two: PosedDepth, tolerance: Tolerance) -> float:
     """How much views share: both directions' mean over the first one's share with depth."""
-    two_from_one = relative_pose(two.pose, one.pose)
+    two_from_one = relative_pose(two.world_from_cam, one.world_from_cam)
     there = _seen(one, two, two_from_one, tolerance)
     back = _seen(two, one, invert(two_from_one), tolerance)
     return (there + back) / 2 / one.known
 
 
-def _seen(one: _View, two: _View, two_from_one: Floats, tolerance: Tolerance) -> float:
+def _seen(one: PosedDepth, two: PosedDepth, two_from_one: Floats, tolerance: Tolerance) -> float:
     """The share of ALL pixels of one, every second along both sides, that two sees."""
     centres = pixel_centres(one.camera.width_px, one.camera.height_px)[::2, ::2]
     _, visible = correspond(
-        centres, one.depth, one.camera, two.depth, two.camera, two_from_one, **asdict(tolerance)
+        centres, one.depth_z, one.camera, two.depth_z, two.camera, two_from_one, **asdict(tolerance)
     )
     return float(visible.mean())
 
@@ -255,11 +228,11 @@ class _Bounds:
     few points are taken.
     """
 
-    def __init__(self, views: Sequence[_View]) -> None:
-        self.probes = np.stack([view.probes() for view in views])
-        self.cam_from_world = invert(np.stack([view.pose for view in views]))
+    def __init__(self, views: Sequence[PosedDepth]) -> None:
+        self.probes = np.stack([_probes(view) for view in views])
+        self.cam_from_world = invert(np.stack([view.world_from_cam for view in views]))
         self.K = np.stack([view.camera.K for view in views])
-        self.size = np.array([view.depth.shape[::-1] for view in views])
+        self.size = np.array([view.depth_z.shape[::-1] for view in views])
         self.known = np.array([view.known for view in views])
 
     def candidates(self, i: int) -> NDArray[np.intp]:

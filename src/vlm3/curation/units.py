@@ -23,9 +23,11 @@ from numpy.typing import NDArray
 
 from vlm3 import disk
 from vlm3.curation.intrinsics import Calibration
-from vlm3.curation.prepare import Kept, Size, prepare, questions
+from vlm3.curation.prepare import Size, prepare, questions
+from vlm3.curation.stored import StoredFrame
 from vlm3.data.manifests import Unit, clean_name, unit_name
-from vlm3.data.record import PAIR_DTYPE, Record
+from vlm3.data.pair_rows import PAIR_DTYPE
+from vlm3.data.record import Record
 from vlm3.data.shards import add_sample, check_key
 from vlm3.datasets import get_source
 from vlm3.datasets.base import (
@@ -96,82 +98,102 @@ def make_unit(job: Job, scene: str) -> Unit:
     return unit
 
 
+@dataclass
+class _Written:
+    """What has been written of a scene, and what was left out."""
+
+    kept: list[StoredFrame] = field(default_factory=list)
+    rows: list[tuple[int, ...]] = field(default_factory=list)
+    splits: Counter[str] = field(default_factory=Counter)
+    intrinsics: Counter[str] = field(default_factory=Counter)
+    points: int = 0
+    questions: int = 0
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    failed: str | None = None
+    remarks: list[str] = field(default_factory=list)
+
+    def add(self, frame: StoredFrame, record: Record, row: tuple[int, ...]) -> None:
+        self.kept.append(frame)
+        self.rows.append(row)
+        self.splits[record.split] += 1
+        self.intrinsics[record.intrinsics] += 1
+        self.points += len(record.xy_px)
+        self.questions += len(record.questions)
+
+
 def _written(job: Job, scene: str, folder: Path, partial: Path) -> Unit:
+    """Writes the tar and the places of a unit; its manifest is left to be written."""
     source = get_source(job.source, job.root)
     seed = _seed(job, scene)
-    keys: set[str] = set()
-    kept: list[Kept] = []
-    rows: list[tuple[int, ...]] = []
-    skipped: list[tuple[str, str]] = []
-    remarks: list[str] = []
-    failed = None
-    counts: dict[str, Counter[str]] = {"splits": Counter(), "intrinsics": Counter()}
-    points = asked = 0
     with tarfile.open(partial, "w", format=tarfile.USTAR_FORMAT) as tar:
-        frames = _frames(job, source, scene)
-        while True:
-            try:
-                raw = next(frames, None)
-            except READ_ERRORS as error:
-                # The source gave up on the scene; what came before is good.
-                failed = reason(error)
-                break
-            if raw is None:
-                break
-            if isinstance(raw, Skipped):
-                skipped.append((raw.key, raw.reason))
-                continue
-            if isinstance(raw, Remark):
-                remarks.append(raw.text)
-                continue
-            try:
-                key = frame_key(scene, raw.key)
-                check_key(key, keys)
-                one, picture, record = _sample(job, source, scene, raw, seed, len(rows))
-                data = record.to_json(_notes(scene, one))
-            except READ_ERRORS as error:
-                skipped.append((raw.key, reason(error)))
-                continue
-            rows.append(add_sample(tar, key, picture, data))
-            kept.append(one)
-            counts["splits"][record.split] += 1
-            counts["intrinsics"][record.intrinsics] += 1
-            points += len(record.xy_px)
-            asked += len(record.questions)
+        done = _write_samples(job, source, scene, seed, tar)
         payload = tar.offset
     try:
-        pairs = list(_pairs(job, source, kept, seed))
+        pairs = list(_pairs(job, source, done.kept, seed))
     except READ_ERRORS as error:
         pairs = []
-        skipped.append(("pairs", reason(error)))
-    table = np.array(rows, np.int64).reshape(-1, 4)
+        done.skipped.append(("pairs", reason(error)))
+    table = np.array(done.rows, np.int64).reshape(-1, 4)
     places = io.BytesIO()
     np.savez(places, rows=table, pairs=np.array(pairs, PAIR_DTYPE))
     disk.write(folder / f"{unit_name(scene)}.npz", places.getvalue(), then=_THEN)
     return Unit(
         scene,
-        len(rows),
+        len(done.rows),
         len(pairs),
         payload,
         sha256_of(partial, payload),
-        dict(sorted(counts["splits"].items())),
-        dict(sorted(counts["intrinsics"].items())),
-        points,
-        asked,
-        tuple(skipped[:_MOST_REASONS]),
-        failed,
-        tuple(remarks),
+        dict(sorted(done.splits.items())),
+        dict(sorted(done.intrinsics.items())),
+        done.points,
+        done.questions,
+        tuple(done.skipped[:_MOST_REASONS]),
+        done.failed,
+        tuple(done.remarks),
     )
 
 
+def _write_samples(
+    job: Job, source: PublishedDataset, scene: str, seed: int, tar: tarfile.TarFile
+) -> _Written:
+    """Writes each frame of a scene that can be used, as a picture and a record."""
+    done = _Written()
+    keys: set[str] = set()
+    frames = _frames(job, source, scene)
+    while True:
+        try:
+            raw = next(frames, None)
+        except READ_ERRORS as error:
+            # The source gave up on the scene; what came before is good.
+            done.failed = reason(error)
+            return done
+        if raw is None:
+            return done
+        if isinstance(raw, Skipped):
+            done.skipped.append((raw.key, raw.reason))
+        elif isinstance(raw, Remark):
+            done.remarks.append(raw.text)
+        else:
+            try:
+                key = frame_key(scene, raw.key)
+                check_key(key, keys)
+                frame, picture, record = _sample(job, source, raw, seed, len(done.rows))
+                data = record.to_json(_notes(scene, frame))
+            except READ_ERRORS as error:
+                done.skipped.append((raw.key, reason(error)))
+            else:
+                done.add(frame, record, add_sample(tar, key, picture, data))
+
+
 def _frames(job: Job, source: PublishedDataset, scene: str) -> Frames:
-    read = source.depthlm_frames if job.depthlm and source.depthlm_frames else source.frames
+    reader = source.reader
+    read = reader.depthlm_frames if job.depthlm and reader.depthlm_frames else reader.frames
     yield from read(job.root, scene)
 
 
 def _sample(
-    job: Job, source: PublishedDataset, scene: str, raw: RawFrame, seed: int, place: int
-) -> tuple[Kept, bytes, Record]:
+    job: Job, source: PublishedDataset, raw: RawFrame, seed: int, place: int
+) -> tuple[StoredFrame, bytes, Record]:
     kept, picture = prepare(raw, job.size, job.calibration)
     xy, distance = np.empty((0, 2)), np.empty(0)
     if raw.depth is not None and job.points:
@@ -187,7 +209,7 @@ def _sample(
         distance.round(4),
         asked,
         metric=raw.metric,
-        source=source.name,
+        source=source.facts.name,
         split=raw.split,
         intrinsics=kept.intrinsics,
     )
@@ -195,7 +217,7 @@ def _sample(
     return kept.without_picture(place), picture, record
 
 
-def _notes(scene: str, kept: Kept) -> dict[str, Any]:
+def _notes(scene: str, kept: StoredFrame) -> dict[str, Any]:
     """What a record carries along for people and for `vlm3 data leaks`."""
     notes = {"scene": scene, "frame": kept.raw.key, "fingerprint": kept.fingerprint}
     pose = kept.raw.world_from_cam
@@ -203,21 +225,16 @@ def _notes(scene: str, kept: Kept) -> dict[str, Any]:
 
 
 def _pairs(
-    job: Job, source: PublishedDataset, kept: Sequence[Kept], seed: int
+    job: Job, source: PublishedDataset, kept: Sequence[StoredFrame], seed: int
 ) -> Iterator[NDArray[np.void]]:
-    if not job.per_view or not {"correspondence", "pose"} & set(source.tasks):
+    if not job.per_view or not {"correspondence", "pose"} & set(source.facts.tasks):
         return
-    from vlm3.curation.pairs import PairView, make_pairs
+    from vlm3.curation.pairs import make_pairs
 
-    views = [
-        PairView(one.place, one.camera, one.raw.world_from_cam, one.depth_z, one.surface)
-        for one in kept
-        if one.raw.world_from_cam is not None and one.raw.depth is not None
-    ]
     yield from make_pairs(
-        views,
+        kept,
         np.random.default_rng([seed, 1]),
-        origin=source.origin,
+        origin=source.facts.origin,
         per_view=job.per_view,
         metric=all(one.raw.metric for one in kept),
     )

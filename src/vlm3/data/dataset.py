@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from vlm3.data.decoding import decode
 from vlm3.data.heldout import held_out_pairs, held_out_pictures, tail_of
+from vlm3.data.pair_rows import read_row
 from vlm3.data.record import Record
 from vlm3.data.shards import Shards
 from vlm3.errors import InputError
-from vlm3.geometry.pose import RelativePose
 from vlm3.tasks.base import TaskName
 from vlm3.tasks.registry import paired
-from vlm3.tasks.sample import Matches, ObjectQuestions, Points, Sample
+from vlm3.tasks.sample import ObjectQuestions, Points, Sample
 from vlm3.view import View
 
 
@@ -149,18 +149,20 @@ def pair_sample(shards: Shards, place: int, key: str) -> Sample:
     Raises:
         InputError: a record or the pair's row is damaged.
     """
-    first, second, pair = shards.pair(place)
-    records = (pair.first, pair.second)
+    places, row = shards.places(place), shards.pair_row(place)
+    records = [shards.record(at) for at in places]
+    cameras = (records[0].camera, records[1].camera)
+    matches, motion = read_row(row, *cameras)
     return Sample(
         key,
-        tuple(record.camera for record in records),
+        cameras,
         tuple(
             partial(open_picture, shards, at, record)
-            for at, record in zip((first, second), records, strict=True)
+            for at, record in zip(places, records, strict=True)
         ),
-        matches=Matches(pair.xy1_px, pair.xy2_px),
-        motion=RelativePose.from_matrix(pair.cam1_from_cam2),
-        metric=pair.metric,
+        matches=matches,
+        motion=motion,
+        metric=bool(row["metric"]),
     )
 
 

@@ -10,12 +10,12 @@ A sample of a shard is KEY.jpg (or .png) and KEY.json:
                     "value_m": 1.2, "answer": "{0} is 1.2 meters wide."}]}
 
 All but `schema` and `camera` may be missing. Other keys belong to their writer and are not read
-here. A pair is a row of `pairs.npy` with the places of its two pictures in the same folder.
-Pictures are undistorted, pixels continuous from the top left corner, distances straight ones.
+here. Pictures are undistorted, pixels continuous from the top left corner, distances straight ones.
+Pairs of pictures are rows of a file of their own (`vlm3.data.pair_rows`).
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
@@ -32,21 +32,6 @@ from vlm3.tasks.truth import MOST_M, all_fields, truth_of_fields
 SCHEMA = 1
 Intrinsics = Literal["given", "exif", "fov", "assumed", "calibrator"]
 Floats = NDArray[np.float64]
-
-_MATCHES = 32
-PAIR_DTYPE = np.dtype(
-    [
-        ("first", "<i8"),
-        ("second", "<i8"),
-        ("metric", "?"),
-        ("covisibility", "<f4"),
-        ("cam1_from_cam2", "<f4", (3, 4)),
-        ("matches", "<i4"),
-        ("xy1_px", "<f4", (_MATCHES, 2)),
-        ("xy2_px", "<f4", (_MATCHES, 2)),
-    ]
-)
-"""A row of `pairs.npy`: two pictures, the motion between them, and where some pixels went."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,77 +142,6 @@ class Record:
             )
         for k, q in enumerate(self.questions):
             q.validate(f"questions[{k}]")
-
-
-@dataclass(frozen=True, eq=False)
-class PairRecord:
-    """Two pictures of one scene.
-
-    Attributes:
-        first: record of picture 1.
-        second: record of picture 2.
-        cam1_from_cam2: (4, 4).
-        xy1_px: (n, 2) pixels of picture 1 that picture 2 shows too.
-        xy2_px: (n, 2) where it shows them.
-        metric: whether the translation is in metres.
-    """
-
-    first: Record
-    second: Record
-    cam1_from_cam2: Floats
-    xy1_px: Floats
-    xy2_px: Floats
-    metric: bool
-
-
-def pair_row(
-    first: int,
-    second: int,
-    cam1_from_cam2: Floats,
-    xy1_px: Sequence[Sequence[float]] | Floats,
-    xy2_px: Sequence[Sequence[float]] | Floats,
-    *,
-    covisibility: float,
-    metric: bool = True,
-) -> NDArray[np.void]:
-    """One row for `pairs.npy`; at most 32 matches are kept."""
-    row = np.zeros((), PAIR_DTYPE)
-    xy1, xy2 = (np.asarray(xy)[:_MATCHES].reshape(-1, 2) for xy in (xy1_px, xy2_px))
-    row["first"], row["second"], row["metric"] = first, second, metric
-    row["covisibility"], row["matches"] = covisibility, len(xy1)
-    row["cam1_from_cam2"] = np.asarray(cam1_from_cam2)[:3]
-    row["xy1_px"][: len(xy1)], row["xy2_px"][: len(xy2)] = xy1, xy2
-    return row
-
-
-def read_pair(row: NDArray[np.void] | np.void, first: Record, second: Record) -> PairRecord:
-    """A row of `pairs.npy` with the records of its pictures.
-
-    Raises:
-        InputError: a motion that is no rigid one, or a match outside its picture.
-    """
-    motion = np.eye(4)
-    motion[:3] = row["cam1_from_cam2"]
-    # Rows are float32; a rotation that is off by more was never one.
-    turn, move = motion[:3, :3], motion[:3, 3]
-    # NaN and what is too large are no rotation; a mirror image is orthogonal and none either.
-    if not (
-        (np.abs(turn) < 2).all()
-        and np.allclose(turn @ turn.T, np.eye(3), atol=1e-4)
-        and np.linalg.det(turn) > 0
-        and (np.abs(move) <= MOST_M).all()
-    ):
-        raise InputError("cam1_from_cam2 is not a rotation and a translation")
-    # Back to an exact rotation: the nearest one.
-    u, _, vt = np.linalg.svd(motion[:3, :3])
-    motion[:3, :3] = u @ vt
-    count = int(row["matches"])
-    if not 0 <= count <= _MATCHES:
-        raise InputError(f"matches is {count}; a row holds 0 to {_MATCHES}")
-    xy1_px, xy2_px = (row[name][:count].astype(np.float64) for name in ("xy1_px", "xy2_px"))
-    check_inside(xy1_px, first.camera, "xy1_px")
-    check_inside(xy2_px, second.camera, "xy2_px")
-    return PairRecord(first, second, motion, xy1_px, xy2_px, bool(row["metric"]))
 
 
 def check_inside(xy_px: Floats, camera: Camera, name: str) -> None:

@@ -3,7 +3,7 @@
     DIR/00000.tar ...   KEY.jpg and KEY.json one after the other
     DIR/index.npy       (n, 5) int64: shard, place and size of the picture, of the record
     DIR/shards.json     the tars, by the number in the index
-    DIR/pairs.npy       optional, see `record.PAIR_DTYPE`: pairs are places in the index
+    DIR/pairs.npy       optional, see `pair_rows.PAIR_DTYPE`: pairs are places in the index
     DIR/SHA256SUMS      hashes of these files, as sha256sum writes them
 
 Pictures are stored once, however many pairs they are in. The indices are mapped, not read: a
@@ -12,13 +12,10 @@ noticed when it is drawn, as a damaged picture is.
 """
 
 import io
-import json
 import os
 import re
 import tarfile
-import warnings
-from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -27,27 +24,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlm3 import disk
-from vlm3.data.record import PAIR_DTYPE, PairRecord, Record, read_pair
+from vlm3.data.pair_rows import PAIR_DTYPE
+from vlm3.data.record import Record
+from vlm3.data.shard_index import INDEX, NAMES, build_index, save_table
 from vlm3.data.store import Store
 from vlm3.errors import InputError
 from vlm3.files.arrays import read_array
 from vlm3.files.reading import MEGABYTE, below, parse_json
 from vlm3.files.schema import list_of, text
 from vlm3.files.sums import add_sums, sha256_of_file
-from vlm3.files.tars import members
 
-INDEX, NAMES, PAIRS = "index.npy", "shards.json", "pairs.npy"
+PAIRS = "pairs.npy"
 LARGEST_PICTURE = 256 * MEGABYTE
 LARGEST_RECORD = 64 * MEGABYTE
 """Bytes of one member of a tar that are read; a damaged index may ask for more."""
 
 # A name that needs no closer look; there are tens of thousands in a large set.
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_PICTURES = {"jpg", "jpeg", "png", "webp"}
-
-
-class ShardWarning(UserWarning):
-    """A shard, or a sample in it, that the index leaves out."""
 
 
 def write_shards(
@@ -111,93 +104,12 @@ def add_sample(tar: tarfile.TarFile, key: str, picture: bytes, record: bytes) ->
     return tuple(row)
 
 
-def build_index(folder: Path) -> int:
-    """Makes `index.npy` and `shards.json` for a folder of tars, written by any tool.
-
-    Returns:
-        The number of samples with a picture and a record.
-
-    Raises:
-        InputError: the folder holds no tar with such samples.
-
-    Warns:
-        ShardWarning: a tar that ends before its end; what came before is kept.
-    """
-    names = sorted(path.name for path in folder.glob("*.tar"))
-    table, problems = table_of(folder, names)
-    for problem in problems:
-        warnings.warn(problem, ShardWarning, stacklevel=2)
-    if not len(table):
-        raise InputError(f"{folder} has no tar with KEY.jpg and KEY.json in it")
-    save_index(folder, names, table)
-    return len(table)
-
-
-def table_of(folder: Path, names: Sequence[str]) -> tuple[NDArray[np.int64], list[str]]:
-    """The rows (n, 5) of the index of some tars, and a line for each tar that is damaged."""
-    problems: list[str] = []
-    parts = [_rows(folder / name, k, problems) for k, name in enumerate(names)]
-    return np.concatenate([np.empty((0, 5), np.int64), *parts]), problems
-
-
-def save_index(folder: Path, names: Sequence[str], table: NDArray[np.int64]) -> None:
-    """Writes `shards.json` and `index.npy`, and their hashes."""
-    disk.write(folder / NAMES, json.dumps(names, allow_nan=False))
-    _save(folder / INDEX, table)
-    add_sums(folder, {name: sha256_of_file(folder / name) for name in (NAMES, INDEX)})
-
-
-def _rows(path: Path, number: int, problems: list[str]) -> NDArray[np.int64]:
-    """The rows (n, 5) of a tar, in the order in which its samples begin."""
-    damage: list[str] = []
-    waiting: dict[str, dict[str, tuple[int, int]]] = {}
-    # Numbers alone, as soon as a sample is whole: a tar may have millions.
-    rows = array("q")
-    for key, kind, place in _parts(path, damage):
-        parts = waiting.setdefault(key, {})
-        parts[kind] = place
-        if len(parts) == 2:
-            rows.extend((hash(key), *parts["picture"], *parts["json"]))
-            del waiting[key]
-    table = np.frombuffer(rows, np.int64).reshape(-1, 5).copy()
-    known = np.unique(table[:, 0])
-    if len(known) < len(table) or np.isin([hash(key) for key in waiting], known).any():
-        table = _last_of_each(path)
-    problems += [f"{path} is damaged ({reason})" for reason in damage]
-    table[:, 0] = number
-    return table[np.argsort(np.minimum(table[:, 1], table[:, 3]), kind="stable")]
-
-
-def _last_of_each(path: Path) -> NDArray[np.int64]:
-    """Rows (n, 5) of a tar in which names come again: the last one counts, as for tar itself."""
-    found: dict[str, dict[str, tuple[int, int]]] = {}
-    for key, kind, place in _parts(path, []):
-        found.setdefault(key, {})[kind] = place
-    whole = [(0, *p["picture"], *p["json"]) for p in found.values() if len(p) == 2]
-    return np.array(whole, np.int64).reshape(-1, 5)
-
-
-def _parts(path: Path, damage: list[str]) -> Iterator[tuple[str, str, tuple[int, int]]]:
-    """Key, kind, and place and size, of each picture and record in a tar."""
-    for member in members(path, damage):
-        head, _, name = member.name.rpartition("/")
-        stem, _, extension = name.partition(".")
-        kind = "picture" if extension.lower() in _PICTURES else extension
-        if member.isfile() and kind in ("picture", "json"):
-            yield f"{head}/{stem}", kind, (member.offset_data, member.size)
-
-
 def write_pairs(folder: Path, rows: Iterable[NDArray[np.void]] | NDArray[np.void]) -> int:
     """Writes `pairs.npy` beside the index, and its hash; returns the number of pairs."""
     table = rows if isinstance(rows, np.ndarray) else np.array(list(rows), PAIR_DTYPE)
-    _save(folder / PAIRS, table)
+    save_table(folder / PAIRS, table)
     add_sums(folder, {PAIRS: sha256_of_file(folder / PAIRS)})
     return len(table)
-
-
-def _save(path: Path, table: NDArray[Any]) -> None:
-    with disk.whole(path) as partial, partial.open("wb") as file:
-        np.save(file, table)
 
 
 class Shards:
@@ -319,23 +231,13 @@ class Shards:
                 raise InputError(f"{path} names {name!r}; shards lie in the folder itself")
         return names
 
-    def pair(self, place: int) -> tuple[int, int, PairRecord]:
-        """A pair: the places of its pictures, and what is known about them.
-
-        Raises:
-            InputError: it cannot be read.
-        """
-        first, second = self.places(place)
-        row = self._pair_row(place)
-        return first, second, read_pair(row, self.record(first), self.record(second))
-
     def places(self, place: int) -> tuple[int, int]:
         """The places of a pair's pictures.
 
         Raises:
             InputError: there are no pairs, or this one points nowhere.
         """
-        row = self._pair_row(place)
+        row = self.pair_row(place)
         first, second = int(row["first"]), int(row["second"])
         if not (0 <= first < len(self) and 0 <= second < len(self)):
             raise InputError(
@@ -344,7 +246,12 @@ class Shards:
             )
         return first, second
 
-    def _pair_row(self, place: int) -> np.void:
+    def pair_row(self, place: int) -> np.void:
+        """A row of `pairs.npy`, see `pair_rows.read_row`.
+
+        Raises:
+            InputError: there are no pairs, or not so many.
+        """
         if self._pairs is None:
             raise InputError(f"{self.store.root} has no pairs.npy: it holds single pictures")
         if not 0 <= place < len(self._pairs):

@@ -1,6 +1,7 @@
 """The data sets that vlm3 reads, one adapter each; foreign conventions end there.
 
-A new one is a module with a `PublishedDataset` in it and a line here.
+A new one is a module that ends in a `Reader`, an entry of `published.toml` with what is known about
+it, and a line here.
 """
 
 import difflib
@@ -8,7 +9,8 @@ from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
-from vlm3.datasets.base import PublishedDataset
+from vlm3.datasets.base import PublishedDataset, Reader
+from vlm3.datasets.published import SetFacts, facts
 from vlm3.errors import InputError
 
 SINGLE = {
@@ -60,12 +62,25 @@ VIEWS = {
 }
 """Sources of pairs, and of questions about objects."""
 
-_HOMES = dict(sorted((SINGLE | VIEWS).items()))
+_READERS = dict(sorted((SINGLE | VIEWS).items()))
 
 
 def names() -> tuple[str, ...]:
     """Every source there is."""
-    return tuple(_HOMES)
+    return tuple(_READERS)
+
+
+def get_facts(name: str) -> SetFacts:
+    """What is known about the source of that name; its reader is not imported.
+
+    Raises:
+        InputError: there is none.
+    """
+    if name not in _READERS:
+        near = difflib.get_close_matches(name, _READERS, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise InputError(f"no source {name!r}: {hint}There are {', '.join(_READERS)}")
+    return facts(name)
 
 
 def get_source(name: str, root: Path | None = None) -> PublishedDataset:
@@ -79,16 +94,14 @@ def get_source(name: str, root: Path | None = None) -> PublishedDataset:
     Raises:
         InputError: there is none.
     """
-    if name not in _HOMES:
-        near = difflib.get_close_matches(name, _HOMES, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise InputError(f"no source {name!r}: {hint}There are {', '.join(_HOMES)}")
-    module, attribute = _HOMES[name].split(":")
-    found: PublishedDataset = getattr(import_module(f"vlm3.datasets.{module}"), attribute)
-    if root is None or found.depthlm is None or len(list(root.glob("*.jsonl"))) != 1:
-        return found
-    rows = get_source("depthlm")
-    return replace(
-        found, tasks=rows.tasks, scenes=rows.scenes, frames=rows.frames, needs=(),
-        depthlm_frames=None,
-    )  # fmt: skip
+    known = get_facts(name)
+    if root is None or known.depthlm is None or len(list(root.glob("*.jsonl"))) != 1:
+        return PublishedDataset(known, _reader(name))
+    rows = replace(known, tasks=facts("depthlm").tasks, needs=())
+    return PublishedDataset(rows, _reader("depthlm"))
+
+
+def _reader(name: str) -> Reader:
+    module, attribute = _READERS[name].split(":")
+    found: Reader = getattr(import_module(f"vlm3.datasets.{module}"), attribute)
+    return found

@@ -20,17 +20,18 @@ from vlm3.datasets.base import (
     Floats,
     Frames,
     LaserPoints,
-    PublishedDataset,
     RawFrame,
+    Reader,
     each,
     folders,
 )
+from vlm3.datasets.published import facts
 from vlm3.errors import InputError
 from vlm3.files.reading import why
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import invert, rigid_from_quaternion, transform_points
 
-_LAYOUT = "{train,val,test}/LOG/sensors/, calibration/, city_SE3_egovehicle.feather"
+_LAYOUT = facts("argoverse2").layout
 _NEAREST_M = 1.0
 # The laser turns ten times a second; a picture further from a sweep has lost its own.
 _MOST_APART_NS = 100_000_000
@@ -117,17 +118,4 @@ def _table(path: Path) -> dict[str, NDArray[Any]]:
     return {name: table.column(name).to_numpy(zero_copy_only=False) for name in table.column_names}
 
 
-ARGOVERSE2 = PublishedDataset(
-    name="argoverse2",
-    title="Argoverse 2 Sensor",
-    licence="CC BY-NC-SA 4.0",
-    url="https://www.argoverse.org/av2.html",
-    layout=_LAYOUT,
-    tasks=("depth",),
-    scenes=scenes,
-    frames=frames,
-    needs=("pyarrow",),
-    depthlm="distance",
-    verified="official code",
-    against="argoverse/av2-api, src/av2",
-)
+ARGOVERSE2 = Reader(scenes, frames)

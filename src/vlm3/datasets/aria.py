@@ -23,20 +23,20 @@ from vlm3.datasets.base import (
     Floats,
     Frames,
     Pixels,
-    PublishedDataset,
     RawFrame,
+    Reader,
     each,
     folders,
 )
 from vlm3.datasets.files import depth_png_m, picture_size
-from vlm3.datasets.licences import MAPANYTHING_TABLE
+from vlm3.datasets.published import facts
 from vlm3.errors import InputError
 from vlm3.files.reading import why
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import rigid_from_quaternion
 from vlm3.pictures import read_picture
 
-_LAYOUT = "SCENE/rgb/vignette*.jpg, SCENE/depth/depth*.png, SCENE/trajectory.csv"
+_LAYOUT = facts("aria-synthetic-environments").layout
 _SIZE_PX = 704
 _F_PX, _CX_PX, _CY_PX = 297.6375381033778, 357.6599197217746, 349.1922497127481
 _RADIAL = (
@@ -188,16 +188,4 @@ def _trajectory(path: Path) -> list[NDArray[np.float64]]:
     return [rigid_from_quaternion(row[[6, 3, 4, 5]], row[:3]) for row in rows]
 
 
-ASE = PublishedDataset(
-    name="aria-synthetic-environments",
-    title="Aria Synthetic Environments",
-    licence="Project Aria licence, non-commercial",
-    licence_from=MAPANYTHING_TABLE,
-    url="https://www.projectaria.com/datasets/ase",
-    layout=_LAYOUT,
-    tasks=("depth", "correspondence", "pose"),
-    scenes=scenes,
-    frames=frames,
-    verified="official code",
-    against="facebookresearch/projectaria_tools projects/ase, its calibration run",
-)
+ASE = Reader(scenes, frames)

@@ -26,9 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vlm3.datasets.published import SetFacts
 from vlm3.errors import InputError, MissingDependencyError
 from vlm3.geometry.camera import Camera
-from vlm3.tasks.base import TaskName
 from vlm3.tasks.sample import ObjectQuestion
 
 Floats = NDArray[np.float64]
@@ -36,18 +36,6 @@ Pixels = NDArray[np.uint8]
 Kind = Literal["z", "distance"]
 PictureData = Path | bytes | Pixels
 """A file, the bytes of one, or (H, W, 3) RGB."""
-
-DepthOrigin = Literal["truth", "mvs", "predicted"]
-"""How far a depth can be trusted where views are compared: rendered or measured, from multi-view
-stereo, or by a model."""
-
-Verified = Literal["real files", "official code", "documentation", "other readers", "fixtures"]
-"""What an adapter's reading of a layout rests on, the strongest first.
-
-It was run on files of the set; it follows its authors' own code that reads or writes the set, their
-description, or readers that others published; or nobody's. All are run on files that the tests
-write, too.
-"""
 
 Thing = TypeVar("Thing")
 
@@ -156,72 +144,56 @@ Frames = Iterator[RawFrame | Skipped | Remark]
 
 
 @dataclass(frozen=True)
-class PublishedDataset:
-    """A data set that can be curated. Its two functions read `root`, the folder users downloaded.
+class Reader:
+    """How a set's files are read: functions of `root`, the folder that users downloaded.
 
     Attributes:
-        name: what the command line calls it; also the folder its shards are looked for in.
-        title: what its authors call it.
-        licence: in a few words.
-        url: where it is described and to be had.
-        layout: what `root` holds, in a line or two.
-        tasks: those that it has labels for.
         scenes: names of its scenes, sorted; a scene is the unit of work.
         frames: the frames of a scene in a fixed order; see `each`.
-        origin: how its depth came about; `pairs` chooses tolerances by it.
-        verified: what the reading of the layout rests on.
-        against: the files, code or pages meant by `verified`: repositories and files in them.
-        licence_from: where the licence was read; empty where it was not looked up.
-        needs: packages to install, where the format needs any (the extra `vlm3[data]`).
-        depthlm: what DepthLM's curation calls depth (`vlm3.tasks.depth_labels`), if it has the set.
         depthlm_frames: `frames` with DepthLM's deviations in geometry, where it has any.
     """
 
-    name: str
-    title: str
-    licence: str
-    url: str
-    layout: str
-    tasks: tuple[TaskName, ...]
     scenes: Callable[[Path], list[str]]
     frames: Callable[[Path, str], Frames]
-    origin: DepthOrigin = "truth"
-    verified: Verified = "fixtures"
-    against: str = ""
-    licence_from: str = ""
-    needs: tuple[str, ...] = ()
-    depthlm: str | None = None
     depthlm_frames: Callable[[Path, str], Frames] | None = None
 
+
+@dataclass(frozen=True)
+class PublishedDataset:
+    """A data set that can be curated: what is known about it, and how it is read."""
+
+    facts: SetFacts
+    reader: Reader
+
     def list_scenes(self, root: Path) -> list[str]:
-        """`scenes`, whatever is damaged in the set.
+        """Its scenes, whatever is damaged in the set.
 
         Raises:
-            InputError: not in the source's layout, or a file that says which there are is damaged.
+            InputError: not in the set's layout, or a file that says which there are is damaged.
         """
         try:
-            return self.scenes(root)
+            return self.reader.scenes(root)
         except READ_ERRORS as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(
-                f"{str(root)!r} cannot be read as {self.name} ({reason(error)}); expected "
-                f"{self.layout}"
+                f"{str(root)!r} cannot be read as {self.facts.name} ({reason(error)}); expected "
+                f"{self.facts.layout}"
             ) from error
 
     def read_frames(self, root: Path, scene: str) -> Frames:
-        """`frames`, whatever is damaged in the scene.
+        """The frames of a scene, whatever is damaged in it.
 
         Raises:
             InputError: the scene as a whole cannot be read.
         """
         try:
-            yield from self.frames(root, scene)
+            yield from self.reader.frames(root, scene)
         except READ_ERRORS as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(
-                f"{str(root / scene)!r} cannot be read as {self.name} ({reason(error)})"
+                f"{str(root / scene)!r} cannot be read as {self.facts.name} ({reason(error)})"
             ) from error
 
     def check_needs(self) -> None:
@@ -230,10 +202,10 @@ class PublishedDataset:
         Raises:
             MissingDependencyError: one is not installed.
         """
-        missing = [name for name in self.needs if find_spec(name) is None]
+        missing = [name for name in self.facts.needs if find_spec(name) is None]
         if missing:
             raise MissingDependencyError(
-                f"{self.name} is read with {', '.join(missing)}: pip install 'vlm3[data]'"
+                f"{self.facts.name} is read with {', '.join(missing)}: pip install 'vlm3[data]'"
             )
 
 

@@ -14,15 +14,16 @@ resolution have the same layout. Textured meshes have holes, so depth has too.
 from pathlib import Path
 
 from vlm3.datasets import wai
-from vlm3.datasets.base import DepthMap, Frames, RawFrame, each, folders
+from vlm3.datasets.base import DepthMap, Frames, RawFrame, Reader, each, folders
 from vlm3.datasets.depth_files import of_size, positive, read_pfm
 from vlm3.datasets.files import mvsnet_camera, picture_size
 from vlm3.datasets.foreign_poses import inverted
+from vlm3.datasets.published import facts
 from vlm3.datasets.raw_or_wai import raw_or_wai
 from vlm3.datasets.splits import blendedmvs_split
 from vlm3.geometry.camera import Camera
 
-_LAYOUT = "PID/{blended_images,cams,rendered_depth_maps}/"
+_LAYOUT = facts("blendedmvs").layout
 
 
 def scenes(root: Path) -> list[str]:
@@ -53,11 +54,4 @@ def frames(root: Path, scene: str) -> Frames:
     return each([p for p in pictures if not p.stem.endswith("_masked")], make)
 
 
-BLENDEDMVS = raw_or_wai(
-    wai.BLENDEDMVS,
-    layout=_LAYOUT,
-    scenes=scenes,
-    frames=frames,
-    verified="documentation",
-    against="YoYo000/BlendedMVS README.md, YoYo000/MVSNet README.md and mvsnet/preprocess.py",
-)
+BLENDEDMVS = raw_or_wai(Reader(scenes, frames), wai.BLENDEDMVS, _LAYOUT)

@@ -27,26 +27,24 @@ from vlm3.datasets.base import (
     Floats,
     Frames,
     LaserPoints,
-    PublishedDataset,
     RawFrame,
+    Reader,
     Remark,
     each,
     folders,
 )
 from vlm3.datasets.files import picture_size
-from vlm3.datasets.folder import read_format
-from vlm3.datasets.licences import MAPANYTHING_TABLE
 from vlm3.datasets.own import check_camera, check_scale, covering
 from vlm3.datasets.own_depth import depth_files, matching, read_depth
+from vlm3.datasets.own_format import read_format
+from vlm3.datasets.published import facts
 from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera, LensModel
 from vlm3.geometry.pose import invert, transform_points
 from vlm3.signals import keeping_sigterm
 
-_LAYOUT = "[SCENE/][sparse/0/]{cameras,images,points3D}.{bin,txt}, [SCENE/]images/"
-_ETH3D_LAYOUT = (
-    "SCENE/images/, dslr_calibration_undistorted/, dslr_calibration_jpg/, ground_truth_depth/"
-)
+_LAYOUT = facts("colmap").layout
+_ETH3D_LAYOUT = facts("eth3d").layout
 _MODEL_FOLDERS = ("", "sparse", "sparse/0", "colmap", "colmap/sparse/0")
 # Of a 24 megapixel scan; a picture needs a hundred labels.
 _MOST_POINTS = 500_000
@@ -262,33 +260,5 @@ def _dense_ratios(
     return ratios
 
 
-COLMAP = PublishedDataset(
-    name="colmap",
-    title="A COLMAP model of your own",
-    licence="yours",
-    url="https://colmap.github.io/format.html",
-    layout=_LAYOUT,
-    tasks=("correspondence", "pose"),
-    scenes=scenes,
-    frames=frames,
-    origin="mvs",
-    needs=("pycolmap",),
-    verified="official code",
-    against="pycolmap, by which it is read",
-)
-ETH3D = PublishedDataset(
-    name="eth3d",
-    title="ETH3D, high-resolution multi-view",
-    licence="CC BY-NC-SA 4.0",
-    licence_from=MAPANYTHING_TABLE,
-    url="https://www.eth3d.net",
-    layout=_ETH3D_LAYOUT,
-    tasks=("depth", "correspondence", "pose"),
-    scenes=eth3d_scenes,
-    frames=eth3d_frames,
-    needs=("pycolmap",),
-    depthlm="distance",
-    verified="other readers",
-    against="facebookresearch/map-anything conversion/eth3d.py, facebookresearch/"
-    "DepthLM_Official utils/curate_eth3d.py",
-)
+COLMAP = Reader(scenes, frames)
+ETH3D = Reader(eth3d_scenes, eth3d_frames)

@@ -12,8 +12,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from vlm3.datasets.base import Floats, Frames, LaserPoints, PublishedDataset, RawFrame, each
+from vlm3.datasets.base import Floats, Frames, LaserPoints, RawFrame, Reader, each
 from vlm3.datasets.files import picture_size, read_json
+from vlm3.datasets.published import facts
 from vlm3.errors import InputError
 from vlm3.files.arrays import read_arrays
 from vlm3.files.reading import below
@@ -21,7 +22,7 @@ from vlm3.files.schema import fields, list_of, number, table_of, text
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import invert, rigid_from_quaternion, transform_points
 
-_LAYOUT = "scene folders with scene_*.json, rgb/, point_cloud/, calibration/; ddad.json for splits"
+_LAYOUT = facts("ddad").layout
 _SPLITS = {"0": "train", "1": "val", "2": "test", "3": "train_overfit"}
 # nuScenes' rule, good for any car: nearer points are the car itself.
 NEAREST_M = 1.0
@@ -128,17 +129,4 @@ def _splits(root: Path) -> dict[str, str]:
     return found
 
 
-DDAD = PublishedDataset(
-    name="ddad",
-    title="DDAD",
-    licence="CC BY-NC-SA 4.0",
-    licence_from="TRI-ML/DDAD LICENSE.md",
-    url="https://github.com/TRI-ML/DDAD",
-    layout=_LAYOUT,
-    tasks=("depth",),
-    scenes=scenes,
-    frames=frames,
-    depthlm="z",
-    verified="real files",
-    against="scenes of TRI-ML/dgp",
-)
+DDAD = Reader(scenes, frames)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from vlm3.datasets.base import Floats, Frames, PixelDepths, PublishedDataset, RawFrame, each
+from vlm3.datasets.base import Floats, Frames, PixelDepths, RawFrame, Reader, each
 from vlm3.datasets.files import json_lines, one_file, read_text
 from vlm3.errors import InputError
 from vlm3.files.reading import short
@@ -155,15 +155,4 @@ def _part(path: Path, first: int) -> Iterator[tuple[int, dict[str, Any]]]:
             yield number, raw
 
 
-DEPTHLM = PublishedDataset(
-    name="depthlm",
-    title="DepthLM's curated jsonl",
-    licence="that of the set it was made from",
-    url="https://github.com/facebookresearch/DepthLM_Official",
-    layout="one *.jsonl, and the pictures it names",
-    tasks=("depth",),
-    scenes=scenes,
-    frames=frames,
-    verified="real files",
-    against="DepthLM's example of iBims-1",
-)
+DEPTHLM = Reader(scenes, frames)

@@ -19,18 +19,18 @@ from typing import Any
 import numpy as np
 
 from vlm3.datasets import wai
-from vlm3.datasets.base import Frames, need_folder
+from vlm3.datasets.base import Frames, RawFrame, Reader, each, need_folder
 from vlm3.datasets.files import picture_size, read_json
 from vlm3.datasets.foreign_poses import world_from_opengl
+from vlm3.datasets.published import facts
 from vlm3.datasets.raw_or_wai import raw_or_wai
-from vlm3.datasets.tracks import Posed, path_frames
+from vlm3.datasets.tracks import path_frames
 from vlm3.errors import InputError
 from vlm3.files.reading import below
 from vlm3.files.schema import fields, list_of, number, numbers, text, whole
 from vlm3.geometry.camera import Camera
-from vlm3.geometry.pose import invert
 
-_LAYOUT = "[1K/]HASH/[colmap/]{transforms.json,images_4/}"
+_LAYOUT = facts("dl3dv-10k").layout
 _IMAGES = ("images", "images_2", "images_4", "images_8")
 # Pictures before and after, in the order of the video, that features are looked for in.
 _STEPS = (-6, -2, 2, 6)
@@ -78,36 +78,29 @@ def frames(root: Path, scene: str) -> Frames:
     pictures = [folder / largest / Path(below(folder, f["file_path"], where)).name for f in listed]
     # Only those that are there, so that neighbours are neighbours.
     there = [(p, f) for p, f in zip(pictures, listed, strict=True) if p.is_file()]
-    posed = tuple(_posed(picture, meta, frame) for picture, frame in there)
 
-    return path_frames([picture.stem for picture, _ in there], posed, _STEPS)
+    def make(thing: tuple[Path, dict[str, Any]]) -> RawFrame:
+        picture, frame = thing
+        return RawFrame(
+            picture.stem,
+            picture,
+            _camera(meta, *picture_size(picture)),
+            world_from_cam=world_from_opengl(np.array(frame["transform_matrix"])),
+            metric=False,
+        )
 
-
-def _posed(picture: Path, meta: dict[str, Any], frame: dict[str, Any]) -> Posed | InputError:
-    try:
-        width, height = picture_size(picture)
-        if abs(width / height / (meta["w"] / meta["h"]) - 1) > 0.02:
-            raise InputError(
-                f"the picture is {width}x{height}, its camera {meta['w']}x{meta['h']}: of another "
-                "shape"
-            )
-        lens = tuple(float(meta.get(key, 0.0)) for key in ("k1", "k2", "p1", "p2"))
-        fx, fy, cx, cy = (float(meta[key]) for key in ("fl_x", "fl_y", "cx", "cy"))
-        whole_size = Camera(fx, fy, cx, cy, meta["w"], meta["h"], lens, "brown_conrady")
-        camera = whole_size.resized(width, height)
-        pose = world_from_opengl(np.array(frame["transform_matrix"]))
-        return Posed(picture, camera, invert(pose))
-    except InputError as error:
-        return error
+    return path_frames(each(there, make), _STEPS)
 
 
-DL3DV = raw_or_wai(
-    wai.DL3DV,
-    layout=_LAYOUT,
-    scenes=scenes,
-    frames=frames,
-    verified="documentation",
-    against="the card of DL3DV/DL3DV-10K-Sample; nerfstudio-project/nerfstudio "
-    "docs/quickstart/data_conventions.md; cvg/depthsplat src/scripts/convert_dl3dv_train.py",
-    needs=("cv2", "scipy"),
-)
+def _camera(meta: dict[str, Any], width: int, height: int) -> Camera:
+    if abs(width / height / (meta["w"] / meta["h"]) - 1) > 0.02:
+        raise InputError(
+            f"the picture is {width}x{height}, its camera {meta['w']}x{meta['h']}: of another shape"
+        )
+    lens = tuple(float(meta.get(key, 0.0)) for key in ("k1", "k2", "p1", "p2"))
+    fx, fy, cx, cy = (float(meta[key]) for key in ("fl_x", "fl_y", "cx", "cy"))
+    whole_size = Camera(fx, fy, cx, cy, meta["w"], meta["h"], lens, "brown_conrady")
+    return whole_size.resized(width, height)
+
+
+DL3DV = raw_or_wai(Reader(scenes, frames), wai.DL3DV, _LAYOUT)

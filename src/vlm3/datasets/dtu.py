@@ -13,14 +13,15 @@ from pathlib import Path
 
 import numpy as np
 
-from vlm3.datasets.base import DepthMap, Floats, Frames, PublishedDataset, RawFrame, each, folders
+from vlm3.datasets.base import DepthMap, Floats, Frames, RawFrame, Reader, each, folders
 from vlm3.datasets.depth_files import read_pfm
 from vlm3.datasets.files import mvsnet_camera, picture_size
+from vlm3.datasets.published import facts
 from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import invert
 
-_LAYOUT = "Rectified/SCAN/rect_VVV_3_r5000.png, Depths_raw/SCAN/depth_map_VVVV.pfm, Cameras/"
+_LAYOUT = facts("dtu").layout
 _LIGHT = 3
 _MM = 0.001
 # MVSNet's training size and its way there from 1600x1200.
@@ -77,15 +78,4 @@ def _camera_file(folder: Path, view: int, size: tuple[int, int]) -> tuple[Floats
     return cam_from_world, K
 
 
-DTU = PublishedDataset(
-    name="dtu",
-    title="DTU MVS",
-    licence="not stated; for research",
-    url="https://roboimagedata.compute.dtu.dk/?page_id=36",
-    layout=_LAYOUT,
-    tasks=("depth", "correspondence", "pose"),
-    scenes=scenes,
-    frames=frames,
-    verified="other readers",
-    against="lmb-freiburg/robustmvd, YoYo000/MVSNet",
-)
+DTU = Reader(scenes, frames)

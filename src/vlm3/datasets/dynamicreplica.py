@@ -26,17 +26,18 @@ from typing import Any
 import numpy as np
 
 from vlm3.datasets import wai
-from vlm3.datasets.base import DepthMap, Floats, Frames, RawFrame, each, need_folder
+from vlm3.datasets.base import DepthMap, Floats, Frames, RawFrame, Reader, each, need_folder
 from vlm3.datasets.depth_files import of_size, positive, read_half_png
 from vlm3.datasets.files import LARGEST_TABLE, picture_size
 from vlm3.datasets.foreign_poses import inverted
+from vlm3.datasets.published import facts
 from vlm3.datasets.raw_or_wai import raw_or_wai
 from vlm3.errors import InputError
 from vlm3.files.reading import below, parse_json, short, why
 from vlm3.files.schema import fields, list_of, number, numbers, text, whole
 from vlm3.geometry.camera import Camera
 
-_LAYOUT = "[SPLIT/]frame_annotations_SPLIT.jgz, [SPLIT/]SEQUENCE_source_{left,right}/"
+_LAYOUT = facts("dynamicreplica").layout
 _SPLITS = {"train": "train", "valid": "val", "test": "test"}
 # PyTorch3D's X left, Y up to X right, Y down.
 _TURNED = np.array([-1.0, -1.0, 1.0])
@@ -175,11 +176,4 @@ def _annotations(path: Path) -> dict[str, list[_Annotation]]:
     return {name: sorted(frames, key=lambda one: one.order) for name, frames in found.items()}
 
 
-DYNAMICREPLICA = raw_or_wai(
-    wai.DYNAMICREPLICA,
-    layout=_LAYOUT,
-    scenes=scenes,
-    frames=frames,
-    verified="official code",
-    against="facebookresearch/dynamic_stereo datasets/dynamic_stereo_datasets.py",
-)
+DYNAMICREPLICA = raw_or_wai(Reader(scenes, frames), wai.DYNAMICREPLICA, _LAYOUT)

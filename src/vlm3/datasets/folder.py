@@ -17,9 +17,7 @@ checked first, and what `accept` takes back, stands in `vlm3.datasets.own`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -27,37 +25,21 @@ from vlm3.datasets.base import (
     DepthMap,
     Floats,
     Frames,
-    Kind,
-    PublishedDataset,
     RawFrame,
+    Reader,
     Remark,
     each,
 )
-from vlm3.datasets.files import matrix, picture_size, read_json, read_text
-from vlm3.datasets.own import Accepted, accepted, check_camera, check_poses, covering, survey
+from vlm3.datasets.files import matrix, picture_size, read_text
+from vlm3.datasets.own import check_camera, check_poses, covering, survey
 from vlm3.datasets.own_depth import depth_files, matching, read_depth
+from vlm3.datasets.own_format import Format, read_format
+from vlm3.datasets.published import facts
 from vlm3.errors import InputError
-from vlm3.files.reading import short
-from vlm3.files.schema import anything, table_of
-from vlm3.geometry.camera import Camera, LensModel
+from vlm3.geometry.camera import Camera
 
-_LAYOUT = "[SCENE/]images/, [SCENE/]depth/ (16-bit PNG in mm, or .npy in m), K.txt, poses.txt"
+_LAYOUT = facts("folder").layout
 _ONE_SCENE = "."
-_MOST_UNIT_M = 1000.0
-
-
-@dataclass(frozen=True)
-class Format:
-    """What `format.json` says; see the module."""
-
-    unit_m: float | None = None
-    kind: Kind = "z"
-    pixel_origin: Literal["corner", "center"] = "center"
-    distortion: tuple[float, ...] = ()
-    model: LensModel = "pinhole"
-    split: str = "train"
-    metric: bool = True
-    accept: frozenset[Accepted] = frozenset()
 
 
 def scenes(root: Path) -> list[str]:
@@ -112,44 +94,6 @@ def frames(root: Path, scene: str) -> Frames:
     yield from made
 
 
-def read_format(path: Path) -> Format:
-    """What a folder's `format.json` says; the usual where there is none.
-
-    Raises:
-        InputError: it says something that is not known.
-    """
-    given = read_json(path, table_of(anything)) if path.is_file() else {}
-    known = [field.name for field in fields(Format)]
-    if set(given) - set(known):
-        raise InputError(f"{str(path)!r} may hold {', '.join(known)}; found {short(given)}")
-    return Format(**{name: _checked(name, value, path) for name, value in given.items()})
-
-
-def _checked(name: str, value: Any, path: Path) -> Any:
-    choices = {
-        "kind": get_args(Kind),
-        "pixel_origin": ("corner", "center"),
-        "model": get_args(LensModel),
-        "split": ("train", "val", "test"),
-        "metric": (True, False),
-    }
-    if name in choices and value not in choices[name]:
-        allowed = ", ".join(str(choice) for choice in choices[name])
-        raise InputError(f"{path}: {name} is {short(value)}; give one of {allowed}")
-    if name == "unit_m" and not _is_number(value, 0.0, _MOST_UNIT_M):
-        raise InputError(f"{path}: unit_m is {short(value)}; give metres, as 0.001 for millimetres")
-    if name == "distortion":
-        if not isinstance(value, list) or not all(_is_number(v) for v in value):
-            raise InputError(f"{path}: distortion is {short(value)}; give a list of numbers")
-        return tuple(value)
-    return accepted(value, path) if name == "accept" else value
-
-
-def _is_number(value: object, above: float = -np.inf, most: float = np.inf) -> bool:
-    numeric = isinstance(value, int | float) and not isinstance(value, bool)
-    return numeric and bool(above < value <= most)  # type: ignore[operator]
-
-
 def _poses(path: Path) -> dict[str, Floats]:
     if not path.is_file():
         return {}
@@ -199,15 +143,4 @@ def _depth(path: Path, how: Format, size: tuple[int, int]) -> DepthMap:
     return DepthMap(covering(read, size, how.accept), how.kind)
 
 
-FOLDER = PublishedDataset(
-    name="folder",
-    title="A folder of your own",
-    licence="yours",
-    url="docs/data.md",
-    layout=_LAYOUT,
-    tasks=("depth", "correspondence", "pose"),
-    scenes=scenes,
-    frames=frames,
-    verified="real files",
-    against="a HoloLens recording",
-)
+FOLDER = Reader(scenes, frames)

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from vlm3.datasets.base import DepthMap, Frames, PublishedDataset, RawFrame, each, need_folder
+from vlm3.datasets.base import DepthMap, Frames, RawFrame, Reader, each, need_folder
 from vlm3.datasets.depth_files import open_hdf5
+from vlm3.datasets.published import facts
 from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
 
-_LAYOUT = "[train|test]/SEQUENCE.hdf5"
+_LAYOUT = facts("gta-sfm").layout
 # The sky of the game has no depth; what it is filled with is further than any map.
 _FARTHEST = 1e4
 
@@ -67,17 +68,4 @@ def _depth(path: Path, number: int) -> DepthMap:
     return DepthMap(np.where(known, values, np.nan), "z")
 
 
-GTA_SFM = PublishedDataset(
-    name="gta-sfm",
-    title="GTA-SfM",
-    licence="not stated; pictures of a game",
-    licence_from="HKUST-Aerial-Robotics/Flow-Motion-Depth README.md, extracted_dataset/README.md",
-    url="https://github.com/HKUST-Aerial-Robotics/Flow-Motion-Depth",
-    layout=_LAYOUT,
-    tasks=("correspondence", "pose"),
-    scenes=scenes,
-    frames=frames,
-    needs=("h5py",),
-    verified="official code",
-    against="HKUST-Aerial-Robotics/Flow-Motion-Depth extracted_dataset/read.py",
-)
+GTA_SFM = Reader(scenes, frames)

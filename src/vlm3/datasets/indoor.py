@@ -18,16 +18,16 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from vlm3.datasets.base import DepthMap, Floats, Frames, PublishedDataset, RawFrame, each
+from vlm3.datasets.base import DepthMap, Floats, Frames, RawFrame, Reader, each
 from vlm3.datasets.files import depth_png_m, matrix, picture_size, read_text
-from vlm3.datasets.licences import DEPTH_PRO_TABLE
+from vlm3.datasets.published import facts
 from vlm3.errors import InputError
 from vlm3.files.reading import why
 from vlm3.geometry.camera import Camera
 
-_IBIMS_LAYOUT = "[ibims1_core_raw/]{rgb,depth,calib,mask_invalid,mask_transp}/"
-_NYU_LAYOUT = "nyu_depth_v2_labeled.mat, and splits.mat for train and test"
-_SUN_LAYOUT = "[SUNRGBD/]{kv1,kv2,realsense,xtion}/.../{image,depth_bfx}/, intrinsics.txt"
+_IBIMS_LAYOUT = facts("ibims1").layout
+_NYU_LAYOUT = facts("nyuv2").layout
+_SUN_LAYOUT = facts("sunrgbd").layout
 _IBIMS_UNIT_M = 50 / 65535
 # The toolbox's camera_params.m, pixel centres at whole numbers.
 _NYU_K = (518.857901, 519.469611, 325.582449, 253.736166)
@@ -195,44 +195,6 @@ def _only(folder: Path, ending: str) -> Path:
     return found[0]
 
 
-IBIMS1 = PublishedDataset(
-    name="ibims1",
-    title="iBims-1",
-    licence="its own terms",
-    licence_from=DEPTH_PRO_TABLE,
-    url="https://www.asg.ed.tum.de/lmf/ibims1",
-    layout=_IBIMS_LAYOUT,
-    tasks=("depth",),
-    scenes=ibims_scenes,
-    frames=ibims_frames,
-    depthlm="z",
-    verified="other readers",
-    against="hanxunyu/DepthVLM; units against DepthLM's labels",
-)
-NYUV2 = PublishedDataset(
-    name="nyuv2",
-    title="NYU Depth v2",
-    licence="its own terms",
-    licence_from=DEPTH_PRO_TABLE,
-    url="https://cs.nyu.edu/~fergus/datasets/nyu_depth_v2.html",
-    layout=_NYU_LAYOUT,
-    tasks=("depth",),
-    scenes=nyu_scenes,
-    frames=nyu_frames,
-    needs=("h5py", "scipy"),
-)
-SUNRGBD = PublishedDataset(
-    name="sunrgbd",
-    title="SUN RGB-D",
-    licence="its own terms",
-    licence_from=DEPTH_PRO_TABLE,
-    url="https://rgbd.cs.princeton.edu",
-    layout=_SUN_LAYOUT,
-    tasks=("depth",),
-    scenes=sun_scenes,
-    frames=sun_frames,
-    needs=("scipy",),
-    depthlm="0.8 distance",
-    verified="other readers",
-    against="facebookresearch/DepthLM_Official, hanxunyu/DepthVLM",
-)
+IBIMS1 = Reader(ibims_scenes, ibims_frames)
+NYUV2 = Reader(nyu_scenes, nyu_frames)
+SUNRGBD = Reader(sun_scenes, sun_frames)

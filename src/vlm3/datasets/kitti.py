@@ -17,20 +17,20 @@ from vlm3.datasets.base import (
     Floats,
     Frames,
     LaserPoints,
-    PublishedDataset,
     RawFrame,
+    Reader,
     each,
     folders,
 )
 from vlm3.datasets.files import depth_png_m, floats, picture_size, read_text
-from vlm3.datasets.licences import DEPTH_PRO_TABLE
+from vlm3.datasets.published import facts
 from vlm3.errors import InputError
 from vlm3.files.reading import why
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import transform_points
 
-_OBJECT = "[training/]image_2/, velodyne/, calib/"
-_DEPTH = "{train,val}/DRIVE/proj_depth/groundtruth/image_0{2,3}/ and [raw/]DATE/DRIVE/image_0{2,3}/"
+_OBJECT = facts("kitti-object").layout
+_DEPTH = facts("kitti-depth").layout
 _NEAREST_M = 1.0
 _UNIT_M = 1 / 256
 
@@ -114,27 +114,5 @@ def _calibration(path: Path) -> dict[str, Floats]:
     return found
 
 
-KITTI_OBJECT = PublishedDataset(
-    name="kitti-object",
-    title="KITTI object",
-    licence="CC BY-NC-SA 3.0",
-    licence_from=DEPTH_PRO_TABLE,
-    url="https://www.cvlibs.net/datasets/kitti/eval_object.php",
-    layout=_OBJECT,
-    tasks=("depth",),
-    scenes=object_scenes,
-    frames=object_frames,
-    verified="real files",
-    against="seven frames of the set",
-)
-KITTI_DEPTH = PublishedDataset(
-    name="kitti-depth",
-    title="KITTI depth",
-    licence="CC BY-NC-SA 3.0",
-    licence_from=DEPTH_PRO_TABLE,
-    url="https://www.cvlibs.net/datasets/kitti/eval_depth_all.php",
-    layout=_DEPTH,
-    tasks=("depth",),
-    scenes=depth_scenes,
-    frames=depth_frames,
-)
+KITTI_OBJECT = Reader(object_scenes, object_frames)
+KITTI_DEPTH = Reader(depth_scenes, depth_frames)

@@ -14,13 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
-from vlm3.datasets.base import DepthMap, Floats, Frames, PublishedDataset, RawFrame, each, folders
+from vlm3.datasets.base import DepthMap, Floats, Frames, RawFrame, Reader, each, folders
 from vlm3.datasets.files import depth_png_m, picture_size, read_text
+from vlm3.datasets.published import facts
 from vlm3.errors import InputError
 from vlm3.files.reading import why
 from vlm3.geometry.camera import Camera
 
-_LAYOUT = "HOUSE/undistorted_{color_images,depth_images,camera_parameters}/"
+_LAYOUT = facts("matterport3d").layout
 _UNIT_M = 1 / 4000
 _OPENGL_FROM_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
 
@@ -75,18 +76,4 @@ def _lines(path: Path) -> list[tuple[str, str, Floats, Floats]]:
     return found
 
 
-MATTERPORT3D = PublishedDataset(
-    name="matterport3d",
-    title="Matterport3D",
-    licence="Matterport3D Terms of Use, by signature",
-    licence_from="niessner/Matterport README.md",
-    url="https://niessner.github.io/Matterport",
-    layout=_LAYOUT,
-    tasks=("depth", "correspondence", "pose"),
-    scenes=scenes,
-    frames=frames,
-    depthlm="distance",
-    depthlm_frames=partial(frames, turn=False),
-    verified="documentation",
-    against="niessner/Matterport data_organization.md",
-)
+MATTERPORT3D = Reader(scenes, frames, partial(frames, turn=False))

@@ -20,10 +20,11 @@ from pathlib import Path
 import numpy as np
 
 from vlm3.datasets import wai
-from vlm3.datasets.base import DepthMap, Floats, Frames, RawFrame, each, folders
+from vlm3.datasets.base import DepthMap, Floats, Frames, RawFrame, Reader, each, folders
 from vlm3.datasets.depth_files import of_size, positive, read_hdf5
 from vlm3.datasets.files import picture_size, read_text
 from vlm3.datasets.foreign_poses import inverted
+from vlm3.datasets.published import facts
 from vlm3.datasets.raw_or_wai import raw_or_wai
 from vlm3.datasets.splits import MEGADEPTH_VAL, named
 from vlm3.errors import InputError
@@ -31,10 +32,7 @@ from vlm3.files.reading import short, why
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import rigid_from_quaternion
 
-_LAYOUT = (
-    "[MegaDepth_v1/]SCENE/denseK/{imgs,depths}/ and "
-    "[MegaDepth_v1_SfM/]SCENE/sparse/manhattan/K/{cameras,images}.txt"
-)
+_LAYOUT = facts("megadepth").layout
 _V1, _SFM = "MegaDepth_v1", "MegaDepth_v1_SfM"
 _DENSE = re.compile(r"dense(\d+)")
 # Points of a side of the picture, as many as OpenCV takes.
@@ -159,13 +157,4 @@ def _poses(path: Path) -> dict[str, tuple[int, Floats]]:
     return found
 
 
-MEGADEPTH = raw_or_wai(
-    wai.MEGADEPTH,
-    layout=_LAYOUT,
-    scenes=scenes,
-    frames=frames,
-    verified="other readers",
-    against="depth: zhengqili/MegaDepth data/image_folder.py; cameras and poses: "
-    "facebookresearch/map-anything conversion/megadepth.py, naver/dust3r",
-    needs=("h5py",),
-)
+MEGADEPTH = raw_or_wai(Reader(scenes, frames), wai.MEGADEPTH, _LAYOUT)

@@ -20,16 +20,17 @@ from typing import Any
 import numpy as np
 
 from vlm3.datasets import wai
-from vlm3.datasets.base import DepthMap, Floats, Frames, RawFrame, each, folders
+from vlm3.datasets.base import DepthMap, Floats, Frames, RawFrame, Reader, each, folders
 from vlm3.datasets.files import depth_png_m, picture_size, read_json, read_text
 from vlm3.datasets.foreign_poses import inverted
+from vlm3.datasets.published import facts
 from vlm3.datasets.raw_or_wai import raw_or_wai
 from vlm3.errors import InputError
 from vlm3.files.reading import below
 from vlm3.files.schema import fields, list_of, number, numbers, table_of
 from vlm3.geometry.camera import Camera
 
-_LAYOUT = "{train,val}/KEY.{jpg,png}, {train,val}.json, reconstruction_data/GROUP/TIME/"
+_LAYOUT = facts("mpsd").layout
 _FOLDER = "reconstruction_data"
 _CENTIMETRE = 0.01
 _FOCALS = table_of(fields({"focal": number(0.05, 20)}))
@@ -110,12 +111,4 @@ def _focals(path: Path) -> dict[str, float]:
     return {key: float(row["focal"]) for key, row in read_json(path, _FOCALS).items()}
 
 
-MPSD = raw_or_wai(
-    wai.MPSD,
-    layout=_LAYOUT,
-    scenes=scenes,
-    frames=frames,
-    verified="other readers",
-    against="facebookresearch/map-anything conversion/mpsd.py; poses: mapillary/OpenSfM "
-    "doc/source/geometry.rst",
-)
+MPSD = raw_or_wai(Reader(scenes, frames), wai.MPSD, _LAYOUT)

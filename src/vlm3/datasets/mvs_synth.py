@@ -19,15 +19,16 @@ from pathlib import Path
 import numpy as np
 
 from vlm3.datasets import wai
-from vlm3.datasets.base import DepthMap, Frames, RawFrame, each, folders
+from vlm3.datasets.base import DepthMap, Frames, RawFrame, Reader, each, folders
 from vlm3.datasets.depth_files import of_size, positive, read_exr, without_far
 from vlm3.datasets.files import picture_size, read_json
 from vlm3.datasets.foreign_poses import from_left_handed
+from vlm3.datasets.published import facts
 from vlm3.datasets.raw_or_wai import raw_or_wai
 from vlm3.files.schema import fields, number, numbers
 from vlm3.geometry.camera import Camera
 
-_LAYOUT = "[GTAV_1080/]SEQUENCE/{images,depths,poses}/"
+_LAYOUT = facts("mvs-synth").layout
 _UNIT_M = 0.1
 _GAME_ASPECT = 16 / 9
 _POSE = fields(
@@ -72,11 +73,4 @@ def frames(root: Path, scene: str) -> Frames:
     return each(sorted((folder / "images").glob("*.png")), make)
 
 
-MVS_SYNTH = raw_or_wai(
-    wai.MVS_SYNTH,
-    layout=_LAYOUT,
-    scenes=scenes,
-    frames=frames,
-    verified="official code",
-    against="phuang17/DeepMVS python/generate_volume_train.py; unit: MapAnything's estimate",
-)
+MVS_SYNTH = raw_or_wai(Reader(scenes, frames), wai.MVS_SYNTH, _LAYOUT)

@@ -15,15 +15,16 @@ from typing import Any
 
 import numpy as np
 
-from vlm3.datasets.base import Floats, Frames, LaserPoints, PublishedDataset, RawFrame, each
+from vlm3.datasets.base import Floats, Frames, LaserPoints, RawFrame, Reader, each
 from vlm3.datasets.files import floats, picture_size, read_json
+from vlm3.datasets.published import facts
 from vlm3.errors import InputError
 from vlm3.files.reading import below, short
 from vlm3.files.schema import fields, list_of, numbers, text, whole
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import invert, rigid_from_quaternion, transform_points
 
-_LAYOUT = "v1.0-trainval/ (or -mini, -test) with its tables, samples/"
+_LAYOUT = facts("nuscenes").layout
 _VERSIONS = ("v1.0-trainval", "v1.0-mini", "v1.0-test")
 _NEAREST_M = 1.0
 
@@ -234,32 +235,5 @@ def _named(folder: Path, name: str) -> Path:
     raise InputError(f"{short(name)} is not in {str(folder)!r}")
 
 
-NUSCENES = PublishedDataset(
-    name="nuscenes",
-    title="nuScenes",
-    licence="its terms of use, non-commercial",
-    licence_from="nutonomy/nuscenes-devkit docs/faqs.md",
-    url="https://www.nuscenes.org",
-    layout=_LAYOUT,
-    tasks=("depth",),
-    scenes=scenes,
-    frames=frames,
-    depthlm="z",
-    depthlm_frames=partial(frames, compensate=False),
-    verified="official code",
-    against="nutonomy/nuscenes-devkit python-sdk",
-)
-NUSCENES_MMDET3D = PublishedDataset(
-    name="nuscenes-mmdet3d",
-    title="nuScenes, mmdetection3d's infos",
-    licence="its terms of use, non-commercial",
-    licence_from="nutonomy/nuscenes-devkit docs/faqs.md",
-    url="https://mmdetection3d.readthedocs.io",
-    layout="JSON infos with data_list, pictures and laser sweeps beside them",
-    tasks=("depth",),
-    scenes=mmdet3d_scenes,
-    frames=mmdet3d_frames,
-    depthlm="z",
-    verified="real files",
-    against="a frame that mmdetection3d ships",
-)
+NUSCENES = Reader(scenes, frames, partial(frames, compensate=False))
+NUSCENES_MMDET3D = Reader(mmdet3d_scenes, mmdet3d_frames)

@@ -21,14 +21,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from vlm3.datasets.base import DepthMap, Frames, Kind, PublishedDataset, RawFrame, Verified, each
+from vlm3.datasets.base import DepthMap, Frames, Kind, RawFrame, Reader, each
 from vlm3.datasets.files import depth_png_m, picture_size, read_json, read_text
+from vlm3.datasets.published import facts
 from vlm3.errors import InputError
 from vlm3.files.reading import why
 from vlm3.files.schema import fields, list_of, number
 from vlm3.geometry.camera import Camera
 
-_LAYOUT = "{rgb,depth_zbuffer,point_info}/[COMPONENT/]BUILDING/point_I_view_J_domain_*"
 _UNIT_M = 1 / 512
 _DEPTHS: tuple[tuple[str, Kind], ...] = (("depth_zbuffer", "z"), ("depth_euclidean", "distance"))
 _INFOS = ("point_info", "fixatedpose")
@@ -45,8 +45,7 @@ def scenes(root: Path, component: str) -> list[str]:
     folder = _component(root, "rgb", component)
     found = sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
     if not found:
-        layout = _LAYOUT.replace("COMPONENT", component)
-        raise InputError(f"{str(root)!r} has no rgb/BUILDING; expected {layout}")
+        raise InputError(f"{str(root)!r} has no rgb/BUILDING; expected {facts(component).layout}")
     return found
 
 
@@ -130,45 +129,9 @@ def _splits(root: Path) -> dict[str, str]:
     return {}
 
 
-def _source(
-    name: str,
-    title: str,
-    licence: str,
-    licence_from: str,
-    url: str,
-    verified: Verified,
-    against: str,
-) -> PublishedDataset:
-    return PublishedDataset(
-        name=name,
-        title=title,
-        licence=licence,
-        licence_from=licence_from,
-        url=url,
-        layout=_LAYOUT.replace("COMPONENT", name),
-        tasks=("depth",),
-        scenes=partial(scenes, component=name),
-        frames=partial(frames, component=name),
-        verified=verified,
-        against=against,
-    )
+def _reader(component: str) -> Reader:
+    return Reader(partial(scenes, component=component), partial(frames, component=component))
 
 
-TASKONOMY = _source(
-    "taskonomy",
-    "Taskonomy",
-    "its end-user licence, research only",
-    "StanfordVL/taskonomy data/LICENSE",
-    "http://taskonomy.stanford.edu",
-    "documentation",
-    "StanfordVL/taskonomy data/README.md",
-)
-HM3D = _source(
-    "hm3d",
-    "HM3D, rendered by Omnidata",
-    "Matterport end-user licence for academic use",
-    "",
-    "https://github.com/EPFL-VILAB/omnidata",
-    "official code",
-    "EPFL-VILAB/omnidata, its loaders and annotator",
-)
+TASKONOMY = _reader("taskonomy")
+HM3D = _reader("hm3d")

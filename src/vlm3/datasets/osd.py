@@ -14,14 +14,15 @@ paper estimates them (`--calibrator anycalib`). Sizes in the answers come from p
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from vlm3.datasets.base import Frames, PublishedDataset, RawFrame, each, need_folder
+from vlm3.datasets.base import Frames, RawFrame, Reader, each, need_folder
 from vlm3.datasets.files import one_file, picture_size, read_json
 from vlm3.datasets.json_array import entries, part_count
 from vlm3.datasets.masks import Box, box_of_mask
+from vlm3.datasets.published import facts
 from vlm3.errors import InputError
 from vlm3.files.reading import below, short
 from vlm3.files.schema import Check, fields, list_of, maybe, number, numbers, text, whole
@@ -30,8 +31,8 @@ from vlm3.tasks.base import ParseFailure
 from vlm3.tasks.object_reading import parse
 from vlm3.tasks.sample import ObjectQuestion
 
-_LAYOUT = "result_10_depth_convs.json, Openimages/train/ID.jpg"
-_BENCH_LAYOUT = "SpatialRGPT-Bench*.json, and Omni3D's pictures under it or omni3d/ or images/"
+_LAYOUT = facts("open-spatial-dataset").layout
+_BENCH_LAYOUT = facts("spatialrgpt-bench").layout
 _MASK = re.compile(r"<mask> ?<depth>|<mask>")
 _REGION = re.compile(r"Region ?\[(\d+)\]", re.IGNORECASE)
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
@@ -206,39 +207,5 @@ def _picture(root: Path, name: str, places: Iterable[str]) -> Path:
     raise InputError(f"the picture {short(name)} is not there; fetch it from its own set")
 
 
-def _source(
-    name: str,
-    title: str,
-    url: str,
-    layout: str,
-    read: tuple[Callable[[Path], list[str]], Callable[[Path, str], Frames]],
-) -> PublishedDataset:
-    return PublishedDataset(
-        name=name,
-        title=title,
-        licence="Apache 2.0; pictures by their sets",
-        licence_from="AnjieCheng/SpatialRGPT README.md",
-        url=url,
-        layout=layout,
-        tasks=("objects",),
-        scenes=read[0],
-        frames=read[1],
-        verified="official code",
-        against="AnjieCheng/SpatialRGPT llava/data/dataset.py, llava/eval/eval_spatial.py",
-    )
-
-
-OSD = _source(
-    "open-spatial-dataset",
-    "Open Spatial Dataset",
-    "https://huggingface.co/datasets/a8cheng/OpenSpatialDataset",
-    _LAYOUT,
-    (scenes, frames),
-)
-BENCH = _source(
-    "spatialrgpt-bench",
-    "SpatialRGPT-Bench",
-    "https://huggingface.co/datasets/a8cheng/SpatialRGPT-Bench",
-    _BENCH_LAYOUT,
-    (bench_scenes, bench_frames),
-)
+OSD = Reader(scenes, frames)
+BENCH = Reader(bench_scenes, bench_frames)

@@ -8,25 +8,24 @@ remarked upon. What is right all the same is named in `format.json`: {"accept": 
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vlm3.datasets.base import READ_ERRORS, DepthMap, RawFrame
 from vlm3.datasets.own_depth import DepthFile, check_shape, read_depth
-from vlm3.datasets.pose_survey import SurveyView, groups, survey_poses
+from vlm3.datasets.own_format import Accepted, or_accept
+from vlm3.datasets.pose_survey import groups, survey_poses
 from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.depth import z_from_distance
 from vlm3.geometry.pixels import pixel_centres
 from vlm3.geometry.plausible import check_intrinsics, off_centre
 from vlm3.geometry.pose import pose_fault
+from vlm3.geometry.posed_depth import PosedDepth
 
 Floats = NDArray[np.float64]
-Accepted = Literal["range", "centre", "aspect", "poses"]
 
 _FILES = 12
 # Medians of whole scenes: a street has 20 m, a close-up of a table 0.3 m.
@@ -42,26 +41,6 @@ _LEAST_PAIRS = 4
 _MOST_OFF_SCALE = 1.25
 
 
-@dataclass(frozen=True)
-class OwnSample:
-    """A frame with the depth file it was given."""
-
-    frame: RawFrame
-    path: Path
-
-
-def accepted(names: object, where: Path) -> frozenset[Accepted]:
-    """The checks that a folder's `format.json` takes back.
-
-    Raises:
-        InputError: there is no such check.
-    """
-    known = get_args(Accepted)
-    if not isinstance(names, list) or set(names) - set(known):
-        raise InputError(f"{where}: accept is {names!r}; give a list of {', '.join(known)}")
-    return frozenset(names)
-
-
 def check_camera(camera: Camera, accept: frozenset[Accepted]) -> None:
     """Refuses a K that is probably not of pictures of this size.
 
@@ -74,7 +53,7 @@ def check_camera(camera: Camera, accept: frozenset[Accepted]) -> None:
     )  # fmt: skip
     odd = off_centre(camera.cx_px, camera.cy_px, camera.width_px, camera.height_px)
     if odd is not None and "centre" not in accept:
-        raise InputError(odd + _or_accept("centre"))
+        raise InputError(odd + or_accept("centre"))
 
 
 def covering(depth: DepthFile, camera_size: tuple[int, int], accept: frozenset[Accepted]) -> Floats:
@@ -88,7 +67,7 @@ def covering(depth: DepthFile, camera_size: tuple[int, int], accept: frozenset[A
         try:
             check_shape((height, width), *camera_size)
         except InputError as error:
-            raise InputError(f"{error}{_or_accept('aspect')}") from error
+            raise InputError(f"{error}{or_accept('aspect')}") from error
     return depth.values_m
 
 
@@ -127,14 +106,14 @@ def survey(
     Raises:
         InputError: depths that are no distances, have another unit, or that poses do not fit.
     """
-    with_depth = [OwnSample(f, depths[f.key]) for f in frames if f.key in depths]
+    with_depth = [f for f in frames if f.key in depths]
     if not with_depth:
         return []
     places = np.unique(np.linspace(0, len(with_depth) - 1, _FILES).round().astype(int))
     files = []
     for place in places.tolist():
         try:
-            files.append(read_depth(with_depth[place].path, unit_m))
+            files.append(read_depth(depths[with_depth[place].key], unit_m))
         except READ_ERRORS:
             continue  # That frame is left out by itself, with the reason.
     remarks = _marks(files)
@@ -143,7 +122,7 @@ def survey(
         if metric:
             _check_range(files)
     if "poses" not in accept:
-        remarks += _check_poses_by_depth([s.frame for s in with_depth])
+        remarks += _check_poses_by_depth(with_depth)
     return remarks
 
 
@@ -168,10 +147,6 @@ def check_scale(ratios: Sequence[float], what: str) -> None:
 
 
 _REPEATS = 20
-
-
-def _or_accept(check: Accepted) -> str:
-    return f'; if it is right, put {{"accept": ["{check}"]}} into format.json'
 
 
 def _marks(files: Sequence[DepthFile]) -> list[str]:
@@ -217,19 +192,19 @@ def _check_codes(files: Sequence[DepthFile]) -> None:
         if levels.max() < _8_BITS or step in (256, 257):
             raise InputError(
                 "the depth has no more than 256 levels: 8 bits, widened to 16; it was made to be "
-                "looked at" + _or_accept("range")
+                "looked at" + or_accept("range")
             )
     ends = [(int((raw == 65535).sum()), int((raw > 60000).sum())) for raw in whole]
     if len(ends) > 2 and all(0 < at_end < _REPEATS < near for at_end, near in ends):
         raise InputError(
             "every depth picture reaches just to 65535: each was stretched to its own range, so "
-            "no unit fits them all" + _or_accept("range")
+            "no unit fits them all" + or_accept("range")
         )
     tops = [float(np.nanmax(f.raw)) for f in files if f.raw.dtype.kind == "f" and f.raw.size]
     if len(tops) > 1 and np.allclose(tops, 1.0, atol=1e-5):
         raise InputError(
             "every depth file reaches just to 1: it is normalised, not in metres"
-            + _or_accept("range")
+            + or_accept("range")
         )
 
 
@@ -253,7 +228,7 @@ def _check_range(files: Sequence[DepthFile]) -> None:
         meant = f': is it in {named}? Then put {{"unit_m": {units}}} into format.json'
     raise InputError(
         f"half of the depth is {'beyond' if middle > 1 else 'within'} {middle:.4g} m (5 to 95 %: "
-        f"{low:.3g} to {high:.3g} m){meant}" + _or_accept("range")
+        f"{low:.3g} to {high:.3g} m){meant}" + or_accept("range")
     )
 
 
@@ -273,7 +248,7 @@ def _check_poses_by_depth(frames: Sequence[RawFrame]) -> list[str]:
         raise InputError(
             f"poses and depth do not fit: moved by them as they stand, one picture's depth "
             f"agrees with another's to {found.fit:.0%}, but to {found.better_fit:.0%} if "
-            f"{found.better}" + _or_accept("poses")
+            f"{found.better}" + or_accept("poses")
         )
     if found.pairs >= _LEAST_PAIRS and found.fit < _LEAST_FIT:
         return [
@@ -283,7 +258,7 @@ def _check_poses_by_depth(frames: Sequence[RawFrame]) -> list[str]:
     return []
 
 
-def _survey_view(frame: RawFrame) -> SurveyView | None:
+def _survey_view(frame: RawFrame) -> PosedDepth | None:
     try:
         depth = _depth_of(frame)
     except READ_ERRORS:
@@ -298,7 +273,7 @@ def _survey_view(frame: RawFrame) -> SurveyView | None:
     values = np.asarray(depth.values, np.float64)
     if depth.kind == "distance":
         values = z_from_distance(values, camera.unproject(pixel_centres(width, height)))
-    return SurveyView(camera, values, pose)
+    return PosedDepth(camera, values, pose)
 
 
 def _depth_of(frame: RawFrame) -> DepthMap:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import invert, transform_points
+from vlm3.geometry.posed_depth import PosedDepth
 
 Floats = NDArray[np.float64]
 
@@ -64,15 +64,6 @@ _FLIPS = {"the depth files are upside down": 0, "the depth files are mirrored, l
 _FACTORS = (0.001, 0.01, 0.1, 0.2, 0.25, 0.5, 2.0, 4.0, 5.0, 10.0, 100.0, 1000.0)
 
 
-@dataclass(frozen=True, eq=False)
-class SurveyView:
-    """One picture: its depth along the axis with the camera of that grid, and its pose (4, 4)."""
-
-    camera: Camera
-    depth_z: Floats
-    world_from_cam: Floats
-
-
 @dataclass(frozen=True)
 class Verdict:
     """What the survey came to.
@@ -101,7 +92,7 @@ def groups(count: int) -> list[list[int]]:
     return found
 
 
-def survey_poses(runs: Sequence[Sequence[SurveyView]]) -> Verdict:
+def survey_poses(runs: Sequence[Sequence[PosedDepth]]) -> Verdict:
     """Compares all readings on the pairs within each run of neighbouring views."""
     fits: list[Floats] = []
     stated: list[float] = []
@@ -142,7 +133,7 @@ def _readings(pose: Floats) -> list[Floats]:
     return [pose, *(f(pose) for f in _READINGS.values()), *(_scaled(f, pose) for f in _FACTORS)]
 
 
-def _cloud(view: SurveyView) -> Floats:
+def _cloud(view: PosedDepth) -> Floats:
     known = np.flatnonzero(np.isfinite(view.depth_z))
     if not len(known):
         return np.empty((0, 3))
@@ -153,8 +144,8 @@ def _cloud(view: SurveyView) -> Floats:
     return points[np.isfinite(points).all(axis=1)]
 
 
-def _flipped(view: SurveyView, axis: int) -> SurveyView:
-    return SurveyView(view.camera, np.flip(view.depth_z, axis), view.world_from_cam)
+def _flipped(view: PosedDepth, axis: int) -> PosedDepth:
+    return PosedDepth(view.camera, np.flip(view.depth_z, axis), view.world_from_cam)
 
 
 def _as_stated(pose: Floats) -> list[Floats]:
@@ -162,7 +153,7 @@ def _as_stated(pose: Floats) -> list[Floats]:
 
 
 def _compare(
-    readings: Callable[[Floats], list[Floats]], one: SurveyView, two: SurveyView, points: Floats
+    readings: Callable[[Floats], list[Floats]], one: PosedDepth, two: PosedDepth, points: Floats
 ) -> Floats:
     """How well view one's points fit view two's depth by each reading; NaN where few are seen."""
     fits = []

@@ -16,15 +16,16 @@ from pathlib import Path
 
 import numpy as np
 
-from vlm3.datasets.base import Floats, Frames, PublishedDataset, need_folder
+from vlm3.datasets.base import Floats, Frames, RawFrame, Reader, each, need_folder
 from vlm3.datasets.files import picture_size
-from vlm3.datasets.tracks import Posed, path_frames
+from vlm3.datasets.published import facts
+from vlm3.datasets.tracks import path_frames
 from vlm3.errors import InputError
 from vlm3.files.reading import why
 from vlm3.geometry.camera import Camera
-from vlm3.geometry.pose import nearest_rigid
+from vlm3.geometry.pose import invert, nearest_rigid
 
-_LAYOUT = "[train|test/]ID.txt and the frames as [train|test/]ID/MICROSECONDS.png"
+_LAYOUT = facts("realestate10k").layout
 # Frames before and after that features are looked for in.
 _STEPS = (-20, -8, 8, 20)
 
@@ -48,22 +49,24 @@ def frames(root: Path, scene: str) -> Frames:
     lines = _path_lines(root / f"{scene}.txt")
     pictures = {p.stem: p for p in folder.iterdir() if p.suffix in (".png", ".jpg")}
     known = [(str(int(line[0])), line) for line in lines if str(int(line[0])) in pictures]
-    # In memory: where each frame stands, for those who triangulate with it.
-    posed = tuple(_posed(pictures[name], line) for name, line in known)
     split = next((p for p in Path(scene).parts if p in ("train", "test")), "train")
 
-    return path_frames([name for name, _ in known], posed, _STEPS, split=split)
-
-
-def _posed(picture: Path, line: Floats) -> Posed | InputError:
-    try:
-        width, height = picture_size(picture)
+    def make(thing: tuple[str, Floats]) -> RawFrame:
+        name, line = thing
+        width, height = picture_size(pictures[name])
         fx, fy, cx, cy = line[1:5] * [width, height, width, height]
-        pose = np.eye(4)
-        pose[:3] = line[7:].reshape(3, 4)
-        return Posed(picture, Camera(fx, fy, cx, cy, width, height), nearest_rigid(pose))
-    except InputError as error:
-        return error
+        cam_from_world = np.eye(4)
+        cam_from_world[:3] = line[7:].reshape(3, 4)
+        return RawFrame(
+            name,
+            pictures[name],
+            Camera(fx, fy, cx, cy, width, height),
+            world_from_cam=invert(nearest_rigid(cam_from_world)),
+            split=split,
+            metric=False,
+        )
+
+    return path_frames(each(known, make), _STEPS)
 
 
 def _path_lines(path: Path) -> Floats:
@@ -77,17 +80,4 @@ def _path_lines(path: Path) -> Floats:
     return found
 
 
-REALESTATE10K = PublishedDataset(
-    name="realestate10k",
-    title="RealEstate10K",
-    licence="CC BY 4.0 (paths); videos by their owners",
-    url="https://google.github.io/realestate10k",
-    layout=_LAYOUT,
-    tasks=("correspondence", "pose"),
-    scenes=scenes,
-    frames=frames,
-    origin="mvs",
-    needs=("cv2", "scipy"),
-    verified="other readers",
-    against="CUT3R/CUT3R datasets_preprocess/preprocess_re10k.py",
-)
+REALESTATE10K = Reader(scenes, frames)

@@ -33,25 +33,26 @@ from vlm3.datasets.base import (
     DepthMap,
     Floats,
     Frames,
-    PublishedDataset,
     RawFrame,
+    Reader,
     Remark,
     each,
     need_folder,
 )
 from vlm3.datasets.files import depth_png_m, matrix, picture_size, read_json, read_text
-from vlm3.datasets.folder import read_format
 from vlm3.datasets.own import check_camera, check_poses, covering, survey
 from vlm3.datasets.own_depth import check_shape, depth_files, matching, read_depth
+from vlm3.datasets.own_format import read_format
+from vlm3.datasets.published import facts
 from vlm3.errors import InputError
 from vlm3.files.reading import why
 from vlm3.files.schema import fields, numbers, whole
 from vlm3.geometry.camera import Camera
 
-_SEVEN_LAYOUT = "[SCENE/seq-NN/]frame-NNNNNN.{color.png,depth.png,pose.txt}"
+_SEVEN_LAYOUT = facts("7scenes").layout
 SEVEN_COLOUR_K = np.array([[525.0, 0, 320], [0, 525, 240], [0, 0, 1]])
 _SEVEN_K = np.array([[585.0, 0, 320], [0, 585, 240], [0, 0, 1]])
-_LOG_LAYOUT = "[SCENE/]color/, depth/ and trajectory.log"
+_LOG_LAYOUT = facts("rgbd-log").layout
 _LOG_K = np.array([[525.0, 0, 319.5], [0, 525, 239.5], [0, 0, 1]])
 _LOG_LINES = 5
 _OWN_LENS = fields(
@@ -225,28 +226,5 @@ def _trajectory(path: Path) -> list[tuple[int, Floats]]:
     return list(zip(numbers, poses, strict=True))
 
 
-SEVEN_SCENES = PublishedDataset(
-    name="7scenes",
-    title="7-Scenes",
-    licence="Microsoft, non-commercial research",
-    url="https://www.microsoft.com/en-us/research/project/rgb-d-dataset-7-scenes",
-    layout=_SEVEN_LAYOUT,
-    tasks=("depth", "correspondence", "pose"),
-    scenes=seven_scenes,
-    frames=seven_frames,
-    origin="truth",
-    verified="real files",
-    against="RedKitchen",
-)
-TRAJECTORY = PublishedDataset(
-    name="rgbd-log",
-    title="RGB-D in Open3D's layout (Redwood)",
-    licence="of the set",
-    url="https://www.open3d.org",
-    layout=_LOG_LAYOUT,
-    tasks=("depth", "correspondence", "pose"),
-    scenes=log_scenes,
-    frames=log_frames,
-    verified="real files",
-    against="Open3D's sample",
-)
+SEVEN_SCENES = Reader(seven_scenes, seven_frames)
+TRAJECTORY = Reader(log_scenes, log_frames)

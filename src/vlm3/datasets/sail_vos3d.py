@@ -19,16 +19,17 @@ from pathlib import Path
 import numpy as np
 
 from vlm3.datasets import wai
-from vlm3.datasets.base import DepthMap, Floats, Frames, RawFrame, each, folders
+from vlm3.datasets.base import DepthMap, Floats, Frames, RawFrame, Reader, each, folders
 from vlm3.datasets.depth_files import of_size, positive, without_far
 from vlm3.datasets.files import picture_size, read_text
 from vlm3.datasets.foreign_poses import inverted
+from vlm3.datasets.published import facts
 from vlm3.datasets.raw_or_wai import raw_or_wai
 from vlm3.errors import InputError
 from vlm3.files.arrays import read_array, read_arrays
 from vlm3.geometry.camera import Camera
 
-_LAYOUT = "SCENE/{images,depth,camera,rage_matrices}/"
+_LAYOUT = facts("sail-vos3d").layout
 _SKY = 24e-5
 _OPENCV_FROM_OPENGL = np.diag([1.0, -1.0, -1.0])
 _ROW = re.compile(r"^\s*-\s*\[([^\[\]]*)\]\s*$")
@@ -106,12 +107,4 @@ def _matrices(path: Path) -> dict[str, Floats]:
     return found
 
 
-SAIL_VOS3D = raw_or_wai(
-    wai.SAIL_VOS3D,
-    layout=_LAYOUT,
-    scenes=scenes,
-    frames=frames,
-    verified="other readers",
-    against="nianticlabs/mvsanywhere src/mvsanywhere/datasets/sailvos3d.py and "
-    "facebookresearch/map-anything conversion/sailvos3d.py",
-)
+SAIL_VOS3D = raw_or_wai(Reader(scenes, frames), wai.SAIL_VOS3D, _LAYOUT)

@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vlm3.datasets.base import DepthMap, Frames, PublishedDataset, RawFrame, each
+from vlm3.datasets.base import DepthMap, Frames, RawFrame, Reader, each
 from vlm3.datasets.colmap import camera_of, load_model
 from vlm3.datasets.files import depth_png_m, read_json, read_text
-from vlm3.datasets.licences import MAPANYTHING_TABLE
+from vlm3.datasets.published import facts
 from vlm3.datasets.splits import SCANNETPP_TEST, SCANNETPP_VAL
 from vlm3.errors import InputError, MissingDependencyError
 from vlm3.files.reading import read_bytes, short, why
@@ -31,7 +31,7 @@ from vlm3.files.schema import anything, fields, list_of, numbers, table_of, text
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import invert
 
-_LAYOUT = "data/SCENE/{iphone,dslr}/, splits/nvs_sem_{train,val}.txt"
+_LAYOUT = facts("scannetpp").layout
 _EVERY = 10
 _VIDEO_PX = (1920, 1440)
 _DEPTH_SHAPE = (192, 256)
@@ -237,18 +237,4 @@ def _splits(root: Path) -> dict[str, str]:
     return found | held
 
 
-SCANNETPP = PublishedDataset(
-    name="scannetpp",
-    title="ScanNet++",
-    licence="ScanNet++ terms of use (non-commercial)",
-    licence_from=MAPANYTHING_TABLE,
-    url="https://kaldir.vc.in.tum.de/scannetpp",
-    layout=_LAYOUT,
-    tasks=("depth", "correspondence", "pose"),
-    scenes=scenes,
-    frames=frames,
-    needs=("lz4", "pycolmap"),
-    depthlm="scannetpp",
-    verified="official code",
-    against="scannetpp/scannetpp common/scene_release.py, common/render.py",
-)
+SCANNETPP = Reader(scenes, frames)

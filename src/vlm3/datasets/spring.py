@@ -20,16 +20,17 @@ import numpy as np
 from PIL import Image
 
 from vlm3.datasets import wai
-from vlm3.datasets.base import DepthMap, Floats, Frames, RawFrame, each, folders
+from vlm3.datasets.base import DepthMap, Floats, Frames, RawFrame, Reader, each, folders
 from vlm3.datasets.depth_files import positive, read_hdf5
 from vlm3.datasets.files import number_rows, picture_size
 from vlm3.datasets.foreign_poses import inverted
+from vlm3.datasets.published import facts
 from vlm3.datasets.raw_or_wai import raw_or_wai
 from vlm3.datasets.splits import SPRING_VAL, named
 from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
 
-_LAYOUT = "[spring/]train/SEQUENCE/{frame_left,disp1_left,maps/skymap_left,cam_data}/"
+_LAYOUT = facts("spring").layout
 _BASELINE_M = 0.065
 _split = named(SPRING_VAL)
 
@@ -100,13 +101,4 @@ def _depth_m(path: Path, sky: Path, fx_px: float, size: tuple[int, int]) -> Floa
     return np.where(in_sky, np.nan, positive(depth))
 
 
-SPRING = raw_or_wai(
-    wai.SPRING,
-    layout=_LAYOUT,
-    scenes=scenes,
-    frames=frames,
-    verified="official code",
-    against="cv-stuttgart/spring_utils dataloader.py and pointcloud.py; poses and sky: "
-    "facebookresearch/map-anything conversion/spring.py",
-    needs=("h5py",),
-)
+SPRING = raw_or_wai(Reader(scenes, frames), wai.SPRING, _LAYOUT)

@@ -15,16 +15,17 @@ from pathlib import Path
 
 import numpy as np
 
-from vlm3.datasets.base import DepthMap, Floats, Frames, PublishedDataset, RawFrame, each, folders
+from vlm3.datasets.base import DepthMap, Floats, Frames, RawFrame, Reader, each, folders
 from vlm3.datasets.depth_files import read_float_png
 from vlm3.datasets.files import picture_size
+from vlm3.datasets.published import facts
 from vlm3.datasets.splits import TARTANAIR_TEST, TARTANAIR_VAL
 from vlm3.errors import InputError
 from vlm3.files.reading import why
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import rigid_from_quaternion
 
-_LAYOUT = "ENVIRONMENT/Data_easy/P000/{image,depth}_lcam_front/ and pose_lcam_front.txt"
+_LAYOUT = facts("tartanairv2").layout
 _CAMERA = re.compile(r"image_([lr]cam_(?:front|back|left|right|top|bottom))")
 _F_PX = 320.0
 # The sky is filled with ten kilometres and more.
@@ -89,16 +90,4 @@ def _poses(path: Path) -> Floats:
     return np.asarray(np.array(turned) @ _NED_FROM_OPENCV)
 
 
-TARTANAIR = PublishedDataset(
-    name="tartanairv2",
-    title="TartanAir V2",
-    licence="CC BY 4.0",
-    licence_from="castacks/tartanairpy docs/index.rst",
-    url="https://tartanair.org",
-    layout=_LAYOUT,
-    tasks=("depth", "correspondence", "pose"),
-    scenes=scenes,
-    frames=frames,
-    verified="documentation",
-    against="castacks/tartanairpy docs",
-)
+TARTANAIR = Reader(scenes, frames)

@@ -5,15 +5,15 @@ OpenCV for SIFT. `joined` makes a map of such points, by planes between them.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vlm3.datasets.base import Floats, Frames, PixelDepths, RawFrame, each
-from vlm3.errors import InputError, MissingDependencyError
+from vlm3.datasets.base import Floats, Frames, PixelDepths, RawFrame, Remark, Skipped
+from vlm3.errors import MissingDependencyError
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.pixels import pixel_centres
 from vlm3.geometry.pose import invert, transform_points
@@ -27,31 +27,16 @@ _REPROJECTION_PX = 1.0
 _LEAST_ANGLE_DEG = 2.0
 
 
-@dataclass(frozen=True)
-class Posed:
-    """A picture file with its camera and cam_from_world (4, 4); hashes by its path."""
-
-    picture: Path
-    camera: Camera
-    cam_from_world: Floats
-
-    def __hash__(self) -> int:
-        return hash(self.picture)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Posed) and self.picture == other.picture
-
-
-def triangulated(one: Posed, others: Sequence[Posed]) -> PixelDepths:
-    """Depth along the axis at the features of a picture that some other one shows too.
+def triangulated(one: RawFrame, others: Sequence[RawFrame]) -> PixelDepths:
+    """Depth along the axis at the features of a frame's picture that some other one shows too.
 
     Where several do, the one whose ray crosses most steeply says.
     """
-    xy, descriptors = _features(one.picture)
+    xy, descriptors = _features(_file(one))
     depth = np.full(len(xy), np.nan)
     steepest = np.full(len(xy), _LEAST_ANGLE_DEG)
     for other in others:
-        xy2, descriptors2 = _features(other.picture)
+        xy2, descriptors2 = _features(_file(other))
         first, second = _matched(descriptors, descriptors2)
         if not len(first):
             continue
@@ -65,54 +50,33 @@ def triangulated(one: Posed, others: Sequence[Posed]) -> PixelDepths:
 
 @lru_cache(maxsize=1024)
 def path_depth(
-    posed: tuple[Posed | InputError, ...], k: int, steps: tuple[int, ...]
+    path: tuple[RawFrame | Skipped | Remark, ...], k: int, steps: tuple[int, ...]
 ) -> PixelDepths:
     """`triangulated` of picture k of a camera's path with those so many steps away from it.
 
     Args:
-        posed: the pictures in their order; an error where one cannot be used.
-        k: which of them; one that can be used.
+        path: the pictures in their order, and what stands for those that cannot be used.
+        k: which of them; a frame.
         steps: to its neighbours, backwards and forwards.
     """
-    one = posed[k]
-    if isinstance(one, InputError):
-        raise one
-    others = [posed[k + step] for step in steps if 0 <= k + step < len(posed)]
-    return triangulated(one, [other for other in others if isinstance(other, Posed)])
+    near = [path[k + step] for step in (0, *steps) if 0 <= k + step < len(path)]
+    one, *others = [frame for frame in near if isinstance(frame, RawFrame)]
+    return triangulated(one, others)
 
 
-def path_frames(
-    names: Sequence[str],
-    posed: tuple[Posed | InputError, ...],
-    steps: tuple[int, ...],
-    *,
-    split: str = "train",
-) -> Frames:
-    """The pictures of a camera's path as frames whose depth is `path_depth`, in no known unit.
+def path_frames(frames: Frames, steps: tuple[int, ...]) -> Frames:
+    """The pictures of a camera's path, with `path_depth` for their depth.
 
     Args:
-        names: of the pictures.
-        posed: the same pictures in their order; an error where one cannot be used.
+        frames: in their order, each a picture file with its camera and pose.
         steps: to the neighbours that each is triangulated with.
-        split: of the data set.
     """
-
-    def make(thing: tuple[str, int]) -> RawFrame:
-        name, k = thing
-        one = posed[k]
-        if isinstance(one, InputError):
-            raise one
-        return RawFrame(
-            name,
-            one.picture,
-            one.camera,
-            partial(path_depth, posed, k, steps),
-            invert(one.cam_from_world),
-            split=split,
-            metric=False,
-        )
-
-    return each(zip(names, range(len(posed)), strict=True), make)
+    path = tuple(frames)
+    for k, one in enumerate(path):
+        if isinstance(one, RawFrame):
+            yield replace(one, depth=partial(path_depth, path, k, steps))
+        else:
+            yield one
 
 
 def joined(xy_px: Floats, depth_z: Floats, camera: Camera) -> Floats:
@@ -133,19 +97,30 @@ def joined(xy_px: Floats, depth_z: Floats, camera: Camera) -> Floats:
     return found
 
 
-def _crossing(one: Posed, other: Posed, xy1: Floats, xy2: Floats) -> tuple[Floats, Floats]:
+def _file(frame: RawFrame) -> Path:
+    assert isinstance(frame.picture, Path)
+    return frame.picture
+
+
+def _posed(frame: RawFrame) -> tuple[Camera, Floats]:
+    """Camera and world_from_cam."""
+    assert frame.camera is not None and frame.world_from_cam is not None
+    return frame.camera, frame.world_from_cam
+
+
+def _crossing(one: RawFrame, other: RawFrame, xy1: Floats, xy2: Floats) -> tuple[Floats, Floats]:
     """Depth along the first axis where rays come nearest, and their angle; NaN where they miss."""
-    world_from_cam1, world_from_cam2 = invert(one.cam_from_world), invert(other.cam_from_world)
-    ray1 = one.camera.unproject(xy1) @ world_from_cam1[:3, :3].T
-    ray2 = other.camera.unproject(xy2) @ world_from_cam2[:3, :3].T
+    (camera1, world_from_cam1), (camera2, world_from_cam2) = _posed(one), _posed(other)
+    ray1 = camera1.unproject(xy1) @ world_from_cam1[:3, :3].T
+    ray2 = camera2.unproject(xy2) @ world_from_cam2[:3, :3].T
     apart = world_from_cam2[:3, 3] - world_from_cam1[:3, 3]
     cosine = np.clip(np.sum(ray1 * ray2, axis=1), -1, 1)
     with np.errstate(divide="ignore", invalid="ignore"):
         along = (ray1 @ apart - cosine * (ray2 @ apart)) / (1 - cosine**2)
     points = world_from_cam1[:3, 3] + ray1 * along[:, None]
-    in_cam1 = transform_points(one.cam_from_world, points)
+    in_cam1 = transform_points(invert(world_from_cam1), points)
     # On the first ray by construction, so only the other picture can disagree.
-    seen2 = other.camera.project(transform_points(other.cam_from_world, points))
+    seen2 = camera2.project(transform_points(invert(world_from_cam2), points))
     good = (along > 0) & (np.linalg.norm(seen2 - xy2, axis=1) < _REPROJECTION_PX)
     return np.where(good, in_cam1[:, 2], np.nan), np.where(
         good, np.degrees(np.arccos(cosine)), np.nan

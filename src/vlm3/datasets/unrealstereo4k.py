@@ -17,10 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from vlm3.datasets import wai
-from vlm3.datasets.base import DepthMap, Floats, Frames, RawFrame, each, folders
+from vlm3.datasets.base import DepthMap, Floats, Frames, RawFrame, Reader, each, folders
 from vlm3.datasets.depth_files import of_size, positive, without_far
 from vlm3.datasets.files import picture_size, read_text
 from vlm3.datasets.foreign_poses import from_left_handed
+from vlm3.datasets.published import facts
 from vlm3.datasets.raw_or_wai import raw_or_wai
 from vlm3.datasets.splits import UNREALSTEREO4K_TEST, named
 from vlm3.errors import InputError
@@ -29,7 +30,7 @@ from vlm3.files.reading import why
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import relative_pose
 
-_LAYOUT = "SCENE/{Image,Disp,Extrinsics}{0,1}/00000.{png,npy,txt}"
+_LAYOUT = facts("unrealstereo4k").layout
 _FARTHEST_M = 1e4
 _split = named(test=UNREALSTEREO4K_TEST)
 
@@ -79,12 +80,4 @@ def _camera(path: Path) -> tuple[Floats, Floats]:
     return K.reshape(3, 3), from_left_handed(cam_from_world.reshape(3, 4))
 
 
-UNREALSTEREO4K = raw_or_wai(
-    wai.UNREALSTEREO4K,
-    layout=_LAYOUT,
-    scenes=scenes,
-    frames=frames,
-    verified="other readers",
-    against="pictures and disparity: fabiotosi92/SMD-Nets lib/data/Loader.py; poses: "
-    "facebookresearch/map-anything conversion/unrealstereo4k.py",
-)
+UNREALSTEREO4K = raw_or_wai(Reader(scenes, frames), wai.UNREALSTEREO4K, _LAYOUT)

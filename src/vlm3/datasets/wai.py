@@ -22,16 +22,15 @@ from PIL import Image
 
 from vlm3.datasets.base import (
     DepthMap,
-    DepthOrigin,
     Frames,
-    PublishedDataset,
     RawFrame,
+    Reader,
     each,
     need_folder,
 )
 from vlm3.datasets.depth_files import read_exr, without_far
 from vlm3.datasets.files import read_json
-from vlm3.datasets.licences import DEPTH_PRO_TABLE, MAPANYTHING_TABLE
+from vlm3.datasets.published import facts
 from vlm3.datasets.splits import (
     MEGADEPTH_VAL,
     SCANNETPP_TEST,
@@ -49,9 +48,7 @@ from vlm3.files.reading import below, short
 from vlm3.files.schema import anything, fields, list_of, maybe, number, numbers, table_of, text
 from vlm3.geometry.camera import Camera, LensModel
 
-_LAYOUT = "SCENE/scene_meta.json with its images/ and depth/ (MapAnything's WAI layout)"
-_URL = "https://github.com/facebookresearch/map-anything/tree/main/data_processing"
-_AGAINST = "facebookresearch/map-anything mapanything/utils/wai, the layout's own"
+_LAYOUT = facts("wai").layout
 _MODELS: dict[str, tuple[LensModel, tuple[str, ...]]] = {
     "PINHOLE": ("pinhole", ()),
     "OPENCV": ("brown_conrady", ("k1", "k2", "p1", "p2")),
@@ -241,161 +238,42 @@ def _key(meta: dict[str, Any], name: str) -> str:
     return next(v for key, v in entry.items() if key != "format" and isinstance(v, str))
 
 
-def _source(
-    name: str,
-    title: str,
-    licence: str,
-    url: str,
-    rules: _Rules,
-    *,
-    origin: DepthOrigin = "truth",
-    licence_from: str = "",
-) -> PublishedDataset:
+def _reader(rules: _Rules) -> Reader:
     def frames(root: Path, scene: str) -> Frames:
         yield from read_scene(root, scene, rules)
 
-    metric = rules.metric is not False
-    return PublishedDataset(
-        name=name,
-        title=title,
-        licence=licence,
-        url=url,
-        layout=_LAYOUT,
-        tasks=("depth", "correspondence", "pose") if metric else ("correspondence", "pose"),
-        scenes=scenes,
-        frames=frames,
-        origin=origin,
-        verified="official code",
-        against=_AGAINST,
-        licence_from=licence_from,
-        needs=("OpenEXR",),
-    )
+    return Reader(scenes, frames)
 
 
 _MOGE = ("pred_mask/moge2",)
 
-WAI = _source(
-    "wai", "Any scenes in WAI", "of the set", _URL, _Rules(masks=_MOGE, sky="skymask", metric=None)
-)
-BLENDEDMVS = _source(
-    "blendedmvs",
-    "BlendedMVS",
-    "CC BY 4.0",
-    "https://github.com/YoYo000/BlendedMVS",
-    _Rules(masks=_MOGE, metric=False, split=blendedmvs_split),
-    origin="mvs",
-    licence_from="YoYo000/BlendedMVS README.md",
-)
-DYNAMICREPLICA = _source(
-    "dynamicreplica",
-    "DynamicReplica",
-    "CC BY-NC 4.0",
-    "https://github.com/facebookresearch/dynamic_stereo",
-    _Rules(),
-    licence_from=DEPTH_PRO_TABLE,
-)
-SAIL_VOS3D = _source(
-    "sail-vos3d",
-    "SAIL-VOS 3D",
-    "by request, non-commercial",
-    "https://sailvos.web.illinois.edu",
-    _Rules(drop_far=True),
-    licence_from=MAPANYTHING_TABLE,
-)
-SCANNETPP = _source(
-    "scannetpp-wai",
-    "ScanNet++ DSLR, depth of its mesh",
-    "by application, non-commercial",
-    "https://kaldir.vc.in.tum.de/scannetpp",
+WAI = _reader(_Rules(masks=_MOGE, sky="skymask", metric=None))
+BLENDEDMVS = _reader(_Rules(masks=_MOGE, metric=False, split=blendedmvs_split))
+DYNAMICREPLICA = _reader(_Rules())
+SAIL_VOS3D = _reader(_Rules(drop_far=True))
+SCANNETPP = _reader(
     _Rules(
         depth="rendered_depth",
         stages=("conversion", "undistort", "render"),
         split=named(SCANNETPP_VAL, SCANNETPP_TEST),
-    ),
-    licence_from=MAPANYTHING_TABLE,
+    )
 )
-MPSD = _source(
-    "mpsd",
-    "Mapillary Planet-Scale Depth",
-    "by request, CC BY-NC-SA",
-    "https://www.mapillary.com/dataset/depth",
-    _Rules(masks=_MOGE),
-    origin="mvs",
-    licence_from=MAPANYTHING_TABLE,
-)
-DL3DV = _source(
-    "dl3dv-10k",
-    "DL3DV-10K, depth by MVSAnywhere",
-    "CC BY-NC 4.0 and DL3DV-10K terms of use",
-    "https://github.com/DL3DV-10K/Dataset",
+MPSD = _reader(_Rules(masks=_MOGE))
+DL3DV = _reader(
     _Rules(
         depth="pred_depth/mvsanywhere",
         masks=_MOGE,
         confidence="depth_confidence/mvsanywhere",
         metric=False,
         stages=("conversion", "undistort", "mvsanywhere"),
-    ),
-    origin="mvs",
-    licence_from="DL3DV-10K/Dataset License.md",
+    )
 )
-MEGADEPTH = _source(
-    "megadepth",
-    "MegaDepth",
-    "CC BY 4.0",
-    "https://www.cs.cornell.edu/projects/megadepth",
-    _Rules(masks=_MOGE, metric=False, split=named(MEGADEPTH_VAL)),
-    origin="mvs",
-    licence_from=MAPANYTHING_TABLE,
+MEGADEPTH = _reader(_Rules(masks=_MOGE, metric=False, split=named(MEGADEPTH_VAL)))
+ASE = _reader(_Rules())
+TARTANAIR_WB = _reader(
+    _Rules(masks=_MOGE, drop_far=True, split=named(TARTANAIR_VAL, TARTANAIR_TEST))
 )
-ASE = _source(
-    "ase-wai",
-    "Aria Synthetic Environments, WAI",
-    "Project Aria licence, non-commercial",
-    "https://www.projectaria.com/datasets/ase",
-    _Rules(),
-    licence_from=MAPANYTHING_TABLE,
-)
-TARTANAIR_WB = _source(
-    "tartanair-wb",
-    "TartanAirV2, wide baseline",
-    "CC BY 4.0",
-    "https://huggingface.co/datasets/infinity1096/TA-WB-MapAnything",
-    _Rules(
-        masks=_MOGE,
-        drop_far=True,
-        split=named(TARTANAIR_VAL, TARTANAIR_TEST),
-    ),
-    licence_from=MAPANYTHING_TABLE,
-)
-UNREALSTEREO4K = _source(
-    "unrealstereo4k",
-    "UnrealStereo4K",
-    "not stated for the data; its repository is MIT",
-    "https://github.com/fabiotosi92/SMD-Nets",
-    _Rules(drop_far=True, split=named(test=UNREALSTEREO4K_TEST)),
-    licence_from="fabiotosi92/SMD-Nets README.md, LICENSE",
-)
-MVS_SYNTH = _source(
-    "mvs-synth",
-    "MVS-Synth",
-    "its own terms, non-commercial",
-    "https://phuang17.github.io/DeepMVS/mvs-synth.html",
-    _Rules(drop_far=True),
-    licence_from=MAPANYTHING_TABLE,
-)
-SPRING = _source(
-    "spring",
-    "Spring",
-    "CC BY 4.0",
-    "https://spring-benchmark.org",
-    _Rules(masks=_MOGE, sky="skymask", split=named(SPRING_VAL)),
-    licence_from=MAPANYTHING_TABLE,
-)
-ETH3D = _source(
-    "eth3d-wai",
-    "ETH3D high-resolution, WAI",
-    "CC BY-NC-SA 4.0",
-    "https://www.eth3d.net",
-    _Rules(split=lambda scene: "test"),
-    licence_from=MAPANYTHING_TABLE,
-)
+UNREALSTEREO4K = _reader(_Rules(drop_far=True, split=named(test=UNREALSTEREO4K_TEST)))
+MVS_SYNTH = _reader(_Rules(drop_far=True))
+SPRING = _reader(_Rules(masks=_MOGE, sky="skymask", split=named(SPRING_VAL)))
+ETH3D = _reader(_Rules(split=lambda scene: "test"))

@@ -16,14 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from vlm3.datasets.base import Floats, Frames, LaserPoints, PublishedDataset, RawFrame, each
+from vlm3.datasets.base import Floats, Frames, LaserPoints, RawFrame, Reader, each
+from vlm3.datasets.published import facts
 from vlm3.errors import InputError
 from vlm3.files.reading import short, why
 from vlm3.files.schema import Check, fields, number, numbers, whole
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import invert, transform_points
 
-_LAYOUT = "{training,validation}/{camera_image,lidar,...}/CONTEXT.parquet (version 2)"
+_LAYOUT = facts("waymo").layout
 _SPLITS = {"training": "train", "validation": "val", "testing": "test"}
 _CAMERAS = {1: "front", 2: "front_left", 3: "front_right", 4: "side_left", 5: "side_right"}
 _TOP = 1
@@ -227,18 +228,4 @@ def _reading(path: Path) -> Iterator[Any]:
         raise InputError(f"cannot read {str(path)!r} ({why(error)})") from error
 
 
-WAYMO = PublishedDataset(
-    name="waymo",
-    title="Waymo Open, perception v2",
-    licence="Waymo Dataset License Agreement (non-commercial)",
-    licence_from="waymo-research/waymo-open-dataset README.md",
-    url="https://waymo.com/open",
-    layout=_LAYOUT,
-    tasks=("depth",),
-    scenes=scenes,
-    frames=frames,
-    needs=("pyarrow",),
-    depthlm="distance",
-    verified="official code",
-    against="waymo-research/waymo-open-dataset v2, range_image_utils",
-)
+WAYMO = Reader(scenes, frames)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vlm3.curation.prepare import Kept
+from vlm3.curation.stored import StoredFrame
 from vlm3.datasets import get_source
 from vlm3.datasets.base import READ_ERRORS, RawFrame, Remark, reason
 from vlm3.errors import InputError
@@ -32,9 +32,9 @@ def read(wanted: Wanted) -> Iterator[Item]:
     left = wanted.count
     for key, frame in frames(_SOURCES[wanted.benchmark.reader], wanted.folder):
         assert frame.camera is not None and isinstance(frame.picture, Path)
-        kept = Kept(frame, frame.camera)
+        stored = StoredFrame(frame, frame.camera)
         try:
-            xy, points = kept.surface(min(POINTS_A_PICTURE, left), rng)
+            xy, points = stored.surface(min(POINTS_A_PICTURE, left), rng)
         except READ_ERRORS as error:
             raise InputError(f"{key}: {reason(error)}") from error
         distance_m = np.linalg.norm(points, axis=1)
