@@ -20,6 +20,15 @@ _BICYCLE_TUBES = (
 )
 """From (y, z) to (y, z), metres."""
 
+_TYRE = [
+    (
+        (0.33 * float(np.cos(angle)), 0.34 + 0.33 * float(np.sin(angle))),
+        axis_matrix((1, 0, 0), angle + np.pi / 2),
+    )
+    for angle in (2 * np.pi * (k + 0.5) / 14 for k in range(14))
+]
+"""The fourteen short boxes of a tyre: (y, z) from below its hub, and their turn."""
+
 
 @dataclass(frozen=True)
 class _Looks:
@@ -109,13 +118,10 @@ def _bicycle_tint(rng: Rng) -> Colour:
 
 
 def _draw_bicycle(b: MeshBuilder, p: Palette, tint: Colour) -> None:
-    """Wheels of fourteen short boxes, tubes, handlebar, saddle."""
-    for y in (-0.52, 0.52):
-        for k in range(14):
-            angle = 2 * np.pi * (k + 0.5) / 14
-            at = (0.0, y + 0.33 * float(np.cos(angle)), 0.34 + 0.33 * float(np.sin(angle)))
-            turn = axis_matrix((1, 0, 0), angle + np.pi / 2)
-            b.box(at, (0.04, 0.155, 0.035), p.paint, BLACK, turn)
+    """Tyres, tubes, handlebar, saddle."""
+    for hub in (-0.52, 0.52):
+        for (y, z), turn in _TYRE:
+            b.box((0.0, hub + y, z), (0.04, 0.155, 0.035), p.paint, BLACK, turn)
     for (ya, za), (yb, zb) in _BICYCLE_TUBES:
         length = float(np.hypot(yb - ya, zb - za))
         turn = axis_matrix((1, 0, 0), float(np.arctan2(zb - za, yb - ya)))
