@@ -17,7 +17,7 @@ MODELS = {"train": (0, 400), "heldout": (10_000, 10_060)}
 
 
 @dataclass(kw_only=True)
-class Plan:
+class WorldPlan:
     """A world in the making; its kind says which models are built in and how often a pack's come.
 
     Every choice is drawn from `rng`, so the order of calls is part of what a seed means.

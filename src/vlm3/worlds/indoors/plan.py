@@ -26,7 +26,7 @@ from vlm3.worlds.materials import (
 )
 from vlm3.worlds.pieces.furniture import FURNITURE
 from vlm3.worlds.pieces.piece import Makers, Palette, Piece, Rng
-from vlm3.worlds.plan import Plan
+from vlm3.worlds.plan import WorldPlan
 
 Rect = tuple[float, float, float, float]
 
@@ -43,7 +43,7 @@ class OnWall:
 
 
 @dataclass(kw_only=True)
-class FloorPlan(Plan):
+class FloorPlan(WorldPlan):
     """What has been put where, while a room is furnished."""
 
     makers: ClassVar[Makers] = FURNITURE

@@ -16,7 +16,7 @@ from vlm3.worlds.materials import (
 )
 from vlm3.worlds.pieces.piece import Makers, Palette, Piece, Rng
 from vlm3.worlds.pieces.street import STREET_PIECES
-from vlm3.worlds.plan import Plan
+from vlm3.worlds.plan import WorldPlan
 
 Style = Literal["urban", "suburb", "country"]
 _STYLES: tuple[Style, ...] = ("urban", "suburb", "country")
@@ -70,7 +70,7 @@ def choose_profile(rng: Rng) -> Profile:
 
 
 @dataclass(kw_only=True)
-class StreetPlan(Plan):
+class StreetPlan(WorldPlan):
     """What has been put where along a street."""
 
     makers: ClassVar[Makers] = STREET_PIECES
