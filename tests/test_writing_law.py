@@ -192,7 +192,7 @@ def test_ctrl_c_while_it_works(
         "eval": ("eval.predict._ask",),
         "queries": ("worlds.sample.World.view",),
         "lmms": ("worlds.sample.World.view",),
-        "worlds": ("worlds.sample.World.view", "worlds.assets._model"),
+        "worlds": ("worlds.sample.World.view", "worlds.assets.load_model"),
         "score": ("eval.score.score",),
         "report": ("eval.score.score",),
         "figure": ("eval.report.figures.run_figures",),

@@ -11,9 +11,9 @@ pytest.importorskip("warp")
 
 from vlm3.cli.worlds import worlds as command
 from vlm3.errors import InputError
-from vlm3.worlds.layout import MODELS
 from vlm3.worlds.mesh import MeshBuilder
 from vlm3.worlds.pack import load_pack
+from vlm3.worlds.plan import MODELS
 from vlm3.worlds.sample import World
 
 CC0 = "This file is under the Creative Commons Zero (Public Domain)"

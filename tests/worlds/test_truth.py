@@ -8,7 +8,7 @@ pytest.importorskip("warp")
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.covisibility import covisibility
 from vlm3.geometry.pose import invert, transform_points
-from vlm3.worlds.questions import clock_hour
+from vlm3.worlds.relations import clock_hour
 from vlm3.worlds.render import pixel_rays
 from vlm3.worlds.sample import World
 

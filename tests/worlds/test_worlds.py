@@ -26,15 +26,10 @@ from vlm3.tasks.protocol import get_protocol
 from vlm3.tasks.truth import Region, YesNo
 from vlm3.worlds import sample_pair, sample_view
 from vlm3.worlds.labels import frame_sample, pair_sample
-from vlm3.worlds.questions import (
-    CATEGORIES,
-    RELATIONS,
-    grouped_object_questions,
-    object_questions,
-    wall_questions,
-)
+from vlm3.worlds.questions import grouped_object_questions, object_questions, wall_questions
 from vlm3.worlds.render import pixel_rays
 from vlm3.worlds.sample import World
+from vlm3.worlds.wordings import CATEGORIES, RELATIONS
 
 SIZE = {"width_px": 64, "height_px": 48}
 

@@ -10,8 +10,8 @@ from vlm3.errors import InputError
 from vlm3.files.arrays import Shape, read_arrays
 from vlm3.files.reading import parse_json, why
 from vlm3.files.schema import fields, list_of, text, whole
-from vlm3.worlds.furniture import Palette, Piece
 from vlm3.worlds.mesh import MeshBuilder
+from vlm3.worlds.pieces.piece import Palette, Piece
 
 _WITH_TOP = {
     "table",

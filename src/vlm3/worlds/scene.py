@@ -84,15 +84,14 @@ def measured(objects: Sequence[SceneObject], mesh: Mesh) -> tuple[SceneObject, .
     yaw = np.zeros(count)
     for o in objects:
         yaw[o.instance] = o.yaw_rad
-    owner = np.repeat(mesh.instance, 3)
-    points = mesh.vertices[mesh.faces.ravel()].astype(np.float64)
-    c, s = np.cos(yaw[owner]), np.sin(yaw[owner])
-    x, y, z = points.T
+    order = np.argsort(mesh.instance, kind="stable")
+    owner = mesh.instance[order]
+    ids, starts = np.unique(owner, return_index=True)
+    x, y, z = mesh.vertices[mesh.faces[order].ravel()].astype(np.float64).T
+    c, s = (np.repeat(of_yaw[owner], 3) for of_yaw in (np.cos(yaw), np.sin(yaw)))
     local = np.stack([c * x + s * y, c * y - s * x, z], -1)
-    order = np.argsort(owner, kind="stable")
-    ids, starts = np.unique(owner[order], return_index=True)
-    low = np.minimum.reduceat(local[order], starts)
-    high = np.maximum.reduceat(local[order], starts)
+    low = np.minimum.reduceat(local, 3 * starts)
+    high = np.maximum.reduceat(local, 3 * starts)
     boxes = {int(k): (low[row], high[row]) for row, k in enumerate(ids)}
     found = []
     for o in objects:

@@ -1,14 +1,15 @@
 """Where things stand in a room: a plan that keeps what is taken, and puts pieces on free floor.
 
-Knows no kinds of rooms; `furnish` does.
+Knows no uses of rooms; `furnish` does.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
-from vlm3.worlds import furniture
-from vlm3.worlds.furniture import Palette, Piece
+from vlm3.worlds.indoors.walls import Opening, WallFrame
 from vlm3.worlds.materials import (
     ART,
     LEAVES,
@@ -23,45 +24,45 @@ from vlm3.worlds.materials import (
     srgb,
     wood,
 )
-from vlm3.worlds.mesh import MeshBuilder
-from vlm3.worlds.pack import Pack
-from vlm3.worlds.scene import SceneObject
-from vlm3.worlds.shell import Opening, WallFrame
+from vlm3.worlds.pieces.furniture import FURNITURE
+from vlm3.worlds.pieces.piece import Makers, Palette, Piece, Rng
+from vlm3.worlds.plan import WorldPlan
 
-Rng = np.random.Generator
 Rect = tuple[float, float, float, float]
 
-MODELS = {"train": (0, 400), "heldout": (10_000, 10_060)}  # numbers of built-in models
-PACK_SHARE = 0.7
+
+@dataclass(frozen=True)
+class OnWall:
+    """A stretch of a wall that something stands at or hangs on: along it, and in height."""
+
+    wall: int
+    from_m: float
+    to_m: float
+    low_m: float
+    high_m: float
 
 
-@dataclass
-class FloorPlan:
+@dataclass(kw_only=True)
+class FloorPlan(WorldPlan):
     """What has been put where, while a room is furnished."""
 
-    rng: Rng
-    builder: MeshBuilder
-    table: MaterialTable
-    palette: Palette
-    split: str
-    pack: Pack | None
+    makers: ClassVar[Makers] = FURNITURE
+    pack_share: ClassVar[float] = 0.7
+
+    use: str
     width: float
     depth: float
     height: float
     walls: tuple[WallFrame, ...]
     openings: list[Opening]
     taken: list[Rect] = field(default_factory=list)
-    objects: list[SceneObject] = field(default_factory=list)
     tops: list[tuple[Piece, tuple[float, float, float], float]] = field(default_factory=list)
-    spots_on_walls: list[tuple[int, float, float, float, float]] = field(default_factory=list)
+    on_walls: list[OnWall] = field(default_factory=list)
 
-    def model(self, category: str) -> Piece:
-        """A furniture model of this split, from the pack where it has one, or built in."""
-        if self.pack and self.rng.random() < PACK_SHARE:
-            found = self.pack.choose(category, self.split, self.rng)
-            if found:
-                return found
-        return furniture.model(category, int(self.rng.integers(*MODELS[self.split])))
+    @property
+    def area_m2(self) -> float:
+        """Area of the floor."""
+        return self.width * self.depth
 
     def free(self, rect: Rect, gap: float = 0.04) -> bool:
         """Whether a rectangle is inside the room and clear of what stands there."""
@@ -75,21 +76,14 @@ class FloorPlan:
 
     def put(
         self, piece: Piece, at: tuple[float, float, float], yaw: float, *, solid: bool = True
-    ) -> int:
+    ) -> None:
         """Draw a piece and note its object, footprint and top."""
-        instance = len(self.objects) + 1
-        self.builder.place(at, yaw, instance)
-        piece.draw(self.builder, self.palette)
-        self.builder.place()
-        w, d, h = piece.size_wdh_m
-        center = (at[0], at[1], at[2] + h / 2)
-        name = piece.name or piece.category
-        self.objects.append(SceneObject(instance, piece.category, name, (w, d, h), center, yaw))
+        self.add_piece(piece, at, yaw)
+        w, d, _ = piece.size_wdh_m
         if solid:
             self.taken.append(footprint(at[0], at[1], w, d, yaw))
         if piece.top_m > 0:
             self.tops.append((piece, at, yaw))
-        return instance
 
     def against_wall(
         self, piece: Piece, *, wall: int | None = None, tries: int = 14
@@ -115,9 +109,15 @@ class FloorPlan:
             base = frame.at(s, 0.0, -(d / 2 + 0.025))
             if self.free(footprint(base[0], base[1], w, d, frame.yaw_rad)):
                 self.put(piece, (float(base[0]), float(base[1]), 0.0), frame.yaw_rad)
-                self.spots_on_walls.append((k, s - w / 2, s + w / 2, 0.0, h))
+                self.on_walls.append(OnWall(k, s - w / 2, s + w / 2, 0.0, h))
                 return k, s
         return None
+
+    def some_against_walls(self, chances: Iterable[tuple[str, float]], *, tries: int = 14) -> None:
+        """Put a model of each category at a wall, with the chance that stands beside it."""
+        for category, chance in chances:
+            if self.rng.random() < chance:
+                self.against_wall(self.model(category), tries=tries)
 
     def anywhere(
         self, piece: Piece, yaw: float, *, tries: int = 14, margin: float = 0.3

@@ -1,0 +1,1 @@
+"""A street: its ground, the houses along it, and what stands, drives and walks there."""
