@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from vlm3.tasks.sample import Box, ObjectQuestion
 from vlm3.tasks.truth import ClockHour, Length, Region, YesNo
-from vlm3.worlds.sample import Frame, WorldObject
+from vlm3.worlds.frame import Frame, WorldObject
 
 Rng = np.random.Generator
 Form = Literal["predicate", "choice", "length", "clock"]
