@@ -16,7 +16,7 @@ from vlm3.nano.looks import collaged, lit, patterned
 from vlm3.nano.recipe import NANO
 from vlm3.nano.rendering import PairRenderer
 from vlm3.nano.store import Store, Views, views
-from vlm3.worlds.sample import World
+from vlm3.worlds.world import World
 
 SIZE_PX = NANO.views[-1].rendered_px
 WORLDS = ((1, "room"), (3, "street"), (6, "room"), (9, "room"))

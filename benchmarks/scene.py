@@ -84,7 +84,7 @@ def measure(shape, count, share, worlds):
         truth = walk(world, shape, count)
         motions, bad = [], []
         for a, b in choose_pairs(count):
-            shared = world.covisibility(truth[a], CAMERA, truth[b], CAMERA)
+            shared = world.sight.covisibility(truth[a], CAMERA, truth[b], CAMERA)
             true = relative_pose(truth[a], truth[b])
             for _ in ("there", "back"):
                 lost = shared < LEAST_SHARED or rng.random() < share

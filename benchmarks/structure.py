@@ -46,7 +46,10 @@ LABELLED_PICTURES: dict[str, str] = {
     "assets/__init__ Example": "the package's two photographs and their truth",
 }
 """End of a module's path and the class -> why it is a picture, or a pair, with its labels."""
-MOVED = {"sources/base RawFrame": "datasets/base RawFrame"}
+MOVED = {
+    "sources/base RawFrame": "datasets/base RawFrame",
+    "worlds/sample Frame": "worlds/frame Frame",
+}
 """Where a class stands in the newer tree, if the end of its path changed."""
 
 

@@ -27,7 +27,7 @@ import numpy as np
 from vlm3 import View, load
 from vlm3.infer.maps import DepthMap
 from vlm3.infer.measure import _between
-from vlm3.worlds import sample_view
+from vlm3.worlds import World
 
 GRID, SIZE = (32, 24), (256, 192)
 WAYS = ("nearest", "bilinear", "edge-aware")
@@ -188,7 +188,8 @@ def main() -> None:
         camera = None
         while camera is None or camera.model != "pinhole":
             index += 1
-            frame = sample_view(7, index, width_px=SIZE[0], height_px=SIZE[1], split="heldout")
+            world = World(7, index, split="heldout")
+            frame = world.view(width_px=SIZE[0], height_px=SIZE[1])
             camera = frame.camera
         view = View(frame.image, frame.camera)
         asked = predictor.depth_map(view, grid=GRID)

@@ -18,10 +18,12 @@ from PIL import Image
 
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import invert, transform_points
+from vlm3.tasks.truth import Region, YesNo
 from vlm3.worlds.bench import measure
+from vlm3.worlds.frame import motion_between
 from vlm3.worlds.questions import object_questions
 from vlm3.worlds.render import pixel_rays
-from vlm3.worlds.sample import World
+from vlm3.worlds.world import World
 
 
 def best_constant(distance_m):
@@ -119,15 +121,14 @@ def oracles(count):
             c, s = np.cos(thing.yaw_rad), np.sin(thing.yaw_rad)
             extent = np.ptp(own @ np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]), axis=0)
             sizes.append(np.abs(extent / thing.size_wdh_m - 1).max())
-        pair = world.pair(width_px=96, height_px=72)
-        xy1, xy2 = pair.matches(100, np.random.default_rng(0))
+        one, two = world.pair(width_px=96, height_px=72)
+        xy1, xy2 = world.sight.matches(one, two, 100, np.random.default_rng(0))
         if not len(xy1):
             continue
-        one, two = pair.frame1, pair.frame2
         cells = np.floor(xy1).astype(int)
         distance = one.distance_m[cells[:, 1], cells[:, 0]].astype(float)
         in1 = one.camera.unproject(xy1) * distance[:, None]
-        in2 = transform_points(invert(pair.cam1_from_cam2.cam1_from_cam2), in1)
+        in2 = transform_points(invert(motion_between(one, two).cam1_from_cam2), in1)
         there.append(np.linalg.norm(two.camera.project(in2) - xy2, axis=1))
         way = two.camera.unproject(xy2) @ two.world_from_cam[:3, :3].T
         met, _ = world.renderer.cast(two.world_from_cam[:3, 3], way)
@@ -158,10 +159,10 @@ def balance(count):
         frame = World(21, index).view(width_px=160, height_px=128, f_px=125.0)
         for q in object_questions(frame, np.random.default_rng(index), 24):
             asked[q.category] += 1
-            if q.yes is not None:
-                answers[q.category, "yes"].append(q.yes)
-            if q.region is not None:
-                answers[q.category, "first"].append(q.region == 0)
+            if isinstance(q.truth, YesNo):
+                answers[q.category, "yes"].append(q.truth.value)
+            if isinstance(q.truth, Region):
+                answers[q.category, "first"].append(q.truth.value == 0)
     print("questions:", dict(asked))
     for key, values in sorted(answers.items()):
         print(f"  {' '.join(key)}: {np.mean(values):.3f} of {len(values)}")

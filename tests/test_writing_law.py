@@ -190,9 +190,9 @@ def test_ctrl_c_while_it_works(
 
     works = {
         "eval": ("eval.predict._ask",),
-        "queries": ("worlds.sample.World.view",),
-        "lmms": ("worlds.sample.World.view",),
-        "worlds": ("worlds.sample.World.view", "worlds.assets.load_model"),
+        "queries": ("worlds.world.World.view",),
+        "lmms": ("worlds.world.World.view",),
+        "worlds": ("worlds.world.World.view", "worlds.assets.load_model"),
         "score": ("eval.score.score",),
         "report": ("eval.score.score",),
         "figure": ("eval.report.figures.run_figures",),

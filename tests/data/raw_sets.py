@@ -19,7 +19,8 @@ from PIL import Image
 
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import rotation_from_ypr_deg
-from vlm3.worlds.sample import Frame, World
+from vlm3.worlds.frame import Frame
+from vlm3.worlds.world import World
 
 Floats = NDArray[np.float64]
 

@@ -33,7 +33,8 @@ from vlm3.geometry.pose import (
     rotation_from_ypr_deg,
     transform_points,
 )
-from vlm3.worlds.sample import Frame, World
+from vlm3.worlds.frame import Frame
+from vlm3.worlds.world import World
 
 TRUTH = TOLERANCES["truth"]
 
@@ -42,7 +43,7 @@ TRUTH = TOLERANCES["truth"]
 def room() -> tuple[World, tuple[Frame, ...]]:
     world = World(11, 2, split="heldout", kind="room")
     found = [world.pair(k, width_px=224, height_px=168, f_px=190.0) for k in range(8)]
-    return world, tuple(f for pair in found for f in (pair.frame1, pair.frame2))
+    return world, tuple(frame for pair in found for frame in pair)
 
 
 def view_of(place: int, frame: Frame) -> StoredFrame:
@@ -68,7 +69,7 @@ def hidden_and_off(rows: list[np.void]) -> tuple[float, float]:
             one.world_from_cam[:3, 3], rays @ one.world_from_cam[:3, :3].T
         )
         points = transform_points(one.world_from_cam, rays * distance[:, None])
-        seen += world.visible(points, two.world_from_cam).tolist()
+        seen += world.sight.visible(points, two.world_from_cam).tolist()
         true = two.camera.project(transform_points(invert(two.world_from_cam), points))
         off += np.linalg.norm(true - xy2, axis=1).tolist()
     return 1 - float(np.mean(seen)), float(np.max(off))

@@ -6,38 +6,48 @@ import numpy as np
 import pytest
 import torch
 
-from vlm3.geometry.pose import RelativePose, relative_pose
+from vlm3.geometry.pose import RelativePose
+from vlm3.model import nano_tokenizer
 from vlm3.nano.looks import collaged, patterned, repainted
 from vlm3.nano.mosaics import color_class, moved_mosaics
+from vlm3.nano.object_questions import box_sample
 from vlm3.nano.pairs import (
     CELL_PX,
     F_PX,
     MATCHES,
+    PairName,
     Record,
     pair_dtype,
-    pair_name,
-    parse_name,
     read_pair,
     write_pair,
 )
 from vlm3.nano.recipe import MINIATURE, NANO
 from vlm3.nano.rendering import PairRenderer
 from vlm3.nano.store import Store, views
+from vlm3.tasks.objects import OBJECTS, written_boxes
+from vlm3.tasks.protocol import get_protocol
+from vlm3.worlds.frame import Frame, motion_between
 from vlm3.worlds.mirror import mirrored
-from vlm3.worlds.sample import World
+from vlm3.worlds.world import World
 
 SIZE_PX = MINIATURE.views[0].rendered_px
 CUT_PX = (96, 64)
 CPU = torch.device("cpu")
 
 
+def first_pair() -> tuple[Frame, Frame]:
+    """What `records[0]` was made from."""
+    world = World(0, 1, kind="room")
+    return world.pair(0, width_px=SIZE_PX[0], height_px=SIZE_PX[1], f_px=F_PX)
+
+
 def test_a_file_is_the_bytes_of_a_pair(tmp_path: Path, records: list[Record]) -> None:
-    name = pair_name("train", 12, 1, 0)
+    name = PairName("train", 12, 1, 0)
     write_pair(tmp_path, name, records[0])
     (path,) = tmp_path.iterdir()
     assert path.stat().st_size == pair_dtype(SIZE_PX).itemsize
     assert read_pair(path, SIZE_PX).tobytes() == records[0].tobytes()
-    assert parse_name(path.name) == ("train", 12, 0)
+    assert PairName.parsed(path.name) == name
 
 
 def test_a_pair_is_the_same_again(renderer: PairRenderer, records: list[Record]) -> None:
@@ -70,8 +80,7 @@ def test_shown_pairs_are_the_mirrored_and_swapped_frames(
         mirrored=torch.tensor([flip]),
         swapped=torch.tensor([swap]),
     )
-    pair = World(0, 1, kind="room").pair(0, width_px=SIZE_PX[0], height_px=SIZE_PX[1], f_px=F_PX)
-    frames = [mirrored(f) if flip else f for f in (pair.frame1, pair.frame2)]
+    frames = [mirrored(f) if flip else f for f in first_pair()]
     frames = frames[::-1] if swap else frames
     left, top = (SIZE_PX[0] - CUT_PX[0]) // 2, (SIZE_PX[1] - CUT_PX[1]) // 2
     rows, columns = slice(top, top + CUT_PX[1]), slice(left, left + CUT_PX[0])
@@ -83,7 +92,7 @@ def test_shown_pairs_are_the_mirrored_and_swapped_frames(
         assert np.array_equal(np.isfinite(found), solid)
         assert found[solid] == pytest.approx(true[solid], rel=3e-3)
     motion = RelativePose.from_matrix(shown.cam1_from_cam2[0].double().numpy())
-    wanted = RelativePose.from_matrix(relative_pose(*(f.world_from_cam for f in frames)))
+    wanted = motion_between(*frames)
     assert motion.yaw_pitch_roll_deg == pytest.approx(wanted.yaw_pitch_roll_deg, abs=1e-3)
     assert motion.translation_m == pytest.approx(wanted.translation_m, abs=1e-4)
     # A match carried by distance and motion lands where it is said to.
@@ -101,8 +110,8 @@ def test_shown_pairs_are_the_mirrored_and_swapped_frames(
 
 
 def test_normals_lie_at_every_fourth_pixel(records: list[Record]) -> None:
-    frame = World(0, 1, kind="room").pair(0, width_px=SIZE_PX[0], height_px=SIZE_PX[1], f_px=F_PX)
-    normal = frame.frame1.normal[CELL_PX // 2 :: CELL_PX, CELL_PX // 2 :: CELL_PX]
+    frame, _ = first_pair()
+    normal = frame.normal[CELL_PX // 2 :: CELL_PX, CELL_PX // 2 :: CELL_PX]
     assert np.abs(records[0]["normal"][0] / 127 - normal).max() < 1 / 127
 
 
@@ -178,3 +187,34 @@ def test_matches_of_moved_mosaics_have_one_colour() -> None:
     ]
     # All but those on the seam of two cells.
     assert (names[0] == names[1]).float().mean() > 0.9
+
+
+def test_object_questions_name_the_objects_of_their_picture(records: list[Record]) -> None:
+    """Each row decodes to a question about boxes of its own frame, and an answer that is read."""
+    tokenizer, protocol = nano_tokenizer(), get_protocol("joint")
+    size = {"width_px": SIZE_PX[0], "height_px": SIZE_PX[1]}
+    shown = [way for frame in first_pair() for way in (frame, mirrored(frame))]
+    for k, frame in enumerate(shown):
+        boxes = written_boxes(protocol, [o.box_xyxy_px for o in frame.objects], **size)
+        known = {" ".join(f"{side:04d}" for side in box) for box in boxes}
+        rows = zip(records[0]["object_ids"][k], records[0]["object_spans"][k], strict=True)
+        texts = [
+            (tokenizer.decode(ids[: prompt - 1]), tokenizer.decode(ids[prompt : whole - 1]))
+            for ids, (prompt, whole) in rows
+            if whole
+        ]
+        assert texts and len(set(texts)) == len(texts)
+        for question, answer in texts:
+            named = question.split("[0, 2000): ")[1].split("; ")
+            assert set(named) <= known
+            asked = {"boxes_xyxy_px": [None] * len(named)}
+            assert OBJECTS.read(protocol, asked, question, answer) is not None
+
+
+def test_boxes_are_compared_by_their_numbers() -> None:
+    """Samples without a picture: 21 questions of three groups, none of them about depth."""
+    sample = box_sample(np.random.default_rng(0))
+    drawn = sample.objects.draw(100, None)  # type: ignore[union-attr]
+    assert not sample.pictures and len(drawn) == 21
+    assert len({q.question for q in drawn}) <= 3
+    assert "behind_front" not in {q.category for q in drawn}

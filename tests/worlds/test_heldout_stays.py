@@ -13,7 +13,7 @@ from vlm3.tasks.depth import DEPTH
 from vlm3.tasks.objects import OBJECTS
 from vlm3.tasks.protocol import get_protocol
 from vlm3.worlds.labels import frame_sample
-from vlm3.worlds.sample import World
+from vlm3.worlds.world import World
 
 GOLDEN = Path(__file__).parent / "heldout.json"
 WORLDS = [(0, 0, "room"), (0, 1, "room"), (3, 2, "room"), (0, 5, "room"), (0, 0, "street")]

@@ -5,30 +5,38 @@ import pytest
 
 pytest.importorskip("warp")
 
-from vlm3.geometry.pose import RelativePose, invert, relative_pose, transform_points
+from vlm3.geometry.pose import RelativePose, invert, transform_points
 from vlm3.tasks.truth import YesNo
+from vlm3.worlds.frame import Frame, motion_between
 from vlm3.worlds.mirror import mirrored
 from vlm3.worlds.questions import object_questions
-from vlm3.worlds.sample import Pair, World, sample_view
+from vlm3.worlds.world import World
 
 SIZE = {"width_px": 96, "height_px": 80, "f_px": 75.0}
 
 
+Pair = tuple[Frame, Frame]
+
+
 @pytest.fixture(scope="module")
-def pair() -> Pair:
-    return World(5, 0, kind="room").pair(**SIZE)
+def world() -> World:
+    return World(5, 0, kind="room")
+
+
+@pytest.fixture(scope="module")
+def pair(world: World) -> Pair:
+    return world.pair(**SIZE)
 
 
 def motion(pair: Pair, change=lambda frame: frame) -> RelativePose:
-    frames = (change(pair.frame1), change(pair.frame2))
-    return RelativePose.from_matrix(relative_pose(*(f.world_from_cam for f in frames)))
+    return motion_between(*map(change, pair))
 
 
-def test_matches_hold_in_the_mirror(pair: Pair) -> None:
-    xy1, xy2 = pair.matches(60, np.random.default_rng(0))
-    flip = np.array([pair.frame1.camera.width_px, 0.0])
+def test_matches_hold_in_the_mirror(world: World, pair: Pair) -> None:
+    xy1, xy2 = world.sight.matches(*pair, 60, np.random.default_rng(0))
+    flip = np.array([pair[0].camera.width_px, 0.0])
     xy1, xy2 = np.abs(flip - xy1), np.abs(flip - xy2)
-    one, two = mirrored(pair.frame1), mirrored(pair.frame2)
+    one, two = map(mirrored, pair)
     rows, columns = (np.floor(xy1[:, k]).astype(int) for k in (1, 0))
     points = one.camera.unproject(xy1) * one.distance_m[rows, columns, None]
     cam2_from_cam1 = invert(two.world_from_cam) @ one.world_from_cam
@@ -44,11 +52,12 @@ def test_a_mirror_turns_yaw_and_roll_and_x(pair: Pair) -> None:
 
 
 def test_twice_is_the_frame_itself(pair: Pair) -> None:
-    twice = mirrored(mirrored(pair.frame1))
-    assert np.array_equal(twice.image, pair.frame1.image)
-    assert np.array_equal(twice.normal, pair.frame1.normal)
-    assert twice.world_from_cam == pytest.approx(pair.frame1.world_from_cam)
-    boxes = [[o.box_xyxy_px for o in frame.objects] for frame in (twice, pair.frame1)]
+    once, _ = pair
+    twice = mirrored(mirrored(once))
+    assert np.array_equal(twice.image, once.image)
+    assert np.array_equal(twice.normal, once.normal)
+    assert twice.world_from_cam == pytest.approx(once.world_from_cam)
+    boxes = [[o.box_xyxy_px for o in frame.objects] for frame in (twice, once)]
     assert boxes[0] == boxes[1]
 
 
@@ -56,7 +65,7 @@ def test_left_in_a_room_is_right_in_its_mirror() -> None:
     """With the regions the other way round, a mirrored question has the old one's answer."""
     found = 0
     for index in range(6):
-        frame = sample_view(5, index, kind="room", **SIZE)
+        frame = World(5, index, kind="room").view(**SIZE)
         width_px = frame.camera.width_px
         plain, turned = (
             [

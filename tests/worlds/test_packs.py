@@ -14,7 +14,7 @@ from vlm3.errors import InputError
 from vlm3.worlds.mesh import MeshBuilder
 from vlm3.worlds.pack import load_pack
 from vlm3.worlds.plan import MODELS
-from vlm3.worlds.sample import World
+from vlm3.worlds.world import World
 
 CC0 = "This file is under the Creative Commons Zero (Public Domain)"
 

@@ -8,9 +8,10 @@ pytest.importorskip("warp")
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.covisibility import covisibility
 from vlm3.geometry.pose import invert, transform_points
+from vlm3.worlds.frame import motion_between
 from vlm3.worlds.relations import clock_hour
 from vlm3.worlds.render import pixel_rays
-from vlm3.worlds.sample import World
+from vlm3.worlds.world import World
 
 SIZE = {"width_px": 64, "height_px": 48}
 
@@ -113,13 +114,13 @@ def pair(world):
 
 
 def test_matches_reproject(world, pair):
-    xy1, xy2 = pair.matches(200, np.random.default_rng(0))
+    one, two = pair
+    xy1, xy2 = world.sight.matches(one, two, 200, np.random.default_rng(0))
     assert len(xy1) > 50
-    one, two = pair.frame1, pair.frame2
     rows, columns = np.floor(xy1[:, 1]).astype(int), np.floor(xy1[:, 0]).astype(int)
     distance = one.distance_m[rows, columns].astype(np.float64)
     in1 = one.camera.unproject(xy1) * distance[:, None]
-    in2 = transform_points(invert(pair.cam1_from_cam2.cam1_from_cam2), in1)
+    in2 = transform_points(invert(motion_between(one, two).cam1_from_cam2), in1)
     assert np.abs(two.camera.project(in2) - xy2).max() < 0.01
     # back: what camera 2 really meets along that ray is the same point of camera 1's picture
     rays2 = two.camera.unproject(xy2) @ two.world_from_cam[:3, :3].T
@@ -131,20 +132,21 @@ def test_matches_reproject(world, pair):
     assert np.median(error) < 1e-3
 
 
-def test_pairs_share_more_than_a_quarter(pair):
-    assert pair.covisibility > 0.25
-    one, two = pair.frame1, pair.frame2
+def test_pairs_share_more_than_a_quarter(world, pair):
+    one, two = pair
+    share = world.sight.covisibility(one.world_from_cam, one.camera, two.world_from_cam, two.camera)
+    assert share > 0.25
     if one.camera.model == "pinhole" and two.camera.model == "pinhole":
         z1 = np.where(np.isfinite(one.depth_z_m), one.depth_z_m, 0)
         z2 = np.where(np.isfinite(two.depth_z_m), two.depth_z_m, 0)
-        cam1_from_cam2 = pair.cam1_from_cam2.cam1_from_cam2
+        cam1_from_cam2 = motion_between(one, two).cam1_from_cam2
         there = covisibility(z1, one.camera, z2, two.camera, invert(cam1_from_cam2))
         back = covisibility(z2, two.camera, z1, one.camera, cam1_from_cam2)
         mean = (there + back) / 2
         # The rule on depth maps loses grazing ground to the nearest pixel; a ray does not.
-        assert mean < pair.covisibility + 0.1
-        if pair.frame1.kind == "room":
-            assert mean > pair.covisibility - 0.12
+        assert mean < share + 0.1
+        if one.kind == "room":
+            assert mean > share - 0.12
 
 
 def test_distorted_lenses_are_rendered():
@@ -165,7 +167,7 @@ def test_hidden_points_are_not_visible(world, frame):
     center = frame.world_from_cam[:3, 3]
     for factor, expected in ((0.9, True), (1.05, False)):
         points = center + rays[good] * distance[good, None] * factor
-        assert (world.visible(points, frame.world_from_cam) == expected).mean() > 0.99
+        assert (world.sight.visible(points, frame.world_from_cam) == expected).mean() > 0.99
 
 
 @pytest.mark.parametrize(

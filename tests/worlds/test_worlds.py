@@ -24,12 +24,11 @@ from vlm3.tasks.objects import OBJECTS
 from vlm3.tasks.pose import POSE
 from vlm3.tasks.protocol import get_protocol
 from vlm3.tasks.truth import Region, YesNo
-from vlm3.worlds import sample_pair, sample_view
 from vlm3.worlds.labels import frame_sample, pair_sample
 from vlm3.worlds.questions import grouped_object_questions, object_questions, wall_questions
 from vlm3.worlds.render import pixel_rays
-from vlm3.worlds.sample import World
 from vlm3.worlds.wordings import CATEGORIES, RELATIONS
+from vlm3.worlds.world import World
 
 SIZE = {"width_px": 64, "height_px": 48}
 
@@ -39,19 +38,19 @@ def fingerprint(frame):
 
 
 def test_order_does_not_matter():
-    forward = [fingerprint(sample_view(3, i, f_px=50.0, **SIZE)) for i in (0, 1, 2)]
-    backward = [fingerprint(sample_view(3, i, f_px=50.0, **SIZE)) for i in (2, 1, 0)][::-1]
+    forward = [fingerprint(World(3, i).view(f_px=50.0, **SIZE)) for i in (0, 1, 2)]
+    backward = [fingerprint(World(3, i).view(f_px=50.0, **SIZE)) for i in (2, 1, 0)][::-1]
     for one, two in zip(forward, backward, strict=True):
         for a, b in zip(one, two, strict=True):
             np.testing.assert_array_equal(a, b)
 
 
 def test_another_process_makes_the_same_world(tmp_path):
-    here = sample_view(4, 7, f_px=50.0, **SIZE)
+    here = World(4, 7).view(f_px=50.0, **SIZE)
     out = tmp_path / "there.npz"
     code = (
-        "import sys, numpy as np; from vlm3.worlds import sample_view; "
-        "f = sample_view(4, 7, f_px=50.0, width_px=64, height_px=48); "
+        "import sys, numpy as np; from vlm3.worlds import World; "
+        "f = World(4, 7).view(f_px=50.0, width_px=64, height_px=48); "
         "np.savez(sys.argv[1], image=f.image, distance=f.distance_m, instance=f.instance)"
     )
     subprocess.run([sys.executable, "-c", code, str(out)], check=True)
@@ -84,9 +83,9 @@ def test_bad_addresses_are_refused():
 
 
 def test_asked_focal_length_is_kept():
-    frame = sample_view(0, 1, f_px=70.0, **SIZE)
+    frame = World(0, 1).view(f_px=70.0, **SIZE)
     assert frame.camera == Camera(70, 70, 32, 24, 64, 48)
-    free = [sample_view(0, i, **SIZE).camera.fov_deg[0] for i in range(4)]
+    free = [World(0, i).view(**SIZE).camera.fov_deg[0] for i in range(4)]
     assert all(38 < f < 112 for f in free)
     assert len(set(free)) == 4
 
@@ -115,7 +114,7 @@ def test_constant_answer_is_as_good_as_on_real_rooms():
 def questions():
     found = []
     for index in range(50):
-        frame = sample_view(6, index, width_px=96, height_px=72, f_px=80.0)
+        frame = World(6, index).view(width_px=96, height_px=72, f_px=80.0)
         found += object_questions(frame, np.random.default_rng(index), 40)
     return found
 
@@ -137,7 +136,7 @@ def test_questions_say_what_is_true(ask, count):
     """Answers recomputed from boxes and sizes alone, for predicates whose words say enough."""
     checked = 0
     for index in range(20):
-        frame = sample_view(8, index, width_px=96, height_px=72, f_px=80.0)
+        frame = World(8, index).view(width_px=96, height_px=72, f_px=80.0)
         by_box = {o.box_xyxy_px: o for o in frame.objects}
         for q in ask(frame, np.random.default_rng(1), count):
             things = [by_box[b] for b in q.boxes_xyxy_px]
@@ -169,7 +168,7 @@ def test_groups_begin_alike_and_are_answered_as_one_by_one():
     """One wording and one first region a group, and the answers of questions asked singly."""
     shared = 0
     for index in range(30):
-        frame = sample_view(6, index, width_px=96, height_px=72, f_px=80.0)
+        frame = World(6, index).view(width_px=96, height_px=72, f_px=80.0)
         made = grouped_object_questions(frame, np.random.default_rng(index), len(CATEGORIES))
         groups = {}
         for q in made:
@@ -224,9 +223,9 @@ def test_on_a_wall_boxes_tell():
 
 def test_labels_parse_back():
     protocol = get_protocol("joint")
-    pair = sample_pair(1, 2, f_px=50.0, kind="room", **SIZE)
-    frame, rng = pair.frame1, np.random.default_rng(0)
-    one, two = frame_sample(frame, "one"), pair_sample(pair, "two")
+    world, rng = World(1, 2, kind="room"), np.random.default_rng(0)
+    frame, other = world.pair(f_px=50.0, **SIZE)
+    one, two = frame_sample(frame, "one"), pair_sample(world.sight, frame, other, "two")
     for qa in DEPTH.examples(one, protocol, rng, 5):
         assert depth.parse(protocol, qa.answer) > 0
     for qa in CORRESPONDENCE.examples(two, protocol, rng, 5):

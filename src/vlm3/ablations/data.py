@@ -64,25 +64,27 @@ def prepare(folder: Path, say: Callable[[str], None], sets: tuple[WorldSet, ...]
             write_pairs(partial, rows)
 
 
-def _samples(one: WorldSet, rows: list[NDArray[np.void]]) -> Iterator[tuple[str, bytes, bytes]]:
-    from vlm3.worlds.sample import World
+def _samples(part: WorldSet, rows: list[NDArray[np.void]]) -> Iterator[tuple[str, bytes, bytes]]:
+    from vlm3.worlds.frame import motion_between
     from vlm3.worlds.shards import frame_record, sample_files
+    from vlm3.worlds.world import World
 
-    split = "heldout" if one.held_out else "train"
-    for k in range(one.worlds):
-        index = one.first + k
-        rng = np.random.default_rng((11, index, one.held_out))
+    split = "heldout" if part.held_out else "train"
+    for k in range(part.worlds):
+        index = part.first + k
+        rng = np.random.default_rng((11, index, part.held_out))
         width_px, height_px = (
             round(_KEPT * int(rng.choice(sides))) for sides in (_WIDTHS_PX, _HEIGHTS_PX)
         )
-        world = World(0, index, split=split, kind=one.kind)  # type: ignore[arg-type]
-        pair = world.pair(width_px=width_px, height_px=height_px, f_px=_KEPT * F_PX)
-        xy1_px, xy2_px = pair.matches(_MATCHES, rng)
-        motion = pair.cam1_from_cam2.cam1_from_cam2
-        rows.append(
-            pair_row(2 * k, 2 * k + 1, motion, xy1_px, xy2_px, covisibility=pair.covisibility)
+        world = World(0, index, split=split, kind=part.kind)  # type: ignore[arg-type]
+        one, two = world.pair(width_px=width_px, height_px=height_px, f_px=_KEPT * F_PX)
+        xy1_px, xy2_px = world.sight.matches(one, two, _MATCHES, rng)
+        motion = motion_between(one, two).cam1_from_cam2
+        shared = world.sight.covisibility(
+            one.world_from_cam, one.camera, two.world_from_cam, two.camera
         )
-        for number, frame in enumerate((pair.frame1, pair.frame2)):
+        rows.append(pair_row(2 * k, 2 * k + 1, motion, xy1_px, xy2_px, covisibility=shared))
+        for number, frame in enumerate((one, two)):
             record = frame_record(frame, number, index, split)
             files = sample_files(frame, record)
             yield (

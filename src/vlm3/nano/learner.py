@@ -13,14 +13,13 @@ from vlm3.nano.batches import BatchMaker
 from vlm3.nano.forward import Forward
 from vlm3.nano.losses import Passes, batch_loss
 from vlm3.nano.optim import Average, Optimizers
-from vlm3.nano.pairs import Record, pair_dtype
+from vlm3.nano.pairs import PairName, Record, pair_dtype
 from vlm3.nano.recipe import NanoRecipe, NanoStage, StagePart
 from vlm3.nano.run import NanoRun
 from vlm3.nano.store import Store
 from vlm3.nano.tokens import TokenWriter
 from vlm3.nano.tower import DenseHeads
 from vlm3.nano.validation import HeldOut, gaps
-from vlm3.nano.workers import ReadyPair
 
 Tensor = torch.Tensor
 _TOGETHER = 16
@@ -119,14 +118,14 @@ class Learner:
         first = self.stores[0]
         return first.count >= min(self.recipe.enough_pairs, first.capacity)
 
-    def add(self, pairs: Sequence[ReadyPair]) -> None:
+    def add(self, pairs: Sequence[tuple[PairName, Record]]) -> None:
         """Takes rendered pairs into the stores, some at once."""
-        for pair in pairs:
-            if pair.held_out:
-                self.held[pair.view].add([pair.record])
+        for name, record in pairs:
+            if name.split == "heldout":
+                self.held[name.view].add([record])
                 continue
-            store, waiting = self.stores[pair.view], self._waiting[pair.view]
-            waiting.append(pair.record)
+            store, waiting = self.stores[name.view], self._waiting[name.view]
+            waiting.append(record)
             if len(waiting) >= min(_TOGETHER, store.capacity, self.recipe.enough_pairs):
                 store.add(waiting)
                 waiting.clear()

@@ -5,8 +5,9 @@ right. Knows no torch and no rendering.
 """
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,22 +62,39 @@ def pair_dtype(rendered_px: tuple[int, int]) -> np.dtype[Any]:
     )
 
 
-def pair_name(split: str, index: int, number: int, view: int) -> str:
-    """Name of the file of pair `number` of world `index`, of the recipe's view size `view`."""
-    return f"{split}-{index:09d}-{number}-{view}{SUFFIX}"
+@dataclass(frozen=True)
+class PairName:
+    """Which pair a record is; its file is called so.
+
+    Attributes:
+        split: "train" or "heldout".
+        index: of the world.
+        number: of the pair in its world.
+        view: which of the recipe's view sizes.
+    """
+
+    split: str
+    index: int
+    number: int
+    view: int
+
+    @property
+    def file(self) -> str:
+        """Name of its file."""
+        return f"{self.split}-{self.index:09d}-{self.number}-{self.view}{SUFFIX}"
+
+    @classmethod
+    def parsed(cls, file: str) -> Self:
+        """The inverse of `file`."""
+        split, *numbers = file.removesuffix(SUFFIX).split("-")
+        return cls(split, *map(int, numbers))
 
 
-def parse_name(name: str) -> tuple[str, int, int]:
-    """Split, world and view size of a file's name."""
-    split, index, _, view = name.removesuffix(SUFFIX).split("-")
-    return split, int(index), int(view)
-
-
-def write_pair(folder: Path, name: str, record: Record) -> None:
+def write_pair(folder: Path, name: PairName, record: Record) -> None:
     """Writes a pair so that it is whole as soon as it has its name."""
-    partial = folder / f"{name}.{os.getpid()}.partial"
+    partial = folder / f"{name.file}.{os.getpid()}.partial"
     partial.write_bytes(record.tobytes())
-    partial.replace(folder / name)
+    partial.replace(folder / name.file)
 
 
 def read_pair(path: Path, rendered_px: tuple[int, int]) -> Record:

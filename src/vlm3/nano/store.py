@@ -102,51 +102,66 @@ def views(
         mirrored: (n,) bool, which are shown in a mirror; None for none.
         swapped: (n,) bool, which are shown the other way round; None for none.
     """
-    fields, n = store.fields, len(places)
-    (full_width, full_height), (width, height) = store.rendered_px, shape_px
-    left, top = (full_width - width) // 2, (full_height - height) // 2
-    none = torch.zeros(n, dtype=torch.bool, device=store.device)
+    none = torch.zeros(len(places), dtype=torch.bool, device=store.device)
     flip = none if mirrored is None else mirrored
     swap = none if swapped is None else swapped
-    order = torch.stack([swap.long(), 1 - swap.long()], 1)
-    each = places[:, None]
+    way = 2 * swap.long() + flip.long()
+    return Views(
+        *_pictures(store, places, shape_px, flip, swap),
+        *_matches(store, places, shape_px, flip, swap),
+        _motion(store, places, flip, swap),
+        store.fields["object_ids"][places, way].long(),
+        store.fields["object_spans"][places, way].long(),
+    )
+
+
+def _margins(store: Store, shape_px: tuple[int, int]) -> tuple[int, int]:
+    """What is cut off at the left and at the top, in pixels."""
+    (full_width, full_height), (width, height) = store.rendered_px, shape_px
+    return (full_width - width) // 2, (full_height - height) // 2
+
+
+def _pictures(
+    store: Store, places: Tensor, shape_px: tuple[int, int], flip: Tensor, swap: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Pictures, logarithms of distances, and normals; see `Views`."""
+    fields, (width, height), (left, top) = store.fields, shape_px, _margins(store, shape_px)
+    at = places[:, None], torch.stack([swap.long(), 1 - swap.long()], 1)
     pixels = (slice(None), slice(None), slice(top, top + height), slice(left, left + width))
     cells = (
         *pixels[:2],
         *(slice(s.start // CELL_PX, s.stop // CELL_PX) for s in pixels[2:]),
     )
     turned = flip[:, None, None, None]
-    image = fields["image"][each, order][pixels]
+    image = fields["image"][at][pixels]
     image = torch.where(turned[..., None], image.flip(3), image)
-    log = fields["log_distance"][each, order][pixels]
+    log = fields["log_distance"][at][pixels]
     log = torch.where(turned, log.flip(3), log)
-    normal = fields["normal"][each, order][cells].float() / 127
+    normal = fields["normal"][at][cells].float() / 127
     reflected = normal.flip(3) * normal.new_tensor([-1.0, 1.0, 1.0])
-    normal = torch.where(turned[..., None], reflected, normal)
+    return image, log, torch.where(turned[..., None], reflected, normal)
 
-    xy = fields["matches"][places].float().view(n, -1, 2, 2) / MATCH_UNIT
+
+def _matches(
+    store: Store, places: Tensor, shape_px: tuple[int, int], flip: Tensor, swap: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Places in both pictures, and which of them are there and in both; see `Views`."""
+    fields, (width, height), (left, top) = store.fields, shape_px, _margins(store, shape_px)
+    xy = fields["matches"][places].float().view(len(places), -1, 2, 2) / MATCH_UNIT
     xy = torch.where(swap[:, None, None, None], xy.flip(2), xy) - xy.new_tensor([left, top])
     x = torch.where(flip[:, None, None], width - xy[..., 0], xy[..., 0])
     xy = torch.stack([x, xy[..., 1]], -1)
     there = torch.arange(MATCHES, device=store.device) < fields["match_count"][places][:, None]
     inside = ((xy > 0) & (xy < xy.new_tensor([width, height]))).flatten(2).all(-1)
+    return xy[:, :, 0], xy[:, :, 1], there & inside
 
-    motion = fields["cam1_from_cam2"][places]
+
+def _motion(store: Store, places: Tensor, flip: Tensor, swap: Tensor) -> Tensor:
+    """(n, 4, 4) cam1_from_cam2 of what is shown."""
+    motion = store.fields["cam1_from_cam2"][places]
     motion = torch.where(swap[:, None, None], inverse(motion), motion)
     mirror = torch.diag(motion.new_tensor([-1.0, 1.0, 1.0, 1.0]))
-    motion = torch.where(flip[:, None, None], mirror @ motion @ mirror, motion)
-    way = 2 * swap.long() + flip.long()
-    return Views(
-        image,
-        log,
-        normal,
-        xy[:, :, 0],
-        xy[:, :, 1],
-        there & inside,
-        motion,
-        fields["object_ids"][places, way].long(),
-        fields["object_spans"][places, way].long(),
-    )
+    return torch.where(flip[:, None, None], mirror @ motion @ mirror, motion)
 
 
 def inverse(motion: Tensor) -> Tensor:

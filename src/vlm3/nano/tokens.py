@@ -10,7 +10,10 @@ from typing import Any
 
 import torch
 
-from vlm3.tasks import correspondence, depth, pose
+from vlm3.geometry.camera import Camera
+from vlm3.tasks.correspondence import CORRESPONDENCE
+from vlm3.tasks.depth import DEPTH
+from vlm3.tasks.pose import POSE
 from vlm3.tasks.protocol import get_protocol
 from vlm3.train.mosaics import COLORS, QUESTION
 from vlm3.train.packing import IGNORE
@@ -75,10 +78,12 @@ class TokenWriter:
             return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
         self.device = device
-        protocol, size = get_protocol("joint"), {"width_px": 100, "height_px": 100}
+        protocol = get_protocol("joint")
+        # The tasks' own words about the middle of any picture: all but the digits is the stem.
+        camera = Camera.from_fov(60.0, width_px=100, height_px=100)
         asked = {
-            "depth": depth.ask(protocol, (50, 50), **size),
-            "match": correspondence.ask(protocol, (50, 50), **size),
+            "depth": DEPTH.question(protocol, camera, (50, 50)),
+            "match": CORRESPONDENCE.question(protocol, camera, (50, 50)),
             "color": QUESTION.format(x=1000, y=1000),
         }
         digits = len(ids("1000 1000"))
@@ -89,7 +94,7 @@ class TokenWriter:
         (self.end,) = ids("<|im_end|>")
         self.pad = int(tokenizer.pad_token_id)
         self._motion: dict[str, list[int]] = {
-            c: ids(pose.ask(protocol, c)) for c in pose.components(protocol)
+            component: ids(text) for component, text in POSE.questions(protocol).items()
         }
         names = [[*ids(name), self.end] for name in COLORS]
         longest = max(map(len, names))

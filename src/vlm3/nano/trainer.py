@@ -156,7 +156,7 @@ class Trainer:
             return  # Nothing is learnt from them yet; untaken, they let the workers rest.
         pairs = self.workers.take(_TAKEN)
         self.since.pairs += len(pairs)
-        learnt = [pair.index + 1 for pair in pairs if not pair.held_out]
+        learnt = [name.index + 1 for name, _ in pairs if name.split == "train"]
         self.next_world = max([self.next_world, *learnt])
         self.learner.add(pairs)
 

@@ -25,6 +25,7 @@ from vlm3.tasks.base import ParseFailure
 from vlm3.tasks.metrics import delta
 from vlm3.tasks.object_judge import judge
 from vlm3.tasks.objects import OBJECTS
+from vlm3.tasks.pose import POSE
 from vlm3.tasks.protocol import get_protocol
 from vlm3.train.packing import IGNORE
 
@@ -192,10 +193,8 @@ class HeldOut:
 
     def _motion_errors(self, texts: list[_Answer]) -> list[float]:
         """The larger error, in degrees, of each pair that moved; 180 where one was not read."""
-        by_question = {
-            pose.ask(self.protocol, component): component
-            for component in pose.components(self.protocol)
-        }
+        questions = POSE.questions(self.protocol)
+        by_question = {text: component for component, text in questions.items()}
         errors: dict[str, dict[int, float]] = {"rotation": {}, "direction": {}}
         for text in texts:
             component = by_question[text.question]

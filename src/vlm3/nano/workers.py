@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vlm3.nano.pairs import SUFFIX, Record, pair_name, parse_name, read_pair, write_pair
+from vlm3.nano.pairs import SUFFIX, PairName, Record, read_pair, write_pair
 from vlm3.nano.rendering import PairRenderer, world_kind
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -51,23 +51,6 @@ class RenderJob:
     device: str = "cpu"
 
 
-@dataclass(frozen=True)
-class ReadyPair:
-    """A pair that a worker has rendered.
-
-    Attributes:
-        record: see `nano.pairs`.
-        view: which of the sizes.
-        index: of its world.
-        held_out: of which split.
-    """
-
-    record: Record
-    view: int
-    index: int
-    held_out: bool
-
-
 class Workers:
     """The processes and the folder they fill.
 
@@ -94,17 +77,15 @@ class Workers:
             for k in range(count)
         ]
 
-    def take(self, most: int) -> list[ReadyPair]:
+    def take(self, most: int) -> list[tuple[PairName, Record]]:
         """Up to `most` pairs that are ready."""
         out = []
         with os.scandir(self.folder) as found:
             names = [entry.name for entry in found if entry.name.endswith(SUFFIX)]
         for name in sorted(names)[:most]:
-            split, index, view = parse_name(name)
-            path = self.folder / name
-            record = read_pair(path, self.job.rendered_px[view])
+            pair, path = PairName.parsed(name), self.folder / name
+            out.append((pair, read_pair(path, self.job.rendered_px[pair.view])))
             path.unlink()
-            out.append(ReadyPair(record, view, index, split == "heldout"))
         self.received += len(out)
         return out
 
@@ -139,7 +120,7 @@ def render_forever(folder: Path, number: int, count: int, parent: int, job: Rend
         view = index % len(job.rendered_px)
         record = renderer.pair(index, 0, job.rendered_px[view], split="heldout")
         if record is not None:
-            write_pair(folder, pair_name("heldout", index, 0, view), record)
+            write_pair(folder, PairName("heldout", index, 0, view), record)
         first_is_done.touch()
     index = job.first + number
     while os.getppid() == parent:
@@ -164,7 +145,7 @@ def _render_world(renderer: PairRenderer, job: RenderJob, index: int, folder: Pa
         view = int(rng.choice(len(job.shares), p=job.shares))
         record = renderer.pair(index, k, job.rendered_px[view], kind=kind)
         if record is not None:
-            write_pair(folder, pair_name("train", index, k, view), record)
+            write_pair(folder, PairName("train", index, k, view), record)
 
 
 def _main(arguments: list[str]) -> None:

@@ -5,7 +5,7 @@ import statistics
 import time
 from dataclasses import dataclass
 
-from vlm3.worlds.sample import Kind, World
+from vlm3.worlds.world import Kind, World
 
 
 @dataclass(frozen=True)

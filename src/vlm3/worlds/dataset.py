@@ -11,10 +11,11 @@ from vlm3.data.mixture import ENDLESS
 from vlm3.geometry.camera import Camera
 from vlm3.tasks.sample import Sample
 from vlm3.worlds.cameras import free_camera
+from vlm3.worlds.frame import Frame
 from vlm3.worlds.labels import frame_sample, pair_sample
 from vlm3.worlds.looks import repainted
 from vlm3.worlds.mirror import mirrored
-from vlm3.worlds.sample import Frame, World
+from vlm3.worlds.world import World
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,9 @@ class WorldDataset:
         if not self.pairs:
             return frame_sample(self._shown(place, rng), self.describe(place))
         width_px, height_px = self.size_px
-        pair = self._world(place).pair(width_px=width_px, height_px=height_px, f_px=self.f_px)
-        return pair_sample(pair, self.describe(place))
+        world = self._world(place)
+        frames = world.pair(width_px=width_px, height_px=height_px, f_px=self.f_px)
+        return pair_sample(world.sight, *frames, self.describe(place))
 
     def describe(self, place: int) -> str:
         """See `vlm3.data.dataset.Dataset`."""

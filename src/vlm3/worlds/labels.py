@@ -10,8 +10,9 @@ import numpy as np
 
 from vlm3.tasks.sample import Matches, ObjectQuestion, Points, Rng, Sample
 from vlm3.view import View
-from vlm3.worlds.questions import object_questions
-from vlm3.worlds.sample import Frame, Pair
+from vlm3.worlds.frame import Frame, motion_between
+from vlm3.worlds.questions import grouped_object_questions, object_questions
+from vlm3.worlds.sight import Sight
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,14 +43,28 @@ class FrameObjects:
 
 
 @dataclass(frozen=True, eq=False)
-class PairMatches:
-    """Matches by rays cast at what was rendered."""
+class FrameObjectGroups:
+    """The same in groups that begin alike; see `grouped_object_questions`."""
 
-    pair: Pair
+    frame: Frame
+    groups: int
+
+    def draw(self, count: int, rng: Rng) -> tuple[ObjectQuestion, ...]:
+        """Up to `count` questions of `groups` new groups."""
+        return grouped_object_questions(self.frame, _drawn(rng), self.groups)[:count]
+
+
+@dataclass(frozen=True, eq=False)
+class FrameMatches:
+    """Matches of two frames by rays cast at what was rendered."""
+
+    sight: Sight
+    frame1: Frame
+    frame2: Frame
 
     def draw(self, count: int, rng: Rng) -> Matches:
         """Up to `count` random pixel centres of the first frame that the second one shows."""
-        return Matches(*self.pair.matches(count, _drawn(rng)))
+        return Matches(*self.sight.matches(self.frame1, self.frame2, count, _drawn(rng)))
 
 
 def _drawn(rng: Rng) -> np.random.Generator:
@@ -68,13 +83,13 @@ def frame_sample(frame: Frame, key: str) -> Sample:
     )
 
 
-def pair_sample(pair: Pair, key: str) -> Sample:
-    """Two frames; only what is known of both together."""
-    frames = pair.frame1, pair.frame2
+def pair_sample(sight: Sight, frame1: Frame, frame2: Frame, key: str) -> Sample:
+    """Two frames of the world of that sight; only what is known of both together."""
+    frames = frame1, frame2
     return Sample(
         key,
         tuple(frame.camera for frame in frames),
         tuple(partial(View, frame.image, frame.camera) for frame in frames),
-        matches=PairMatches(pair),
-        motion=pair.cam1_from_cam2,
+        matches=FrameMatches(sight, frame1, frame2),
+        motion=motion_between(frame1, frame2),
     )

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from vlm3.worlds.sample import Frame, WorldObject
+from vlm3.worlds.frame import Frame, WorldObject
 
 _MIRROR = np.diag([-1.0, 1.0, 1.0, 1.0])
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from vlm3.tasks.sample import Box, ObjectQuestion
 from vlm3.tasks.truth import ClockHour, Length, Region, YesNo
+from vlm3.worlds.frame import Frame
 from vlm3.worlds.relations import (
     SeenObject,
     clock_hour,
@@ -27,7 +28,6 @@ from vlm3.worlds.relations import (
     measure,
     recognisable,
 )
-from vlm3.worlds.sample import Frame
 from vlm3.worlds.wordings import (
     CATEGORIES,
     OF_ONE,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vlm3.worlds.sample import Frame, WorldObject
+from vlm3.worlds.frame import Frame, WorldObject
 from vlm3.worlds.wordings import OF_ONE, RELATIONS
 
 

@@ -23,8 +23,9 @@ from vlm3.files.reading import read_json
 from vlm3.files.schema import anything, table_of
 from vlm3.files.sums import add_sums, read_sums, sha256_of_file
 from vlm3.files.tars import members
+from vlm3.worlds.frame import Frame
 from vlm3.worlds.questions import FORM_OF, object_questions
-from vlm3.worlds.sample import Frame, Kind, Split, World
+from vlm3.worlds.world import Kind, Split, World
 
 SHARD_SIZE = 256
 _THEN = "make room; the same command goes on from the shards that are whole"

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from vlm3.worlds.sample import Frame, Kind, Split, World
+from vlm3.worlds.frame import Frame
+from vlm3.worlds.world import Kind, Split, World
 
 Picture = NDArray[np.uint8]
 

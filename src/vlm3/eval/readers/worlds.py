@@ -11,7 +11,7 @@ from vlm3.eval.readers import Wanted
 from vlm3.tasks.sample import Matches, ObjectQuestions, Points
 
 if TYPE_CHECKING:
-    from vlm3.worlds.sample import World
+    from vlm3.worlds.world import World
 
 WIDTH_PX, HEIGHT_PX = 320, 240
 DEPTHS_A_VIEW = 32
@@ -23,7 +23,7 @@ def read(wanted: Wanted) -> Iterator[Item]:
     """World by world: one view with distances and objects; in every second one also a pair."""
     from vlm3.worlds.labels import frame_sample
     from vlm3.worlds.questions import object_questions
-    from vlm3.worlds.sample import World
+    from vlm3.worlds.world import World
 
     for index in range(wanted.count):
         world = World(wanted.seed, index, split="heldout")
@@ -48,10 +48,11 @@ def read(wanted: Wanted) -> Iterator[Item]:
 def _pair(world: "World", key: str, f_px: float, rng: np.random.Generator) -> Item:
     from vlm3.worlds.labels import pair_sample
 
-    pair = world.pair(width_px=WIDTH_PX, height_px=HEIGHT_PX, f_px=f_px)
+    frames = world.pair(width_px=WIDTH_PX, height_px=HEIGHT_PX, f_px=f_px)
     key = f"{key}-pair"
-    matches = Matches(*pair.matches(MATCHES_A_PAIR, rng))
-    sample = replace(pair_sample(pair, key), matches=matches)
+    sample = pair_sample(world.sight, *frames, key)
+    matches = Matches(*world.sight.matches(*frames, MATCHES_A_PAIR, rng))
+    sample = replace(sample, matches=matches)
     return Item(key, sample.pictures, queries_of(sample, key))
 
 
