@@ -565,7 +565,7 @@ def test_no_request_that_the_schema_can_think_of_breaks_it(nano: Predictor) -> N
 
 def body_of(client: Client, path: str) -> dict[str, Any]:
     """A body put together from the examples in the schema."""
-    from vlm3.server.schema import EXAMPLE_URL
+    from vlm3.server.schema.fields import EXAMPLE_URL
 
     picture = {"url": EXAMPLE_URL, "fov_deg": 60}
     schema = client("/openapi.json")[1]
@@ -579,11 +579,11 @@ def body_of(client: Client, path: str) -> dict[str, Any]:
 
 
 def test_view_of_bytes_is_what_the_server_reads() -> None:
-    from vlm3.server.schema import Picture
+    from vlm3.server.schema.requests import PictureInput
     from vlm3.server.uploads import picture_bytes, view_of
 
     data = picture_bytes(example_url(1))
-    view = view_of(data, Picture(url=example_url(1), fov_deg=70))
+    view = view_of(data, PictureInput(url=example_url(1), fov_deg=70))
     same = View.open(EXAMPLES_DIR / "lounge_1.jpg", fov_deg=70)
     assert view.camera == same.camera
     np.testing.assert_array_equal(view.image, same.image)
