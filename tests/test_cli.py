@@ -388,8 +388,8 @@ class TestDemo:
             return {"answers": answers}
 
         pytest.importorskip("matplotlib")
-        demo = pytest.importorskip("vlm3.cli.demo")
-        monkeypatch.setattr(demo, "run", fake)
+        demo_run = pytest.importorskip("vlm3.cli.demo_run")
+        monkeypatch.setattr(demo_run, "run", fake)
         return seen
 
     def test_lines(

@@ -5,9 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vlm3.cli.console import numbers
 from vlm3.cli.loading_options import loading
-from vlm3.cli.photo_options import camera_options, examples, model_options, readout_option
+from vlm3.cli.photo_options import (
+    box_option,
+    camera_options,
+    examples,
+    model_options,
+    numbers_option,
+    readout_option,
+)
 from vlm3.cli.pipeline import rehearsed
 from vlm3.errors import InputError
 
@@ -22,25 +28,11 @@ if TYPE_CHECKING:
     )
 )
 @click.argument("image")
-@click.option(
-    "--from",
-    "starts",
-    metavar="X,Y",
-    callback=numbers("X,Y"),
-    multiple=True,
-    help="A pixel to measure from; repeat it, with a --to each.",
+@numbers_option(
+    "--from", "starts", form="X,Y", help="A pixel to measure from; repeat it, with a --to each."
 )
-@click.option(
-    "--to", "ends", metavar="X,Y", callback=numbers("X,Y"), multiple=True, help="A pixel to go to."
-)
-@click.option(
-    "--box",
-    "boxes",
-    metavar="x1,y1,x2,y2",
-    callback=numbers("x1,y1,x2,y2"),
-    multiple=True,
-    help="A region in pixels, drawn tightly: its width, height and distance. Repeatable.",
-)
+@numbers_option("--to", "ends", form="X,Y", help="A pixel to go to.")
+@box_option("A region in pixels, drawn tightly: its width, height and distance. Repeatable.")
 @readout_option
 @camera_options(1)
 @model_options

@@ -157,6 +157,29 @@ def ask_grid(
         click.echo(f"note: {note}")
 
 
+def ask_depth_map(
+    kind: "Kind", image: str, settings: Mapping[str, Any], grid: tuple[int, int], *, refine: bool
+) -> None:
+    """Asks for the distances of a grid of one picture, and writes it; see `ask_grid`.
+
+    Args:
+        kind: what is made of the map.
+        image: the path of the picture.
+        settings: of the command.
+        grid: columns and rows.
+        refine: as in `Predictor.depth_map`.
+    """
+    ask_grid(
+        kind,
+        [image],
+        {**settings, "refine": refine},
+        grid,
+        lambda predictor, views, readout, progress: predictor.depth_map(
+            views[0], grid=grid, readout=readout, refine=refine, progress=progress
+        ),
+    )
+
+
 def _typical_interval(depth: "DepthMap") -> list[float] | None:
     """Median of p10 and of p90 over the cells, as parts of their distance; None without any."""
     import numpy as np

@@ -19,7 +19,7 @@ from vlm3.tasks.answers import Answer, DepthAnswer, MatchAnswer, ObjectAnswer, P
 from vlm3.tasks.base import Floats
 from vlm3.view import View
 from vlm3.viz import evidence, style
-from vlm3.viz.report import Report, Section, write_report
+from vlm3.viz.report import ReportPage, ReportSection, write_report
 from vlm3.viz.viewer import ShownMap, write_viewer
 
 if TYPE_CHECKING:
@@ -242,7 +242,7 @@ def _answer_page(
         drawn = style.save_figure(
             draw(answer, views, model=model, question=question), Path(folder) / "figure.png"
         )
-        section = Section(
+        section = ReportSection(
             title="The answer",
             text="Every number was written by a vision language model as text.",
             figures=((drawn, f"{title}: the answers below, drawn"),),
@@ -250,7 +250,7 @@ def _answer_page(
         )
         names = " and ".join(Path(view.path).name for view in views if view.path)
         return write_report(
-            Report(
+            ReportPage(
                 title=f"{title}: {names}" if names else title,
                 notes=notes(model, views),
                 facts=said,
