@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from joint_answers import answering
 from PIL import Image
 
 from vlm3.cli import card_workers, workers
@@ -35,20 +36,11 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-ANSWERS = {
-    "Distance in meters from the camera": "02.75",
-    "The point": "1000 0500",
-    "Rotation": "+089.6 +002.6 -000.0",
-    "Direction": "-0.69 +0.02 +0.72",
-    "Distance": "01.98",
-}
-
-
 class Asked(OracleEngine):
     """Counts how often it is asked, and is interrupted at one time."""
 
     def __init__(self) -> None:
-        super().__init__(lambda q: next(a for begin, a in ANSWERS.items() if q.startswith(begin)))
+        super().__init__(answering(rotation="+089.6 +002.6 -000.0"))
         self.count = 0
         self.stop_at = -1
 

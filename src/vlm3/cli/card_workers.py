@@ -17,14 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from vlm3 import threads
 from vlm3.cli.console import one_line_warnings
-from vlm3.cli.worker_jobs import (
-    WorkerJob,
-    WorkerOutcome,
-    WorkerRecipe,
-    facts_of,
-    load_for,
-    made_of,
-)
+from vlm3.cli.worker_jobs import Worker, WorkerJob, WorkerOutcome, WorkerRecipe
 from vlm3.errors import Vlm3Error
 
 if TYPE_CHECKING:
@@ -181,11 +174,10 @@ def _work(
                 if not first:
                     # All would say the same about the model.
                     warnings.simplefilter("ignore")
-                predictor = load_for(recipe, settings)
-            pipe.send(facts_of(predictor))
-            opened = recipe.opener()
+                worker = Worker(recipe, settings)
+            pipe.send(worker.facts)
             while True:
-                pipe.send(made_of(recipe, predictor, opened, pipe.recv()))
+                pipe.send(worker.make(pipe.recv()))
     except (EOFError, ConnectionError):
         return
     except (Vlm3Error, OSError) as error:

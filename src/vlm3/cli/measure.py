@@ -1,6 +1,5 @@
 """The command `measure`: metres between points of a photograph, and the size of regions."""
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,7 +13,7 @@ from vlm3.cli.photo_options import (
     numbers_option,
     readout_option,
 )
-from vlm3.cli.pipeline import rehearsed
+from vlm3.cli.pipeline import print_answers, rehearsed
 from vlm3.errors import InputError
 
 if TYPE_CHECKING:
@@ -65,9 +64,8 @@ def measure(
     )
     predictor = load(**loading(settings))
     found = predictor.measure(view, pairs, boxes, readout=readout)
-    if settings["as_json"]:
-        for record in measured_records(found, predictor, view):
-            click.echo(json.dumps(record, allow_nan=False))
-    else:
-        for line in measured_lines(found, predictor, view):
-            click.echo(line)
+    print_answers(
+        settings,
+        measured_records(found, predictor, view),
+        measured_lines(found, predictor, view),
+    )

@@ -57,30 +57,38 @@ class WorkerOutcome(NamedTuple):
     problem: str
 
 
-def load_for(recipe: WorkerRecipe[Any], settings: Mapping[str, Any]) -> "Predictor":
-    """The model of a command's settings, which can do what the recipe needs."""
-    from vlm3.infer.generation import require
-    from vlm3.infer.loading import load
+class Worker:
+    """A model and a recipe, ready to make one result a job.
 
-    predictor = load(**loading(settings))
-    require(predictor.protocol, recipe.task)
-    return predictor
+    Args:
+        recipe: what is made.
+        settings: of the command: which model.
 
+    Attributes:
+        facts: what of the model changes a result.
 
-def facts_of(predictor: "Predictor") -> dict[str, str]:
-    """What of a model changes a result."""
-    return {
-        "model": getattr(predictor.engine, "weights", None) or predictor.engine.name,
-        "protocol": predictor.protocol.name,
-    }
+    Raises:
+        InputError: the model cannot be loaded, or cannot do what the recipe needs.
+    """
 
+    def __init__(self, recipe: WorkerRecipe[Any], settings: Mapping[str, Any]) -> None:
+        from vlm3.infer.generation import require
+        from vlm3.infer.loading import load
 
-def made_of(
-    recipe: WorkerRecipe[Any], predictor: "Predictor", opened: Callable[[Any], Any], job: WorkerJob
-) -> tuple[dict[str, Any] | None, str]:
-    """A record, or why the pictures cannot be read; what fails later is raised."""
-    try:
-        views = opened(job)
-    except InputError as error:
-        return None, str(error)
-    return recipe.make(predictor, job, views), ""
+        self._recipe = recipe
+        self._predictor = load(**loading(settings))
+        require(self._predictor.protocol, recipe.task)
+        engine = self._predictor.engine
+        self.facts: dict[str, str] = {
+            "model": getattr(engine, "weights", None) or engine.name,
+            "protocol": self._predictor.protocol.name,
+        }
+        self._open = recipe.opener()
+
+    def make(self, job: WorkerJob) -> tuple[dict[str, Any] | None, str]:
+        """A record, or why the pictures cannot be read; what fails later is raised."""
+        try:
+            opened = self._open(job)
+        except InputError as error:
+            return None, str(error)
+        return self._recipe.make(self._predictor, job, opened), ""

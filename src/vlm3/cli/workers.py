@@ -8,29 +8,20 @@ from contextlib import contextmanager
 from typing import Any
 
 from vlm3.cli.card_workers import Cards, visible_cards
-from vlm3.cli.worker_jobs import (
-    WorkerJob,
-    WorkerOutcome,
-    WorkerRecipe,
-    facts_of,
-    load_for,
-    made_of,
-)
+from vlm3.cli.worker_jobs import Worker, WorkerJob, WorkerOutcome, WorkerRecipe
 
 
 class Here:
     """This process makes everything."""
 
     def __init__(self, recipe: WorkerRecipe[Any], settings: Mapping[str, Any]) -> None:
-        self._recipe = recipe
-        self._predictor = load_for(recipe, settings)
-        self.facts = facts_of(self._predictor)
+        self._worker = Worker(recipe, settings)
+        self.facts = self._worker.facts
 
     def run(self, jobs: Sequence[WorkerJob]) -> Iterator[WorkerOutcome]:
         """What came of every job, in their order."""
-        opened = self._recipe.opener()
         for index, job in enumerate(jobs):
-            yield WorkerOutcome(index, *made_of(self._recipe, self._predictor, opened, job))
+            yield WorkerOutcome(index, *self._worker.make(job))
 
 
 @contextmanager

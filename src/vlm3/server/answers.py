@@ -38,7 +38,7 @@ from vlm3.server.schema.responses import (
     SpanResult,
 )
 from vlm3.server.uploads import preview_url
-from vlm3.tasks.answers import Spread
+from vlm3.tasks.answers import DepthAnswer, MatchAnswer, Spread
 from vlm3.tasks.pose import direction_words
 from vlm3.view import ASSUMED_FOV_DEG, View
 
@@ -68,9 +68,7 @@ def depth(predictor: Predictor, views: Views, body: DepthRequest) -> DepthRespon
                 depth_z_m=number(answer.depth_z_m[i]),
                 xyz_m=_triple(xyz[i]),
                 interval_m=spread[i] if spread else None,
-                parsed=bool(answer.parsed[i]),
-                raw_text=answer.raw_text[i],
-                prompt=answer.prompt[i],
+                **_texts(answer, i),
             )
             for i in range(len(answer.parsed))
         ],
@@ -122,9 +120,7 @@ def match(predictor: Predictor, views: Views, body: MatchRequest) -> MatchRespon
                 xy_b_px=_pair(answer.xy_px[i]) if answer.parsed[i] else None,
                 interval_x_px=x[i] if x else None,
                 interval_y_px=y[i] if y else None,
-                parsed=bool(answer.parsed[i]),
-                raw_text=answer.raw_text[i],
-                prompt=answer.prompt[i],
+                **_texts(answer, i),
             )
             for i in range(len(answer.parsed))
         ],
@@ -165,17 +161,7 @@ def pose(predictor: Predictor, views: Views, body: PoseRequest) -> PoseResponse:
 def objects(predictor: Predictor, views: Views, body: ObjectsRequest) -> ObjectsResponse:
     """A question in words about regions of a picture."""
     answer = predictor.ask(views[0], body.question, body.boxes_px)
-    return ObjectsResponse(
-        text=answer.text,
-        value_m=answer.value_m,
-        clock_hour=answer.clock_hour,
-        yes=answer.yes,
-        region=answer.region,
-        parsed=answer.parsed,
-        raw_text=answer.raw_text,
-        prompt=answer.prompt,
-        **about(predictor, views),
-    )
+    return ObjectsResponse.model_validate(answer.to_json() | about(predictor, views))
 
 
 def about(predictor: Predictor, views: Views) -> dict[str, Any]:
@@ -220,6 +206,15 @@ def camera_of(view: View) -> CameraResult:
         fov_deg=math.degrees(2 * math.atan(camera.width_px / 2 / camera.fx_px)),
         source=view.intrinsics,
     )
+
+
+def _texts(answer: DepthAnswer | MatchAnswer, i: int) -> dict[str, Any]:
+    """Question and answer of one point, word for word."""
+    return {
+        "parsed": bool(answer.parsed[i]),
+        "raw_text": answer.raw_text[i],
+        "prompt": answer.prompt[i],
+    }
 
 
 def intervals(spread: Spread | None) -> list[IntervalResult] | None:

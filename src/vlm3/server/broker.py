@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from vlm3.infer.decoding.grammar import Grammar
 from vlm3.infer.engines.base import Engine, RecordingEngine, Reply, Scene, UInt8
-from vlm3.server.jobs import Job, Ticket, digest_of
+from vlm3.server.jobs import QueuedJob, Ticket, digest_of
 from vlm3.server.limits import Limits, RefusedError, busy, stopping
 from vlm3.server.reply_cache import ReplyCache
 
@@ -51,7 +51,7 @@ class Broker:
         self, engine: Engine, limits: Limits, observe: Callable[[Turn], None] | None = None
     ) -> None:
         self._engine, self._limits, self._observe = engine, limits, observe
-        self._jobs: deque[Job] = deque()
+        self._jobs: deque[QueuedJob] = deque()
         self._changed = threading.Condition()
         self._closing = False
         self._remembered = ReplyCache(limits.remembered_bytes)
@@ -104,7 +104,7 @@ class Broker:
             RefusedError: too much waits already, time is up, the client has gone, the server stops.
         """
         key = (digest_of(images), max_new_tokens, grammar)
-        job = Job(key, images, [], ticket)
+        job = QueuedJob(key, images, [], ticket)
         with self._changed:
             for question in dict.fromkeys(questions):
                 known = self._remembered.get(key, question)
@@ -122,7 +122,7 @@ class Broker:
             self._wait(job)
         return [job.replies[question] for question in questions]
 
-    def _admit(self, job: Job) -> None:
+    def _admit(self, job: QueuedJob) -> None:
         if self._closing:
             raise stopping()
         waiting = sum(len(other.questions) for other in self._jobs if not other.ticket.ended)
@@ -134,7 +134,7 @@ class Broker:
         self._jobs.append(job)
         self._changed.notify_all()
 
-    def _wait(self, job: Job) -> None:
+    def _wait(self, job: QueuedJob) -> None:
         job.done.wait(max(job.ticket.until - time.monotonic(), 0))
         if job.error is not None:
             raise job.error
@@ -167,13 +167,13 @@ class Broker:
                 job.error = stopping()
                 job.done.set()
 
-    def _take(self) -> dict[Job, list[str]]:
+    def _take(self) -> dict[QueuedJob, list[str]]:
         """The next questions: of the oldest job, and of all others about the same pictures."""
         self._jobs = deque(job for job in self._jobs if not job.ticket.ended)
         if not self._jobs:
             return {}
         key, room = self._jobs[0].key, self._limits.turn_questions
-        taken: dict[Job, list[str]] = {}
+        taken: dict[QueuedJob, list[str]] = {}
         # Short ones first: they are done in this turn, and a long one has others.
         for job in sorted((j for j in self._jobs if j.key == key), key=lambda j: len(j.questions)):
             part = job.questions[:room]
@@ -182,7 +182,7 @@ class Broker:
                 room -= len(part)
         return taken
 
-    def _turn(self, taken: dict[Job, list[str]]) -> None:
+    def _turn(self, taken: dict[QueuedJob, list[str]]) -> None:
         began = time.perf_counter()
         first = next(iter(taken))
         questions = list(dict.fromkeys(q for part in taken.values() for q in part))
@@ -220,7 +220,7 @@ class Broker:
         if self._observe is not None:
             self._observe(Turn(len(questions), len(taken), seconds))
 
-    def _ask(self, job: Job, questions: Sequence[str]) -> list[Reply]:
+    def _ask(self, job: QueuedJob, questions: Sequence[str]) -> list[Reply]:
         _, longest, grammar = job.key
         with self._engine.open(job.images) as scene:
             if isinstance(self._engine, RecordingEngine):

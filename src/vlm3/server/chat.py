@@ -21,7 +21,7 @@ from vlm3.infer.predictor import Predictor
 from vlm3.server.bodies import BodyRoute
 from vlm3.server.limits import RefusedError
 from vlm3.server.schema.chat import ChatRequest, ImagePart, TextPart
-from vlm3.server.schema.requests import PictureInput
+from vlm3.server.schema.requests import RequestPicture
 from vlm3.server.service import Service
 from vlm3.server.uploads import fitted
 from vlm3.tasks.reading import CUT_OFF
@@ -207,7 +207,7 @@ def _require(name: str, service: Service) -> None:
         )
 
 
-def _read(body: ChatRequest) -> tuple[list[PictureInput], str]:
+def _read(body: ChatRequest) -> tuple[list[RequestPicture], str]:
     """The pictures and the words.
 
     Raises:
@@ -229,7 +229,7 @@ def _read(body: ChatRequest) -> tuple[list[PictureInput], str]:
     if isinstance(content, str):
         return [], _words([content])
     pictures = [
-        PictureInput.model_construct(
+        RequestPicture.model_construct(
             url=part.image_url.url, f_px=None, fov_deg=None, intrinsics_px=None
         )
         for part in content

@@ -29,9 +29,9 @@ class Ticket:
         self.until = time.monotonic() + timeout_s
         self.progress = progress
         self.ended = False
-        self._jobs: list[Job] = []
+        self._jobs: list[QueuedJob] = []
 
-    def hold(self, job: "Job") -> None:
+    def hold(self, job: "QueuedJob") -> None:
         """Ends that job when this ticket ends."""
         self._jobs.append(job)
         if self.ended:
@@ -45,7 +45,7 @@ class Ticket:
 
 
 @dataclass(eq=False)
-class Job:
+class QueuedJob:
     """Questions of one request that can run together.
 
     Attributes:

@@ -18,7 +18,7 @@ from vlm3.server.broker import Broker
 from vlm3.server.jobs import Ticket
 from vlm3.server.limits import Budget, Limits, RefusedError
 from vlm3.server.metrics import Metrics
-from vlm3.server.schema.requests import PictureInput
+from vlm3.server.schema.requests import RequestPicture
 from vlm3.server.uploads import Calibrate, Uploads
 from vlm3.view import View
 
@@ -59,7 +59,7 @@ class Service:
     async def answer(
         self,
         request: Request,
-        pictures: Sequence[PictureInput],
+        pictures: Sequence[RequestPicture],
         work: Work[T],
         *,
         progress: Callable[[int], None] | None = None,

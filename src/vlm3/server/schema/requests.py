@@ -32,7 +32,7 @@ class RequestModel(BaseModel):
     beside_pictures_bytes: ClassVar[int] = FIELDS_BYTES
 
 
-class PictureInput(RequestModel):
+class RequestPicture(RequestModel):
     """A picture, and at most one of `f_px`, `fov_deg`, `intrinsics_px`: what took it.
 
     Without one, the focal length comes from EXIF, else from the calibrator that the server was
@@ -58,10 +58,10 @@ class PictureInput(RequestModel):
 class ImageRequest(RequestModel):
     """A request about one picture."""
 
-    image: PictureInput
+    image: RequestPicture
 
     @property
-    def pictures(self) -> list[PictureInput]:
+    def pictures(self) -> list[RequestPicture]:
         """The one."""
         return [self.image]
 
@@ -69,11 +69,11 @@ class ImageRequest(RequestModel):
 class PairRequest(RequestModel):
     """A request about picture a and picture b."""
 
-    image_a: PictureInput
-    image_b: PictureInput
+    image_a: RequestPicture
+    image_b: RequestPicture
 
     @property
-    def pictures(self) -> list[PictureInput]:
+    def pictures(self) -> list[RequestPicture]:
         """Picture a, then picture b."""
         return [self.image_a, self.image_b]
 
