@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from joint_answers import answering
 from PIL import Image
 
 from vlm3.cli.loading_options import PROTOCOL_NAMES
@@ -35,20 +36,6 @@ KEYS = {
 }
 
 
-def joint_oracle(prompt: str) -> str:
-    if prompt.startswith("Distance in meters from the camera"):
-        return "02.75"
-    if prompt.startswith("The point"):
-        return "1000 0500"
-    if prompt.startswith("Rotation"):
-        return "+089.6 +002.6 -000.0"
-    if prompt.startswith("Direction"):
-        return "-0.69 +0.02 +0.72"
-    if prompt.startswith("Distance"):
-        return "01.98"
-    return "01.25 m"
-
-
 @pytest.fixture
 def photo(tmp_path: Path) -> str:
     return save(tmp_path / "a.png", np.full((120, 160, 3), 90, np.uint8))
@@ -69,7 +56,8 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     """Runs a command line against an engine that knows the joint protocol's answers."""
 
     def load(model: str, *, protocol: str | None, device: str | None) -> predict.Predictor:
-        engine = ConstantEngine("gibberish") if model == "dumb" else OracleEngine(joint_oracle)
+        knows = answering(rotation="+089.6 +002.6 -000.0")
+        engine = ConstantEngine("gibberish") if model == "dumb" else OracleEngine(knows)
         return predict.Predictor(engine, get_protocol(protocol or "joint"), multiple_px=16)
 
     monkeypatch.setattr(loading, "load", load)
@@ -390,8 +378,8 @@ class TestDemo:
             return {"answers": answers}
 
         pytest.importorskip("matplotlib")
-        demo = pytest.importorskip("vlm3.cli.demo")
-        monkeypatch.setattr(demo, "run", fake)
+        demo_run = pytest.importorskip("vlm3.cli.demo_run")
+        monkeypatch.setattr(demo_run, "run", fake)
         return seen
 
     def test_lines(

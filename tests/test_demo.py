@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from vlm3.assets import load_example
-from vlm3.cli import demo
+from vlm3.cli import demo_run
 from vlm3.errors import InputError
 from vlm3.infer.engines.fakes import ConstantEngine, OracleEngine
 from vlm3.infer.predictor import Predictor
@@ -46,7 +46,7 @@ def test_the_truth_scores_full_marks(protocol: str, tmp_path: Path) -> None:
     lines: list[str] = []
     known = truths(get_protocol(protocol))
     asks = predictor(known.__getitem__, protocol)
-    paths = demo.run(tmp_path / "new" / "out", model="truth", predictor=asks, echo=lines.append)
+    paths = demo_run.run(tmp_path / "new" / "out", model="truth", predictor=asks, echo=lines.append)
     assert {path.name for path in paths.values()} == FILES
     assert {path.name for path in (tmp_path / "new" / "out").iterdir()} == FILES
     page = paths["report"].read_text()
@@ -62,7 +62,7 @@ def test_the_truth_scores_full_marks(protocol: str, tmp_path: Path) -> None:
 
 def test_answers_are_json_lines_with_truth_and_prompts(tmp_path: Path) -> None:
     asks = predictor(truths(get_protocol("joint")).__getitem__)
-    paths = demo.run(tmp_path, model="truth", predictor=asks, echo=lambda line: None)
+    paths = demo_run.run(tmp_path, model="truth", predictor=asks, echo=lambda line: None)
     records = [json.loads(line) for line in paths["answers"].read_text().splitlines()]
     assert [record["task"] for record in records] == [
         "depth",
@@ -83,7 +83,7 @@ def test_answers_are_json_lines_with_truth_and_prompts(tmp_path: Path) -> None:
 def test_works_when_nothing_can_be_parsed(tmp_path: Path) -> None:
     lines: list[str] = []
     text = "<b>I cannot tell</b> & $x_{ \ud800"
-    paths = demo.run(tmp_path, predictor=predictor(text), echo=lines.append)
+    paths = demo_run.run(tmp_path, predictor=predictor(text), echo=lines.append)
     assert {path.name for path in tmp_path.iterdir()} == FILES
     assert "not parsed" in "\n".join(lines)
     page = paths["report"].read_text()
@@ -93,7 +93,7 @@ def test_works_when_nothing_can_be_parsed(tmp_path: Path) -> None:
 
 def test_nano_is_said_to_be_a_demonstration(tmp_path: Path) -> None:
     lines: list[str] = []
-    paths = demo.run(tmp_path, predictor=predictor("02.00"), echo=lines.append)
+    paths = demo_run.run(tmp_path, predictor=predictor("02.00"), echo=lines.append)
     assert any("nano is a demonstration" in line for line in lines)
     page = paths["report"].read_text()
     for said in ("nano is a demonstration", "protocol", "joint", "transformers", "Arda Duzceker"):
@@ -103,7 +103,7 @@ def test_nano_is_said_to_be_a_demonstration(tmp_path: Path) -> None:
 def test_a_protocol_with_one_task_does_that_task(tmp_path: Path) -> None:
     lines: list[str] = []
     asks = predictor("<answer> 2.00 </answer>", "release-depth")
-    paths = demo.run(tmp_path, model="VLM3-depth", predictor=asks, echo=lines.append)
+    paths = demo_run.run(tmp_path, model="VLM3-depth", predictor=asks, echo=lines.append)
     assert set(paths) == {"depth", "report", "answers"}
     assert "release-depth does not have the task pose" in paths["report"].read_text()
     assert any("release-depth does not have the task objects" in line for line in lines)
@@ -112,7 +112,7 @@ def test_a_protocol_with_one_task_does_that_task(tmp_path: Path) -> None:
 def test_replaces_its_own_files_and_touches_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "report.html").write_text("an older run")
-    demo.run(tmp_path, predictor=predictor("02.00"), echo=lambda line: None)
+    demo_run.run(tmp_path, predictor=predictor("02.00"), echo=lambda line: None)
     assert (tmp_path / "notes.txt").read_text() == "mine"
     assert "older" not in (tmp_path / "report.html").read_text()
     assert {path.name for path in tmp_path.iterdir()} == FILES | {"notes.txt"}
@@ -125,12 +125,12 @@ def test_refuses_what_it_did_not_write_before_any_question(tmp_path: Path) -> No
     taken = tmp_path / "file"
     taken.write_text("")
     with pytest.raises(InputError, match="cannot write"):
-        demo.run(taken, predictor=predictor(never))
+        demo_run.run(taken, predictor=predictor(never))
     (tmp_path / "a" / "depth.png").mkdir(parents=True)
     with pytest.raises(InputError, match="not a file that the demo wrote"):
-        demo.run(tmp_path / "a", predictor=predictor(never))
+        demo_run.run(tmp_path / "a", predictor=predictor(never))
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "report.html").symlink_to(taken)
     with pytest.raises(InputError, match="not a file that the demo wrote"):
-        demo.run(tmp_path / "b", predictor=predictor(never))
+        demo_run.run(tmp_path / "b", predictor=predictor(never))
     assert taken.read_text() == ""

@@ -1,10 +1,10 @@
-import re
 import runpy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from joint_answers import answering
 
 import vlm3
 from vlm3.infer.engines.fakes import OracleEngine
@@ -15,26 +15,10 @@ from vlm3.tasks.protocol import get_protocol
 SCRIPTS = sorted((Path(__file__).parents[1] / "examples").glob("[0-9]*.py"))
 
 
-def answer_by_kind(question: str) -> str:
-    if question.startswith("Distance in meters from the camera to"):
-        return "03.10"
-    if "picture 2" in question:
-        return "1010 0498"
-    if question.startswith("Rotation"):
-        return "-010.0 +002.0 -004.0"
-    if question.startswith("Direction"):
-        return "+0.20 -0.10 +0.97"
-    if question.startswith("Distance"):
-        return "00.61"
-    if re.match("How wide|What is the distance", question):
-        return "01.25 m"
-    return "region 1" if question.startswith("Which") else "no"
-
-
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> None:
     predictor = Predictor(
-        engine=OracleEngine(answer_by_kind), protocol=get_protocol("joint"), multiple_px=16
+        engine=OracleEngine(answering()), protocol=get_protocol("joint"), multiple_px=16
     )
     monkeypatch.setattr(vlm3, "load", lambda *args, **kwargs: predictor, raising=False)
 

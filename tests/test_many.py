@@ -12,9 +12,10 @@ import pytest
 from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from joint_answers import answering
 from PIL import Image
 
-from vlm3.cli import workers
+from vlm3.cli import card_workers, workers
 from vlm3.cli.main import main
 from vlm3.cli.pair_list import find_pairs
 from vlm3.cli.picture_sources import find_sources
@@ -35,20 +36,11 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-ANSWERS = {
-    "Distance in meters from the camera": "02.75",
-    "The point": "1000 0500",
-    "Rotation": "+089.6 +002.6 -000.0",
-    "Direction": "-0.69 +0.02 +0.72",
-    "Distance": "01.98",
-}
-
-
 class Asked(OracleEngine):
     """Counts how often it is asked, and is interrupted at one time."""
 
     def __init__(self) -> None:
-        super().__init__(lambda q: next(a for begin, a in ANSWERS.items() if q.startswith(begin)))
+        super().__init__(answering(rotation="+089.6 +002.6 -000.0"))
         self.count = 0
         self.stop_at = -1
 
@@ -170,7 +162,7 @@ def test_matches_of_pairs_are_files_and_a_table(
     order=st.lists(st.integers(0, 4), max_size=80),
 )
 def test_shares_give_every_number_once(count: int, processes: int, order: list[int]) -> None:
-    shares = workers.Shares(count, processes)
+    shares = card_workers.Shares(count, processes)
     given_out = [shares.next(worker % processes) for worker in order]
     # A worker hears that nothing is left only when that is so.
     if None in given_out:
@@ -272,7 +264,7 @@ def test_two_processes_make_what_one_makes(
     line = ["depth", folder, "--grid", "4x3", "--fov-deg", "60", "--model", tiny_folder]
     one, two = tmp_path / "one", tmp_path / "two"
     assert run(*line, "-o", one).exit_code == 1
-    monkeypatch.setattr(workers, "cards", lambda settings: ["0", "1"])
+    monkeypatch.setattr(workers, "visible_cards", lambda settings: ["0", "1"])
     done = run(*line, "-o", two)
     assert done.exit_code == 1 and "bad.jpg" in done.stderr, done.output
     assert contents(one) == contents(two)
@@ -293,7 +285,7 @@ class Deadly:
 
 def test_a_process_that_dies_is_told_and_ends_the_others() -> None:
     with pytest.raises(Vlm3Error, match=r"card 0 ended by itself \(exit code 9"):
-        workers.Cards(Deadly(), {}, ["0", "1"])  # type: ignore[arg-type]
+        card_workers.Cards(Deadly(), {}, ["0", "1"])  # type: ignore[arg-type]
 
 
 def test_cards_are_used_only_where_the_model_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -301,9 +293,9 @@ def test_cards_are_used_only_where_the_model_is_here(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     plain = {"model": "nano", "device": None, "int8": False}
-    monkeypatch.delenv(workers.VISIBLE, raising=False)
-    assert workers.cards(plain) == ["0", "1"]
-    monkeypatch.setenv(workers.VISIBLE, "3,GPU-5")
-    assert workers.cards(plain) == ["3", "GPU-5"]
+    monkeypatch.delenv(card_workers.VISIBLE, raising=False)
+    assert card_workers.visible_cards(plain) == ["0", "1"]
+    monkeypatch.setenv(card_workers.VISIBLE, "3,GPU-5")
+    assert card_workers.visible_cards(plain) == ["3", "GPU-5"]
     for other in ({"model": "openai:gpt"}, {"model": "vllm:x"}, {"device": "cuda:0"}):
-        assert workers.cards(plain | other) == []
+        assert card_workers.visible_cards(plain | other) == []

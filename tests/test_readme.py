@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from joint_answers import answering
 
 from vlm3.assets import EXAMPLES_DIR
 from vlm3.cli.main import main
@@ -51,18 +52,6 @@ def commands(document: str) -> list[str]:
     return [line for line in typed if line.startswith("vlm3 ")]
 
 
-def answer(question: str) -> str:
-    if question.startswith("Distance in meters from the camera to"):
-        return "03.10"
-    if question.startswith("The point"):
-        return "1010 0498"
-    if question.startswith("Rotation"):
-        return "-010.0 +002.0 -004.0"
-    if question.startswith("Direction"):
-        return "+0.20 -0.10 +0.97"
-    return "00.61" if question.startswith("Distance") else "01.25 m"
-
-
 def wall(pictures: Sequence[Path]) -> SceneOracle:
     """Knows pictures as taken side by side, 10 cm apart, 3 m before a wall."""
     with warnings.catch_warnings():
@@ -88,7 +77,7 @@ def test_the_commands_run(document: str, tmp_path: Path, monkeypatch: pytest.Mon
     for name in ("b.jpg", "walk/2.jpg"):
         shutil.copy(second, tmp_path / name)
     engines = {
-        False: OracleEngine(answer),
+        False: OracleEngine(answering()),
         True: wall([tmp_path / "walk" / "1.jpg", tmp_path / "walk" / "2.jpg"]),
     }
     ran = 0

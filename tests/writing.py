@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from joint_answers import answering
 from PIL import Image
 
 from vlm3.cli.main import main
@@ -81,19 +82,6 @@ IN_PLACE = ("score", "index")
 _CC0 = "This file is under the Creative Commons Zero (Public Domain)"
 
 Answer = Callable[[str], str]
-
-
-def said(prompt: str) -> str:
-    """An answer of the kind that is asked for."""
-    if prompt.startswith("The point"):
-        return "1000 0500"
-    if prompt.startswith("Rotation"):
-        return "+009.6 +002.6 -000.0"
-    if prompt.startswith("Direction"):
-        return "-0.69 +0.02 +0.72"
-    if prompt.startswith("Distance in meters from"):
-        return "02.75"
-    return "01.98" if prompt.startswith("Distance") else "01.25 m"
 
 
 def make_inputs(folder: Path) -> Path:
@@ -178,12 +166,14 @@ class Place:
         """Where OUT is."""
         return self.folder / "OUT"
 
-    def run(self, name: str, monkeypatch: pytest.MonkeyPatch, answer: Answer = said) -> Result:
+    def run(
+        self, name: str, monkeypatch: pytest.MonkeyPatch, answer: Answer | None = None
+    ) -> Result:
         """Runs a command of COMMANDS."""
 
         def load(model: str = "", **more: Any) -> predict.Predictor:
-            engine: Any = OracleEngine(answer)
-            if name.startswith("scene") and answer is said:
+            engine: Any = OracleEngine(answer or answering())
+            if name.startswith("scene") and answer is None:
                 engine = self._scene()
             return predict.Predictor(engine, get_protocol("joint"), multiple_px=16)
 

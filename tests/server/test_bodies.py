@@ -21,9 +21,11 @@ from app_serving import Client, Serve, Slow, data_url, noise, predictor_of, serv
 from pydantic import BaseModel, ConfigDict
 
 from vlm3.errors import InputError
-from vlm3.server.bodies import parse
+from vlm3.server.body_parsing import parse
 from vlm3.server.limits import Limits, RefusedError
-from vlm3.server.schema import LONG_TEXT_BYTES, ChatRequest, DepthRequest, PictureRequest
+from vlm3.server.schema.chat import ChatRequest
+from vlm3.server.schema.fields import LONG_TEXT_BYTES
+from vlm3.server.schema.requests import DepthRequest, PictureRequest
 from vlm3.server.uploads import picture_bytes
 
 MIB = 2**20

@@ -295,8 +295,8 @@ def test_no_more_is_read_at_once_than_the_body_has(body: bytes, chunked: bool, f
 
     async def read() -> None:
         nonlocal reads
-        config = uvicorn.Config(nothing, http=process.Protocol)
-        protocol = process.Protocol(config, ServerState(), {})
+        config = uvicorn.Config(nothing, http=process.HttpProtocol)
+        protocol = process.HttpProtocol(config, ServerState(), {})
         transport = FakeTransport()
         protocol.connection_made(transport)  # type: ignore[arg-type]
         at = 0

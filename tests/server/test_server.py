@@ -260,12 +260,20 @@ def test_our_own_client_gets_the_local_answers(
 # Many at once.
 
 
-def test_one_picture_is_asked_about_in_one_turn(serve: Serve) -> None:
+def held_up(
+    serve: Serve, path: str, body: dict[str, Any], **options: Any
+) -> tuple[Slow, Client, threading.Thread]:
+    """A server whose model stands still over that request, which waits in the thread."""
     engine = Slow()
-    client = serve(engine)
+    client = serve(engine, **options)
     engine.gate.clear()
-    first, _ = in_background(client, "/v1/depth", ONE | {"points_px": [[1, 1]]})
+    waiting, _ = in_background(client, path, body)
     until(lambda: engine.calls)
+    return engine, client, waiting
+
+
+def test_one_picture_is_asked_about_in_one_turn(serve: Serve) -> None:
+    engine, client, first = held_up(serve, "/v1/depth", ONE | {"points_px": [[1, 1]]})
     pictures = [{"url": data_url(noise(seed)), "fov_deg": 60} for seed in (1, 2)]
     bodies = [{"image": pictures[i % 2], "points_px": [[i, 7], [40, i]]} for i in range(10)]
     with ThreadPoolExecutor(10) as pool:
@@ -285,12 +293,8 @@ def test_one_picture_is_asked_about_in_one_turn(serve: Serve) -> None:
 
 
 def test_a_long_job_lets_others_through(serve: Serve) -> None:
-    engine = Slow()
-    client = serve(engine, limits=Limits(turn_questions=8))
-    engine.gate.clear()
     body = {"image": ONE["image"], "columns": 16, "rows": 4}
-    long, _ = in_background(client, "/v1/depth_map", body)
-    until(lambda: engine.calls)
+    engine, client, long = held_up(serve, "/v1/depth_map", body, limits=Limits(turn_questions=8))
     other = {"image": {"url": data_url(noise(3)), "fov_deg": 60}, "points_px": [[5, 5]]}
     short, _ = in_background(client, "/v1/depth", other)
     until(lambda: client("/health")[1]["questions_waiting"] == 65)
@@ -301,11 +305,7 @@ def test_a_long_job_lets_others_through(serve: Serve) -> None:
 
 
 def test_a_fault_is_its_own_requests_only(serve: Serve) -> None:
-    engine = Slow()
-    client = serve(engine)
-    engine.gate.clear()
-    blocking, _ = in_background(client, "/v1/depth", ONE)
-    until(lambda: engine.calls)
+    engine, client, blocking = held_up(serve, "/v1/depth", ONE)
     picture = data_url(noise(4))
     texts = ["fault", "a question", "another"]
     with ThreadPoolExecutor(3) as pool:
@@ -324,11 +324,7 @@ def test_a_fault_is_its_own_requests_only(serve: Serve) -> None:
 
 
 def test_who_leaves_is_not_asked_for(serve: Serve) -> None:
-    engine = Slow()
-    client = serve(engine)
-    engine.gate.clear()
-    blocking, _ = in_background(client, "/v1/depth", ONE)
-    until(lambda: engine.calls)
+    engine, client, blocking = held_up(serve, "/v1/depth", ONE)
     body = {"image": {"url": data_url(noise(5)), "fov_deg": 60}, "points_px": [[5, 5]]}
     with pytest.raises(TimeoutError):
         client("/v1/depth", body, timeout=0.5)
@@ -353,11 +349,7 @@ def test_time_is_limited(serve: Serve) -> None:
 
 
 def test_more_than_fits_is_told_to_come_again(serve: Serve) -> None:
-    engine = Slow()
-    client = serve(engine, limits=Limits(requests=2, questions=3))
-    engine.gate.clear()
-    first, _ = in_background(client, "/v1/depth", ONE)
-    until(lambda: engine.calls)
+    engine, client, first = held_up(serve, "/v1/depth", ONE, limits=Limits(requests=2, questions=3))
     many = {"image": ONE["image"], "points_px": [[i, 1] for i in range(3)]}
     status, found, head = client("/v1/depth", many)
     assert (status, found["error"]["type"]) == (429, "rate_limit_error")
@@ -565,7 +557,7 @@ def test_no_request_that_the_schema_can_think_of_breaks_it(nano: Predictor) -> N
 
 def body_of(client: Client, path: str) -> dict[str, Any]:
     """A body put together from the examples in the schema."""
-    from vlm3.server.schema import EXAMPLE_URL
+    from vlm3.server.schema.fields import EXAMPLE_URL
 
     picture = {"url": EXAMPLE_URL, "fov_deg": 60}
     schema = client("/openapi.json")[1]
@@ -579,11 +571,11 @@ def body_of(client: Client, path: str) -> dict[str, Any]:
 
 
 def test_view_of_bytes_is_what_the_server_reads() -> None:
-    from vlm3.server.schema import Picture
+    from vlm3.server.schema.requests import RequestPicture
     from vlm3.server.uploads import picture_bytes, view_of
 
     data = picture_bytes(example_url(1))
-    view = view_of(data, Picture(url=example_url(1), fov_deg=70))
+    view = view_of(data, RequestPicture(url=example_url(1), fov_deg=70))
     same = View.open(EXAMPLES_DIR / "lounge_1.jpg", fov_deg=70)
     assert view.camera == same.camera
     np.testing.assert_array_equal(view.image, same.image)

@@ -1,5 +1,7 @@
 """Answers as a model might give them, with one unparsed each, on the shipped pictures."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -72,6 +74,19 @@ def pose_answer() -> PoseAnswer:
         prompt={name: f"{name}?" for name in components},
         protocol="joint",
         intrinsics=("given", "given"),
+    )
+
+
+@pytest.fixture
+def unread_pose(pose_answer: PoseAnswer) -> PoseAnswer:
+    """The same of which nothing was read."""
+    return replace(
+        pose_answer,
+        yaw_pitch_roll_deg=None,
+        direction=None,
+        distance_m=None,
+        cam1_from_cam2=None,
+        parsed=dict.fromkeys(pose_answer.parsed, False),
     )
 
 

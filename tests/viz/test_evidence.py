@@ -64,16 +64,8 @@ def test_pose(example: Example, pose_answer: PoseAnswer) -> None:
     assert lines["direction"].error is not None
 
 
-def test_pose_of_which_nothing_was_read(example: Example, pose_answer: PoseAnswer) -> None:
-    answer = replace(
-        pose_answer,
-        yaw_pitch_roll_deg=None,
-        direction=None,
-        distance_m=None,
-        cam1_from_cam2=None,
-        parsed=dict.fromkeys(pose_answer.parsed, False),
-    )
-    for line in pose_evidence(answer, example.pose):
+def test_pose_of_which_nothing_was_read(example: Example, unread_pose: PoseAnswer) -> None:
+    for line in pose_evidence(unread_pose, example.pose):
         assert line.value is line.error is None
         assert line.truth is not None
 

@@ -93,33 +93,30 @@ def test_svg_is_the_same_when_drawn_again(
     assert first == save_figure(drawn["depth"](), tmp_path / "b.svg").read_bytes()
 
 
-def test_the_depth_figure_says_metres_and_truth(
-    drawn: dict[str, Callable[[], Any]], tmp_path: Path
+FIGURE_WORDS = {
+    "depth": (
+        "3.86 m",
+        "true 3.51",
+        "10 of 12 within a factor 1.25",
+        "1 of 12 answers could not be parsed",
+        "sofa, backrest",
+    ),
+    "pose": ("−10.0°", "−12.6°", "0.50 m", "0.44 m", "camera 2, predicted"),
+    "objects": (
+        "How wide is A?",
+        "Which is nearer to the camera, B or A?",
+        "region 1 (A)",
+        "not parsed",
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "words"), FIGURE_WORDS.items())
+def test_what_a_figure_says(
+    drawn: dict[str, Callable[[], Any]], tmp_path: Path, name: str, words: tuple[str, ...]
 ) -> None:
-    text = save_figure(drawn["depth"](), tmp_path / "a.svg").read_text()
-    assert "3.86 m" in text
-    assert "true 3.51" in text
-    assert "10 of 12 within a factor 1.25" in text
-    assert "1 of 12 answers could not be parsed" in text
-    assert "sofa, backrest" in text
-
-
-def test_the_pose_figure_says_both_numbers(
-    drawn: dict[str, Callable[[], Any]], tmp_path: Path
-) -> None:
-    text = save_figure(drawn["pose"](), tmp_path / "a.svg").read_text()
-    for number in ("−10.0°", "−12.6°", "0.50 m", "0.44 m", "camera 2, predicted"):
-        assert number in text
-
-
-def test_the_object_figure_says_question_answer_and_names_regions(
-    drawn: dict[str, Callable[[], Any]], tmp_path: Path
-) -> None:
-    text = save_figure(drawn["objects"](), tmp_path / "a.svg").read_text()
-    assert "How wide is A?" in text
-    assert "Which is nearer to the camera, B or A?" in text
-    assert "region 1 (A)" in text
-    assert "not parsed" in text
+    text = save_figure(drawn[name](), tmp_path / "a.svg").read_text()
+    assert [one for one in words if one not in text] == []
     assert "<script" not in text
 
 
@@ -144,27 +141,19 @@ def test_everything_unparsed_is_drawn_too(
     example: Example,
     depth_answer: DepthAnswer,
     match_answer: MatchAnswer,
-    pose_answer: PoseAnswer,
+    unread_pose: PoseAnswer,
     tmp_path: Path,
 ) -> None:
     nothing = np.zeros(12, dtype=bool)
     depth = replace(depth_answer, distance_m=np.full(12, np.nan), parsed=nothing)
     match = replace(match_answer, xy_px=np.full((8, 2), np.nan), parsed=nothing[:8])
-    pose = replace(
-        pose_answer,
-        yaw_pitch_roll_deg=None,
-        direction=None,
-        distance_m=None,
-        cam1_from_cam2=None,
-        parsed=dict.fromkeys(pose_answer.parsed, False),
-    )
     view = example.views[0]
     for figure in (
         depth_figure(view, depth),
         depth_figure(view, depth, truth_distance_m=example.points_distance_m),
         match_figure(*example.views, match, truth_xy_px=example.matches_xy_2_px),
-        pose_figure(example.views, pose),
-        pose_figure(example.views, pose, truth=example.pose),
+        pose_figure(example.views, unread_pose),
+        pose_figure(example.views, unread_pose, truth=example.pose),
     ):
         assert save_figure(figure, tmp_path / "figure.png").stat().st_size > 10_000
 

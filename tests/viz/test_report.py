@@ -7,7 +7,7 @@ import pytest
 
 from vlm3.errors import InputError
 from vlm3.viz.evidence import Evidence
-from vlm3.viz.report import Report, Section, render_report, write_report
+from vlm3.viz.report import ReportPage, ReportSection, render_report, write_report
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 PNG = base64.b64decode(
@@ -47,7 +47,7 @@ def parsed(text: str) -> Strict:
 
 
 @pytest.fixture
-def report(tmp_path: Path, evil: str) -> Report:
+def report(tmp_path: Path, evil: str) -> ReportPage:
     picture = tmp_path / "depth.png"
     picture.write_bytes(PNG)
     lines = (
@@ -55,16 +55,16 @@ def report(tmp_path: Path, evil: str) -> Report:
         Evidence(evil, evil, evil, None, evil, None, False),
         Evidence("nothing", "how far?", "", evil),
     )
-    return Report(
+    return ReportPage(
         title=evil,
         notes=("nano is a demonstration", evil),
         facts={"model": "nano", evil: evil},
-        sections=(Section("Depth", evil, ((picture, evil),), lines),),
+        sections=(ReportSection("Depth", evil, ((picture, evil),), lines),),
         credit=evil,
     )
 
 
-def test_is_well_formed_and_shows_every_field(report: Report) -> None:
+def test_is_well_formed_and_shows_every_field(report: ReportPage) -> None:
     page = parsed(render_report(report))
     text = "".join(page.text)
     for shown in (
@@ -81,14 +81,14 @@ def test_is_well_formed_and_shows_every_field(report: Report) -> None:
     assert "nano is a demonstration" in text
 
 
-def test_what_a_model_writes_is_text_never_markup(report: Report, evil: str) -> None:
+def test_what_a_model_writes_is_text_never_markup(report: ReportPage, evil: str) -> None:
     page = parsed(render_report(report))
     assert "script" not in page.tags
     assert "".join(page.text).count(evil) >= 9
     assert not [name for name, _ in page.attributes if name.startswith("on")]
 
 
-def test_fetches_nothing(report: Report) -> None:
+def test_fetches_nothing(report: ReportPage) -> None:
     html = render_report(report)
     page = parsed(html)
     links = [
@@ -103,12 +103,12 @@ def test_fetches_nothing(report: Report) -> None:
     assert not {"link", "iframe", "script", "object", "embed"} & set(page.tags)
 
 
-def test_pictures_lie_inside_unchanged(report: Report) -> None:
+def test_pictures_lie_inside_unchanged(report: ReportPage) -> None:
     (source,) = [value for name, value in parsed(render_report(report)).attributes if name == "src"]
     assert base64.b64decode(source.partition(",")[2]) == PNG
 
 
-def test_light_dark_narrow_and_language(report: Report) -> None:
+def test_light_dark_narrow_and_language(report: ReportPage) -> None:
     html = render_report(report)
     assert "prefers-color-scheme: dark" in html
     assert "max-width: 760px" in html
@@ -116,10 +116,10 @@ def test_light_dark_narrow_and_language(report: Report) -> None:
     assert '<html lang="en">' in html
 
 
-def test_bad_places_are_one_line(report: Report, tmp_path: Path) -> None:
+def test_bad_places_are_one_line(report: ReportPage, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot write"):
         write_report(report, Path("/proc/no") / "report.html")
     for name in ("missing.png", "figure.svg"):
-        section = Section("Depth", "", ((tmp_path / name, ""),), ())
+        section = ReportSection("Depth", "", ((tmp_path / name, ""),), ())
         with pytest.raises(InputError, match=name):
-            render_report(Report("", (), {}, (section,), ""))
+            render_report(ReportPage("", (), {}, (section,), ""))

@@ -1,1 +1,1 @@
-"""The command line: one file a group of commands, assembled in `main`."""
+"""The command line: a file a command or group of commands, assembled in `main`."""

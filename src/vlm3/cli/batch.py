@@ -16,7 +16,8 @@ from vlm3 import __version__, strict_json
 from vlm3.cli import manifest
 from vlm3.cli.console import Countdown
 from vlm3.cli.contact_sheet import MOST, contact_sheet
-from vlm3.cli.workers import WorkerJob, WorkerRecipe, makers
+from vlm3.cli.worker_jobs import WorkerJob, WorkerRecipe
+from vlm3.cli.workers import makers
 from vlm3.errors import InputError
 from vlm3.lock import writing
 

@@ -21,7 +21,7 @@ from vlm3.errors import Vlm3Error
 from vlm3.signals import sigterm_interrupts
 
 
-class Group(click.Group):
+class CommandGroup(click.Group):
     """A click group whose every foreseen failure is one line on stderr and exit code 2.
 
     Failures that nobody foresaw keep their traceback: it is what a report needs.

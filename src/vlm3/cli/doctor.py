@@ -1,10 +1,10 @@
-"""What is installed, what works, and what to do about the rest: the checks of `vlm3 doctor`.
+"""The command `vlm3 doctor`: what is installed, what works, and what to do about the rest.
 
 Each check stands alone and survives what it finds, so that one broken package does not hide the
-others. Changes nothing and asks no network.
+others. Changes nothing and asks no network. Loads nothing that costs time until it runs.
 """
 
-import importlib.metadata
+import json
 import os
 import platform
 import re
@@ -14,7 +14,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+import click
+
 import vlm3
+from vlm3.cli.photo_options import as_json_option
 from vlm3.errors import Vlm3Error
 from vlm3.threads import COUNT, allowed_cores
 
@@ -61,6 +64,31 @@ class Finding:
     def to_json(self) -> dict[str, Any]:
         """All fields under their own names."""
         return asdict(self)
+
+
+@click.command()
+@click.option(
+    "--self-check",
+    metavar="MODEL",
+    help="Also ask this model by the fast and by the naive engine, and compare.",
+)
+@as_json_option
+@click.pass_context
+def doctor(context: click.Context, self_check: str | None, as_json: bool) -> None:
+    """Check what is installed and what works.
+
+    Says what to do about the rest. Exit code 1 if something that vlm3 needs does not work.
+    """
+    findings = []
+    for finding in examine(self_check):
+        findings.append(finding)
+        if as_json:
+            click.echo(json.dumps(finding.to_json(), allow_nan=False))
+        else:
+            click.echo(f"{finding.status:<8} {finding.subject}: {finding.found}")
+            if finding.advice:
+                click.echo(f"{'':<8} -> {finding.advice}")
+    context.exit(int(any(finding.status == "broken" for finding in findings)))
 
 
 def examine(self_check: str | None = None) -> Iterator[Finding]:
@@ -142,7 +170,7 @@ def _threads() -> Finding:
 
 
 def _package(name: str) -> Finding:
-    version = _version(name)
+    version = installed_version(name)
     if version is None:
         return Finding(name, "broken", "not installed", f"pip install {name}")
     return Finding(name, "ok", version)
@@ -151,15 +179,17 @@ def _package(name: str) -> Finding:
 def _torchvision() -> Finding:
     from vlm3.infer.engines.naive import check_torchvision
 
-    version = _version("torchvision")
+    version = installed_version("torchvision")
     check_torchvision()
     return Finding("torchvision", "ok", version or "not installed, not needed")
 
 
 def _extras() -> Iterator[Finding]:
+    from importlib.metadata import PackageNotFoundError, requires
+
     try:
-        requirements = importlib.metadata.requires("vlm3") or []
-    except importlib.metadata.PackageNotFoundError:
+        requirements = requires("vlm3") or []
+    except PackageNotFoundError:
         yield Finding("extras", "missing", "vlm3 runs without being installed", "pip install -e .")
         return
     needed: dict[str, list[str]] = {extra: [] for extra in _EXTRAS}
@@ -168,7 +198,7 @@ def _extras() -> Iterator[Finding]:
         if match is not None and match[2] in needed:
             needed[match[2]].append(match[1])
     for extra, packages in needed.items():
-        versions = {package: _version(package) for package in packages}
+        versions = {package: installed_version(package) for package in packages}
         absent = [package for package, version in versions.items() if version is None]
         subject = f"extra {extra} ({_EXTRAS[extra]})"
         if absent:
@@ -234,8 +264,11 @@ def _blank() -> Any:
     return np.full((120, 160, 3), 127, np.uint8)
 
 
-def _version(package: str) -> str | None:
+def installed_version(package: str) -> str | None:
+    """The version of a package; None where it is not installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
+        return version(package)
+    except PackageNotFoundError:
         return None

@@ -19,6 +19,7 @@ from vlm3.cli.evaluation_steps import (
     written_only,
 )
 from vlm3.cli.loading_options import asking_options
+from vlm3.cli.photo_options import outputs_option
 
 if TYPE_CHECKING:
     from vlm3.eval.predictions import Run
@@ -166,14 +167,7 @@ def score(runs: tuple[str, ...], as_json: bool) -> None:
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, metavar="OUT...")
-@click.option(
-    "-o",
-    "--output",
-    "outputs",
-    metavar="FILE",
-    multiple=True,
-    help="A file ending in .html, .md or .tex. Repeat for several forms. Default: print.",
-)
+@outputs_option("A file ending in .html, .md or .tex. Repeat for several forms. Default: print.")
 def report(runs: tuple[str, ...], outputs: tuple[str, ...]) -> None:
     """Set runs beside each other, their floors and the published rows.
 

@@ -11,63 +11,43 @@ import click
 import numpy as np
 
 from vlm3.cli import manifest
-from vlm3.cli.batch import PREVIEWS, fill_folder, output_folder
+from vlm3.cli.batch import PREVIEWS, fill_folder
 from vlm3.cli.contact_sheet import preview, save_preview
-from vlm3.cli.picture_sources import Opener, PictureSource, find_sources
-from vlm3.cli.pipeline import lenses
+from vlm3.cli.picture_sources import PictureSource, find_sources
+from vlm3.cli.recipe import GridRecipe, recipe_fields
 
 if TYPE_CHECKING:
     from vlm3.infer.maps import DepthMap
     from vlm3.infer.predictor import Predictor
     from vlm3.output.results import Kind
-    from vlm3.tasks.answers import Readout
     from vlm3.tasks.base import TaskName
     from vlm3.view import View
 
 
 @dataclass(frozen=True, kw_only=True)
-class DepthMaps:
-    """What is made of every picture: a recipe, see `workers.Recipe` and `batch.FolderRecipe`.
+class DepthMaps(GridRecipe):
+    """A depth map of every picture.
 
     Attributes:
-        folder: where.
         model: its name, for headings.
-        lens: of every picture, as `View.open` takes it; without any, what EXIF says.
-        calibrator: of pictures without a lens.
-        readout: as in `Predictor`.
-        int8: whether the model computes in whole numbers.
-        grid: columns and rows.
         refine: as in `Predictor.depth_map`.
         full_size: write every pixel, filled in.
         forms: endings without their dot.
     """
 
-    folder: Path
     model: str
-    lens: Mapping[str, Any]
-    calibrator: str | None
-    readout: "Readout | None"
-    int8: bool
-    grid: tuple[int, int]
     refine: bool
     full_size: bool
     forms: tuple[str, ...]
     kind = "depth maps"
     of = "pictures"
     task: ClassVar["TaskName"] = "depth"
+    same_result = frozenset({"folder", "model"})
 
     @property
     def output(self) -> "Kind":
         """What is written of each."""
         return "full depth" if self.full_size else "depth map"
-
-    def common(self) -> dict[str, Any]:
-        """Everything beside pictures and model that changes a result."""
-        return {name: value for name, value in vars(self).items() if name not in _SAME_RESULT}
-
-    def opener(self) -> Opener:
-        """Opens a picture; InputError also where it is too small for the grid."""
-        return Opener(self.lens, self.calibrator, self.grid)
 
     def make(
         self, predictor: "Predictor", job: PictureSource, opened: "Sequence[View]"
@@ -113,10 +93,6 @@ class DepthMaps:
         return name
 
 
-# Where and under which name it is written changes nothing in it.
-_SAME_RESULT = {"folder", "model"}
-
-
 def maps_of_many(
     images: Sequence[str], every_s: float | None, recipe: DepthMaps, settings: Mapping[str, Any]
 ) -> int:
@@ -151,15 +127,10 @@ def depth_recipe(
     full_size: bool,
     forms: tuple[str, ...],
 ) -> DepthMaps:
-    """The recipe that a command's settings say."""
-    lens = lenses(settings, 1)[0]
+    """The recipe that a command's settings give."""
     return DepthMaps(
-        folder=output_folder(settings, ", and the kind of files with --form"),
+        **recipe_fields(settings, ", and the kind of files with --form"),
         model=settings["model"],
-        lens={name: value for name, value in lens.items() if name != "calibrate"},
-        calibrator=settings["calibrator"],
-        readout=settings["readout"],
-        int8=settings["int8"],
         grid=grid,
         refine=refine,
         full_size=full_size,

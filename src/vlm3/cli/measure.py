@@ -1,14 +1,19 @@
 """The command `measure`: metres between points of a photograph, and the size of regions."""
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from vlm3.cli.console import numbers
 from vlm3.cli.loading_options import loading
-from vlm3.cli.photo_options import camera_options, examples, model_options, readout_option
-from vlm3.cli.pipeline import rehearsed
+from vlm3.cli.photo_options import (
+    box_option,
+    camera_options,
+    examples,
+    model_options,
+    numbers_option,
+    readout_option,
+)
+from vlm3.cli.pipeline import print_answers, rehearsed
 from vlm3.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,25 +27,11 @@ if TYPE_CHECKING:
     )
 )
 @click.argument("image")
-@click.option(
-    "--from",
-    "starts",
-    metavar="X,Y",
-    callback=numbers("X,Y"),
-    multiple=True,
-    help="A pixel to measure from; repeat it, with a --to each.",
+@numbers_option(
+    "--from", "starts", form="X,Y", help="A pixel to measure from; repeat it, with a --to each."
 )
-@click.option(
-    "--to", "ends", metavar="X,Y", callback=numbers("X,Y"), multiple=True, help="A pixel to go to."
-)
-@click.option(
-    "--box",
-    "boxes",
-    metavar="x1,y1,x2,y2",
-    callback=numbers("x1,y1,x2,y2"),
-    multiple=True,
-    help="A region in pixels, drawn tightly: its width, height and distance. Repeatable.",
-)
+@numbers_option("--to", "ends", form="X,Y", help="A pixel to go to.")
+@box_option("A region in pixels, drawn tightly: its width, height and distance. Repeatable.")
 @readout_option
 @camera_options(1)
 @model_options
@@ -73,9 +64,8 @@ def measure(
     )
     predictor = load(**loading(settings))
     found = predictor.measure(view, pairs, boxes, readout=readout)
-    if settings["as_json"]:
-        for record in measured_records(found, predictor, view):
-            click.echo(json.dumps(record, allow_nan=False))
-    else:
-        for line in measured_lines(found, predictor, view):
-            click.echo(line)
+    print_answers(
+        settings,
+        measured_records(found, predictor, view),
+        measured_lines(found, predictor, view),
+    )

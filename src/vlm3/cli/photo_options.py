@@ -1,6 +1,7 @@
 """Options that several commands share. Imports nothing that costs time."""
 
 from collections.abc import Callable
+from typing import Any
 
 import click
 
@@ -35,39 +36,44 @@ def camera_options(pictures: int) -> Callable[[Command], Command]:
         2: " Give it twice if the pictures differ: for A, then for B.",
     }.get(pictures, " Give it once a picture if they differ.")
     return together(
-        click.option(
-            "--f-px",
-            type=float,
-            multiple=True,
-            metavar="F",
-            help="Focal length in pixels of the picture as given." + twice,
-        ),
-        click.option(
-            "--fov-deg",
-            type=float,
-            multiple=True,
-            metavar="D",
-            help="Horizontal field of view in degrees." + twice,
-        ),
-        click.option(
+        _lens("--f-px", "F", "Focal length in pixels of the picture as given." + twice, type=float),
+        _lens("--fov-deg", "D", "Horizontal field of view in degrees." + twice, type=float),
+        numbers_option(
             "--intrinsics",
-            metavar="fx,fy,cx,cy",
-            callback=numbers("fx,fy,cx,cy"),
-            multiple=True,
+            form="fx,fy,cx,cy",
             help="Focal lengths and principal point in pixels." + twice,
         ),
         calibrator_option,
     )
 
 
-points_option = click.option(
+def _lens(flag: str, metavar: str, help: str, **how: Any) -> Callable[[Command], Command]:
+    """An option that may be given for each picture."""
+    return click.option(flag, multiple=True, metavar=metavar, help=help, **how)
+
+
+def numbers_option(*names: str, form: str, help: str) -> Callable[[Command], Command]:
+    """An option with numbers, such as X,Y, as often as it is given.
+
+    Args:
+        names: of the option and its argument.
+        form: what stands in the help, one name a number.
+        help: of the option.
+    """
+    return click.option(*names, metavar=form, callback=numbers(form), multiple=True, help=help)
+
+
+points_option = numbers_option(
     "--at",
     "points",
-    metavar="X,Y",
-    callback=numbers("X,Y"),
-    multiple=True,
+    form="X,Y",
     help="A pixel, from the top left corner; as often as you like.",
 )
+
+
+def box_option(help: str) -> Callable[[Command], Command]:
+    """--box, a region as its corners."""
+    return numbers_option("--box", "boxes", form="x1,y1,x2,y2", help=help)
 
 
 def _grid(
@@ -93,17 +99,15 @@ def grid_option(default: str | None = None) -> Callable[[Command], Command]:
     )
 
 
+def outputs_option(help: str) -> Callable[[Command], Command]:
+    """-o, a file for each form that is wanted."""
+    return click.option("-o", "--output", "outputs", metavar="FILE", multiple=True, help=help)
+
+
 def output_options(endings: str) -> Callable[[Command], Command]:
     """Files for the answers and for a drawing of them; `endings` are the allowed ones."""
     return together(
-        click.option(
-            "-o",
-            "--output",
-            "outputs",
-            metavar="FILE",
-            multiple=True,
-            help=f"Where the answers go: {endings}. Repeat for several forms.",
-        ),
+        outputs_option(f"Where the answers go: {endings}. Repeat for several forms."),
         click.option(
             "--figure",
             "figures",
@@ -150,18 +154,21 @@ every_option = click.option(
     help="Of a video: the time between frames. Default: 1.",
 )
 
-pairs_option = click.option(
-    "--pairs",
-    "pairs",
-    metavar="P",
-    help="Of many pictures, which pairs: sequential (each with the next), exhaustive (all), first "
-    "(the first with each other one), or a file with two names a line, as of COLMAP and hloc. "
-    "Default: sequential.",
+many_pairs_options = together(
+    click.option(
+        "--pairs",
+        "pairs",
+        metavar="P",
+        help="Of many pictures, which pairs: sequential (each with the next), exhaustive (all), "
+        "first (the first with each other one), or a file with two names a line, as of COLMAP and "
+        "hloc. Default: sequential.",
+    ),
+    click.option(
+        "--overlap",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="With --pairs sequential: each with the next N. Default: 1.",
+    ),
+    every_option,
 )
-
-overlap_option = click.option(
-    "--overlap",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="With --pairs sequential: each with the next N. Default: 1.",
-)
+"""Which pairs of many pictures, and the frames of a video."""

@@ -152,7 +152,7 @@ def find_sources(arguments: Sequence[str], every_s: float | None) -> list[Pictur
         raise InputError(f"--every is {every_s:g}; give seconds above 0")
     paths = [path for argument in arguments for path in picture_paths(argument)]
     if every_s is not None and not any(p.suffix.lower() in VIDEOS for p in paths):
-        raise InputError("--every is the time between frames of a video, and no video was given")
+        raise no_video()
     names = _names(paths)
     found: list[PictureSource] = []
     for path in paths:
@@ -161,6 +161,11 @@ def find_sources(arguments: Sequence[str], every_s: float | None) -> list[Pictur
         else:
             found.append(PictureSource(names[path], str(path), _digest(path), path))
     return found
+
+
+def no_video() -> InputError:
+    """Refuses --every where nothing given is a video."""
+    return InputError("--every is the time between frames of a video, and no video was given")
 
 
 def _is_pattern(argument: str) -> bool:

@@ -3,13 +3,13 @@
 Every import that costs time stands inside the function that needs it.
 """
 
-import json
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from vlm3 import strict_json
 from vlm3.cli.console import held_warnings, kept_on_interrupt, progress_line
 from vlm3.cli.loading_options import loading
 from vlm3.errors import InputError
@@ -86,15 +86,18 @@ def ask_and_print(
     answer = question(predictor, views, settings.get("readout"))
     from vlm3.cli.printing import lines, records
 
-    if settings["as_json"]:
-        for record in records(answer, predictor, views):
-            click.echo(json.dumps(record, allow_nan=False))
-    else:
-        for line in lines(answer, predictor, views):
-            click.echo(line)
+    print_answers(settings, records(answer, predictor, views), lines(answer, predictor, views))
     if outputs or figures:
         for path in _written(kind, answer, views, settings, words):
             click.echo(f"written: {path}", err=True)
+
+
+def print_answers(
+    settings: Mapping[str, Any], records: Iterable[Mapping[str, Any]], lines: Iterable[str]
+) -> None:
+    """Prints records, one JSON object a line, with --json; else the lines for people."""
+    for line in map(strict_json.dumps, records) if settings["as_json"] else lines:
+        click.echo(line)
 
 
 def ask_grid(
@@ -147,7 +150,7 @@ def ask_grid(
     if len(paths) == 1:
         record |= {"p10_to_p90": _typical_interval(found)}
     if settings["as_json"]:
-        click.echo(json.dumps(record, allow_nan=False))
+        click.echo(strict_json.dumps(record))
         return
     from vlm3.cli.printing import camera_lines, grid_line
 
@@ -155,6 +158,29 @@ def ask_grid(
         click.echo(line)
     for note in notes(predictor.engine.name, views):
         click.echo(f"note: {note}")
+
+
+def ask_depth_map(
+    kind: "Kind", image: str, settings: Mapping[str, Any], grid: tuple[int, int], *, refine: bool
+) -> None:
+    """Asks for the distances of a grid of one picture, and writes it; see `ask_grid`.
+
+    Args:
+        kind: what is made of the map.
+        image: the path of the picture.
+        settings: of the command.
+        grid: columns and rows.
+        refine: as in `Predictor.depth_map`.
+    """
+    ask_grid(
+        kind,
+        [image],
+        {**settings, "refine": refine},
+        grid,
+        lambda predictor, views, readout, progress: predictor.depth_map(
+            views[0], grid=grid, readout=readout, refine=refine, progress=progress
+        ),
+    )
 
 
 def _typical_interval(depth: "DepthMap") -> list[float] | None:

@@ -21,6 +21,7 @@ from vlm3.tasks.answers import (
     PoseAnswer,
     TextAnswer,
 )
+from vlm3.tasks.base import Floats
 from vlm3.tasks.pose import direction_words
 from vlm3.view import View
 
@@ -205,8 +206,7 @@ def _interval(low: float, high: float, unit: str, decimals: int = 2) -> str:
 def _pose_lines(answer: PoseAnswer) -> Iterator[str]:
     found: dict[str, str] = {}
     if answer.yaw_pitch_roll_deg is not None:
-        yaw, pitch, roll = answer.yaw_pitch_roll_deg
-        found["rotation"] = f"yaw {yaw:+z.1f}, pitch {pitch:+z.1f}, roll {roll:+z.1f} degrees"
+        found["rotation"] = rotation_words(answer.yaw_pitch_roll_deg)
     if answer.direction is not None:
         x, y, z = answer.direction
         words = direction_words(answer.direction)
@@ -219,6 +219,12 @@ def _pose_lines(answer: PoseAnswer) -> Iterator[str]:
         yield f"{part.replace('_', ' '):<14} {value.strip()}{sure}"
     if answer.check is not None:
         yield from _check_lines(answer.check)
+
+
+def rotation_words(yaw_pitch_roll_deg: Floats) -> str:
+    """Three angles with their names."""
+    yaw, pitch, roll = yaw_pitch_roll_deg
+    return f"yaw {yaw:+z.1f}, pitch {pitch:+z.1f}, roll {roll:+z.1f} degrees"
 
 
 def _pose_interval(answer: PoseAnswer, part: str) -> str:

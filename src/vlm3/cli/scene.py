@@ -15,6 +15,7 @@ from vlm3.cli.photo_options import (
     examples,
     grid_option,
     model_options,
+    outputs_option,
     readout_option,
     refine_option,
 )
@@ -37,13 +38,8 @@ if TYPE_CHECKING:
 @grid_option("48x36")
 @refine_option
 @readout_option
-@click.option(
-    "-o",
-    "--output",
-    "outputs",
-    metavar="FILE",
-    multiple=True,
-    help=".glb, .ply, .npz, .html, .rrd (rerun), or a folder for a COLMAP model. Repeatable.",
+@outputs_option(
+    ".glb, .ply, .npz, .html, .rrd (rerun), or a folder for a COLMAP model. Repeatable."
 )
 @camera_options(3)
 @model_options
@@ -107,14 +103,13 @@ def _built(
     """Opens the pictures and asks for their motions and maps; refuses what cannot become one."""
     from vlm3.infer.loading import load
     from vlm3.infer.maps import grid_px
-    from vlm3.multiview.build import build_scene, question_count
+    from vlm3.multiview.build import build_scene, check_protocol, question_count
     from vlm3.tasks.protocol import get_protocol
 
     if len(images) < 2:
         raise InputError("a scene needs two pictures or more")
     protocol = get_protocol(settings["protocol"] or "joint")
-    if not {"pose", "depth"} <= protocol.tasks:
-        raise InputError(f"protocol {protocol.name!r} has not both pose and depth; try joint")
+    check_protocol(protocol)
     with held_warnings():
         views = opened(images, settings)
         for view in views:

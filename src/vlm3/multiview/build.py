@@ -20,6 +20,8 @@ from vlm3.infer.predictor import Predictor
 from vlm3.multiview.averaging import Cameras, Motion, average
 from vlm3.multiview.trust import Trust, judge
 from vlm3.tasks.answers import MotionCheck, PoseAnswer, Readout, Spread
+from vlm3.tasks.correspondence import CORRESPONDENCE
+from vlm3.tasks.depth import DEPTH
 from vlm3.tasks.pose import POSE
 from vlm3.tasks.protocol import Protocol
 from vlm3.view import View
@@ -102,11 +104,25 @@ def choose_pairs(count: int) -> list[tuple[int, int]]:
     return [(i, j) for i, j in sorted(found)]
 
 
+def check_protocol(protocol: Protocol) -> None:
+    """Refuses a protocol that cannot ask for motions and depth maps.
+
+    Raises:
+        InputError: says what it has not.
+    """
+    absent = [task.name for task in (POSE, DEPTH) if task.name not in protocol.tasks]
+    if absent:
+        raise InputError(
+            f"a scene needs both pose and depth, and protocol {protocol.name!r} has no "
+            f"{' and no '.join(absent)}; try joint"
+        )
+
+
 def question_count(protocol: Protocol, views: Sequence[View], grid: tuple[int, int]) -> int:
     """How many questions `build_scene` asks; with `refine`, at most."""
     pairs = choose_pairs(len(views))
     count = 2 * len(pairs) * len(POSE.questions(protocol))
-    if "correspondence" in protocol.tasks:
+    if CORRESPONDENCE.name in protocol.tasks:
         count += sum(2 * prod(landmark_grid(views[a].camera)) for a, _ in pairs)
     return count + len(views) * prod(grid)
 
@@ -131,9 +147,11 @@ def build_scene(
         progress: called now and then with how many more answers there are.
 
     Raises:
-        InputError: fewer than two pictures, one that no readable motion joins to the others, or
-            motions that contradict each other: then no map is made.
+        InputError: fewer than two pictures, a protocol without what is needed, a picture that no
+            readable motion joins to the others, or motions that contradict each other: then no map
+            is made.
     """
+    check_protocol(predictor.protocol)
     if len(views) < 2:
         raise InputError(f"a scene needs two pictures or more, {len(views)} came")
     pairs = [

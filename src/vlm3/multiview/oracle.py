@@ -13,7 +13,8 @@ from vlm3.geometry.depth import points_from_distance
 from vlm3.geometry.pose import RelativePose, relative_pose, transform_points
 from vlm3.infer.engines.base import Scene, UInt8
 from vlm3.multiview.averaging import Array
-from vlm3.tasks import correspondence, depth, pose
+from vlm3.tasks import correspondence, depth
+from vlm3.tasks.pose import POSE
 from vlm3.tasks.protocol import Protocol
 from vlm3.view import View
 
@@ -62,12 +63,16 @@ class SceneOracle:
         if len(shown) == 1:
             return [self._depth(shown[0], question) for question in questions]
         a, b = shown
-        parts = {pose.ask(self._protocol, part): part for part in pose.components(self._protocol)}
-        if not any(question in parts for question in questions):
+        prompts = POSE.questions(self._protocol)
+        if not set(prompts.values()) & set(questions):
             return [self._match(a, b, question) for question in questions]
         motion = self._disturb(a, b, relative_pose(self._poses[a], self._poses[b]))
-        told = RelativePose.from_matrix(motion)
-        return [pose.answer(self._protocol, parts[question], told) for question in questions]
+        ask, truth = POSE.query(RelativePose.from_matrix(motion))
+        cameras = (self._cameras[a], self._cameras[b])
+        answers = POSE.answers(self._protocol, cameras, ask, truth)
+        # Of a camera that stood still there is no direction to write.
+        texts = {prompts[part]: answers.get(part, "it did not move") for part in prompts}
+        return [texts[question] for question in questions]
 
     def _depth(self, number: int, question: str) -> str:
         metres = self._distance_m(number, self._place(question))

@@ -40,6 +40,27 @@ class Tracked:
     xy_px: Array = field(default_factory=lambda: np.zeros((0, 2)))
 
 
+@dataclass(frozen=True, eq=False)
+class _Model:
+    """What both forms of a model are written from.
+
+    Attributes:
+        views: the pictures.
+        names: their files.
+        poses: (7,) each, cam_from_world; see `_quaternion_and_translation`.
+        tracked: the points, which are numbered from 1 through all pictures.
+        own: (k,) each, which points a picture lists.
+        place: (n,) where in its picture's list a point stands.
+    """
+
+    views: Sequence[View]
+    names: Sequence[str]
+    poses: Sequence[Array]
+    tracked: Tracked
+    own: Sequence[NDArray[np.intp]]
+    place: NDArray[np.intp]
+
+
 def write_colmap(
     views: Sequence[View],
     world_from_cams: Sequence[Array],
@@ -62,40 +83,33 @@ def write_colmap(
     tracked = points or Tracked()
     names = _names(views)
     poses = [_quaternion_and_translation(invert(pose)) for pose in world_from_cams]
-    # Points are numbered from 1 through all pictures; an image lists its own, in order.
     own = [np.flatnonzero(tracked.view == k) for k in range(len(views))]
     place = np.zeros(len(tracked.view), np.intp)
     for rows in own:
         place[rows] = np.arange(len(rows))
+    model = _Model(views, names, poses, tracked, own, place)
     with disk.whole_folder(folder) as partial:
-        pictures, model = partial / "images", partial / "sparse" / "0"
+        pictures, sparse = partial / "images", partial / "sparse" / "0"
         pictures.mkdir(parents=True)
-        model.mkdir(parents=True)
+        sparse.mkdir(parents=True)
         for view, name in zip(views, names, strict=True):
             Image.fromarray(view.image).save(pictures / name)
-        _write_binary(model, views, names, poses, tracked, own, place)
-        _write_text(model, views, names, poses, tracked, own, place)
+        _write_binary(sparse, model)
+        _write_text(sparse, model)
     return folder
 
 
-def _write_binary(
-    model: Path,
-    views: Sequence[View],
-    names: Sequence[str],
-    poses: Sequence[Array],
-    tracked: Tracked,
-    own: Sequence[NDArray[np.intp]],
-    place: NDArray[np.intp],
-) -> None:
-    cameras = [struct.pack("<Q", len(views))]
-    images = [struct.pack("<Q", len(views))]
-    for k, view in enumerate(views):
+def _write_binary(folder: Path, model: _Model) -> None:
+    tracked, own = model.tracked, model.own
+    cameras = [struct.pack("<Q", len(model.views))]
+    images = [struct.pack("<Q", len(model.views))]
+    for k, view in enumerate(model.views):
         camera = view.camera
         size = (camera.width_px, camera.height_px)
         lens = (camera.fx_px, camera.fy_px, camera.cx_px, camera.cy_px)
         cameras.append(struct.pack("<IiQQ4d", k + 1, _PINHOLE, *size, *lens))
-        images.append(struct.pack("<I7dI", k + 1, *poses[k], k + 1))
-        images.append(names[k].encode() + b"\0" + struct.pack("<Q", len(own[k])))
+        images.append(struct.pack("<I7dI", k + 1, *model.poses[k], k + 1))
+        images.append(model.names[k].encode() + b"\0" + struct.pack("<Q", len(own[k])))
         rows = np.empty(len(own[k]), dtype=[("xy", "<f8", 2), ("point", "<u8")])
         rows["xy"], rows["point"] = tracked.xy_px[own[k]], own[k] + 1
         images.append(rows.tobytes())
@@ -118,30 +132,25 @@ def _write_binary(
         0.0,
         1,
     )
-    points["image"], points["place"] = tracked.view + 1, place
-    (model / "cameras.bin").write_bytes(b"".join(cameras))
-    (model / "images.bin").write_bytes(b"".join(images))
-    (model / "points3D.bin").write_bytes(struct.pack("<Q", len(points)) + points.tobytes())
+    points["image"], points["place"] = tracked.view + 1, model.place
+    (folder / "cameras.bin").write_bytes(b"".join(cameras))
+    (folder / "images.bin").write_bytes(b"".join(images))
+    (folder / "points3D.bin").write_bytes(struct.pack("<Q", len(points)) + points.tobytes())
 
 
-def _write_text(
-    model: Path,
-    views: Sequence[View],
-    names: Sequence[str],
-    poses: Sequence[Array],
-    tracked: Tracked,
-    own: Sequence[NDArray[np.intp]],
-    place: NDArray[np.intp],
-) -> None:
+def _write_text(folder: Path, model: _Model) -> None:
+    tracked, own = model.tracked, model.own
     cameras = ["# CAMERA_ID MODEL WIDTH HEIGHT fx fy cx cy"]
     images = ["# IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME", "# X Y POINT3D_ID ..."]
-    for k, view in enumerate(views):
+    for k, view in enumerate(model.views):
         camera = view.camera
         lens = (camera.fx_px, camera.fy_px, camera.cx_px, camera.cy_px)
         cameras.append(
             f"{k + 1} PINHOLE {camera.width_px} {camera.height_px} {' '.join(map(repr, lens))}"
         )
-        images.append(f"{k + 1} {' '.join(map(repr, poses[k].tolist()))} {k + 1} {names[k]}")
+        images.append(
+            f"{k + 1} {' '.join(map(repr, model.poses[k].tolist()))} {k + 1} {model.names[k]}"
+        )
         images.append(
             " ".join(
                 f"{x!r} {y!r} {p + 1}"
@@ -154,10 +163,10 @@ def _write_text(
     ):
         points.append(
             f"{p + 1} {' '.join(map(repr, xyz))} {' '.join(map(str, rgb))} 0 "
-            f"{tracked.view[p] + 1} {place[p]}"
+            f"{tracked.view[p] + 1} {model.place[p]}"
         )
     for name, rows in (("cameras", cameras), ("images", images), ("points3D", points)):
-        (model / f"{name}.txt").write_text("\n".join(rows) + "\n", encoding="utf-8")
+        (folder / f"{name}.txt").write_text("\n".join(rows) + "\n", encoding="utf-8")
 
 
 def _names(views: Sequence[View]) -> list[str]:

@@ -8,7 +8,7 @@ import json
 import os
 import struct
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,6 +22,8 @@ from vlm3.errors import InputError, MissingDependencyError
 from vlm3.infer.maps import DepthMap, FullDepth, MatchMap, PointCloud
 
 Thing = DepthMap | FullDepth | MatchMap | PointCloud
+Writer = Callable[[Any, BinaryIO], None]
+"""Takes a thing and the file it goes into."""
 
 MM = 1000
 """Units of a 16-bit picture in a metre."""
@@ -52,73 +54,20 @@ def save(thing: Thing, path: str | os.PathLike[str]) -> Path:
         DepthUnitWarning: a .png whose unit is not the millimetre.
     """
     target = Path(path)
-    writers = _writers(thing)
+    writers = _WRITERS[type(thing)]
     writer = writers.get(target.suffix.lower())
     if writer is None:
         raise InputError(
             f"cannot write {str(target)!r}: give a name that ends in {' or '.join(writers)}"
         )
     with disk.whole(target) as partial, partial.open("wb") as file:
-        writer(file)
+        writer(thing, file)
     return target
 
 
 def endings(kind: type[Thing]) -> tuple[str, ...]:
     """What a file of that kind may end in."""
-    return {
-        DepthMap: (".npz", ".png", ".ply", ".glb"),
-        FullDepth: (".png", ".exr", ".npz"),
-        PointCloud: (".npz", ".ply", ".glb"),
-        MatchMap: (".npz",),
-    }[kind]
-
-
-def _writers(thing: Thing) -> dict[str, Callable[[BinaryIO], None]]:
-    if isinstance(thing, MatchMap):
-        return {".npz": lambda file: _matches_npz(thing, file)}
-    if isinstance(thing, FullDepth):
-        return {
-            ".png": lambda file: _png(thing, file),
-            ".exr": lambda file: _exr(thing, file),
-            ".npz": lambda file: _full_npz(thing, file),
-        }
-    cloud = thing if isinstance(thing, PointCloud) else thing.cloud()
-    points: dict[str, Callable[[BinaryIO], None]] = {
-        ".ply": lambda file: _ply(cloud, file),
-        ".glb": lambda file: _glb(cloud, file),
-    }
-    if isinstance(thing, PointCloud):
-        return {".npz": lambda file: _cloud_npz(cloud, file), **points}
-    return {".npz": lambda p: _depth_npz(thing, p), ".png": lambda p: _png(thing, p), **points}
-
-
-def _depth_npz(depth: DepthMap, file: BinaryIO) -> None:
-    np.savez_compressed(
-        file,
-        xy_px=depth.xy_px,
-        distance_m=depth.distance_m,
-        depth_z_m=depth.depth_z_m,
-        p10_m=depth.p10_m,
-        p90_m=depth.p90_m,
-        asked=depth.asked,
-        rgb=depth.rgb,
-        K=depth.camera.K,
-        image_size_px=np.array([depth.camera.width_px, depth.camera.height_px]),
-        protocol=np.array(depth.protocol),
-        readout=np.array(depth.readout),
-    )
-
-
-def _full_npz(depth: FullDepth, file: BinaryIO) -> None:
-    np.savez_compressed(
-        file,
-        distance_m=depth.distance_m,
-        depth_z_m=depth.depth_z_m,
-        K=depth.camera.K,
-        origin=np.array(depth.origin),
-        protocol=np.array(depth.protocol),
-        readout=np.array(depth.readout),
-    )
+    return tuple(_WRITERS[kind])
 
 
 def require_exr() -> None:
@@ -141,26 +90,32 @@ def _exr(depth: FullDepth, file: BinaryIO) -> None:
     OpenEXR.File(header, {"Z": np.ascontiguousarray(depth.depth_z_m)}).write(file.name)
 
 
-def _matches_npz(matches: MatchMap, file: BinaryIO) -> None:
-    np.savez_compressed(
-        file,
-        xy_a_px=matches.xy_a_px,
-        xy_px=matches.xy_px,
-        p10_px=matches.p10_px,
-        p90_px=matches.p90_px,
-        protocol=np.array(matches.protocol),
-        readout=np.array(matches.readout),
-    )
+def _arrays(*names: str) -> Callable[[Thing], dict[str, Any]]:
+    """What an .npz holds of a thing: attributes, each under its own name."""
+    return lambda thing: {name: np.asarray(getattr(thing, name)) for name in names}
 
 
-def _cloud_npz(cloud: PointCloud, file: BinaryIO) -> None:
-    np.savez_compressed(
-        file,
-        points_m=cloud.points_m,
-        rgb=cloud.rgb,
-        asked=cloud.asked,
-        readout=np.array(cloud.readout),
-    )
+def _of_map(depth: DepthMap) -> dict[str, Any]:
+    camera = depth.camera
+    size_px = np.array([camera.width_px, camera.height_px])
+    return {
+        **_arrays("xy_px", "distance_m", "depth_z_m", "p10_m", "p90_m", "asked", "rgb")(depth),
+        "K": camera.K,
+        "image_size_px": size_px,
+        **_arrays("protocol", "readout")(depth),
+    }
+
+
+def _of_full(depth: FullDepth) -> dict[str, Any]:
+    return {
+        **_arrays("distance_m", "depth_z_m")(depth),
+        "K": depth.camera.K,
+        **_arrays("origin", "protocol", "readout")(depth),
+    }
+
+
+def _npz(arrays: Callable[[Any], dict[str, Any]]) -> Writer:
+    return lambda thing, file: np.savez_compressed(file, **arrays(thing))
 
 
 def _png(depth: DepthMap | FullDepth, file: BinaryIO) -> None:
@@ -256,3 +211,27 @@ def _glb(cloud: PointCloud, file: BinaryIO) -> None:
     chunks = struct.pack("<I4s", len(text), b"JSON") + text
     chunks += struct.pack("<I4s", len(body), b"BIN\0") + body
     file.write(struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks)
+
+
+def _of_cloud(write: Writer) -> Writer:
+    """Writes a map as its points."""
+    return lambda depth, file: write(depth.cloud(), file)
+
+
+_WRITERS: Mapping[type[Thing], Mapping[str, Writer]] = {
+    DepthMap: {
+        ".npz": _npz(_of_map),
+        ".png": _png,
+        ".ply": _of_cloud(_ply),
+        ".glb": _of_cloud(_glb),
+    },
+    FullDepth: {".png": _png, ".exr": _exr, ".npz": _npz(_of_full)},
+    PointCloud: {
+        ".npz": _npz(_arrays("points_m", "rgb", "asked", "readout")),
+        ".ply": _ply,
+        ".glb": _glb,
+    },
+    MatchMap: {
+        ".npz": _npz(_arrays("xy_a_px", "xy_px", "p10_px", "p90_px", "protocol", "readout"))
+    },
+}

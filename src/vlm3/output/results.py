@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from vlm3 import disk
 from vlm3.errors import InputError
 from vlm3.infer.maps import DepthMap, FullDepth, MatchMap, PointCloud
 from vlm3.output.lens import assumed_words, lens_words
-from vlm3.output.maps import Thing, endings, require_exr, save
+from vlm3.output.maps import Thing, endings, save
+from vlm3.output.names import COLMAP, check_names, check_places
 from vlm3.tasks.answers import Answer, DepthAnswer, MatchAnswer, ObjectAnswer, PoseAnswer
 from vlm3.tasks.base import Floats
 from vlm3.view import View
 from vlm3.viz import evidence, style
-from vlm3.viz.report import Report, Section, write_report
+from vlm3.viz.report import ReportPage, ReportSection, write_report
 from vlm3.viz.viewer import ShownMap, write_viewer
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 Kind = Literal["depth map", "full depth", "cloud", "match map", "points", "pose"]
 Result = DepthMap | MatchMap | Answer
 
-COLMAP = "a folder: a name without ending, for COLMAP"
 FORMS: Mapping[Kind, tuple[str, ...]] = {
     "depth map": (*endings(DepthMap), ".rrd", ".html"),
     "full depth": endings(FullDepth),
@@ -50,33 +49,17 @@ def check(kind: Kind, outputs: Sequence[str], figures: Sequence[str]) -> None:
         InputError: an ending that this kind of result has no form for, or one name twice.
         MissingDependencyError: matplotlib, OpenEXR or rerun is wanted and not installed.
     """
-    for name in outputs:
-        ending = Path(name).suffix.lower()
-        forms = FORMS[kind]
-        if ending not in forms and not (ending == "" and COLMAP in forms):
-            raise InputError(
-                f"cannot write {name!r}: give a name that ends in {' or '.join(forms)}"
-                " (pictures for people: --figure)"
-            )
-        if ending == ".rrd":
-            from vlm3.output.rerun import require_rerun
-
-            require_rerun()
-        if ending == ".exr":
-            require_exr()
+    check_names(outputs, FORMS[kind], advice=" (pictures for people: --figure)")
     for name in figures:
         if Path(name).suffix.lower() not in style.SUFFIXES:
             raise InputError(
                 f"figures are written as {', '.join(style.SUFFIXES)}, not {name!r}: "
                 "change the ending"
             )
-    paths = [Path(name).resolve() for name in (*outputs, *figures)]
-    for path in paths:
-        if paths.count(path) > 1:
-            raise InputError(f"{str(path)!r} is named twice; give every file its own name")
-    for name in (*outputs, *figures):
-        disk.check_place(name)
-    if figures or (kind in ("points", "pose") and any(p.suffix == ".html" for p in paths)):
+    check_places((*outputs, *figures))
+    if figures or (
+        kind in ("points", "pose") and any(Path(name).suffix.lower() == ".html" for name in outputs)
+    ):
         style.require_matplotlib()
 
 
@@ -242,7 +225,7 @@ def _answer_page(
         drawn = style.save_figure(
             draw(answer, views, model=model, question=question), Path(folder) / "figure.png"
         )
-        section = Section(
+        section = ReportSection(
             title="The answer",
             text="Every number was written by a vision language model as text.",
             figures=((drawn, f"{title}: the answers below, drawn"),),
@@ -250,7 +233,7 @@ def _answer_page(
         )
         names = " and ".join(Path(view.path).name for view in views if view.path)
         return write_report(
-            Report(
+            ReportPage(
                 title=f"{title}: {names}" if names else title,
                 notes=notes(model, views),
                 facts=said,

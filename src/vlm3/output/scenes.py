@@ -12,7 +12,8 @@ from vlm3.multiview.build import SceneModel
 from vlm3.multiview.fuse import Fused, fuse
 from vlm3.output.colmap import Tracked, write_colmap
 from vlm3.output.maps import save
-from vlm3.output.results import COLMAP, facts, notes, read_as, shown_map
+from vlm3.output.names import COLMAP, check_names, either
+from vlm3.output.results import facts, notes, read_as, shown_map
 from vlm3.tasks.base import Floats
 from vlm3.viz.viewer import ShownMap, write_viewer
 
@@ -33,18 +34,8 @@ def check(outputs: Sequence[str]) -> None:
         MissingDependencyError: rerun is wanted and not installed.
     """
     if not outputs:
-        raise InputError(f"where should the scene go? Give -o with {' or '.join(FORMS)}")
-    for name in outputs:
-        ending = Path(name).suffix.lower()
-        if ending and ending not in FORMS:
-            raise InputError(f"cannot write {name!r}: give {' or '.join(FORMS)}")
-        if list(outputs).count(name) > 1:
-            raise InputError(f"{name!r} is named twice; give every file its own name")
-        if ending == ".rrd":
-            from vlm3.output.rerun import require_rerun
-
-            require_rerun()
-        disk.check_place(name)
+        raise InputError(f"where should the scene go? Give -o with {either(FORMS)}")
+    check_names(outputs, FORMS)
 
 
 def write_scene(

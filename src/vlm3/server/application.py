@@ -16,14 +16,15 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from vlm3 import __version__
 from vlm3.errors import InputError, Vlm3Error
 from vlm3.infer.predictor import Predictor
-from vlm3.server.bodies import Bodies, problem
+from vlm3.server.bodies import Bodies
+from vlm3.server.body_parsing import problem
 from vlm3.server.chat import chat_routes
 from vlm3.server.limits import Limits, RefusedError
 from vlm3.server.metrics import CONTENT_TYPE, Metrics
 from vlm3.server.middleware import Access, Guard
 from vlm3.server.page import page_routes
 from vlm3.server.routes import routes
-from vlm3.server.schema import Error
+from vlm3.server.schema.responses import Error
 from vlm3.server.service import Service
 from vlm3.server.uploads import Calibrate
 

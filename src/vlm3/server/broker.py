@@ -6,74 +6,21 @@ waits for the same pictures, so that those are encoded once. Long jobs run in tu
 HTTP, no task and no camera.
 """
 
-import hashlib
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from vlm3.infer.decoding.grammar import Grammar
 from vlm3.infer.engines.base import Engine, RecordingEngine, Reply, Scene, UInt8
+from vlm3.server.jobs import QueuedJob, Ticket, digest_of
 from vlm3.server.limits import Limits, RefusedError, busy, stopping
+from vlm3.server.reply_cache import ReplyCache
 
 _LONGEST_ADVICE_S = 30
 # The engine cannot be interrupted; at the end it is waited for so long.
 _SECONDS_TO_CLOSE = 5
-
-# What questions must have in common to be asked together: pictures, longest answer, form.
-_Key = tuple[bytes, int, Grammar | None]
-
-
-class Ticket:
-    """A request's place in line, until it is answered, out of time, or its client has gone.
-
-    Args:
-        timeout_s: how long it may take.
-        progress: called now and then with how many more answers there are; from another thread.
-    """
-
-    def __init__(self, timeout_s: float, progress: Callable[[int], None] | None = None) -> None:
-        self.until = time.monotonic() + timeout_s
-        self.progress = progress
-        self.ended = False
-        self._jobs: list[_Job] = []
-
-    def hold(self, job: "_Job") -> None:
-        """Ends that job when this ticket ends."""
-        self._jobs.append(job)
-        if self.ended:
-            job.done.set()
-
-    def end(self) -> None:
-        """Gives the place up: what waits is dropped."""
-        self.ended = True
-        for job in self._jobs:
-            job.done.set()
-
-
-@dataclass(eq=False)
-class _Job:
-    """Questions of one request that can run together.
-
-    Attributes:
-        key: what they share.
-        images: the pictures.
-        questions: those not answered yet, in the order of their turns.
-        ticket: whose they are.
-        replies: what is answered.
-        error: why nothing more will be.
-        done: set when all is answered, or never will be.
-    """
-
-    key: _Key
-    images: tuple[UInt8, ...]
-    questions: list[str]
-    ticket: Ticket
-    replies: dict[str, Reply] = field(default_factory=dict)
-    error: BaseException | None = None
-    done: threading.Event = field(default_factory=threading.Event)
 
 
 @dataclass(frozen=True)
@@ -104,11 +51,10 @@ class Broker:
         self, engine: Engine, limits: Limits, observe: Callable[[Turn], None] | None = None
     ) -> None:
         self._engine, self._limits, self._observe = engine, limits, observe
-        self._jobs: deque[_Job] = deque()
+        self._jobs: deque[QueuedJob] = deque()
         self._changed = threading.Condition()
         self._closing = False
-        self._remembered: OrderedDict[tuple[_Key, str], Reply] = OrderedDict()
-        self._remembered_bytes = 0
+        self._remembered = ReplyCache(limits.remembered_bytes)
         self._rate = 0.0
         self.from_memory = 0
         self._thread = threading.Thread(target=self._work, name="model", daemon=True)
@@ -157,15 +103,14 @@ class Broker:
         Raises:
             RefusedError: too much waits already, time is up, the client has gone, the server stops.
         """
-        key = (_digest(images), max_new_tokens, grammar)
-        job = _Job(key, images, [], ticket)
+        key = (digest_of(images), max_new_tokens, grammar)
+        job = QueuedJob(key, images, [], ticket)
         with self._changed:
             for question in dict.fromkeys(questions):
-                known = self._remembered.get((key, question))
+                known = self._remembered.get(key, question)
                 if known is None:
                     job.questions.append(question)
                 else:
-                    self._remembered.move_to_end((key, question))
                     job.replies[question] = known
             self.from_memory += len(job.replies)
             if job.questions:
@@ -177,7 +122,7 @@ class Broker:
             self._wait(job)
         return [job.replies[question] for question in questions]
 
-    def _admit(self, job: _Job) -> None:
+    def _admit(self, job: QueuedJob) -> None:
         if self._closing:
             raise stopping()
         waiting = sum(len(other.questions) for other in self._jobs if not other.ticket.ended)
@@ -189,7 +134,7 @@ class Broker:
         self._jobs.append(job)
         self._changed.notify_all()
 
-    def _wait(self, job: _Job) -> None:
+    def _wait(self, job: QueuedJob) -> None:
         job.done.wait(max(job.ticket.until - time.monotonic(), 0))
         if job.error is not None:
             raise job.error
@@ -222,13 +167,13 @@ class Broker:
                 job.error = stopping()
                 job.done.set()
 
-    def _take(self) -> dict[_Job, list[str]]:
+    def _take(self) -> dict[QueuedJob, list[str]]:
         """The next questions: of the oldest job, and of all others about the same pictures."""
         self._jobs = deque(job for job in self._jobs if not job.ticket.ended)
         if not self._jobs:
             return {}
         key, room = self._jobs[0].key, self._limits.turn_questions
-        taken: dict[_Job, list[str]] = {}
+        taken: dict[QueuedJob, list[str]] = {}
         # Short ones first: they are done in this turn, and a long one has others.
         for job in sorted((j for j in self._jobs if j.key == key), key=lambda j: len(j.questions)):
             part = job.questions[:room]
@@ -237,7 +182,7 @@ class Broker:
                 room -= len(part)
         return taken
 
-    def _turn(self, taken: dict[_Job, list[str]]) -> None:
+    def _turn(self, taken: dict[QueuedJob, list[str]]) -> None:
         began = time.perf_counter()
         first = next(iter(taken))
         questions = list(dict.fromkeys(q for part in taken.values() for q in part))
@@ -259,7 +204,7 @@ class Broker:
             speed = len(questions) / max(seconds, 1e-6)
             self._rate = speed if not self._rate else 0.8 * self._rate + 0.2 * speed
             for question, reply in replies.items():
-                self._remember(first.key, question, reply)
+                self._remembered.put(first.key, question, reply)
             for job, part in taken.items():
                 del job.questions[: len(part)]
                 job.replies.update((question, replies[question]) for question in part)
@@ -275,15 +220,7 @@ class Broker:
         if self._observe is not None:
             self._observe(Turn(len(questions), len(taken), seconds))
 
-    def _remember(self, key: _Key, question: str, reply: Reply) -> None:
-        if (key, question) not in self._remembered:
-            self._remembered[key, question] = reply
-            self._remembered_bytes += _bytes(question, reply)
-        while self._remembered_bytes > self._limits.remembered_bytes:
-            (_, old), forgotten = self._remembered.popitem(last=False)
-            self._remembered_bytes -= _bytes(old, forgotten)
-
-    def _ask(self, job: _Job, questions: Sequence[str]) -> list[Reply]:
+    def _ask(self, job: QueuedJob, questions: Sequence[str]) -> list[Reply]:
         _, longest, grammar = job.key
         with self._engine.open(job.images) as scene:
             if isinstance(self._engine, RecordingEngine):
@@ -337,18 +274,3 @@ class RecordingSeat(Seat):
     ) -> list[Reply]:
         """Waits in line; see `Broker.submit`. Progress goes to the ticket."""
         return self._broker.submit(scene.images, questions, max_new_tokens, grammar, self._ticket)
-
-
-def _digest(images: Sequence[UInt8]) -> bytes:
-    digest = hashlib.blake2b(digest_size=16)
-    for image in images:
-        data: Any = image if image.flags.c_contiguous else image.copy()
-        digest.update(repr(image.shape).encode())
-        digest.update(data)
-    return digest.digest()
-
-
-def _bytes(question: str, reply: Reply) -> int:
-    """About what a remembered answer takes."""
-    logp = 0 if reply.logp is None else reply.logp.nbytes
-    return 1000 + len(question) + len(reply.text) + 60 * len(reply.pieces) + logp

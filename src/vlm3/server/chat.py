@@ -20,7 +20,8 @@ from vlm3.infer.engines.base import RecordingEngine, Reply, Scene
 from vlm3.infer.predictor import Predictor
 from vlm3.server.bodies import BodyRoute
 from vlm3.server.limits import RefusedError
-from vlm3.server.schema import ChatRequest, ImagePart, Picture, TextPart
+from vlm3.server.schema.chat import ChatRequest, ImagePart, TextPart
+from vlm3.server.schema.requests import RequestPicture
 from vlm3.server.service import Service
 from vlm3.server.uploads import fitted
 from vlm3.tasks.reading import CUT_OFF
@@ -83,22 +84,11 @@ def chat_routes(service: Service, count: CountTokens | None, **common: Any) -> A
         _require(body.model, service)
         pictures, question = _read(body)
         limit = body.max_completion_tokens or body.max_tokens or _MAX_NEW_TOKENS
-
-        def work(predictor: Predictor, views: list[View]) -> tuple[Reply, int]:
-            images = [
-                fitted(view, multiple_px=predictor.multiple_px, max_tokens=predictor.max_tokens)
-                for view in views
-            ]
-            engine = predictor.engine
-            scene = engine.open(images)
-            tokens = count(scene, question) if count else 0
-            if isinstance(engine, RecordingEngine):
-                (reply,) = engine.reply(scene, [question], max_new_tokens=limit)
-            else:
-                reply = Reply(engine.ask(scene, [question], max_new_tokens=limit)[0])
-            return reply, tokens
-
-        reply, tokens = await service.answer(request, pictures, work)
+        reply, tokens = await service.answer(
+            request,
+            pictures,
+            lambda predictor, views: _replied(predictor, views, question, limit, count),
+        )
         # In OpenAI's form the reason stands beside the text.
         text = reply.text.removesuffix(CUT_OFF)
         reason = "stop" if text == reply.text else "length"
@@ -111,6 +101,24 @@ def chat_routes(service: Service, count: CountTokens | None, **common: Any) -> A
         return JSONResponse(answer.whole())
 
     return router
+
+
+def _replied(
+    predictor: Predictor, views: list[View], question: str, limit: int, count: CountTokens | None
+) -> tuple[Reply, int]:
+    """The answer to a question about pictures, and the tokens of its prompt."""
+    images = [
+        fitted(view, multiple_px=predictor.multiple_px, max_tokens=predictor.max_tokens)
+        for view in views
+    ]
+    engine = predictor.engine
+    scene = engine.open(images)
+    tokens = count(scene, question) if count else 0
+    if isinstance(engine, RecordingEngine):
+        (reply,) = engine.reply(scene, [question], max_new_tokens=limit)
+    else:
+        reply = Reply(engine.ask(scene, [question], max_new_tokens=limit)[0])
+    return reply, tokens
 
 
 def how_to_ask(predictor: Predictor) -> dict[str, Any]:
@@ -199,7 +207,7 @@ def _require(name: str, service: Service) -> None:
         )
 
 
-def _read(body: ChatRequest) -> tuple[list[Picture], str]:
+def _read(body: ChatRequest) -> tuple[list[RequestPicture], str]:
     """The pictures and the words.
 
     Raises:
@@ -221,7 +229,9 @@ def _read(body: ChatRequest) -> tuple[list[Picture], str]:
     if isinstance(content, str):
         return [], _words([content])
     pictures = [
-        Picture.model_construct(url=part.image_url.url, f_px=None, fov_deg=None, intrinsics_px=None)
+        RequestPicture.model_construct(
+            url=part.image_url.url, f_px=None, fov_deg=None, intrinsics_px=None
+        )
         for part in content
         if isinstance(part, ImagePart)
     ]

@@ -63,7 +63,7 @@ def server_of(app: Guard, *, quiet: bool) -> "Server":
     """The server around the application, not started."""
     config = uvicorn.Config(
         app,
-        http=Protocol,
+        http=HttpProtocol,
         ws="none",
         loop="asyncio",
         log_level="warning" if quiet else "info",
@@ -75,7 +75,7 @@ def server_of(app: Guard, *, quiet: bool) -> "Server":
     return Server(config, app)
 
 
-class Protocol(H11Protocol):
+class HttpProtocol(H11Protocol):
     """HTTP/1.1 of a client that may be hostile."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -143,7 +143,7 @@ class Server(uvicorn.Server):
 
     def _connected(self) -> asyncio.Protocol:
         # What uvicorn makes for connections that it accepts itself.
-        return Protocol(self.config, self.server_state, self.lifespan.state)
+        return HttpProtocol(self.config, self.server_state, self.lifespan.state)
 
     async def _alone(self, bound: socket.socket) -> None:
         """Goes on without the acceptor, which has ended."""

@@ -4,7 +4,6 @@ Ends what it began when the client goes or the time is up. Knows no route.
 """
 
 import asyncio
-import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -15,13 +14,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from vlm3.infer.predictor import Predictor
-from vlm3.server.broker import Broker, Ticket
+from vlm3.server.broker import Broker
+from vlm3.server.jobs import Ticket
 from vlm3.server.limits import Budget, Limits, RefusedError
 from vlm3.server.metrics import Metrics
-from vlm3.server.schema import Camera, Interval, Picture
+from vlm3.server.schema.requests import RequestPicture
 from vlm3.server.uploads import Calibrate, Uploads
-from vlm3.tasks.answers import Spread
-from vlm3.view import ASSUMED_FOV_DEG, View
+from vlm3.view import View
 
 T = TypeVar("T")
 Work = Callable[[Predictor, list[View]], T]
@@ -60,7 +59,7 @@ class Service:
     async def answer(
         self,
         request: Request,
-        pictures: Sequence[Picture],
+        pictures: Sequence[RequestPicture],
         work: Work[T],
         *,
         progress: Callable[[int], None] | None = None,
@@ -98,35 +97,6 @@ class Service:
             # a trace-back of what is not.
             answer.add_done_callback(lambda late: late.cancelled() or late.exception())
 
-    def notes(self, views: Sequence[View]) -> list[str]:
-        """What a reader of numbers about these pictures should know."""
-        said = []
-        for place, view in enumerate(views):
-            name = "the picture" if len(views) == 1 else f"picture {'ab'[place]}"
-            if view.intrinsics == "assumed":
-                said.append(
-                    f"{name}: nothing says what camera took it; a horizontal field of view of "
-                    f"{ASSUMED_FOV_DEG:g} degrees is assumed, so distances may be off by a common "
-                    "factor"
-                )
-            plan = self.predictor.protocol.plan(
-                view.camera,
-                multiple_px=self.predictor.multiple_px,
-                max_tokens=self.predictor.max_tokens,
-            )
-            if plan.note is not None:
-                said.append(f"{name}: {plan.note}")
-        return said
-
-    def about(self, views: Sequence[View]) -> dict[str, Any]:
-        """What every answer says."""
-        return {
-            "model": self.broker.name,
-            "protocol": self.predictor.protocol.name,
-            "cameras": [camera_of(view) for view in views],
-            "notes": self.notes(views),
-        }
-
 
 async def _until_gone(request: Request) -> None:
     """Returns when the client has closed the connection."""
@@ -137,34 +107,3 @@ async def _until_gone(request: Request) -> None:
 def rendered(answer: BaseModel) -> Response:
     """The answer as bytes: made by the thread that worked it out, not by the event loop."""
     return Response(answer.model_dump_json(), media_type="application/json")
-
-
-def camera_of(view: View) -> Camera:
-    """The camera a picture was read with."""
-    camera = view.camera
-    return Camera(
-        fx_px=camera.fx_px,
-        fy_px=camera.fy_px,
-        cx_px=camera.cx_px,
-        cy_px=camera.cy_px,
-        width_px=camera.width_px,
-        height_px=camera.height_px,
-        fov_deg=math.degrees(2 * math.atan(camera.width_px / 2 / camera.fx_px)),
-        source=view.intrinsics,
-    )
-
-
-def number(value: Any) -> float | None:
-    """A finite number, else null."""
-    return float(value) if math.isfinite(value) else None
-
-
-def intervals(spread: Spread | None) -> list[Interval] | None:
-    """One for each number of a spread, in its order."""
-    if spread is None:
-        return None
-    columns = (spread.p10.ravel(), spread.p50.ravel(), spread.p90.ravel())
-    return [
-        Interval(p10=number(p10), p50=number(p50), p90=number(p90))
-        for p10, p50, p90 in zip(*columns, strict=True)
-    ]

@@ -17,9 +17,9 @@ from vlm3.geometry.camera import Camera
 from vlm3.geometry.focal import plan_long_side
 from vlm3.infer.engines.base import UInt8
 from vlm3.pictures import LARGEST_PX, picture_size
-from vlm3.server.broker import Ticket
+from vlm3.server.jobs import Ticket
 from vlm3.server.limits import Budget, Limits, busy
-from vlm3.server.schema import Picture
+from vlm3.server.schema.requests import RequestPicture
 from vlm3.view import View
 
 Calibrate = Callable[[UInt8], Camera]
@@ -51,7 +51,7 @@ class Uploads:
         self._lock = threading.Lock()
 
     @contextmanager
-    def open(self, pictures: Sequence[Picture], ticket: Ticket) -> Iterator[list[View]]:
+    def open(self, pictures: Sequence[RequestPicture], ticket: Ticket) -> Iterator[list[View]]:
         """The pictures with their cameras, held to account for the length of the block.
 
         Raises:
@@ -79,7 +79,7 @@ class Uploads:
             )
         return width * height
 
-    def _view(self, picture: Picture, data: bytes, pixels: int, ticket: Ticket) -> View:
+    def _view(self, picture: RequestPicture, data: bytes, pixels: int, ticket: Ticket) -> View:
         camera = (picture.f_px, picture.fov_deg, picture.intrinsics_px)
         digest = hashlib.sha256(repr(camera).encode() + b"\0")
         digest.update(data)
@@ -181,7 +181,7 @@ def _base64(text: str, begin: int) -> bytes:
     )
 
 
-def view_of(data: bytes, picture: Picture, calibrate: Calibrate | None = None) -> View:
+def view_of(data: bytes, picture: RequestPicture, calibrate: Calibrate | None = None) -> View:
     """The view of a picture file, with the camera that came with it, else the calibrator's.
 
     Raises:

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from vlm3.tasks.answers import DepthAnswer
 from vlm3.tasks.metrics import DELTA_BASE, delta_bands
 from vlm3.viz import style
-from vlm3.viz.placement import place_labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -153,32 +152,14 @@ def _draw_points(
         )
         for i in range(len(answer.xy_px))
     ]
-    _spread(figure, axes, texts, answer.xy_px)
+    # The box's padding comes on top of the text's own extent.
+    pad_pt = _LABEL_PAD * _LABEL_SIZE + 1.5
+    style.spread_labels(figure, axes, texts, answer.xy_px, pad_pt=pad_pt, gap_pt=6)
 
 
 def _label(answer: DepthAnswer, truth_distance_m: Array | None, i: int) -> str:
     text = f"{answer.distance_m[i]:.2f} m" if answer.parsed[i] else "not parsed"
     return text if truth_distance_m is None else f"{text}\ntrue {truth_distance_m[i]:.2f}"
-
-
-def _spread(figure: "Figure", axes: "Axes", texts: Sequence[Any], anchors_px: Array) -> None:
-    """Move the labels clear of each other, measured as they will be drawn."""
-    from matplotlib.text import Text
-
-    canvas: Any = figure.canvas
-    renderer = canvas.get_renderer()
-    point = figure.dpi / 72
-    # Text's own extent: an annotation's would include its leader. The box's padding comes on top.
-    sizes = np.array([Text.get_window_extent(text, renderer).size for text in texts])
-    sizes += (2 * _LABEL_PAD * _LABEL_SIZE + 3) * point
-    centres = place_labels(
-        axes.transData.transform(anchors_px),
-        sizes,
-        axes.get_window_extent(renderer).extents,
-        gap=6 * point,
-    )
-    for text, centre in zip(texts, axes.transData.inverted().transform(centres), strict=True):
-        text.set_position(centre)
 
 
 def _draw_chart(

@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from vlm3.geometry.pose import rotation_from_ypr_deg
 from vlm3.viz import style
-from vlm3.viz.placement import place_labels
 from vlm3.viz.viewer import ShownMap
 
 if TYPE_CHECKING:
@@ -139,18 +138,7 @@ def _label_cells(figure: "Figure", axes: "Axes", shown: ShownMap) -> None:
         )
         for pick, anchor in zip(picks, anchors_px, strict=True)
     ]
-    canvas: Any = figure.canvas
-    renderer = canvas.get_renderer()
-    point = figure.dpi / 72
-    sizes = np.array([text.get_window_extent(renderer).size for text in texts]) + 4 * point
-    centres = place_labels(
-        axes.transData.transform(anchors_px),
-        sizes,
-        axes.get_window_extent(renderer).extents,
-        gap=4 * point,
-    )
-    for text, centre in zip(texts, axes.transData.inverted().transform(centres), strict=True):
-        text.set_position(centre)
+    style.spread_labels(figure, axes, texts, anchors_px, pad_pt=2, gap_pt=4)
 
 
 def _draw_cloud(axes: "Axes", shown: ShownMap) -> None:

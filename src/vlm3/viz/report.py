@@ -20,7 +20,7 @@ _MEDIA = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
 
 
 @dataclass(frozen=True)
-class Section:
+class ReportSection:
     """One task in the report.
 
     Attributes:
@@ -37,7 +37,7 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Report:
+class ReportPage:
     """Everything a report says.
 
     Attributes:
@@ -51,11 +51,11 @@ class Report:
     title: str
     notes: tuple[str, ...]
     facts: Mapping[str, str]
-    sections: tuple[Section, ...]
+    sections: tuple[ReportSection, ...]
     credit: str
 
 
-def write_report(report: Report, path: str | PathLike[str]) -> Path:
+def write_report(report: ReportPage, path: str | PathLike[str]) -> Path:
     """Write the report as one HTML file.
 
     Raises:
@@ -64,7 +64,7 @@ def write_report(report: Report, path: str | PathLike[str]) -> Path:
     return disk.write(path, render_report(report))
 
 
-def render_report(report: Report) -> str:
+def render_report(report: ReportPage) -> str:
     """The whole page as text; see `write_report`."""
     notes = "".join(f"<p>{escape(note)}</p>\n" for note in report.notes)
     facts = "".join(
@@ -84,7 +84,7 @@ def render_report(report: Report) -> str:
     )
 
 
-def _section(section: Section) -> str:
+def _section(section: ReportSection) -> str:
     figures = "".join(
         f'<figure><img src="{_data_uri(path)}" alt="{escape(words)}"></figure>\n'
         for path, words in section.figures

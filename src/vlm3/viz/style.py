@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from vlm3 import disk
 from vlm3.errors import InputError, MissingDependencyError
+from vlm3.viz.placement import place_labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -196,6 +197,42 @@ def show_view(axes: "Axes", view: "View") -> None:
     axes.set_xlim(0, width)
     axes.set_ylim(height, 0)
     axes.set_axis_off()
+
+
+def spread_labels(
+    figure: "Figure",
+    axes: "Axes",
+    texts: Sequence[Any],
+    anchors_px: NDArray[np.float64],
+    *,
+    pad_pt: float,
+    gap_pt: float,
+) -> None:
+    """Move labels clear of each other and of their points, measured as they will be drawn.
+
+    Args:
+        figure: that holds the axes.
+        axes: that hold the labels.
+        texts: (n,) the labels.
+        anchors_px: (n, 2) their points.
+        pad_pt: the padding of a label's box, in points, on each side.
+        gap_pt: the least distance between a label and its point, in points.
+    """
+    from matplotlib.text import Text
+
+    canvas: Any = figure.canvas
+    renderer = canvas.get_renderer()
+    point = figure.dpi / 72
+    # Text's own extent: an annotation's would include its leader.
+    sizes = np.array([Text.get_window_extent(text, renderer).size for text in texts])
+    centres = place_labels(
+        axes.transData.transform(anchors_px),
+        sizes + 2 * pad_pt * point,
+        axes.get_window_extent(renderer).extents,
+        gap=gap_pt * point,
+    )
+    for text, centre in zip(texts, axes.transData.inverted().transform(centres), strict=True):
+        text.set_position(centre)
 
 
 def joined(*parts: str) -> str:

@@ -16,7 +16,7 @@ from vlm3.assets import EXAMPLES_DIR
 from vlm3.infer.predictor import Predictor
 from vlm3.server.limits import RefusedError
 from vlm3.server.page.folder import folder_routes
-from vlm3.server.schema import MOST_BOXES, MOST_CELLS, MOST_POINTS
+from vlm3.server.schema.fields import MOST_BOXES, MOST_CELLS, MOST_POINTS
 
 _HERE = Path(__file__).parent
 _FILES = {
