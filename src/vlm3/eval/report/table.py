@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vlm3.errors import InputError
-from vlm3.eval.benchmark import WHOLE_SET
-from vlm3.eval.benchmarks import BENCHMARKS, Benchmark
+from vlm3.eval.benchmark import WHOLE_SET, Benchmark
+from vlm3.eval.benchmarks import benchmarks
 from vlm3.eval.report.published import flags, table
 from vlm3.eval.resample import Difference
 from vlm3.eval.score import Score, Scored, TaskScores, compare
@@ -150,7 +150,7 @@ def build(runs: Sequence[Scored]) -> Report:
 
 def _section(parts: list[tuple[str, Scored, TaskScores]]) -> Section:
     _, first, scores = parts[0]
-    benchmark = BENCHMARKS.get(str(first.run.config.get("benchmark")))
+    benchmark = benchmarks().get(str(first.run.config.get("benchmark")))
     # Runs of other samples of the same benchmark may lack a category.
     shown = {score.name: score for _, _, part in reversed(parts) for score in part.scores}
     order = [s.name for s in scores.scores] + list(shown)
