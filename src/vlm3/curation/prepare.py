@@ -30,7 +30,7 @@ from vlm3.geometry.camera import Camera
 from vlm3.geometry.depth import distance_from_z, z_from_distance
 from vlm3.geometry.focal import plan_focal
 from vlm3.geometry.pixels import pixel_centres
-from vlm3.geometry.pose import pose_fault
+from vlm3.geometry.plausible import pose_fault
 from vlm3.geometry.undistort import undistort_image, undistort_points
 from vlm3.pictures import Picture, read_picture
 from vlm3.tasks.sample import ObjectQuestion

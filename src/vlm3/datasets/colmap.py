@@ -39,7 +39,8 @@ from vlm3.datasets.licences import MAPANYTHING_TABLE
 from vlm3.datasets.own import check_camera, check_scale, covering
 from vlm3.datasets.own_depth import depth_files, matching, read_depth
 from vlm3.errors import InputError
-from vlm3.geometry.camera import Camera, LensModel
+from vlm3.geometry.camera import Camera
+from vlm3.geometry.lens import LensModel
 from vlm3.geometry.pose import invert, transform_points
 
 _LAYOUT = "[SCENE/][sparse/0/]{cameras,images,points3D}.{bin,txt}, [SCENE/]images/"

@@ -39,7 +39,8 @@ from vlm3.datasets.own_depth import depth_files, matching, read_depth
 from vlm3.errors import InputError
 from vlm3.files.reading import short
 from vlm3.files.schema import anything, table_of
-from vlm3.geometry.camera import Camera, LensModel
+from vlm3.geometry.camera import Camera
+from vlm3.geometry.lens import LensModel
 
 _LAYOUT = "[SCENE/]images/, [SCENE/]depth/ (16-bit PNG in mm, or .npy in m), K.txt, poses.txt"
 _ONE_SCENE = "."

@@ -47,7 +47,8 @@ from vlm3.datasets.splits import (
 from vlm3.errors import InputError
 from vlm3.files.reading import below, short
 from vlm3.files.schema import anything, fields, list_of, maybe, number, numbers, table_of, text
-from vlm3.geometry.camera import Camera, LensModel
+from vlm3.geometry.camera import Camera
+from vlm3.geometry.lens import LensModel
 
 _LAYOUT = "SCENE/scene_meta.json with its images/ and depth/ (MapAnything's WAI layout)"
 _URL = "https://github.com/facebookresearch/map-anything/tree/main/data_processing"
