@@ -16,7 +16,7 @@ from pathlib import Path
 
 from vlm3.cli.main import main as vlm3
 from vlm3.eval.predictions import FILE
-from vlm3.eval.report.table import Cell, cell_of
+from vlm3.eval.report.rows import Cell, cell_of
 from vlm3.eval.score import Score, Scored, TaskScores, score
 
 

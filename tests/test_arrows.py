@@ -11,11 +11,22 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "vlm3"
 
 # What each room may import of the others; itself and the small tools at the root always.
-TOOLS = {"disk", "errors", "files", "lock", "signals", "strict_json", "threads", "__version__"}
+TOOLS = {
+    "disk",
+    "errors",
+    "files",
+    "lock",
+    "partials",
+    "signals",
+    "strict_json",
+    "threads",
+    "__version__",
+}
 ALLOWED: dict[str, set[str]] = {
     **{tool: set() for tool in TOOLS},
     "geometry": set(),
-    "pictures": {"geometry"},
+    "exif": set(),
+    "pictures": {"exif"},
     "view": {"geometry", "pictures"},
     "tasks": {"geometry", "view"},
     "model": {"geometry", "view", "tasks"},

@@ -10,7 +10,7 @@ from vlm3.cli import demo_run
 from vlm3.errors import InputError
 from vlm3.infer.engines.fakes import ConstantEngine, OracleEngine
 from vlm3.infer.predictor import Predictor
-from vlm3.tasks import correspondence, depth, objects, pose
+from vlm3.tasks import correspondence, depth, object_writing, pose
 from vlm3.tasks.protocol import Protocol, get_protocol
 
 FILES = {"depth.png", "match.png", "pose.png", "objects.png", "report.html", "answers.jsonl"}
@@ -36,8 +36,8 @@ def truths(protocol: Protocol) -> dict[str, str]:
         written[pose.ask(protocol, component)] = pose.answer(protocol, component, example.pose)
     for item in example.questions:
         boxes = item.boxes_xyxy_px
-        text = objects.answer(protocol, item.truth, boxes, **size)
-        written[objects.ask(protocol, item.question, boxes, **size)] = text
+        text = object_writing.answer(protocol, item.truth, boxes, **size)
+        written[object_writing.ask(protocol, item.question, boxes, **size)] = text
     return written
 
 

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from watching import killed_at
 
-from vlm3 import disk
+from vlm3 import disk, partials
 from vlm3.cli.main import main
 from vlm3.errors import InputError
 
@@ -84,13 +84,13 @@ def test_what_a_killed_process_left_is_removed_and_a_living_ones_is_not(tmp_path
     ):
         assert other.stdout is not None
         theirs = Path(os.fsdecode(other.stdout.readline().strip()))
-        disk._swept.clear()
+        partials.swept.clear()
         disk.write(tmp_path / "b", "text")
         assert theirs.exists() and mine.exists()
         other.kill()
         other.wait()
         assert theirs.exists()
-        disk._swept.clear()
+        partials.swept.clear()
         disk.write(tmp_path / "b", "text")
         assert not theirs.exists() and mine.exists()
 
@@ -104,8 +104,8 @@ def test_a_folder_is_the_old_or_the_new_one_whenever_it_is_killed(
     exchanges: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not exchanges:
-        monkeypatch.setattr(disk, "_exchanged", lambda one, other: False)
-    elif not disk._exchanged(_folder(tmp_path / "a"), _folder(tmp_path / "b")):
+        monkeypatch.setattr(partials, "exchanged", lambda one, other: False)
+    elif not partials.exchanged(_folder(tmp_path / "a"), _folder(tmp_path / "b")):
         pytest.skip("this file system exchanges no names")
     old, new = {"a": "old", "only old": "x"}, {"a": "new", "b": "new"}
 
@@ -125,10 +125,10 @@ def test_a_folder_is_the_old_or_the_new_one_whenever_it_is_killed(
         if exchanges:
             # Whoever reads finds one of the two, without any repair.
             assert _read(path) in (old, new), step
-        disk.restored(folder)
+        partials.restored(folder)
         assert _read(path) in (old, new), step
         seen.add(_read(path)["a"])
-        disk._swept.clear()
+        partials.swept.clear()
         replace(path)
         assert _read(path) == new and [p.name for p in folder.iterdir()] == ["model"], step
         if not killed:

@@ -19,7 +19,7 @@ from click.testing import Result
 from watching import STREAMS, Watch, killed_at, watched
 from writing import COMMANDS, IN_PLACE, Place, make_inputs, new_files
 
-from vlm3 import disk, lock
+from vlm3 import lock, partials
 from vlm3.cli.main import main
 
 FAULTS = {"full": errno.ENOSPC, "read-only": errno.EROFS, "Ctrl-C": None}
@@ -67,7 +67,7 @@ def test_whole_or_not_there_whatever_fails(
              ("Ctrl-C", count // 2), ("Ctrl-C", count - 1))  # fmt: skip
     for number, (fault, step) in enumerate(tries):
         place = Place.made(tmp_path / str(number), inputs)
-        disk._swept.clear()
+        partials.swept.clear()
         with watched(Watch(place.folder, step, FAULTS[fault])) as seen:
             result = place.run(name, monkeypatch)
         if fault == "Ctrl-C":
@@ -150,7 +150,7 @@ def test_killed_at_any_step_the_same_command_goes_on(
     count = len(good.steps)
     for step in sorted({*range(0, count, 1 + count // 6), 1, 2, count - 1}):
         place = Place.made(tmp_path / str(step), inputs)
-        disk._swept.clear()
+        partials.swept.clear()
         killed_at(step, place.folder, lambda place=place: place.run(name, monkeypatch))
         again = place.run(name, monkeypatch)
         assert again.exit_code == 0, (step, again.output)

@@ -1,9 +1,8 @@
 """Files on disk: whole or not there, and one line where nothing can be written.
 
 What is written goes into a file or folder beside its place and is moved there when it is complete;
-on any error, Ctrl-C included, it is removed. A killed process cannot remove its own: the next one
-that writes into that folder does, and knows a dead writer's file from a living one's by the lock on
-it, which the kernel releases. Knows no command.
+on any error, Ctrl-C included, it is removed, and what killed processes left there too (`partials`).
+Knows no command.
 
     whole          a file
     whole_folder   files among others that may lie in a folder already
@@ -11,23 +10,15 @@ it, which the kernel releases. Knows no command.
 """
 
 import errno
-import fcntl
 import os
 import re
-import secrets
-import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from vlm3 import partials
 from vlm3.errors import InputError, Vlm3Error
-
-PARTIALS = ".vlm3-*.partial"
-"""What incomplete files and folders are called."""
-_ASIDE = re.compile(r"\.vlm3-(.+)\.aside")
-# Of Linux's renameat2: paths as they are, and both names change places at once.
-_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 _NEVER_READING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 _CAUSES = {
@@ -45,8 +36,6 @@ _CAUSES = {
 }
 # Libraries in Rust and C++ tell the system's error in words only.
 _IN_WORDS = re.compile(r"\(os error (\d+)\)|Os \{ code: (\d+)")
-
-_swept: set[Path] = set()
 
 
 @contextmanager
@@ -74,8 +63,8 @@ def whole(path: str | os.PathLike[str], *, then: str = "") -> Iterator[Path]:
         if kind is not None and not os.access(real, os.W_OK):
             raise _error(errno.EACCES, target)
         real.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(real.parent)
-        partial, held = _begin(real.parent, folder=False)
+        partials.sweep(real.parent)
+        partial, held = partials.begin(real.parent, folder=False)
         try:
             if kind is not None:
                 os.fchmod(held, stat.S_IMODE(kind))
@@ -106,7 +95,7 @@ def whole_folder(path: str | os.PathLike[str], *, then: str = "") -> Iterator[Pa
         real = _real_folder(target)
         there_before = real.is_dir()
         # A folder that is there may be a mount: only inside it can files be moved to it.
-        with _partial_folder(real if there_before else real.parent) as partial:
+        with partials.partial_folder(real if there_before else real.parent) as partial:
             yield partial
             _sync_all(partial)
             if not there_before:
@@ -126,7 +115,7 @@ def new_folder(path: str | os.PathLike[str], *, then: str = "") -> Iterator[Path
 
     At every moment the folder of before is there, or the new one, whole. Where the file system
     cannot exchange two names the one before is put aside for a moment; if the process is killed
-    just then, `restored` brings it back.
+    just then, `partials.restored` brings it back.
 
     Args:
         path: the folder.
@@ -138,36 +127,18 @@ def new_folder(path: str | os.PathLike[str], *, then: str = "") -> Iterator[Path
     target = Path(path)
     with naming(target, then=then):
         real = _real_folder(target)
-        restored(real.parent)
-        with _partial_folder(real.parent) as partial:
+        partials.restored(real.parent)
+        with partials.partial_folder(real.parent) as partial:
             yield partial
             _sync_all(partial)
             if not real.is_dir():
                 partial.rename(real)
-            elif not _exchanged(partial, real):
+            elif not partials.exchanged(partial, real):
                 try:
                     real.rename(real.with_name(f".vlm3-{real.name}.aside"))
                     partial.rename(real)
                 finally:
-                    restored(real.parent)
-
-
-def restored(folder: str | os.PathLike[str]) -> None:
-    """Brings back folders that a process in `folder` had put aside when it was killed.
-
-    What else killed processes left there is removed.
-
-    Only for who may write there: it would take back what another process is about to replace.
-    """
-    _sweep(Path(folder))
-    for aside in sorted(Path(folder).glob(".vlm3-*.aside")):
-        name = _ASIDE.fullmatch(aside.name)
-        if name is None:
-            continue
-        if (there := aside.with_name(name[1])).exists():
-            shutil.rmtree(aside, ignore_errors=True)
-        else:
-            aside.rename(there)
+                    partials.restored(real.parent)
 
 
 def write(path: str | os.PathLike[str], data: bytes | str, *, then: str = "") -> Path:
@@ -306,77 +277,6 @@ def _real_folder(target: Path) -> Path:
         raise _error(errno.ENOTDIR, target)
     real.parent.mkdir(parents=True, exist_ok=True)
     return real
-
-
-@contextmanager
-def _partial_folder(parent: Path) -> Iterator[Path]:
-    """A new folder, which is removed unless it has another name by the end of the block."""
-    _sweep(parent)
-    partial, held = _begin(parent, folder=True)
-    try:
-        yield partial
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        os.close(held)
-
-
-def _exchanged(one: Path, other: Path) -> bool:
-    """Gives each of two names to the other's folder, at once; False where that cannot be done."""
-    # Here, since start-up would pay for it.
-    import ctypes
-
-    try:
-        rename = ctypes.CDLL(None).renameat2
-    except (OSError, AttributeError):
-        return False
-    names = os.fsencode(one), os.fsencode(other)
-    done: int = rename(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE)
-    return done == 0
-
-
-def _begin(parent: Path, *, folder: bool) -> tuple[Path, int]:
-    """A new file or folder of nobody else's, and the descriptor that holds its lock."""
-    while True:
-        partial = parent / f".vlm3-{os.getpid()}-{secrets.token_hex(4)}.partial"
-        if folder:
-            partial.mkdir()
-            held = os.open(partial, os.O_RDONLY)
-        else:
-            held = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
-        _lock(held)
-        # Another process may have taken it for a dead one's before it was locked.
-        if partial.exists():
-            return partial, held
-        os.close(held)
-
-
-def _sweep(folder: Path) -> None:
-    """Removes what killed processes left there; once a folder and process."""
-    if folder in _swept:
-        return
-    _swept.add(folder)
-    for left in folder.glob(PARTIALS):
-        try:
-            held = os.open(left, os.O_RDONLY)
-        except OSError:
-            continue
-        try:
-            if _lock(held):
-                if left.is_dir():
-                    shutil.rmtree(left, ignore_errors=True)
-                else:
-                    left.unlink(missing_ok=True)
-        finally:
-            os.close(held)
-
-
-def _lock(held: int) -> bool:
-    """Takes the lock; False where another has it, or the file system has none."""
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 def sync(path: Path) -> None:

@@ -7,7 +7,7 @@ where the intrinsics come from. What decodes files is `pictures`. Knows no text,
 import os
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal, Self
 
 import numpy as np
@@ -108,69 +108,15 @@ class View:
         Warns:
             AssumedCameraWarning: the field of view was assumed.
         """
-        given = {
-            "camera": camera,
-            "f_px": f_px,
-            "fov_deg": fov_deg,
-            "intrinsics_px": intrinsics_px,
-        }
-        names = [name for name, value in given.items() if value is not None]
-        if len(names) > 1:
-            raise InputError(f"{' and '.join(names)} were given; give only one of them")
-        if camera is not None and not isinstance(camera, Camera):
-            raise InputError(
-                f"camera is a {type(camera).__name__}; give a vlm3.Camera, "
-                "as from Camera.from_K(K, width_px=..., height_px=...)"
-            )
+        given = _Given(camera, f_px, fov_deg, intrinsics_px)
         picture = _read(source, camera, as_stored=as_stored)
-        if not names and picture.panorama is not None:
-            raise InputError(
-                f"{picture.name} is a panorama ({picture.panorama}): no single focal length "
-                "describes it; cut an ordinary view out of it first, or give camera, f_px or "
-                "fov_deg if it really is one"
-            )
-        height_px, width_px = picture.image.shape[:2]
-        intrinsics: Intrinsics = "given"
-        if fov_deg is not None:
-            check_fov_deg(fov_deg)
-            camera = Camera.from_fov(fov_deg, width_px=width_px, height_px=height_px)
-            intrinsics = "fov"
-        elif f_px is not None:
-            check_f_px(f_px, width_px, height_px)
-            camera = _centred(f_px, width_px, height_px)
-        elif intrinsics_px is not None:
-            if picture.orientation != 1 and not as_stored:
-                raise InputError(
-                    f"EXIF turns {picture.name} when it is shown, and intrinsics do not say "
-                    "whether they are of the picture as stored or as shown; save it upright "
-                    "without that mark, or give f_px or fov_deg"
-                )
-            check_intrinsics(*intrinsics_px, width_px, height_px, fisheye=False)
-            camera = Camera(*intrinsics_px, width_px, height_px)
-            cx_px, cy_px = intrinsics_px[2:]
-            if not camera.contains((cx_px, cy_px)):
-                raise InputError(
-                    f"the principal point ({cx_px:g}, {cy_px:g}) lies outside {picture.name} of "
-                    f"{width_px}x{height_px} px; give intrinsics for the picture at this size"
-                )
-        elif camera is None and picture.exif_f_px is not None:
-            camera = _centred(picture.exif_f_px, width_px, height_px)
-            intrinsics = "exif"
-        elif camera is None and calibrate is not None:
-            camera = calibrate(picture.image)
-            intrinsics = "calibrator"
-        elif camera is None:
-            camera = Camera.from_fov(ASSUMED_FOV_DEG, width_px=width_px, height_px=height_px)
-            intrinsics = "assumed"
-            warnings.warn(_assumed(picture, camera), AssumedCameraWarning, stacklevel=2)
-        _check_size(camera, picture.image, picture.name)
-        check_intrinsics(
-            camera.fx_px, camera.fy_px, camera.cx_px, camera.cy_px, width_px, height_px,
-            fisheye=True,
-        )  # fmt: skip
-        image, camera = undistort_image(picture.image, camera)
+        found, intrinsics = given.of(picture, as_stored) or _of_picture(picture, calibrate)
+        if intrinsics == "assumed":
+            warnings.warn(_assumed(picture, found), AssumedCameraWarning, stacklevel=2)
+        _check_camera(found, picture)
+        image, found = undistort_image(picture.image, found)
         image.setflags(write=False)
-        return cls(image, camera, intrinsics, picture.path)
+        return cls(image, found, intrinsics, picture.path)
 
     def resized(self, plan: ResizePlan) -> Self:
         """The view after `plan`'s resize.
@@ -203,6 +149,91 @@ def resize_image(image: NDArray[np.uint8], plan: ResizePlan) -> NDArray[np.uint8
     if size == (plan.source.width_px, plan.source.height_px):
         return image
     return np.array(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What a caller says of the camera that took a picture: one of the four, or nothing.
+
+    Raises:
+        InputError: more than one, or a camera that is none.
+    """
+
+    camera: Camera | None
+    f_px: float | None
+    fov_deg: float | None
+    intrinsics_px: tuple[float, float, float, float] | None
+
+    def __post_init__(self) -> None:
+        names = [f.name for f in fields(self) if getattr(self, f.name) is not None]
+        if len(names) > 1:
+            raise InputError(f"{' and '.join(names)} were given; give only one of them")
+        if self.camera is not None and not isinstance(self.camera, Camera):
+            raise InputError(
+                f"camera is a {type(self.camera).__name__}; give a vlm3.Camera, "
+                "as from Camera.from_K(K, width_px=..., height_px=...)"
+            )
+
+    def of(self, picture: Picture, as_stored: bool) -> tuple[Camera, Intrinsics] | None:
+        """The camera of a picture, and what it is from; None where nothing was given."""
+        height_px, width_px = picture.image.shape[:2]
+        if self.fov_deg is not None:
+            check_fov_deg(self.fov_deg)
+            wide = Camera.from_fov(self.fov_deg, width_px=width_px, height_px=height_px)
+            return wide, "fov"
+        if self.f_px is not None:
+            check_f_px(self.f_px, width_px, height_px)
+            return _centred(self.f_px, width_px, height_px), "given"
+        if self.intrinsics_px is not None:
+            return _from_intrinsics(picture, self.intrinsics_px, as_stored), "given"
+        return None if self.camera is None else (self.camera, "given")
+
+
+def _from_intrinsics(
+    picture: Picture, intrinsics_px: tuple[float, float, float, float], as_stored: bool
+) -> Camera:
+    height_px, width_px = picture.image.shape[:2]
+    if picture.orientation != 1 and not as_stored:
+        raise InputError(
+            f"EXIF turns {picture.name} when it is shown, and intrinsics do not say "
+            "whether they are of the picture as stored or as shown; save it upright "
+            "without that mark, or give f_px or fov_deg"
+        )
+    check_intrinsics(*intrinsics_px, width_px, height_px, fisheye=False)
+    camera = Camera(*intrinsics_px, width_px, height_px)
+    cx_px, cy_px = intrinsics_px[2:]
+    if not camera.contains((cx_px, cy_px)):
+        raise InputError(
+            f"the principal point ({cx_px:g}, {cy_px:g}) lies outside {picture.name} of "
+            f"{width_px}x{height_px} px; give intrinsics for the picture at this size"
+        )
+    return camera
+
+
+def _of_picture(
+    picture: Picture, calibrate: Callable[[NDArray[np.uint8]], Camera] | None
+) -> tuple[Camera, Intrinsics]:
+    """The camera of a picture of which the caller says nothing, and what it is from."""
+    if picture.panorama is not None:
+        raise InputError(
+            f"{picture.name} is a panorama ({picture.panorama}): no single focal length "
+            "describes it; cut an ordinary view out of it first, or give camera, f_px or "
+            "fov_deg if it really is one"
+        )
+    height_px, width_px = picture.image.shape[:2]
+    if picture.exif_f_px is not None:
+        return _centred(picture.exif_f_px, width_px, height_px), "exif"
+    if calibrate is not None:
+        return calibrate(picture.image), "calibrator"
+    assumed = Camera.from_fov(ASSUMED_FOV_DEG, width_px=width_px, height_px=height_px)
+    return assumed, "assumed"
+
+
+def _check_camera(camera: Camera, picture: Picture) -> None:
+    """Refuses a camera that is not of the picture's size, or that no camera can be."""
+    _check_size(camera, picture.image, picture.name)
+    lens = camera.fx_px, camera.fy_px, camera.cx_px, camera.cy_px
+    check_intrinsics(*lens, camera.width_px, camera.height_px, fisheye=True)
 
 
 def _read(source: object, camera: Camera | None, *, as_stored: bool) -> Picture:

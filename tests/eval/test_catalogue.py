@@ -9,8 +9,8 @@ from click.testing import CliRunner
 from vlm3.cli.benchmark_list import WIDTH as LIST_WIDTH
 from vlm3.cli.benchmark_list import as_markdown
 from vlm3.cli.main import main
-from vlm3.eval.benchmarks import BENCHMARKS
-from vlm3.eval.catalogue import FACTS
+from vlm3.errors import InputError
+from vlm3.eval.benchmarks import benchmarks, read_entry
 from vlm3.eval.report.published import flags, table
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "evaluation.md"
@@ -21,9 +21,9 @@ def test_the_list_fits_and_names_all() -> None:
     assert done.exit_code == 0
     lines = done.output.splitlines()
     assert LIST_WIDTH == 100 and max(map(len, lines)) <= 100
-    assert {line.split()[0] for line in lines if line[0] != " "} >= set(BENCHMARKS)
+    assert {line.split()[0] for line in lines if line[0] != " "} >= set(benchmarks())
     told = json.loads(CliRunner().invoke(main, ["eval", "--list", "--json"]).output)
-    assert [one["name"] for one in told] == list(BENCHMARKS)
+    assert [one["name"] for one in told] == list(benchmarks())
     for one in told:
         assert one["measures"] and one["source"] and one["licence"] and one["split"]
     for wrong, said in (
@@ -37,7 +37,6 @@ def test_the_list_fits_and_names_all() -> None:
 
 def test_the_documentation_has_the_list() -> None:
     assert as_markdown() in DOCS.read_text(encoding="utf-8")
-    assert set(FACTS) == set(BENCHMARKS)
 
 
 def test_published_rows_of_others_add_up_but_for_the_flags() -> None:
@@ -67,3 +66,42 @@ def test_published_rows_of_others_add_up_but_for_the_flags() -> None:
         assert total == pytest.approx(row.values["Overall"], abs=0.006)
     for name in ("depthvlm", "depthvlm-dense", "vsibench", "viewspatial", "omnispatial", "vrrpi"):
         assert "arXiv" in table(name).source and table(name).source != table("depth").source
+
+
+ENTRY = {
+    "title": "Mine",
+    "tasks": ["depth"],
+    "reader": "shards",
+    "data_format": "shards",
+    "split": "all",
+    "sampling": "all",
+    "measures": "distance",
+    "source": "mine",
+    "licence": "mine",
+    "verified": "own",
+}
+
+
+def test_an_entry_takes_what_it_does_not_give_from_its_kind() -> None:
+    kinds = {"small": {"count": 7, "seed": 3, "label": "z"}}
+    found = read_entry("mine", ENTRY | {"kind": "small", "seed": 5}, kinds)
+    assert (found.name, found.count, found.seed, found.label) == ("mine", 7, 5, "z")
+    assert found.tasks == ("depth",) and not found.roads
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"kind": "large"}, "is of kind 'large'; choose one of small"),
+        ({"licences": "mine"}, "has 'licences'; allowed are title"),
+        ({"roads": 1}, "roads is 1; give true or false"),
+        ({"label": "cosine"}, "label is 'cosine'; give one of distance, z"),
+        ({"tasks": ["depths"]}, "give one of depth, objects"),
+        ({"count": 0}, "a whole number from 1"),
+    ],
+)
+def test_a_wrong_entry_is_one_line(change: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read_entry("mine", ENTRY | change, {"small": {}})
+    with pytest.raises(InputError, match="mine has no 'title'"):
+        read_entry("mine", {k: v for k, v in ENTRY.items() if k != "title"}, {})

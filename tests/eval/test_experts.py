@@ -16,7 +16,7 @@ from PIL import Image
 
 from vlm3.errors import InputError, MissingDependencyError
 from vlm3.eval.baselines.experts import ADAPTERS
-from vlm3.eval.benchmarks import BENCHMARKS
+from vlm3.eval.benchmarks import benchmarks
 from vlm3.eval.models import choose
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import relative_pose, rotation_from_ypr_deg
@@ -251,7 +251,7 @@ def test_roads_get_the_outdoor_model(monkeypatch: pytest.MonkeyPatch) -> None:
         return SimpleNamespace(name=name, checkpoint=checkpoint, depth_z_m=None)
 
     monkeypatch.setattr("vlm3.eval.baselines.depth_experts._from_transformers", made)
-    for name, benchmark in BENCHMARKS.items():
+    for name, benchmark in benchmarks().items():
         if benchmark.tasks == ("depth",):
             who = choose("depth-anything-v2", benchmark, None)
             rooms = ("eth3d", "scannetpp", "sunrgbd", "ibims1", "nyuv2")

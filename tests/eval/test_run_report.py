@@ -18,14 +18,15 @@ from vlm3.eval.readers import EVERY, Wanted, read_items
 from vlm3.eval.report.page import as_html
 from vlm3.eval.report.published import flags, table, tables
 from vlm3.eval.report.render import as_latex, as_markdown, as_text
-from vlm3.eval.report.table import Cell, Report, Row, Section, build
+from vlm3.eval.report.rows import Cell, ResultSection, Row, RunReport
+from vlm3.eval.report.table import build
 from vlm3.eval.score import score
 from vlm3.eval.solvers import OracleSolver
 from vlm3.tasks.protocol import get_protocol
 
 
 @pytest.fixture
-def report(depthlm: Path, tmp_path: Path) -> Report:
+def report(depthlm: Path, tmp_path: Path) -> RunReport:
     benchmark = get_benchmark("ibims1")
     items = list(read_items(Wanted(benchmark, depthlm, EVERY, 42)))
     for name, model in (("a", "oracle"), ("b", "says:no idea")):
@@ -35,7 +36,7 @@ def report(depthlm: Path, tmp_path: Path) -> Report:
     return build([score(tmp_path / "a"), score(tmp_path / "b")])
 
 
-def test_rows_floors_published_and_notes(report: Report) -> None:
+def test_rows_floors_published_and_notes(report: RunReport) -> None:
     (section,) = report.sections
     kinds = [row.kind for row in section.rows]
     assert kinds[:4] == ["run", "run", "floor", "floor"]
@@ -51,7 +52,7 @@ def test_rows_floors_published_and_notes(report: Report) -> None:
     assert all("commit" in origin and "joint" in origin for _, origin in report.origins)
 
 
-def test_four_forms_hold_the_same_numbers(report: Report) -> None:
+def test_four_forms_hold_the_same_numbers(report: RunReport) -> None:
     text, markdown = as_text(report), as_markdown(report)
     latex, page = as_latex(report), as_html(report)
     for form in (text, markdown, latex, page):
@@ -78,7 +79,7 @@ def test_wide_tables_are_set_below_each_other(columns: int, name: str) -> None:
     cells = tuple(Cell(0.5 + k / 1000, 0.4, 0.6) for k in range(columns))
     rows = (Row(name, "run", cells, 100, 0), Row("floor", "floor", cells, 100))
     notes = ("a note of many words " * 12,)
-    wide = Report((Section("title", heads, ("higher",) * columns, rows, notes),), ())
+    wide = RunReport((ResultSection("title", heads, ("higher",) * columns, rows, notes),), ())
     text, markdown, latex = as_text(wide), as_markdown(wide), as_latex(wide)
     tables = [line for line in markdown.splitlines() if line.startswith("|")]
     assert max(map(len, [*text.splitlines(), *tables])) <= 100

@@ -8,7 +8,7 @@ from test_camera import some_pixels
 
 from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
-from vlm3.geometry.covisibility import correspond, covisibility
+from vlm3.geometry.covisibility import Tolerance, correspond, covisibility
 from vlm3.geometry.depth import points_from_z
 from vlm3.geometry.pixels import pixel_centres
 from vlm3.geometry.pose import invert, rotation_from_ypr_deg, transform_points
@@ -110,9 +110,7 @@ def test_the_tolerance_is_the_published_one() -> None:
             other = flat * (distance + sign * gap) / distance
             _, visible = correspond(xy, flat, CAMERA, other, CAMERA, np.eye(4))
             assert bool(visible) is expected
-    _, strict = correspond(
-        xy, flat, CAMERA, flat * 1.001, CAMERA, np.eye(4), absolute_m=0, softness_m=0, relative=0
-    )
+    _, strict = correspond(xy, flat, CAMERA, flat * 1.001, CAMERA, np.eye(4), Tolerance(0, 0, 0))
     assert not strict
 
 

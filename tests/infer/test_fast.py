@@ -15,7 +15,7 @@ from vlm3.infer.decoding import prefix_attention as shared
 from vlm3.infer.engines.local import LocalEngine
 from vlm3.infer.engines.naive import NaiveEngine
 from vlm3.model import Checkpoint
-from vlm3.tasks import correspondence, depth, fov, objects, pose
+from vlm3.tasks import correspondence, depth, fov, object_writing, pose
 from vlm3.tasks.protocol import PROTOCOLS, Protocol
 
 TOKENS = 6
@@ -147,7 +147,7 @@ def questions_of(protocol: Protocol, count: int) -> tuple[int, list[str]]:
     if "fov" in protocol.tasks:
         return 1, [fov.ask(protocol)]
     boxes = [[*point / 2, *(point / 2 + 5)] for point in points]
-    return 1, [objects.ask(protocol, "How wide is {0}?", [box], **size) for box in boxes]
+    return 1, [object_writing.ask(protocol, "How wide is {0}?", [box], **size) for box in boxes]
 
 
 @pytest.mark.parametrize("protocol", list(PROTOCOLS.values()), ids=lambda p: p.name)

@@ -22,7 +22,7 @@ from vlm3.infer.engines.fakes import ConstantEngine, OracleEngine
 from vlm3.infer.generation import TokenBudgetWarning
 from vlm3.infer.predictor import Predictor
 from vlm3.infer.resolve_protocol import ProtocolWarning, resolve_protocol
-from vlm3.tasks import depth, objects, pose
+from vlm3.tasks import depth, object_writing, pose
 from vlm3.tasks.answers import ObjectAnswer
 from vlm3.tasks.protocol import PROTOCOLS, get_protocol
 from vlm3.view import View
@@ -174,7 +174,7 @@ def test_pose_comes_back(
 @pytest.mark.parametrize("width_m", [0.03, 1.0, 12.34])
 def test_object_length_comes_back(name: str, width_m: float) -> None:
     protocol = get_protocol(name)
-    engine = OracleEngine(lambda prompt: objects.answer_length(protocol, width_m))
+    engine = OracleEngine(lambda prompt: object_writing.answer_length(protocol, width_m))
     view = view_of(Camera(50, 50, 32, 32, 64, 64))
     answer = predictor(engine, name).ask(view, "How wide is {0}?", [1, 2, 30, 40])
     assert answer.parsed
@@ -194,7 +194,7 @@ BOXES = [[1, 2, 30, 40], [20, 10, 60, 50], [5, 5, 15, 60]]
 def test_the_chosen_box_comes_back(name: str, region: int, question: str) -> None:
     """Whatever the order in which the question names the boxes."""
     protocol = get_protocol(name)
-    said = objects.answer_region(protocol, region, BOXES, width_px=64, height_px=64)
+    said = object_writing.answer_region(protocol, region, BOXES, width_px=64, height_px=64)
     view = view_of(Camera(50, 50, 32, 32, 64, 64))
     answer = predictor(ConstantEngine(said), name).ask(view, question, BOXES)
     assert (answer.region, answer.value_m, answer.yes, answer.clock_hour) == (region, *[None] * 3)
@@ -210,10 +210,10 @@ def test_agreement_and_clock_come_back(name: str) -> None:
 
     for yes in (True, False):
         question = "Is {0} smaller than {1}?"
-        assert ask(question, objects.answer_yes_no(protocol, yes)).yes is yes
+        assert ask(question, object_writing.answer_yes_no(protocol, yes)).yes is yes
     for hour in (1, 12):
         question = "If you are at {0}, in which clock direction is {1}?"
-        assert ask(question, objects.answer_clock(protocol, hour)).clock_hour == hour
+        assert ask(question, object_writing.answer_clock(protocol, hour)).clock_hour == hour
 
 
 def test_a_length_is_no_answer_to_a_question_that_wants_none() -> None:

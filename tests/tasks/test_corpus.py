@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vlm3.tasks import correspondence, depth, objects, pose
+from vlm3.tasks import correspondence, depth, object_reading, pose_reading
 from vlm3.tasks.base import ParseFailure
 from vlm3.tasks.protocol import get_protocol
 
@@ -37,8 +37,8 @@ def read(row: dict[str, Any]) -> Any:
         size = {"width_px": 2000, "height_px": 2000}
         return correspondence.parse(PAPER, answer, **size, question=question)
     if task == "pose":
-        return pose.parse(PAPER, question, answer)
-    value = objects.parse(question, answer, 2)
+        return pose_reading.parse(PAPER, question, answer)
+    value = object_reading.parse(question, answer, 2)
     if isinstance(value, ParseFailure):
         return value
     return value.value

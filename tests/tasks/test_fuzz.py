@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vlm3.tasks import correspondence, depth, objects, pose
+from vlm3.tasks import correspondence, depth, object_reading, pose, pose_reading
 from vlm3.tasks.base import ParseFailure
 from vlm3.tasks.protocol import PROTOCOLS, Protocol
 from vlm3.tasks.truth import ClockHour, Length, ObjectTruth, Region
@@ -241,14 +241,16 @@ def parsers_of(protocol: Protocol) -> Iterator[tuple[Callable[[str], Any], Check
         yield (lambda text: correspondence.parse(protocol, text, **size)), check_pixel
     for c in pose.components(protocol):
         checks = POSE_CHECKS if f"pose.{c}" in protocol.patterns else FREE_POSE_CHECKS
-        yield (lambda text, c=c: pose.parse(protocol, c, text)), checks[c]
+        yield (lambda text, c=c: pose_reading.parse(protocol, c, text)), checks[c]
 
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_fuzz(part: int) -> None:
     strict = [pair for p in PROTOCOLS.values() if p.patterns for pair in parsers_of(p)]
     free = [pair for p in PROTOCOLS.values() if not p.patterns for pair in parsers_of(p)]
-    about_objects = [((lambda t, q=q: objects.parse(q, t, 2)), check_objects) for q in QUESTIONS]
+    about_objects = [
+        ((lambda t, q=q: object_reading.parse(q, t, 2)), check_objects) for q in QUESTIONS
+    ]
     values = readings = 0
     slowest_s = 0.0
     started_s = time.process_time()

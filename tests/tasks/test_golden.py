@@ -6,7 +6,7 @@ import pytest
 from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import RelativePose
-from vlm3.tasks import correspondence, depth, objects, pose
+from vlm3.tasks import correspondence, depth, object_reading, object_writing, pose, pose_reading
 from vlm3.tasks.protocol import PROTOCOLS, get_protocol, protocol_for_checkpoint
 from vlm3.tasks.truth import YesNo
 
@@ -120,19 +120,21 @@ def test_release_corr_takes_the_first_pair() -> None:
 def test_release_object() -> None:
     size = {"width_px": 1024, "height_px": 768}
     np.testing.assert_array_equal(np.rint(BOXES * np.tile([1134 / 1024, 851 / 768], 2)), RESIZED)
-    question = objects.ask(R_OBJECT, "Can you confirm if {0} is smaller than {1}?", BOXES, **size)
+    question = object_writing.ask(
+        R_OBJECT, "Can you confirm if {0} is smaller than {1}?", BOXES, **size
+    )
     assert question == (
         "Can you confirm if bounding box region (0, 39, 652, 999) is smaller than bounding box "
         "region (6, 380, 228, 562)?"
     )
-    text = objects.answer_text(
+    text = object_writing.answer_text(
         R_OBJECT, "Incorrect, {0} is not smaller in size than {1}.", BOXES, **size
     )
     assert text == (
         "Incorrect, bounding box region (0, 39, 652, 999) is not smaller in size than bounding "
         "box region (6, 380, 228, 562)."
     )
-    assert objects.parse(question, text, 2) == YesNo(False)
+    assert object_reading.parse(question, text, 2) == YesNo(False)
 
 
 RELEASED_POSE = {
@@ -203,7 +205,7 @@ def test_pose_questions_and_answers(protocol: object, strings: dict[str, tuple[s
     for component, (question, answer) in strings.items():
         assert pose.ask(protocol, component) == question
         assert pose.answer(protocol, component, PAIR) == answer
-        read = pose.parse(protocol, component, answer)
+        read = pose_reading.parse(protocol, component, answer)
         np.testing.assert_allclose(read, READ_POSE[component])
 
 
@@ -246,15 +248,15 @@ def test_joint_wording() -> None:
     )
     assert correspondence.answer(JOINT, (505, 249), **size) == "1010 0498"
     boxes = np.array([[10, 39, 652, 999], [6, 380, 228, 562]]) / 2
-    assert objects.ask(JOINT, "How far is {0} from {1}?", boxes, **size) == (
+    assert object_writing.ask(JOINT, "How far is {0} from {1}?", boxes, **size) == (
         "How far is region 0 from region 1? Regions x1 y1 x2 y2, each in [0, 2000): "
         "0010 0039 0652 0999; 0006 0380 0228 0562"
     )
-    assert objects.answer_length(JOINT, 1.25) == "01.25 m"
-    assert objects.answer_yes_no(JOINT, True) == "yes"
-    assert objects.answer_yes_no(JOINT, False) == "no"
-    assert objects.answer_region(JOINT, 1, boxes, **size) == "region 1"
-    assert objects.answer_clock(JOINT, 3) == "03 o'clock"
+    assert object_writing.answer_length(JOINT, 1.25) == "01.25 m"
+    assert object_writing.answer_yes_no(JOINT, True) == "yes"
+    assert object_writing.answer_yes_no(JOINT, False) == "no"
+    assert object_writing.answer_region(JOINT, 1, boxes, **size) == "region 1"
+    assert object_writing.answer_clock(JOINT, 3) == "03 o'clock"
 
 
 def test_far_edge_stays_below_a_half_open_range() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vlm3.tasks import correspondence, depth, objects, pose
+from vlm3.tasks import correspondence, depth, object_reading, pose, pose_reading
 from vlm3.tasks.base import ParseFailure
 from vlm3.tasks.object_reading import parse
 from vlm3.tasks.protocol import get_protocol
@@ -75,7 +75,7 @@ def test_a_frame_changes_no_length(value: float, unit: str, frame: str, depth_to
     assert isinstance(read, ObjectTruth), (text, read)
     assert read.value == pytest.approx(expected, rel=1e-9)
     assert depth.parse(PAPER, text) == pytest.approx(expected, rel=1e-9)
-    assert pose.parse(PAPER, "distance", text) == pytest.approx(expected, rel=1e-9)
+    assert pose_reading.parse(PAPER, "distance", text) == pytest.approx(expected, rel=1e-9)
 
 
 @given(value=hundredths, frame=frames)
@@ -168,10 +168,10 @@ def test_the_length_that_was_asked_for(wide: float, tall: float) -> None:
 def test_radians_are_never_read_as_degrees(degrees: tuple[int, int, int]) -> None:
     yaw, pitch, roll = (math.radians(d) for d in degrees)
     text = f"Yaw: {yaw:.6f} rad, Pitch: {pitch:.6f} rad, Roll: {roll:.6f} rad"
-    read = pose.parse(PAPER, "rotation", text)
+    read = pose_reading.parse(PAPER, "rotation", text)
     assert not isinstance(read, ParseFailure)
     assert read == pytest.approx(degrees, abs=1e-3)
-    strict = pose.parse(get_protocol("release-pose"), "rotation", text)
+    strict = pose_reading.parse(get_protocol("release-pose"), "rotation", text)
     assert isinstance(strict, ParseFailure)
 
 
@@ -179,11 +179,11 @@ def test_radians_are_never_read_as_degrees(degrees: tuple[int, int, int]) -> Non
 @given(text=st.text(max_size=200))
 def test_any_text_gives_a_value_or_a_failure(text: str) -> None:
     for question in (WIDE, LEFT, TALLER, CLOCK, text):
-        assert isinstance(objects.parse(question, text, 2), ObjectTruth | ParseFailure)
+        assert isinstance(object_reading.parse(question, text, 2), ObjectTruth | ParseFailure)
     depth.parse(PAPER, text)
     correspondence.parse(PAPER, text, **SIZE, question=text)
     for component in pose.components(PAPER):
-        pose.parse(PAPER, component, text)
+        pose_reading.parse(PAPER, component, text)
 
 
 PIECES = (

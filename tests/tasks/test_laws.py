@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from vlm3.errors import InputError
 from vlm3.geometry.pose import RelativePose, direction_error_deg, rotation_from_ypr_deg
-from vlm3.tasks import correspondence, depth, objects, pose
+from vlm3.tasks import correspondence, depth, object_reading, object_writing, pose, pose_reading
 from vlm3.tasks.base import ParseFailure
 from vlm3.tasks.protocol import PROTOCOLS, Protocol
 from vlm3.tasks.truth import ClockHour, ObjectTruth, Region, YesNo
@@ -70,7 +70,7 @@ def test_pose(
 ) -> None:
     pair = RelativePose.from_ypr_direction((yaw, pitch, roll), direction, distance_m)
     for component in pose.components(protocol):
-        read = pose.parse(protocol, component, pose.answer(protocol, component, pair))
+        read = pose_reading.parse(protocol, component, pose.answer(protocol, component, pair))
         assert not isinstance(read, ParseFailure)
         if component == "rotation_angle":
             assert read == pytest.approx(pair.angle_deg, abs=0.05 + 1e-9)
@@ -90,14 +90,14 @@ def test_object_answers(protocol: Protocol, length_m: float, hour: int, yes: boo
     box = [[10, 20, 300, 400]]
 
     def read(question: str, answer: str) -> ObjectTruth | ParseFailure:
-        return objects.parse(objects.ask(protocol, question, box, **size), answer, 1)
+        return object_reading.parse(object_writing.ask(protocol, question, box, **size), answer, 1)
 
-    length = read("How wide is {0}?", objects.answer_length(protocol, length_m))
+    length = read("How wide is {0}?", object_writing.answer_length(protocol, length_m))
     assert isinstance(length, ObjectTruth)
     assert length.value == pytest.approx(written(length_m), abs=0.005 + 1e-9)
-    clock = read("In which direction is {0}?", objects.answer_clock(protocol, hour))
+    clock = read("In which direction is {0}?", object_writing.answer_clock(protocol, hour))
     assert clock == ClockHour(hour)
-    agreement = read("Is {0} taller than a door?", objects.answer_yes_no(protocol, yes))
+    agreement = read("Is {0} taller than a door?", object_writing.answer_yes_no(protocol, yes))
     assert agreement == YesNo(yes)
 
 
@@ -119,10 +119,10 @@ def test_region_choice(protocol: Protocol, boxes: list[list[float]], data: st.Da
     order = data.draw(st.permutations(range(len(boxes))))
     chosen = data.draw(st.integers(0, len(boxes) - 1))
     named = ", ".join(f"{{{k}}}" for k in order)
-    question = objects.ask(protocol, f"Which is taller: {named}?", boxes, **size)
-    answer = objects.answer_region(protocol, chosen, boxes, **size)
-    boxes_norm = objects.written_boxes(protocol, boxes, **size)
-    read = objects.parse(question, answer, len(boxes), boxes_norm=boxes_norm)
+    question = object_writing.ask(protocol, f"Which is taller: {named}?", boxes, **size)
+    answer = object_writing.answer_region(protocol, chosen, boxes, **size)
+    boxes_norm = object_writing.written_boxes(protocol, boxes, **size)
+    read = object_reading.parse(question, answer, len(boxes), boxes_norm=boxes_norm)
     if "(" not in answer or boxes_norm.count(boxes_norm[chosen]) == 1:
         assert read == Region(chosen)
 
@@ -179,7 +179,7 @@ def test_what_cannot_be_written_is_refused() -> None:
         with pytest.raises(InputError, match="did not move"):
             pose.answer(joint, component, still)
     with pytest.raises(InputError, match="hour"):
-        objects.answer_clock(joint, 13)
+        object_writing.answer_clock(joint, 13)
     for question, boxes, words in (
         ("How wide is {0}?", [[5, 5, 5, 9]], "empty or inverted"),
         ("How wide is {0}?", [[9, 5, 5, 9]], "empty or inverted"),
@@ -191,5 +191,5 @@ def test_what_cannot_be_written_is_refused() -> None:
         ("How wide is {0}?", [], "{0} has no box"),
     ):
         with pytest.raises(InputError, match=re.escape(words)):
-            objects.ask(joint, question, boxes, **size)
-    assert objects.ask(joint, "What is this?", [], **size) == "What is this?"
+            object_writing.ask(joint, question, boxes, **size)
+    assert object_writing.ask(joint, "What is this?", [], **size) == "What is this?"

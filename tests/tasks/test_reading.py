@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vlm3.tasks import correspondence, depth, pose
+from vlm3.tasks import correspondence, depth, pose, pose_reading
 from vlm3.tasks.base import ParseFailure
 from vlm3.tasks.protocol import PROTOCOLS
 from vlm3.tasks.reading import MAX_CHARS, answer_part
@@ -114,7 +114,7 @@ for _p in PROTOCOLS.values():
             (_p.name, "correspondence", lambda t, p=_p: correspondence.parse(p, t, **SIZE))
         )
     for _c in pose.components(_p):
-        PARSERS.append((_p.name, f"pose.{_c}", lambda t, p=_p, c=_c: pose.parse(p, c, t)))
+        PARSERS.append((_p.name, f"pose.{_c}", lambda t, p=_p, c=_c: pose_reading.parse(p, c, t)))
 BY_NAME = {(protocol, name): parse for protocol, name, parse in PARSERS}
 
 

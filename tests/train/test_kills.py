@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from test_tensor_store import ALONE, load_fresh, old_run, trained
 from watching import killed_at
 
-from vlm3 import disk
+from vlm3 import partials
 from vlm3.nano import saving
 from vlm3.train import checkpoint, loss_module
 from vlm3.train.config import ModelConfig, PromptConfig
@@ -101,7 +101,7 @@ def test_the_old_or_the_new_one_and_the_next_run_finds_it(
     monkeypatch.setattr(saving, "save_checkpoint", _weights)
     monkeypatch.setattr(loss_module, "save_checkpoint", _weights)
     if not exchanges:
-        monkeypatch.setattr(disk, "_exchanged", lambda one, other: False)
+        monkeypatch.setattr(partials, "exchanged", lambda one, other: False)
     before, write, which = WRITERS[name]
     before(tmp_path / "before")
     seen, killed = [], True
@@ -111,9 +111,9 @@ def test_the_old_or_the_new_one_and_the_next_run_finds_it(
         killed = killed_at(step, out, lambda out=out: write(out))
         # As the next run does, which holds the folder's lock by then.
         for folder in (out, out / "checkpoints"):
-            disk.restored(folder)
+            partials.restored(folder)
         seen.append(which(out))
-        disk._swept.clear()
+        partials.swept.clear()
         write(out)
         assert which(out) == 1, step
         left = [path for path in out.rglob("*") if path.name.startswith(".vlm3-")]

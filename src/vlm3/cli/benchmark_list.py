@@ -15,13 +15,11 @@ _GAP = "  "
 
 def _rows() -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
     """Names, and what they share, in the order of the benchmarks."""
-    from vlm3.eval.benchmarks import BENCHMARKS
-    from vlm3.eval.catalogue import FACTS
+    from vlm3.eval.benchmarks import benchmarks
 
     shared: dict[tuple[str, ...], list[str]] = {}
-    for name in BENCHMARKS:
-        facts = FACTS[name]
-        key = (facts.measures, facts.source, facts.licence, facts.verified)
+    for name, one in benchmarks().items():
+        key = (one.measures, one.source, one.licence, one.verified)
         shared.setdefault(key, []).append(name)
     return [(tuple(names), key) for key, names in shared.items()]
 
@@ -60,8 +58,7 @@ def as_markdown() -> str:
 
 
 def as_json() -> list[dict[str, Any]]:
-    """One object a benchmark: its entry and the facts about it."""
-    from vlm3.eval.benchmarks import BENCHMARKS
-    from vlm3.eval.catalogue import FACTS
+    """One object a benchmark."""
+    from vlm3.eval.benchmarks import benchmarks
 
-    return [asdict(one) | asdict(FACTS[name]) for name, one in BENCHMARKS.items()]
+    return [asdict(one) for one in benchmarks().values()]

@@ -18,8 +18,7 @@ from vlm3.datasets.own import FARTHEST_M, NEAREST_M
 from vlm3.datasets.pose_survey import groups, survey_poses
 from vlm3.errors import InputError
 from vlm3.geometry.pixels import pixel_centres
-from vlm3.geometry.plausible import off_centre
-from vlm3.geometry.pose import pose_fault
+from vlm3.geometry.plausible import off_centre, pose_fault
 from vlm3.geometry.posed_depth import PosedDepth
 
 Floats = NDArray[np.float64]

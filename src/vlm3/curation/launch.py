@@ -19,7 +19,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal, get_args
 
-from vlm3 import disk
+from vlm3 import disk, partials
 from vlm3.curation.merge import Joined, join, joining
 from vlm3.curation.units import Job, make_unit
 from vlm3.data.manifests import Unit, read_joined, read_unit, unit_name
@@ -176,7 +176,7 @@ def _claim(job: Job) -> None:
             )
         return
     # Killed while it wrote the note, a curation has left a part of it.
-    disk.restored(job.out)
+    partials.restored(job.out)
     if any(path.name != LOCK for path in job.out.iterdir()):
         raise InputError(f"{job.out} is not empty and no curation; give a new folder")
     disk.write(note, json.dumps(settings, indent=1, allow_nan=False))

@@ -11,7 +11,6 @@ the table: each must also come back to where it started, by the second view's ow
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -22,7 +21,7 @@ from vlm3.data.pair_rows import MATCHES, pair_row
 from vlm3.datasets.base import READ_ERRORS
 from vlm3.datasets.published import DepthOrigin
 from vlm3.geometry.camera import Camera
-from vlm3.geometry.covisibility import correspond, where_seen
+from vlm3.geometry.covisibility import SURFACE_TOLERANCE, Tolerance, correspond, where_seen
 from vlm3.geometry.depth import points_from_z
 from vlm3.geometry.pixels import pixel_centres
 from vlm3.geometry.pose import invert, nearest_rigid, relative_pose, transform_points
@@ -48,17 +47,8 @@ _PROBES = (12, 9)
 _TRIES = 8
 
 
-@dataclass(frozen=True)
-class Tolerance:
-    """When two depths are of one surface: gap < absolute + ln 2 * softness + relative * depth."""
-
-    absolute_m: float
-    softness_m: float
-    relative: float
-
-
 TOLERANCES: dict[DepthOrigin, Tolerance] = {
-    "truth": Tolerance(0.1, 0.1, 0.005),
+    "truth": SURFACE_TOLERANCE,
     "mvs": Tolerance(0.5, 0.5, 0.005),
     "predicted": Tolerance(0.4, 0.4, 0.02),
 }
@@ -140,7 +130,7 @@ def matches(
         good (n,) and xy2_px (n, 2). Good are those within the tolerance whose pixel in picture 2,
         lifted by picture 2's own depth, leads back to within `_RETURN_PX` of where they started.
     """
-    xy2, seen = where_seen(points1, depth_z2, camera2, invert(cam1_from_cam2), **asdict(tolerance))
+    xy2, seen = where_seen(points1, depth_z2, camera2, invert(cam1_from_cam2), tolerance)
     centre2 = np.where(seen[:, None], np.floor(xy2), 0.0) + 0.5
     column, row = np.moveaxis(centre2.astype(np.intp), -1, 0)
     z2 = depth_z2[row, column]
@@ -216,7 +206,7 @@ def _seen(one: PosedDepth, two: PosedDepth, two_from_one: Floats, tolerance: Tol
     """The share of ALL pixels of one, every second along both sides, that two sees."""
     centres = pixel_centres(one.camera.width_px, one.camera.height_px)[::2, ::2]
     _, visible = correspond(
-        centres, one.depth_z, one.camera, two.depth_z, two.camera, two_from_one, **asdict(tolerance)
+        centres, one.depth_z, one.camera, two.depth_z, two.camera, two_from_one, tolerance
     )
     return float(visible.mean())
 

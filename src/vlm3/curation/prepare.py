@@ -23,7 +23,7 @@ from vlm3.datasets.base import (
 )
 from vlm3.errors import InputError
 from vlm3.geometry.focal import plan_focal
-from vlm3.geometry.pose import pose_fault
+from vlm3.geometry.plausible import pose_fault
 from vlm3.geometry.undistort import undistort_image, undistort_points
 from vlm3.pictures import Picture, read_picture
 from vlm3.tasks.sample import ObjectQuestion

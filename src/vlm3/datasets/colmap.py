@@ -39,7 +39,8 @@ from vlm3.datasets.own_depth import depth_files, matching, read_depth
 from vlm3.datasets.own_format import read_format
 from vlm3.datasets.published import facts
 from vlm3.errors import InputError
-from vlm3.geometry.camera import Camera, LensModel
+from vlm3.geometry.camera import Camera
+from vlm3.geometry.lens import LensModel
 from vlm3.geometry.pose import invert, transform_points
 from vlm3.signals import keeping_sigterm
 

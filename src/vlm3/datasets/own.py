@@ -21,8 +21,7 @@ from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.depth import z_from_distance
 from vlm3.geometry.pixels import pixel_centres
-from vlm3.geometry.plausible import check_intrinsics, off_centre
-from vlm3.geometry.pose import pose_fault
+from vlm3.geometry.plausible import check_intrinsics, off_centre, pose_fault
 from vlm3.geometry.posed_depth import PosedDepth
 
 Floats = NDArray[np.float64]

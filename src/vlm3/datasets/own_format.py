@@ -11,7 +11,7 @@ from vlm3.datasets.files import read_json
 from vlm3.errors import InputError
 from vlm3.files.reading import short
 from vlm3.files.schema import anything, table_of
-from vlm3.geometry.camera import LensModel
+from vlm3.geometry.lens import LensModel
 
 Accepted = Literal["range", "centre", "aspect", "poses"]
 """Checks of `vlm3.datasets.own` that the folder's owner may take back."""

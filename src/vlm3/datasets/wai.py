@@ -46,7 +46,8 @@ from vlm3.datasets.splits import (
 from vlm3.errors import InputError
 from vlm3.files.reading import below, short
 from vlm3.files.schema import anything, fields, list_of, maybe, number, numbers, table_of, text
-from vlm3.geometry.camera import Camera, LensModel
+from vlm3.geometry.camera import Camera
+from vlm3.geometry.lens import LensModel
 
 _LAYOUT = facts("wai").layout
 _MODELS: dict[str, tuple[LensModel, tuple[str, ...]]] = {

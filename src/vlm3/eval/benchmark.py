@@ -1,6 +1,6 @@
-"""What a benchmark is, as data: which reader, which samples, which metric. Knows no file.
+"""What a benchmark is: which reader, which samples, which metric, where to get it. Knows no file.
 
-The entries are in `benchmarks` and `peer_benchmarks`.
+The entries are in `benchmarks.toml`, which `benchmarks` reads.
 """
 
 from dataclasses import dataclass
@@ -11,10 +11,11 @@ from vlm3.tasks.base import TaskName
 WHOLE_SET = 1_000_000
 """As a count: more than any set has."""
 Label = Literal["distance", "z", "scannetpp", "0.8 distance"]
-"""What a depth set's published label is; see `labels`."""
+"""What a depth set's published label is; see `vlm3.tasks.depth_labels`."""
+Verified = Literal["real files", "publisher's code", "lmms-eval's code", "documentation", "own"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Benchmark:
     """One data set under one evaluation protocol.
 
@@ -35,6 +36,12 @@ class Benchmark:
         published_samples: whether the samples are those of that column.
         roads: whether the pictures were taken from cars; some experts have a model for those.
         scoring: the published table whose delta1 is a mean over pictures, if it is one.
+        measures: what it measures, in a few words.
+        source: where to get it.
+        licence: of its questions or labels.
+        verified: what the reader was checked on: the publisher's files, files written as that
+            code writes or reads them, or its documentation; "own" is made by vlm3.
+        unread: what of it could not be looked up; empty for nothing.
     """
 
     name: str
@@ -44,7 +51,7 @@ class Benchmark:
     data_format: str
     split: str
     sampling: str
-    count: int
+    count: int = WHOLE_SET
     seed: int = 42
     metric: str = "delta1"
     protocol: str = "release-depth"
@@ -53,3 +60,8 @@ class Benchmark:
     published_samples: bool = True
     roads: bool = False
     scoring: str | None = None
+    measures: str
+    source: str
+    licence: str
+    verified: Verified
+    unread: str = ""

@@ -18,7 +18,7 @@ from typing import Any
 from PIL import Image
 
 from vlm3 import disk
-from vlm3.eval.benchmarks import Benchmark
+from vlm3.eval.benchmark import Benchmark
 from vlm3.eval.items import Item
 from vlm3.eval.predictions import FILE, dumps, header_line
 from vlm3.eval.score import score

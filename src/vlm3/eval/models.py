@@ -7,7 +7,7 @@ from typing import Any
 
 from vlm3.errors import InputError
 from vlm3.eval.baselines.experts import ADAPTERS, ExpertSolver
-from vlm3.eval.benchmarks import Benchmark
+from vlm3.eval.benchmark import Benchmark
 from vlm3.eval.items import Item
 from vlm3.eval.join import joined
 from vlm3.eval.predictions import pack, unanswered

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vlm3.eval.benchmarks import Benchmark
+from vlm3.eval.benchmark import Benchmark
 from vlm3.tasks.metrics import read
 from vlm3.tasks.questions import QUESTIONS
 from vlm3.tasks.registry import TASKS

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from vlm3 import disk
 from vlm3.errors import InputError
-from vlm3.eval.benchmarks import BENCHMARKS, Benchmark
+from vlm3.eval.benchmark import Benchmark
+from vlm3.eval.benchmarks import benchmarks
 from vlm3.eval.peer_measures import measures_of
 from vlm3.eval.predictions import Run, read_run
 from vlm3.eval.resample import Difference, Sums, difference, interval
@@ -113,7 +114,7 @@ def write(scored: Scored) -> Path:
 
 def benchmark_of(run: Run) -> Benchmark | None:
     """A run's benchmark; None where it is none of ours."""
-    return BENCHMARKS.get(str(run.config.get("benchmark")))
+    return benchmarks().get(str(run.config.get("benchmark")))
 
 
 def _score_task(run: Run, rows: Rows) -> TaskScores:

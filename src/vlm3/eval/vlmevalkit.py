@@ -16,7 +16,7 @@ from pathlib import Path
 
 from vlm3 import disk
 from vlm3.errors import InputError
-from vlm3.eval.benchmarks import Benchmark
+from vlm3.eval.benchmark import Benchmark
 from vlm3.eval.items import Item
 from vlm3.eval.lmms import documents, write_run
 from vlm3.tasks.protocol import Protocol

@@ -59,6 +59,16 @@ def text(most: int = 4096) -> Check:
     return check
 
 
+def one_of(*texts: str) -> Check:
+    """One of these texts."""
+
+    def check(value: Any, place: str) -> None:
+        if not isinstance(value, str) or value not in texts:
+            raise _refuse(value, place, f"one of {', '.join(texts)}")
+
+    return check
+
+
 def maybe(inner: Check) -> Check:
     """Null, or what `inner` allows."""
 

@@ -14,20 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vlm3.errors import InputError
-from vlm3.geometry.distortion import (
-    distort_brown_conrady,
-    distort_fisheye,
-    undistort_brown_conrady,
-    undistort_fisheye,
-)
-
-LensModel = Literal["pinhole", "brown_conrady", "fisheye"]
-
-_COEFFICIENT_COUNTS: dict[str, tuple[int, ...]] = {
-    "pinhole": (0,),
-    "brown_conrady": (4, 5, 8),
-    "fisheye": (4,),
-}
+from vlm3.geometry.lens import COEFFICIENT_COUNTS, LensModel, plane_from_points, rays_from_plane
 
 
 @dataclass(frozen=True)
@@ -70,12 +57,12 @@ class Camera:
             object.__setattr__(self, name, value)
         for name in ("width_px", "height_px"):
             object.__setattr__(self, name, _side(name, getattr(self, name)))
-        if self.model not in _COEFFICIENT_COUNTS:
+        if self.model not in COEFFICIENT_COUNTS:
             raise InputError(
-                f"camera model is {self.model!r}; choose one of {', '.join(_COEFFICIENT_COUNTS)}"
+                f"camera model is {self.model!r}; choose one of {', '.join(COEFFICIENT_COUNTS)}"
             )
         distortion = tuple(_finite("distortion", value) for value in self.distortion)
-        allowed = _COEFFICIENT_COUNTS[self.model]
+        allowed = COEFFICIENT_COUNTS[self.model]
         if len(distortion) not in allowed:
             raise InputError(
                 f"{len(distortion)} distortion coefficients for a {self.model} camera; "
@@ -191,20 +178,7 @@ class Camera:
             picture are returned as they are: see `contains`.
         """
         points = _coordinates("points_cam_m", points_cam_m, 3)
-        x, y, z = points[..., 0], points[..., 1], points[..., 2]
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            if self.model == "fisheye":
-                off_axis = np.hypot(x, y)
-                theta = np.arctan2(off_axis, z)
-                radius = distort_fisheye(theta, self.distortion)
-                scale = np.where(off_axis > 0, radius / off_axis, 1.0)
-                at_centre = (x == 0) & (y == 0) & (z == 0)
-                plane = np.where((np.isnan(radius) | at_centre)[..., None], np.nan, points[..., :2])
-                plane = plane * scale[..., None]
-            else:
-                plane = points[..., :2] / np.where(z > 0, z, np.nan)[..., None]
-                if self.model == "brown_conrady":
-                    plane = distort_brown_conrady(plane, self.distortion)
+        plane = plane_from_points(points, self.model, self.distortion)
         return self._pixels(plane)
 
     def unproject(self, xy_px: ArrayLike) -> NDArray[np.float64]:
@@ -274,18 +248,7 @@ class Camera:
 
     def _rays(self, xy_px: ArrayLike) -> NDArray[np.float64]:
         """Rays (*n, 3): of unit length for a fisheye, with z = 1 otherwise."""
-        plane = self._plane(xy_px)
-        if self.model == "fisheye":
-            radius = np.hypot(plane[..., 0], plane[..., 1])
-            theta = undistort_fisheye(radius, self.distortion)
-            with np.errstate(invalid="ignore", divide="ignore"):
-                # NaN (no ray) must survive the division at the very centre.
-                scale = np.where(radius > 0, np.sin(theta) / radius, 1.0 + 0.0 * theta)
-            return np.concatenate([plane * scale[..., None], np.cos(theta)[..., None]], axis=-1)
-        if self.model == "brown_conrady":
-            plane = undistort_brown_conrady(plane, self.distortion)
-        forward = np.where(np.isnan(plane).any(axis=-1, keepdims=True), np.nan, 1.0)
-        return np.concatenate([plane, forward], axis=-1)
+        return rays_from_plane(self._plane(xy_px), self.model, self.distortion)
 
     def _pixels(self, plane: NDArray[np.float64]) -> NDArray[np.float64]:
         xy: NDArray[np.float64] = plane * [self.fx_px, self.fy_px] + [self.cx_px, self.cy_px]

@@ -7,6 +7,7 @@ below `absolute_m + ln 2 * softness_m + relative * distance`. Knows no files and
 """
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +21,29 @@ from vlm3.geometry.pose import transform_points
 Array = NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class Tolerance:
+    """How far two distances of one surface may differ.
+
+    Attributes:
+        absolute_m: at no distance.
+        softness_m: half-value length of UFM's soft test; adds ln 2 times itself.
+        relative: per metre.
+    """
+
+    absolute_m: float
+    softness_m: float
+    relative: float
+
+    def at(self, distance_m: Array) -> Array:
+        """Metres at straight distances (*n,)."""
+        return self.absolute_m + math.log(2) * self.softness_m + self.relative * distance_m
+
+
+SURFACE_TOLERANCE = Tolerance(0.1, 0.1, 0.005)
+"""UFM's, of depth that was rendered or measured."""
+
+
 def correspond(
     xy1_px: ArrayLike,
     depth_z1_m: ArrayLike,
@@ -27,10 +51,7 @@ def correspond(
     depth_z2_m: ArrayLike,
     camera2: Camera,
     cam2_from_cam1: ArrayLike,
-    *,
-    absolute_m: float = 0.1,
-    softness_m: float = 0.1,
-    relative: float = 0.005,
+    tolerance: Tolerance = SURFACE_TOLERANCE,
 ) -> tuple[Array, NDArray[np.bool_]]:
     """Where points of picture 1 lie in picture 2, and whether they are seen there.
 
@@ -42,9 +63,7 @@ def correspond(
         depth_z2_m: depth map of picture 2.
         camera2: its camera.
         cam2_from_cam1: (4, 4).
-        absolute_m: tolerance at no distance.
-        softness_m: half-value length of UFM's soft test; adds ln 2 times itself to the tolerance.
-        relative: tolerance per metre.
+        tolerance: when a point and the surface that is seen there are one.
 
     Returns:
         xy2_px (*n, 2), NaN where depth is missing or the point lies behind camera 2, and visible
@@ -56,15 +75,7 @@ def correspond(
     depth1 = _map(depth_z1_m, camera1, "first")
     xy1 = np.asarray(xy1_px, dtype=np.float64)
     points1 = points_from_z(xy1, _nearest(depth1, xy1, camera1), camera1)
-    return where_seen(
-        points1,
-        depth_z2_m,
-        camera2,
-        cam2_from_cam1,
-        absolute_m=absolute_m,
-        softness_m=softness_m,
-        relative=relative,
-    )
+    return where_seen(points1, depth_z2_m, camera2, cam2_from_cam1, tolerance)
 
 
 def where_seen(
@@ -72,10 +83,7 @@ def where_seen(
     depth_z2_m: ArrayLike,
     camera2: Camera,
     cam2_from_cam1: ArrayLike,
-    *,
-    absolute_m: float = 0.1,
-    softness_m: float = 0.1,
-    relative: float = 0.005,
+    tolerance: Tolerance = SURFACE_TOLERANCE,
 ) -> tuple[Array, NDArray[np.bool_]]:
     """`correspond` for points (*n, 3) in camera 1's frame, wherever their depth came from."""
     depth2 = _map(depth_z2_m, camera2, "second")
@@ -85,7 +93,7 @@ def where_seen(
     distance = np.linalg.norm(points2, axis=-1)
     gap = np.abs(distance - np.linalg.norm(surface, axis=-1))
     # Comparisons with NaN (holes, behind, outside) are False: not visible.
-    visible = gap < absolute_m + math.log(2) * softness_m + relative * distance
+    visible = gap < tolerance.at(distance)
     return xy2, np.asarray(visible, dtype=np.bool_)
 
 
@@ -95,10 +103,7 @@ def covisibility(
     depth_z2_m: ArrayLike,
     camera2: Camera,
     cam2_from_cam1: ArrayLike,
-    *,
-    absolute_m: float = 0.1,
-    softness_m: float = 0.1,
-    relative: float = 0.005,
+    tolerance: Tolerance = SURFACE_TOLERANCE,
 ) -> float:
     """The fraction of ALL pixels of picture 1, holes included, that picture 2 sees; 0 to 1."""
     _, visible = correspond(
@@ -108,9 +113,7 @@ def covisibility(
         depth_z2_m,
         camera2,
         cam2_from_cam1,
-        absolute_m=absolute_m,
-        softness_m=softness_m,
-        relative=relative,
+        tolerance,
     )
     return float(visible.mean())
 

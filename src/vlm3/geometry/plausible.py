@@ -1,4 +1,4 @@
-"""Intrinsics that no camera has, and what was probably meant by them.
+"""Intrinsics and poses that no camera has, and what was probably meant by them.
 
 A focal length in millimetres, an angle in radians, a K divided by the picture's size, a K of the
 picture before it was resized: each is a valid number, and each makes every distance wrong. Here
@@ -8,6 +8,9 @@ really so can still be stated with one.
 
 import math
 from numbers import Real
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from vlm3.errors import InputError
 
@@ -25,6 +28,10 @@ _LONGEST_MM = 1200.0
 _MOST_RAD = math.pi
 # Of a picture's side: real principal points lie within 0.05 of the middle.
 _OFF_CENTRE = 0.15
+# How far R R^T of a rounded rotation may be from the identity.
+_POSE_TOLERANCE = 2e-2
+# All three axes longer or shorter than 1 by more than this are scaled, not rounded.
+_EVEN = 5e-3
 
 
 def check_fov_deg(fov_deg: float) -> None:
@@ -158,3 +165,32 @@ def _meant(f: float, width_px: int, height_px: int) -> str:
         "were millimetres meant? In pixels it is millimetres times the picture's width over the "
         f"sensor's in millimetres; as a 35 mm equivalent it would be {by_film:.0f} px"
     )
+
+
+def pose_fault(transform: ArrayLike) -> str | None:
+    """Why a finite (4, 4) is no pose, and what it seems to be instead; None for a pose.
+
+    Rounded numbers pass: rows may be off by 2 %, as those of scanned text files are.
+    """
+    T = np.asarray(transform, dtype=np.float64)
+    last = T[3]
+    if not np.allclose(last, [0, 0, 0, 1], atol=1e-6):
+        if np.allclose(T[:3, 3], 0, atol=1e-9) and np.isclose(last[3], 1):
+            return "the pose has its translation in the last row: it is transposed"
+        return f"the pose's last row is {_row(last)}; it must be 0 0 0 1"
+    sizes = np.linalg.svd(T[:3, :3], compute_uv=False)
+    mean = float(sizes.mean())
+    if np.ptp(sizes) < _EVEN * mean and abs(mean - 1) > _EVEN:
+        return (
+            f"the pose's rotation is scaled by {mean:.4g}: divide its 3x3 part by that, and see "
+            "whether the translation has the unit of the depth"
+        )
+    if not np.allclose(T[:3, :3] @ T[:3, :3].T, np.eye(3), atol=_POSE_TOLERANCE):
+        return "the pose is no rotation and translation"
+    if np.linalg.det(T[:3, :3]) < 0:
+        return "the pose mirrors (determinant -1): one axis is flipped, as in left-handed frames"
+    return None
+
+
+def _row(values: NDArray[np.float64]) -> str:
+    return " ".join(f"{v:g}" for v in values)

@@ -24,9 +24,6 @@ SHORTEST_BASELINE_M = 1e-4
 _GIMBAL = 1e-6
 _ORTHONORMAL_TOLERANCE = 1e-3
 _ROUNDED_TOLERANCE = 1e-2
-_POSE_TOLERANCE = 2e-2
-# All three axes longer or shorter than 1 by more than this are scaled, not rounded.
-_EVEN = 5e-3
 
 
 def rotation_from_ypr_deg(ypr_deg: ArrayLike) -> Array:
@@ -129,35 +126,6 @@ def nearest_rigid(transform: ArrayLike) -> Array:
         raise InputError(f"a pose is no rotation and translation (off by {off:.2g})")
     T[:3, :3], T[3] = R, [0, 0, 0, 1]
     return T
-
-
-def pose_fault(transform: ArrayLike) -> str | None:
-    """Why a finite (4, 4) is no pose, and what it seems to be instead; None for a pose.
-
-    Rounded numbers pass: rows may be off by 2 %, as those of scanned text files are.
-    """
-    T = np.asarray(transform, dtype=np.float64)
-    last = T[3]
-    if not np.allclose(last, [0, 0, 0, 1], atol=1e-6):
-        if np.allclose(T[:3, 3], 0, atol=1e-9) and np.isclose(last[3], 1):
-            return "the pose has its translation in the last row: it is transposed"
-        return f"the pose's last row is {_row(last)}; it must be 0 0 0 1"
-    sizes = np.linalg.svd(T[:3, :3], compute_uv=False)
-    mean = float(sizes.mean())
-    if np.ptp(sizes) < _EVEN * mean and abs(mean - 1) > _EVEN:
-        return (
-            f"the pose's rotation is scaled by {mean:.4g}: divide its 3x3 part by that, and see "
-            "whether the translation has the unit of the depth"
-        )
-    if not np.allclose(T[:3, :3] @ T[:3, :3].T, np.eye(3), atol=_POSE_TOLERANCE):
-        return "the pose is no rotation and translation"
-    if np.linalg.det(T[:3, :3]) < 0:
-        return "the pose mirrors (determinant -1): one axis is flipped, as in left-handed frames"
-    return None
-
-
-def _row(values: Array) -> str:
-    return " ".join(f"{v:g}" for v in values)
 
 
 def transform_points(transform: ArrayLike, points: ArrayLike) -> Array:

@@ -15,7 +15,7 @@ from vlm3.geometry.depth import z_from_distance
 from vlm3.geometry.pose import RelativePose
 from vlm3.infer.decoding.readout import read_numbers
 from vlm3.infer.engines.base import Reply
-from vlm3.tasks import correspondence, depth, fov, objects, pose
+from vlm3.tasks import correspondence, depth, fov, object_writing, pose, pose_reading
 from vlm3.tasks.answers import (
     DepthAnswer,
     FovAnswer,
@@ -130,7 +130,9 @@ def pose_answer(
     read: dict[str, float | Floats | ParseFailure] = {}
     spread: dict[str, Spread] = {}
     for part, reply in zip(pose.components(protocol), replies, strict=True):
-        read[part], seen = _pose_part(pose.parse(protocol, part, reply.text), reply, readout)
+        read[part], seen = _pose_part(
+            pose_reading.parse(protocol, part, reply.text), reply, readout
+        )
         if seen is not None:
             spread[part] = seen
     ypr_deg, direction = _vector(read["rotation"]), _vector(read["direction"])
@@ -175,7 +177,11 @@ def object_answer(
 ) -> ObjectAnswer:
     """The answers about boxes (n, 4) of a view."""
     size = {"width_px": view.camera.width_px, "height_px": view.camera.height_px}
-    written = objects.written_boxes(protocol, boxes_xyxy_px, **size) if len(boxes_xyxy_px) else None
+    written = (
+        object_writing.written_boxes(protocol, boxes_xyxy_px, **size)
+        if len(boxes_xyxy_px)
+        else None
+    )
     spoken = answer_part(raw_text)
     value = parse_object(prompt, raw_text, len(boxes_xyxy_px), boxes_norm=written)
     truth = None if isinstance(value, ParseFailure) else value

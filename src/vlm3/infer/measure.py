@@ -18,7 +18,7 @@ from vlm3.infer.generation import Progress
 from vlm3.infer.inputs import number_rows, points_in
 from vlm3.tasks.answers import DepthAnswer, Readout
 from vlm3.tasks.base import Floats
-from vlm3.tasks.objects import check_boxes
+from vlm3.tasks.object_writing import check_boxes
 from vlm3.view import View
 
 if TYPE_CHECKING:

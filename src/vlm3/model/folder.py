@@ -1,13 +1,11 @@
 """What lies in a checkpoint folder, looked at before anything heavy is loaded.
 
-Everything here says in one line what is wrong and what to do. Knows no torch.
+Everything here says in one line what is wrong and what to do; the weights themselves are looked at
+in `weight_files`. Knows no torch.
 """
 
-import math
-import re
 import sys
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from vlm3.errors import CheckpointError
 from vlm3.model.picture import PictureInput
 from vlm3.model.side_files import kind_of, read_object
 from vlm3.model.template import find_template
+from vlm3.model.weight_files import COPY_AGAIN, check_weights, has_weights, held_weights
 
 FAMILIES = {
     "qwen3_vl": "Qwen3-VL",
@@ -25,28 +24,15 @@ FAMILIES = {
 EXPERTS_TURNED = ("qwen3_vl_moe",)
 """Families whose files hold the matrices of experts with rows and columns exchanged."""
 
-SINGLE = "model.safetensors"
-INDEX = "model.safetensors.index.json"
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 # What the quantisers wrote before it stood in config.json.
 _QUANTISER_FILES = {"quantize_config.json": "gptq", "quant_config.json": "awq"}
-_COPY = "copy the whole checkpoint folder again"
-_SHARD = re.compile(r"model-\d+-of-(\d+)\.safetensors")
 
 
 class CheckpointWarning(UserWarning):
     """Something in a checkpoint folder that was left aside."""
-
-
-def has_weights(folder: Path) -> bool:
-    """Whether a folder holds a model's own weights, whole or not."""
-    return (
-        (folder / SINGLE).is_file()
-        or (folder / INDEX).is_file()
-        or any(_SHARD.fullmatch(path.name) for path in folder.glob("model-*.safetensors"))
-    )
 
 
 def is_adapter(folder: Path) -> bool:
@@ -68,7 +54,7 @@ def check_folder(folder: Path) -> str | None:
     """
     refuse_gguf(folder)
     _check_config(folder)
-    _check_weights(folder)
+    check_weights(folder)
     if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json")):
         raise CheckpointError(f"{folder} has no tokenizer.json: copy the whole checkpoint folder")
     for name in ("tokenizer_config.json", "generation_config.json", "special_tokens_map.json"):
@@ -79,7 +65,7 @@ def check_folder(folder: Path) -> str | None:
     if template is None:
         raise CheckpointError(
             f"{folder} has no chat template; it is chat_template.jinja, chat_template.json, or a "
-            f"key of tokenizer_config.json: {_COPY}"
+            f"key of tokenizer_config.json: {COPY_AGAIN}"
         )
     if (folder / ADAPTER_CONFIG).is_file():
         warnings.warn(
@@ -99,7 +85,7 @@ def _check_config(folder: Path) -> None:
     config = read_object(path)
     kind = config.get("model_type")
     if not isinstance(kind, str):
-        raise CheckpointError(f"{path}: model_type is {kind_of(kind)}; {_COPY}")
+        raise CheckpointError(f"{path}: model_type is {kind_of(kind)}; {COPY_AGAIN}")
     if kind not in FAMILIES:
         raise CheckpointError(
             f"{folder} holds a model of type {kind!r}; vlm3 asks vision language models of type "
@@ -115,7 +101,7 @@ def _check_config(folder: Path) -> None:
             raise _quantised(folder, how)
     for name in ("text_config", "vision_config"):
         if name in config and not isinstance(config[name], dict):
-            raise CheckpointError(f"{path}: {name} is {kind_of(config[name])}; {_COPY}")
+            raise CheckpointError(f"{path}: {name} is {kind_of(config[name])}; {COPY_AGAIN}")
 
 
 def _quantised(folder: Path, how: str) -> CheckpointError:
@@ -151,69 +137,6 @@ def refuse_gguf(path: Path) -> None:
         f"{folder / model.name} --mmproj {folder / tower}, and give openai:NAME with its address, "
         f"such as --base-url http://localhost:8080/v1{lost}"
     )
-
-
-def _check_weights(folder: Path) -> None:
-    single, index = folder / SINGLE, folder / INDEX
-    if index.is_file():
-        _check_shards(folder, _weight_map(index))
-    elif single.is_file():
-        _header(single)
-    else:
-        raise CheckpointError(_without_weights(folder))
-
-
-def _check_shards(folder: Path, weight_map: Mapping[str, str]) -> None:
-    shards = sorted(set(weight_map.values()))
-    absent = [shard for shard in shards if not (folder / shard).is_file()]
-    if absent:
-        raise CheckpointError(
-            f"{folder} lacks {len(absent)} of {len(shards)} weight files, {absent[0]} first"
-        )
-    if (folder / SINGLE).is_file() and SINGLE not in shards:
-        # transformers would take the single file without a word, vLLM the shards.
-        raise CheckpointError(
-            f"{folder} holds two sets of weights, {SINGLE} and the {len(shards)} files that "
-            f"{INDEX} names: remove the one that is out of date"
-        )
-    for shard in shards:
-        held = _header(folder / shard)
-        lost = sorted(
-            name for name, file in weight_map.items() if file == shard and name not in held
-        )
-        if lost:
-            raise CheckpointError(
-                f"{folder / shard} lacks {len(lost)} tensors that {INDEX} says are in it, "
-                f"{lost[0]} first: {_COPY}"
-            )
-
-
-def _weight_map(index: Path) -> dict[str, str]:
-    found = read_object(index).get("weight_map")
-    if not isinstance(found, dict) or not found:
-        raise CheckpointError(f"{index}: weight_map is {kind_of(found)}; {_COPY}")
-    for name, file in found.items():
-        plain = isinstance(file, str) and re.fullmatch(r"[\w.-]+\.safetensors", file)
-        if not plain:
-            raise CheckpointError(
-                f"{index}: {name[:80]} points to {str(file)[:80]!r}; a .safetensors file in "
-                "this folder is allowed"
-            )
-    return found
-
-
-def _header(path: Path) -> dict[str, int]:
-    """How many values each tensor of a safetensors file has, if all their bytes are there."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="np") as file:
-            names = list(file.keys())
-            return {name: math.prod(file.get_slice(name).get_shape()) for name in names}
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"{path} is damaged or cut short ({str(error)[:100]}): copy the file again"
-        ) from error
 
 
 _LARGEST = {
@@ -283,11 +206,11 @@ def check_size(folder: Path, config: Any) -> None:
         + vision.hidden_size * (patch + table)
         + merged * (merged + vision.out_hidden_size)
     )
-    held = sum(sum(_header(file).values()) for file in _weight_files(folder))
+    held = held_weights(folder)
     if least > held:
         raise CheckpointError(
             f"{path} describes a model of {least:,} weights or more, and the folder holds "
-            f"{held:,}: they are of different models, or incomplete; {_COPY}"
+            f"{held:,}: they are of different models, or incomplete; {COPY_AGAIN}"
         )
 
 
@@ -305,34 +228,6 @@ def _inner_width(text: Any) -> int:
     if not sparse:
         return int(dense)
     return int(dense + sparse * text.num_experts * text.moe_intermediate_size)
-
-
-def _weight_files(folder: Path) -> list[Path]:
-    if not (folder / INDEX).is_file():
-        return [folder / SINGLE]
-    return [folder / name for name in sorted(set(_weight_map(folder / INDEX).values()))]
-
-
-def _without_weights(folder: Path) -> str:
-    """Why there are no weights to be read."""
-    shards = sorted(p.name for p in folder.glob("*.safetensors") if _SHARD.fullmatch(p.name))
-    if shards:
-        found = _SHARD.fullmatch(shards[0])
-        whole = int(found[1]) if found else len(shards)
-        return (
-            f"{folder} holds weight files ({len(shards)} of {whole}) and no {INDEX}, the index "
-            f"that says what is in which: {_COPY}"
-        )
-    pickled = next((p for s in ("*.bin", "*.pt", "*.pth") for p in folder.glob(s)), None)
-    if pickled:
-        return (
-            f"{folder} holds pickled weights ({pickled.name}), which can run code when opened; "
-            "convert them to safetensors"
-        )
-    other = next(folder.glob("*.safetensors"), None)
-    if other:
-        return f"{folder} holds {other.name}, and no {SINGLE}: rename it if it is the whole model"
-    return f"{folder} has no {SINGLE}: the weights are missing"
 
 
 def positive(value: Any) -> bool:

@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 
-from vlm3.model.folder import EXPERTS_TURNED, SINGLE
+from vlm3.model.folder import EXPERTS_TURNED
+from vlm3.model.weight_files import SINGLE
 
 # Larger models take seconds to read; they are left to the library, which is careful with memory.
 _MOST_BYTES = 2 * 10**9

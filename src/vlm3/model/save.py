@@ -47,40 +47,14 @@ def save_checkpoint(
     disable_progress_bar()
     folder.mkdir(parents=True, exist_ok=True)
     tied = model.lm_head.weight is model.get_input_embeddings().weight
-    weights = {
-        name: value.to(dtype).contiguous()
-        for name, value in model.state_dict().items()
-        if not (tied and name == "lm_head.weight")
-    }
-    if model.config.model_type in EXPERTS_TURNED:
-        # As the official files and 4.57 have them; the library would leave them as they are now.
-        for name in weights:
-            if ".mlp.experts." in name:
-                weights[name] = weights[name].transpose(1, 2).contiguous()
+    weights = _official_weights(model, dtype, tied=tied)
     # The library leaves the output layer out, or puts it in, by what the config says.
     model.config.tie_word_embeddings = model.config.text_config.tie_word_embeddings = tied
     model.save_pretrained(folder, state_dict=weights, save_original_format=False)
     tokenizer.save_pretrained(folder)
     _write_config(folder, dtype, tied=tied)
     _write_tokenizer(folder, tokenizer)
-    whole, image, video = _PROCESSORS[model.config.model_type]
-    shared = {
-        # Of a model from scratch: a side of two tokens at least, a thousand at most.
-        "size": {
-            "shortest_edge": spec.min_pixels or (2 * spec.token_px) ** 2,
-            "longest_edge": spec.max_pixels or (1000 * spec.token_px) ** 2,
-        },
-        "patch_size": spec.patch_px,
-        "merge_size": spec.merge,
-        "temporal_patch_size": spec.temporal,
-        "image_mean": list(spec.mean),
-        "image_std": list(spec.std),
-        "processor_class": whole,
-    }
-    write_object(folder / "preprocessor_config.json", shared | {"image_processor_type": image})
-    write_object(
-        folder / "video_preprocessor_config.json", shared | {"video_processor_type": video}
-    )
+    _write_processors(folder, spec, model.config.model_type)
     _write_settings(folder, settings)
 
 
@@ -100,6 +74,42 @@ def write_adapter(model: Any, folder: Path, *, base: str, settings: Settings) ->
     # peft's own card is a form that nobody has filled in.
     (folder / "README.md").unlink(missing_ok=True)
     _write_settings(folder, settings)
+
+
+def _official_weights(model: Any, dtype: torch.dtype, *, tied: bool) -> dict[str, torch.Tensor]:
+    """The weights as the official files hold them; a tied output layer is left out."""
+    weights = {
+        name: value.to(dtype).contiguous()
+        for name, value in model.state_dict().items()
+        if not (tied and name == "lm_head.weight")
+    }
+    if model.config.model_type in EXPERTS_TURNED:
+        # As the official files and 4.57 have them; the library would leave them as they are now.
+        for name in weights:
+            if ".mlp.experts." in name:
+                weights[name] = weights[name].transpose(1, 2).contiguous()
+    return weights
+
+
+def _write_processors(folder: Path, spec: PictureInput, family: str) -> None:
+    whole, image, video = _PROCESSORS[family]
+    shared = {
+        # Of a model from scratch: a side of two tokens at least, a thousand at most.
+        "size": {
+            "shortest_edge": spec.min_pixels or (2 * spec.token_px) ** 2,
+            "longest_edge": spec.max_pixels or (1000 * spec.token_px) ** 2,
+        },
+        "patch_size": spec.patch_px,
+        "merge_size": spec.merge,
+        "temporal_patch_size": spec.temporal,
+        "image_mean": list(spec.mean),
+        "image_std": list(spec.std),
+        "processor_class": whole,
+    }
+    write_object(folder / "preprocessor_config.json", shared | {"image_processor_type": image})
+    write_object(
+        folder / "video_preprocessor_config.json", shared | {"video_processor_type": video}
+    )
 
 
 def _write_settings(folder: Path, settings: Settings) -> None:

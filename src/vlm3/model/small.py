@@ -53,12 +53,29 @@ def build_small(tokenizer: Any, size: SmallSize, *, seed: int = 0) -> Any:
         size: the dimensions.
         seed: of the random weights.
     """
-    from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
+    from transformers import Qwen3VLForConditionalGeneration
+
+    config = _config(tokenizer, size)
+    torch.manual_seed(seed)
+    model = Qwen3VLForConditionalGeneration(config).eval()
+    table = model.model.visual.pos_embed.weight
+    with torch.no_grad():
+        table.copy_(_sine_cosine_table(size.position_table, table.shape[1]) * 0.3)
+    generation = model.generation_config
+    generation.eos_token_id = tokenizer.eos_token_id
+    generation.pad_token_id = tokenizer.pad_token_id
+    generation.do_sample = False
+    return model
+
+
+def _config(tokenizer: Any, size: SmallSize) -> Any:
+    """The library's config of a model of that size, with the tokenizer's special tokens."""
+    from transformers import Qwen3VLConfig
 
     head_dim = size.text_hidden // size.text_heads
     third = head_dim // 6
     token_id = tokenizer.convert_tokens_to_ids
-    config = Qwen3VLConfig(
+    return Qwen3VLConfig(
         text_config={
             # Whole blocks of 64 rows: what fast matrix kernels like.
             "vocab_size": math.ceil(len(tokenizer) / 64) * 64,
@@ -99,16 +116,6 @@ def build_small(tokenizer: Any, size: SmallSize, *, seed: int = 0) -> Any:
         vision_end_token_id=token_id("<|vision_end|>"),
         tie_word_embeddings=True,
     )
-    torch.manual_seed(seed)
-    model = Qwen3VLForConditionalGeneration(config).eval()
-    table = model.model.visual.pos_embed.weight
-    with torch.no_grad():
-        table.copy_(_sine_cosine_table(size.position_table, table.shape[1]) * 0.3)
-    generation = model.generation_config
-    generation.eos_token_id = tokenizer.eos_token_id
-    generation.pad_token_id = tokenizer.pad_token_id
-    generation.do_sample = False
-    return model
 
 
 def _sine_cosine_table(side: int, width: int) -> torch.Tensor:

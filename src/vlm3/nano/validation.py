@@ -20,7 +20,7 @@ from vlm3.nano.forward import Forward
 from vlm3.nano.losses import answer_losses
 from vlm3.nano.recipe import ViewSize
 from vlm3.nano.store import Store, views
-from vlm3.tasks import correspondence, depth, pose
+from vlm3.tasks import correspondence, depth, pose_reading
 from vlm3.tasks.base import ParseFailure
 from vlm3.tasks.metrics import delta
 from vlm3.tasks.object_judge import judge
@@ -201,7 +201,7 @@ class HeldOut:
             if component not in errors:
                 continue
             given, true = (
-                pose.parse(self.protocol, component, one) for one in (text.given, text.true)
+                pose_reading.parse(self.protocol, component, one) for one in (text.given, text.true)
             )
             if isinstance(given, ParseFailure):
                 error = 180.0

@@ -24,7 +24,8 @@ from vlm3.tasks import metrics
 from vlm3.tasks.base import ParseFailure
 from vlm3.tasks.depth_labels import cosines, label_from_distance
 from vlm3.tasks.framing import framed
-from vlm3.tasks.lengths import Wanted, read_length
+from vlm3.tasks.length_questions import LengthQuestion
+from vlm3.tasks.lengths import read_length
 from vlm3.tasks.protocol import Protocol
 from vlm3.tasks.reading import answer_part, length_in_metres
 from vlm3.tasks.sample import Rng, Sample
@@ -64,7 +65,7 @@ def answer(protocol: Protocol, distance_m: float) -> str:
     return protocol.template("depth.answer").format(metres=written_metres(distance_m))
 
 
-_DISTANCE = Wanted("distance", camera=True, unit="m")
+_DISTANCE = LengthQuestion("distance", camera=True, unit="m")
 
 
 def parse(protocol: Protocol, text: str) -> float | ParseFailure:

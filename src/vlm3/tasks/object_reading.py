@@ -4,7 +4,7 @@ SpatialRGPT-Bench is scored by a language model; this reads the same things by r
 can be repeated: a length with its unit, an hour on the clock, agreement, the region chosen. Which
 of them is looked for follows from the question: a "yes" to "How wide is it?" is no answer. What
 surrounds an answer is taken away by `framing`; lengths are read by `lengths`, the others by
-`choices` and `clock`. Two different answers are none.
+`agreement`, `choices` and `clock`. Two different answers are none.
 """
 
 import re
@@ -14,11 +14,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from vlm3.tasks.agreement import read_agreement
 from vlm3.tasks.base import ParseFailure
-from vlm3.tasks.choices import AnswerText, QuestionText, read_agreement, read_choice
+from vlm3.tasks.choices import read_choice
 from vlm3.tasks.clock import read_clock
+from vlm3.tasks.comparisons import AnswerText, QuestionText
 from vlm3.tasks.framing import framed, plain
-from vlm3.tasks.lengths import read_length, wanted
+from vlm3.tasks.length_questions import length_question
+from vlm3.tasks.lengths import read_length
 from vlm3.tasks.reading import length_in_metres
 from vlm3.tasks.truth import ClockHour, Length, ObjectTruth, Region, YesNo
 
@@ -145,7 +148,7 @@ def _kind(question: str) -> _Kind | None:
 
 
 def _length(query: QuestionText, answer: AnswerText) -> ObjectTruth | str:
-    value = read_length(wanted(query.text, query.regions), answer.text, answer.regions)
+    value = read_length(length_question(query.text, query.regions), answer.text, answer.regions)
     if isinstance(value, str):
         return value
     checked = length_in_metres(answer.text, value)

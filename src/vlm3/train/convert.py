@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from vlm3 import disk
+from vlm3 import disk, partials
 from vlm3.errors import CheckpointError, InputError
 from vlm3.train import tensor_store
 from vlm3.train.checkpoint import named_tensors
@@ -25,7 +25,7 @@ def unconverted(out: Path) -> list[Path]:
         raise InputError(
             f"{out} has no checkpoints: give the folder that vlm3 train --output named"
         )
-    disk.restored(folder)
+    partials.restored(folder)
     return [path for path in sorted(folder.glob("step-[0-9]*[0-9]")) if _is_old(path)]
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from vlm3 import disk
+from vlm3 import partials
 from vlm3.errors import InputError
 from vlm3.lock import writing
 from vlm3.tasks.depth import DEPTH
@@ -68,7 +68,7 @@ def _alone(run: RunConfig, parallel: Parallel) -> Iterator[None]:
             try:
                 held.enter_context(writing(run.out))
                 for folder in (run.out, run.out / "checkpoints"):
-                    disk.restored(folder)
+                    partials.restored(folder)
                 resume.check(run)
             except InputError as error:
                 wrong.append(str(error))

@@ -8,7 +8,7 @@ from typing import Literal
 
 from vlm3.datasets.base import READ_ERRORS, reason
 from vlm3.errors import InputError
-from vlm3.eval.benchmarks import Benchmark
+from vlm3.eval.benchmark import Benchmark
 from vlm3.eval.items import Item
 
 _HOME = {

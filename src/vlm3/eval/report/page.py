@@ -3,7 +3,7 @@
 from html import escape
 
 from vlm3.eval.report.render import difference_lines
-from vlm3.eval.report.table import Report, Row, Section
+from vlm3.eval.report.rows import ResultSection, Row, RunReport
 
 _STYLE = """
 :root{--ink:#1c2530;--soft:#5d6b7a;--line:#dfe5ea;--run:#0b6bcb;--floor:#9a6700;--old:#6b7683}
@@ -35,7 +35,7 @@ _MOST_COLUMNS = 6
 _WIDTH, _LEFT, _RIGHT, _STEP = 1080, 330, 70, 22
 
 
-def as_html(report: Report) -> str:
+def as_html(report: RunReport) -> str:
     """The page."""
     body = "\n".join(_section(section) for section in report.sections)
     origins = "\n".join(
@@ -53,7 +53,7 @@ def as_html(report: Report) -> str:
     )
 
 
-def _section(section: Section) -> str:
+def _section(section: ResultSection) -> str:
     # Categories of objects make a row too long to read: they go into a table of their own.
     tables = "".join(
         _table(section, start, min(start + _MOST_COLUMNS, len(section.columns)))
@@ -69,7 +69,7 @@ def _section(section: Section) -> str:
     )
 
 
-def _table(section: Section, start: int, stop: int) -> str:
+def _table(section: ResultSection, start: int, stop: int) -> str:
     heads = "".join(
         f"<th>{escape(section.columns[i])} {'↑' if section.better[i] == 'higher' else '↓'}</th>"
         for i in range(start, stop)
@@ -111,7 +111,7 @@ def _row(row: Row, start: int, stop: int, *, new_block: bool) -> str:
     return f'<tr class="{place}"><td>{name}</td>{"".join(cells)}</tr>\n'
 
 
-def drawing(section: Section) -> str:
+def drawing(section: ResultSection) -> str:
     """The primary metric of every row on one axis, runs and floors with their intervals."""
     rows = [row for row in section.rows if row.cells[0].value is not None]
     ends = [v for row in rows for v in (row.cells[0].value, row.cells[0].high) if v is not None]

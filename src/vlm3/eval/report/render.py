@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from textwrap import wrap
 
-from vlm3.eval.report.table import Cell, Report, Row, Section
+from vlm3.eval.report.rows import Cell, ResultSection, Row, RunReport
 
 _KINDS = {"run": "", "floor": "floor", "published": "published", "expert": "published expert"}
 _ARROWS = {"higher": "↑", "lower": "↓"}
@@ -25,7 +25,7 @@ _OTHERS = ("published", "expert")
 _TEX_ARROWS = {"higher": r"$\uparrow$", "lower": r"$\downarrow$"}
 
 
-def as_text(report: Report) -> str:
+def as_text(report: RunReport) -> str:
     """For the terminal; the categories of objects are left to the files."""
     blocks = []
     for section in report.sections:
@@ -58,7 +58,7 @@ def as_text(report: Report) -> str:
     return "\n\n".join(blocks)
 
 
-def as_markdown(report: Report) -> str:
+def as_markdown(report: RunReport) -> str:
     """Tables as GitHub and others show them, with notes and origins."""
     blocks = []
     for section in report.sections:
@@ -76,7 +76,7 @@ def as_markdown(report: Report) -> str:
     return "\n\n".join([*blocks, f"## Where the runs come from\n\n{origins}"]) + "\n"
 
 
-def _markdown_tables(section: Section) -> list[list[list[str]]]:
+def _markdown_tables(section: ResultSection) -> list[list[list[str]]]:
     """Tables of `_WIDEST` characters that together hold every column; the heads are row 0.
 
     The first has the counts and what a row is; a row without a value in a later one is left out.
@@ -101,7 +101,7 @@ def _markdown_tables(section: Section) -> list[list[list[str]]]:
     return tables
 
 
-def as_latex(report: Report) -> str:
+def as_latex(report: RunReport) -> str:
     """One booktabs table a section, for a page: the columns that published rows fill, best in bold.
 
     A section without published rows keeps its first columns. Notes stand below; the other forms
@@ -125,7 +125,7 @@ def as_latex(report: Report) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def _tabular(section: Section, places: Sequence[int], *, counts: bool) -> list[str]:
+def _tabular(section: ResultSection, places: Sequence[int], *, counts: bool) -> list[str]:
     """The lines of one tabular; rows of others without a value in it are left out."""
     best = {place: _best(section, place) for place in places}
     heads = [rf"{_tex(section.columns[i])} {_TEX_ARROWS[section.better[i]]}" for i in places]
@@ -148,7 +148,7 @@ def _tabular(section: Section, places: Sequence[int], *, counts: bool) -> list[s
     return [*lines, r"\bottomrule", r"\end{tabular}", ""]
 
 
-def _tex_width_pt(section: Section, places: Sequence[int], *, counts: bool) -> float:
+def _tex_width_pt(section: ResultSection, places: Sequence[int], *, counts: bool) -> float:
     """About how wide a tabular is, by the mean width of letters in these sizes."""
     width = _SMALL_PT * max(len(row.name) for row in section.rows)
     for i in places:
@@ -160,7 +160,7 @@ def _tex_width_pt(section: Section, places: Sequence[int], *, counts: bool) -> f
     return width + counts * (2 * _GAP_PT + 10 * _SMALL_PT)
 
 
-def _shared(section: Section) -> list[int]:
+def _shared(section: ResultSection) -> list[int]:
     """The columns of a page's table."""
     published = [row for row in section.rows if row.kind in _OTHERS]
     filled = [
@@ -171,7 +171,7 @@ def _shared(section: Section) -> list[int]:
     return (filled or list(range(len(section.columns))))[:_MOST_TEX]
 
 
-def _best(section: Section, place: int) -> float | None:
+def _best(section: ResultSection, place: int) -> float | None:
     """The best value of a column as it is shown; floors do not take part."""
     shown = [
         round(row.cells[place].value or 0.0, row.cells[place].digits)
@@ -188,12 +188,12 @@ def _is(row: Row, place: int, best: float | None) -> bool:
     return cell.value is not None and round(cell.value, cell.digits) == best
 
 
-def difference_lines(section: Section) -> list[str]:
+def difference_lines(section: ResultSection) -> list[str]:
     """Each paired difference as a sentence."""
     return _differences(section)
 
 
-def _differences(section: Section) -> list[str]:
+def _differences(section: ResultSection) -> list[str]:
     found = []
     for a, b, measure, value in section.differences:
         digits = section.rows[0].cells[section.columns.index(measure)].digits
@@ -208,7 +208,7 @@ def _differences(section: Section) -> list[str]:
     return found
 
 
-def _head(section: Section, place: int) -> str:
+def _head(section: ResultSection, place: int) -> str:
     return f"{section.columns[place]} {_ARROWS[section.better[place]]}"
 
 

@@ -1,4 +1,4 @@
-"""Runs beside the published rows: sections of rows and cells, ready to be written in any form.
+"""Runs beside the published rows, section by section, ready to be written in any form.
 
 A section is one task of one benchmark. Its rows are the runs, the floors on the very same samples,
 and the published models; its notes say how failures count and what is wrong with published cells.
@@ -6,20 +6,17 @@ Knows no HTML and no LaTeX: see `render` and `page`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 from vlm3.errors import InputError
-from vlm3.eval.benchmark import WHOLE_SET
-from vlm3.eval.benchmarks import BENCHMARKS, Benchmark
+from vlm3.eval.benchmark import WHOLE_SET, Benchmark
+from vlm3.eval.benchmarks import benchmarks
 from vlm3.eval.report.published import flags, table
+from vlm3.eval.report.rows import Cell, Kind, ResultSection, Row, RunReport, cell_of, digits_of
 from vlm3.eval.resample import Difference
 from vlm3.eval.score import Score, Scored, TaskScores, compare
 from vlm3.tasks.depth import DEPTH
 from vlm3.tasks.questions import QUESTIONS
 from vlm3.tasks.registry import TASKS
-
-Kind = Literal["run", "floor", "published", "expert"]
 
 _PICTURES = (
     "The first column is the mean over pictures of each one's delta1, z against z, as the "
@@ -35,99 +32,7 @@ _LABELS = {
 }
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One number.
-
-    Attributes:
-        value: as its column's unit has it; None for a gap.
-        low: lower end of its interval.
-        high: upper end.
-        valid_only: the value over what could be read, where that is not everything.
-        digits: after the point.
-    """
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    valid_only: float | None = None
-    digits: int = 3
-
-    def text(self) -> str:
-        """The value alone."""
-        return "" if self.value is None else f"{self.value:.{self.digits}f}"
-
-    def range(self) -> str:
-        """The interval, or nothing."""
-        if self.low is None or self.high is None:
-            return ""
-        return f"{self.low:.{self.digits}f} to {self.high:.{self.digits}f}"
-
-    def whole(self) -> str:
-        """Value, [interval] and (value over what could be read), those that there are."""
-        text = self.text()
-        if self.low is not None and self.high is not None:
-            text += f" [{self.low:.{self.digits}f}, {self.high:.{self.digits}f}]"
-        if self.valid_only is not None:
-            text += f" ({self.valid_only:.{self.digits}f})"
-        return text
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of a table.
-
-    Attributes:
-        name: who.
-        kind: a run, a floor, or a published model or expert.
-        cells: one a column.
-        samples: how many queries; None for published rows.
-        failures: how many of them could not be read.
-        seconds: mean time of a query, where known.
-        cost_usd: of all queries, where known.
-        protocol: the wording of its prompts.
-    """
-
-    name: str
-    kind: Kind
-    cells: tuple[Cell, ...]
-    samples: int | None = None
-    failures: int | None = None
-    seconds: float | None = None
-    cost_usd: float | None = None
-    protocol: str = ""
-
-
-@dataclass(frozen=True)
-class Section:
-    """One task of one benchmark.
-
-    Attributes:
-        title: benchmark and task.
-        columns: names of the metrics, the primary one first.
-        better: for each column which direction is better.
-        rows: runs, floors, published.
-        notes: footnotes.
-        differences: (A, B, metric, A - B) of the runs, first against the others.
-    """
-
-    title: str
-    columns: tuple[str, ...]
-    better: tuple[str, ...]
-    rows: tuple[Row, ...]
-    notes: tuple[str, ...]
-    differences: tuple[tuple[str, str, str, Difference], ...] = ()
-
-
-@dataclass(frozen=True)
-class Report:
-    """Sections, and where every run came from."""
-
-    sections: tuple[Section, ...]
-    origins: tuple[tuple[str, str], ...]
-
-
-def build(runs: Sequence[Scored]) -> Report:
+def build(runs: Sequence[Scored]) -> RunReport:
     """A report of scored runs; runs of the same benchmark share their tables.
 
     Raises:
@@ -142,15 +47,15 @@ def build(runs: Sequence[Scored]) -> Report:
             config = scored.run.config
             key = (str(config.get("benchmark")), str(config.get("data")), part.task)
             by_section.setdefault(key, []).append((name, scored, part))
-    return Report(
+    return RunReport(
         tuple(_section(parts) for parts in by_section.values()),
         tuple((name, _origin(scored)) for name, scored in zip(names, runs, strict=True)),
     )
 
 
-def _section(parts: list[tuple[str, Scored, TaskScores]]) -> Section:
+def _section(parts: list[tuple[str, Scored, TaskScores]]) -> ResultSection:
     _, first, scores = parts[0]
-    benchmark = BENCHMARKS.get(str(first.run.config.get("benchmark")))
+    benchmark = benchmarks().get(str(first.run.config.get("benchmark")))
     # Runs of other samples of the same benchmark may lack a category.
     shown = {score.name: score for _, _, part in reversed(parts) for score in part.scores}
     order = [s.name for s in scores.scores] + list(shown)
@@ -164,7 +69,7 @@ def _section(parts: list[tuple[str, Scored, TaskScores]]) -> Section:
     title = benchmark.title if benchmark else str(first.run.config.get("benchmark"))
     data = first.run.config.get("data")
     where = f" ({data})" if data else ""
-    return Section(
+    return ResultSection(
         title=f"{title}{where}: {scores.task}",
         columns=tuple(score.name for score in columns),
         better=tuple(score.better for score in columns),
@@ -198,26 +103,6 @@ def _cells(scores: Sequence[Score], columns: Sequence[Score]) -> tuple[Cell, ...
     return tuple(cell_of(found.get(column.name)) for column in columns)
 
 
-def cell_of(score: Score | None) -> Cell:
-    """A score as a table shows it; a gap where there is none."""
-    if score is None:
-        return Cell(None)
-    scale = 100.0 if score.unit == "percent" else 1.0
-    low, high = (None if v is None else v * scale for v in (score.low, score.high))
-    valid = score.valid_only if score.failures else None
-    return Cell(
-        score.value * scale,
-        low,
-        high,
-        None if valid is None else valid * scale,
-        _digits(score.unit),
-    )
-
-
-def _digits(unit: str) -> int:
-    return {"percent": 1, "degrees": 1, "pixels": 2}.get(unit, 3)
-
-
 def _published(columns: list[Score], benchmark: Benchmark | None) -> list[Row]:
     if benchmark is None or benchmark.column is None:
         return []
@@ -234,7 +119,7 @@ def _published(columns: list[Score], benchmark: Benchmark | None) -> list[Row]:
         Row(
             name,
             kind,
-            tuple(Cell(values.get(i), digits=_digits(s.unit)) for i, s in enumerate(columns)),
+            tuple(Cell(values.get(i), digits=digits_of(s.unit)) for i, s in enumerate(columns)),
         )
         for name, (kind, values) in named.items()
     ]
