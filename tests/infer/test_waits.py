@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+from vlm3.infer.decoding import layers
 from vlm3.infer.decoding.answer_forms import answer_form
-from vlm3.infer.decoding.batching import Decoder
 from vlm3.infer.decoding.grammar import Automaton, Grammar
 from vlm3.infer.engines.base import Reply
 from vlm3.infer.engines.local import LocalEngine
@@ -75,13 +75,13 @@ def test_forced_tokens_run_together_and_change_nothing(
 ) -> None:
     form = answer_form(PROTOCOLS[protocol], component)
     passes: list[int] = []
-    forward = Decoder._forward
+    run = layers.run
 
-    def counted(self: Decoder, ids: torch.Tensor, *rest: Any) -> torch.Tensor:
+    def counted(text: Any, ids: torch.Tensor, *rest: Any) -> torch.Tensor:
         passes.append(ids.shape[1])
-        return forward(self, ids, *rest)
+        return run(text, ids, *rest)
 
-    monkeypatch.setattr(Decoder, "_forward", counted)
+    monkeypatch.setattr(layers, "run", counted)
     together = replies(nano, pictures[0], tokens, form)
     few = len(passes)
     passes.clear()

@@ -258,14 +258,15 @@ def difference_from_plain(form: str, device: torch.device, dtype: torch.dtype, w
     q, k, v = (torch.randn(*size, width, generator=made).to(device, dtype) for size in sizes)
     scale = width**-0.5
     if form == "groups":
-        wide = [one.float().repeat_interleave(groups, 1) for one in (k, v)]
-        expected = plain_attention(q.float(), *wide, scale, mask=mask_of_last(q.float(), total))
+        key, value = (one.float().repeat_interleave(groups, 1) for one in (k, v))
+        mask = mask_of_last(q.float(), total)
+        expected = plain_attention(q.float(), key, value, scale, mask=mask)
         found = _flash_of_last(q, k, v, scale)
     else:
         q = q.reshape(rows, heads, groups * count, width)
         used = torch.tensor([1, 17, total]).to(device)
-        mask = _by_mask(used, q.float(), width=total).mask
-        expected = plain_attention(q.float(), k.float(), v.float(), scale, mask=mask)
+        by_mask = _by_mask(used, q.float(), width=total)
+        expected = plain_attention(q.float(), k.float(), v.float(), scale, mask=by_mask.mask)
         by_lengths = _by_lengths(used, heads, width=total, count=groups * count)
         found = attention_within(q, k, v, scale, by_lengths)
     pairs = zip(found, expected, strict=True)

@@ -57,9 +57,12 @@ class Chain:
         capacity: tokens a row is expected to grow to; more only cost a copy.
         parent: a finished chain over the same segments, rows of one length, that rows go on from.
         rows: (B,) which row of `parent` each row goes on from.
+        own: for each layer zeros (B, heads, capacity, width) for the keys and values of the rows'
+            own tokens; made here when None.
 
     Attributes:
         lengths: (B,) own tokens of every row on the device, inherited ones included.
+        longest: the most of them.
         begun: whether the first tokens are in.
     """
 
@@ -72,31 +75,31 @@ class Chain:
         capacity: int,
         parent: "Chain | None" = None,
         rows: torch.Tensor | None = None,
+        own: tuple[list[torch.Tensor], list[torch.Tensor]] | None = None,
     ) -> None:
         self.segments = segments
-        self.inherited: int = 0 if parent is None else parent._longest
+        self.inherited: int = 0 if parent is None else parent.longest
         self.lengths = torch.tensor(lengths).to(device, non_blocking=True) + self.inherited
         self.begun = False
         self._parent, self._rows = parent, rows
         self._ragged = len(set(lengths)) > 1
-        self._longest: int = max(lengths) + self.inherited
-        self._capacity = max(self._longest, self.inherited + capacity)
-        self._keys: list[torch.Tensor] = []
-        self._values: list[torch.Tensor] = []
+        self.longest: int = max(lengths) + self.inherited
+        self._capacity = max(self.longest, self.inherited + capacity)
+        self._keys, self._values = own or ([], [])
         self._reach = Reach()
 
     def segment(self) -> Segment:
         """What a single row holds, as a part that others can share."""
-        return Segment(tuple(self._keys), tuple(self._values)).first(self._longest)
+        return Segment(tuple(self._keys), tuple(self._values)).first(self.longest)
 
     def step(self, count: int = 1) -> None:
         """Makes room for more tokens a row; call before the pass that brings them."""
         self.begun = True
         self.lengths = self.lengths + count
-        self._longest += count
+        self.longest += count
         self._reach = Reach()
-        if self._longest > self._capacity:
-            extra = max(self._capacity, self._longest - self._capacity)
+        if self.longest > self._capacity:
+            extra = max(self._capacity, self.longest - self._capacity)
             self._capacity += extra
             for buffers in (self._keys, self._values):
                 for i, old in enumerate(buffers):
@@ -118,18 +121,7 @@ class Chain:
         value: torch.Tensor,
         scale: float,
     ) -> torch.Tensor:
-        """Attention of the new tokens to everything before them in their rows.
-
-        Args:
-            layer: index.
-            query: (B, query heads, S, width).
-            key: (B, heads, S, width).
-            value: (B, heads, S, width).
-            scale: factor of the scores.
-
-        Returns:
-            (B, S, query heads, width).
-        """
+        """As `layers.Attends`: to the rows' own tokens and to each segment, merged."""
         self._store(layer, key, value)
         out, lse = self._own(layer, query, scale)
         for number, segment in enumerate(self.segments, 1):
@@ -145,9 +137,9 @@ class Chain:
         if not self.begun:
             start = self.inherited
             for buffers, new in news:
-                buffer = new.new_zeros(rows, heads, self._capacity, width)
-                buffer[:, :, start : start + count] = new
-                buffers.append(buffer)
+                if layer == len(buffers):
+                    buffers.append(new.new_zeros(rows, heads, self._capacity, width))
+                buffers[layer][:, :, start : start + count] = new
             if self._parent is not None:
                 self._keys[layer][:, :, :start] = self._parent._keys[layer][self._rows, :, :start]
                 self._values[layer][:, :, :start] = self._parent._values[layer][
@@ -160,14 +152,14 @@ class Chain:
                 buffers[layer].scatter_(2, at, new)
         else:
             for buffers, new in news:
-                buffers[layer][:, :, self._longest - count : self._longest] = new
+                buffers[layer][:, :, self.longest - count : self.longest] = new
 
     def _own(
         self, layer: int, query: torch.Tensor, scale: float
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Attention within the rows: (B, S, query heads, width) and log-sum-exp (B, S, heads)."""
-        key = self._keys[layer][:, :, : self._longest]
-        value = self._values[layer][:, :, : self._longest]
+        key = self._keys[layer][:, :, : self.longest]
+        value = self._values[layer][:, :, : self.longest]
         if not self.begun:
             if self.inherited and self._reach.mask is None and not kernels.takes_groups(query):
                 self._reach = Reach(kernels.mask_of_last(query, key.shape[2]))
@@ -175,7 +167,7 @@ class Chain:
             out, lse = kernels.attention_of_last(query, key, value, scale, self._reach.mask)
             return out.transpose(1, 2), lse.transpose(1, 2)
         if (self._ragged or query.shape[2] > 1) and self._reach.mask is None:
-            self._reach = reach_of_last(self.lengths, query, key.shape[1], self._longest)
+            self._reach = reach_of_last(self.lengths, query, key.shape[1], self.longest)
         return to_own(query, key, value, scale, self._reach)
 
 
