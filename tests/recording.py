@@ -13,6 +13,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves
 
+from vlm3.infer.engines.local import LocalEngine
+
 _WAITS = {"_local_scalar_dense", "item", "nonzero", "masked_select", "equal", "is_nonzero"}
 
 
@@ -106,3 +108,17 @@ class FakeCuda:
         with _Noting(self._recorder._kept()) as noting:
             yield
         graph.replay = lambda: self._recorder._again(noting.calls)
+
+
+def memory_of(engine: LocalEngine) -> list[torch.Tensor]:
+    """What the steps of an engine read and write, wherever it lies by now."""
+    assert engine._decoder._fixed is not None
+    return _tensors(list(vars(engine._decoder._fixed._memory).values()))
+
+
+def kept_by(engine: LocalEngine) -> list[torch.Tensor]:
+    """All that a recorded step of an engine may read."""
+    decoder = engine._decoder
+    model, head, table = decoder._model, decoder._head, decoder._vocabulary._table
+    kept = [*model.parameters(), *model.buffers(), head._symbols, head._ends, *memory_of(engine)]
+    return kept if table is None else [*kept, table]

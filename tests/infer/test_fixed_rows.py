@@ -5,7 +5,7 @@ same memory; on a GPU: `pytest -m gpu tests/infer`.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from recording import FakeCuda, Recorder
+from recording import FakeCuda, Recorder, kept_by, memory_of
 
 from vlm3.infer.decoding import replay
 from vlm3.infer.decoding.answer_forms import answer_form
@@ -33,30 +33,6 @@ FORM = answer_form(PROTOCOLS["joint"], "depth")
 @pytest.fixture(params=["qwen3", "qwen25"])
 def checkpoint(request: pytest.FixtureRequest) -> Checkpoint:
     found: Checkpoint = request.getfixturevalue(request.param)
-    return found
-
-
-def kept_by(engine: LocalEngine) -> Iterator[torch.Tensor]:
-    """All that a recorded step of an engine may read."""
-    decoder: Any = engine._decoder
-    yield from decoder._model.parameters()
-    yield from decoder._model.buffers()
-    yield from (decoder._head._symbols, decoder._head._ends)
-    if decoder._vocabulary._table is not None:
-        yield decoder._vocabulary._table
-    yield from memory_of(engine)
-
-
-def memory_of(engine: LocalEngine) -> list[torch.Tensor]:
-    found: list[torch.Tensor] = []
-    for value in vars(engine._decoder._fixed._memory).values():  # type: ignore[union-attr]
-        found += (
-            [value]
-            if isinstance(value, torch.Tensor)
-            else value
-            if value and isinstance(value, list)
-            else []
-        )
     return found
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from recording import Recorder, kept_by
 
 from vlm3.infer.decoding import layers
 from vlm3.infer.decoding.answer_forms import answer_form
@@ -58,6 +59,27 @@ def test_a_token_waits_once(
     assert waits[1] - waits[0] == 3
     layers = len(nano.model.model.language_model.layers)
     assert launches[1] - launches[0] <= 3 * (32 * layers + 25)
+
+
+@pytest.mark.parametrize("form", [None, answer_form(PROTOCOLS["joint"], "depth")], ids=["", "form"])
+def test_a_replayed_token_is_one_launch_and_what_comes_and_goes(
+    nano: Checkpoint, pictures: list[Any], counting: ModuleType, form: Grammar | None
+) -> None:
+    engine = LocalEngine(nano)
+    recorder = Recorder(lambda: kept_by(engine))
+    engine._decoder._fixed = engine._decoder.fixed_steps(recorder)
+    waits, launches = [], []
+    with engine.open([pictures[0]]) as scene:
+        for tokens in (5, 5, 2, 5):
+            before = recorder.replayed
+            with counting.pretended(nano.model) as counts:
+                counts.mark(*kept_by(engine))
+                engine.reply(scene, QUESTIONS, max_new_tokens=tokens, grammar=form)
+            launches.append(sum(counts.launches.values()) + recorder.replayed - before)
+            waits.append(sum(counts.waits.values()))
+    assert waits[3] - waits[2] == 3
+    # The step; its distributions kept; where a form says so, the rows' places in it brought over.
+    assert launches[3] - launches[2] == 3 * (2 if form is None else 3)
 
 
 @pytest.mark.parametrize(

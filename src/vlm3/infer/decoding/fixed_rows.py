@@ -287,7 +287,7 @@ class FixedSteps:
 
     @property
     def bytes(self) -> int:
-        """Memory that the next batch can have without asking for it."""
+        """Memory that the next batch takes over from the one before."""
         return self._memory.bytes
 
     def begin(
