@@ -13,13 +13,14 @@ import numpy.typing as npt
 import torch
 
 from vlm3.infer.decoding import layers
-from vlm3.infer.decoding.fixed_rows import FixedSteps, rows_within
+from vlm3.infer.decoding.fixed_rows import FixedSteps
 from vlm3.infer.decoding.grammar import Grammar
 from vlm3.infer.decoding.planner import Batch, Ids, Wave
 from vlm3.infer.decoding.prefix_attention import Chain, Segment
 from vlm3.infer.decoding.progress import Progress
 from vlm3.infer.decoding.replay import CudaGraphs, Recorder
-from vlm3.infer.decoding.steps import GrowingRows, Head, Rows
+from vlm3.infer.decoding.step_memory import rows_within
+from vlm3.infer.decoding.steps import GrowingRows, Head, RunningRows
 from vlm3.infer.decoding.vocabulary import Barred, Vocabulary
 from vlm3.infer.engines.base import Reply
 from vlm3.model import Checkpoint
@@ -151,7 +152,7 @@ class Decoder:
             chain, last = self._prefill(segments, batch.waves, start, room=room, fixed=fixed)
             if fixed is None:
                 text = self._model.model.language_model
-                rows: Rows = GrowingRows(text, self._head, chain, start, record=record)
+                rows: RunningRows = GrowingRows(text, self._head, chain, start, record=record)
             else:
                 rows = fixed.rows(chain, record=record)
             taken = self._write(rows, last, progress, grammar, record=record)
@@ -168,7 +169,7 @@ class Decoder:
 
     def _write(
         self,
-        rows: Rows,
+        rows: RunningRows,
         hidden: torch.Tensor,
         progress: Progress,
         grammar: Grammar | None,

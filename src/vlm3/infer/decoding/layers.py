@@ -5,31 +5,37 @@ rotary turn, and what checks its arguments in between. Here a norm is one and a 
 families: Qwen2.5-VL has biases and no norms of queries and keys. Knows neither tokens nor text.
 """
 
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch.nn.functional import rms_norm, silu
 
 
+class Projected(NamedTuple):
+    """What a layer makes of new tokens for its attention.
+
+    Attributes:
+        query: (B, query heads, S, width).
+        key: (B, heads, S, width).
+        value: (B, heads, S, width).
+        scale: factor of the scores.
+    """
+
+    query: torch.Tensor
+    key: torch.Tensor
+    value: torch.Tensor
+    scale: float
+
+
 class Attends(Protocol):
     """What stands before the tokens of a pass, and takes them up."""
 
-    def attend(
-        self,
-        layer: int,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        scale: float,
-    ) -> torch.Tensor:
+    def attend(self, layer: int, new: Projected) -> torch.Tensor:
         """Attention of the new tokens to everything before them in their rows.
 
         Args:
             layer: index.
-            query: (B, query heads, S, width).
-            key: (B, heads, S, width).
-            value: (B, heads, S, width).
-            scale: factor of the scores.
+            new: the tokens.
 
         Returns:
             (B, S, query heads, width).
@@ -77,13 +83,8 @@ def mixed(layer: Any, hidden: torch.Tensor, turns: Turns, before: Attends) -> to
     heads = [query.shape[2], key.shape[2]]
     query, key = torch.split(turns(torch.cat([query, key], dim=2)), heads, dim=2)
     value = attention.v_proj(x).view(shape)
-    out = before.attend(
-        attention.layer_idx,
-        query.transpose(1, 2),
-        key.transpose(1, 2),
-        value.transpose(1, 2),
-        attention.scaling,
-    )
+    new = Projected(*(one.transpose(1, 2) for one in (query, key, value)), attention.scaling)
+    out = before.attend(attention.layer_idx, new)
     added: torch.Tensor = attention.o_proj(out.flatten(2))
     return added
 

@@ -13,6 +13,7 @@ import torch
 
 from vlm3.infer.decoding import kernels
 from vlm3.infer.decoding.kernels import Reach
+from vlm3.infer.decoding.layers import Projected
 
 
 @dataclass(frozen=True)
@@ -113,15 +114,9 @@ class Chain:
         self._keys = [key[rows] for key in self._keys]
         self._values = [value[rows] for value in self._values]
 
-    def attend(
-        self,
-        layer: int,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        scale: float,
-    ) -> torch.Tensor:
+    def attend(self, layer: int, new: Projected) -> torch.Tensor:
         """As `layers.Attends`: to the rows' own tokens and to each segment, merged."""
+        query, key, value, scale = new
         self._store(layer, key, value)
         out, lse = self._own(layer, query, scale)
         for number, segment in enumerate(self.segments, 1):

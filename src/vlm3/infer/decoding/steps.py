@@ -1,7 +1,7 @@
 """One step of a batch: its next tokens through the text model, the likeliest that follow out.
 
-`Rows` is what the decoding loop sees of a batch; `GrowingRows` computes it plainly, each step as
-long as its rows are by then. Knows token ids, neither texts nor forms.
+`RunningRows` is what the decoding loop sees of a batch; `GrowingRows` computes it plainly, each step
+as long as its rows are by then. Knows token ids, neither texts nor forms.
 """
 
 from collections.abc import Sequence
@@ -72,7 +72,7 @@ class Head:
         return torch.cat([logits[..., self._symbols], end], dim=-1) - whole
 
 
-class Rows(Protocol):
+class RunningRows(Protocol):
     """A batch of answers being written, all by the same number of tokens at a time."""
 
     def first(self, hidden: torch.Tensor, barred: Barred | None) -> Choice:
@@ -107,11 +107,11 @@ class GrowingRows:
         self._tokens = chain.lengths
 
     def first(self, hidden: torch.Tensor, barred: Barred | None) -> Choice:
-        """As in `Rows`."""
+        """As in `RunningRows`."""
         return self._chosen(hidden[:, None], barred)
 
     def more(self, forced: Sequence[Sequence[int]], barred: Barred | None) -> Choice:
-        """As in `Rows`."""
+        """As in `RunningRows`."""
         ids = self._tokens[:, None]
         if forced[0]:
             ids = torch.cat([ids, torch.tensor(forced).to(ids.device, non_blocking=True)], dim=1)
@@ -129,7 +129,7 @@ class GrowingRows:
         return choice
 
     def keep(self, places: Sequence[int]) -> None:
-        """As in `Rows`."""
+        """As in `RunningRows`."""
         there = torch.tensor(places).to(self._tokens.device, non_blocking=True)
         self._chain.keep(there)
         self._tokens = self._tokens[there]

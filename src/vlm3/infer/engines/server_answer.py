@@ -35,7 +35,7 @@ class Answer:
 
     @property
     def words(self) -> str:
-        """The text for whoever reads it; one that was cut off says so, and cannot be read."""
+        """The text for a parser; one that was cut off says so, and cannot be read."""
         return (self.text or "") + (CUT_OFF if self.cut else "")
 
 

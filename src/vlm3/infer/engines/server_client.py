@@ -1,7 +1,8 @@
 """One question to an OpenAI-compatible server: the request, its refusals, another try, the answer.
 
-Servers refuse what others take, answer in several shapes, and fail for a while: what can be had is
-had, and told once. Knows neither pictures nor kept answers. Needs the extra `openai`.
+Servers refuse what others take, answer in several shapes, and fail for a while; what one refuses is
+left out from then on, with one warning. Knows neither pictures nor kept answers. Needs the extra
+`openai`.
 """
 
 import os
@@ -35,13 +36,12 @@ class ServerClient:
 
     Args:
         model: the model's name there.
-        base_url: of the API; OPENAI_BASE_URL, else OpenAI's own, when None.
-        api_key: from the environment (OPENAI_API_KEY) when None; local servers need none.
-        attempts: how often a request is sent before the run stops.
-        timeout_s: of one request.
-        pause_s: before the second attempt; doubles, up to a minute.
-        logprobs: ask for the likeliest tokens of every step; a server that refuses them gets
-            requests for fewer, then for none.
+        logprobs: ask for the likeliest tokens of every step.
+        base_url: this and the others are as `HttpEngine` has them.
+        api_key: see there.
+        attempts: see there.
+        timeout_s: see there.
+        pause_s: see there.
 
     Attributes:
         where: the server, for people.
