@@ -16,22 +16,17 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from statistics import median
 from typing import Any
 
-import ask
-import numpy as np
+import gpu_engine
 import torch
 import train_4b
-from results import clock, keep, machine
+from results import Row, clock, keep, machine, row
 
 import vlm3
 import vlm3.errors
 from vlm3.assets import load_example
-from vlm3.infer.engines.local import LocalEngine
-from vlm3.model import Checkpoint, Settings, load_checkpoint, nano_tokenizer
-from vlm3.tasks import depth
-from vlm3.tasks.protocol import PROTOCOLS
+from vlm3.model import nano_tokenizer
 from vlm3.train.attention import choose
 from vlm3.train.collate import Collator
 from vlm3.train.config import ATTENTIONS, ParallelConfig
@@ -39,10 +34,9 @@ from vlm3.train.loss_module import begin
 from vlm3.train.optim import optimizers
 from vlm3.train.parallel import Parallel, start
 from vlm3.train.recipes import recipe
-from vlm3.train.sizes import config_4b, random_4b
+from vlm3.train.sizes import config_4b
 from vlm3.train.validation import moved
 
-Row = dict[str, Any]
 AIMS = {
     "engine 1492 joint": 1492.0,
     "engine 1492 paper": 1000.0,
@@ -52,16 +46,6 @@ AIMS = {
     "worlds street 512x384": 400.0,
 }
 """What we want, in the unit of the row."""
-
-
-def row(what: str, value: float | None, unit: str, note: str = "") -> Row:
-    """A figure, or None where there is none, which is no number."""
-    return {
-        "what": what,
-        "unit": unit,
-        "value": None if value is None else float(value),
-        "note": note,
-    }
 
 
 def checks(device: torch.device, *, tiny: bool) -> Iterator[Row]:
@@ -77,13 +61,7 @@ def checks(device: torch.device, *, tiny: bool) -> Iterator[Row]:
     waits = _waits(device)
     yield row("losses, tree against sdpa", (losses[0] - losses[1]).abs().max(), "nats")
     yield row("waits of a training step", waits, "number", "as torch counts them on a GPU")
-    here, there = (
-        _nano_replies(torch.device(kind), 8 if tiny else 64) for kind in (str(device), "cpu")
-    )
-    worst = max(float(np.abs(a.logp - b.logp).max()) for a, b in zip(*(here, there), strict=True))
-    same = np.mean([a.text == b.text for a, b in zip(here, there, strict=True)])
-    yield row("nano's log-probabilities against a CPU", worst, "nats")
-    yield row("nano's answers as on a CPU", same, "share")
+    yield from gpu_engine.checks(device, tiny=tiny)
 
 
 def _small_step(device: torch.device, attention: str) -> tuple[Any, Any]:
@@ -113,60 +91,6 @@ def _waits(device: torch.device) -> int | None:
             stepping.zero_grad()
             torch.cuda.set_sync_debug_mode("default")
     return sum("synchroniz" in str(one.message) for one in seen)
-
-
-def _nano_replies(device: torch.device, count: int) -> list[Any]:
-    engine = LocalEngine(load_checkpoint("nano", device=str(device), dtype="float32"))
-    rng = np.random.default_rng(0)
-    image = rng.integers(0, 256, (192, 256, 3), dtype=np.uint8)
-    questions = _questions("joint", rng.uniform(1, 190, (count, 2)), 256, 192)
-    with engine.open([image]) as scene:
-        return engine.reply(scene, questions, max_new_tokens=6)
-
-
-def _questions(name: str, points: Any, width_px: int, height_px: int) -> list[str]:
-    size = {"width_px": width_px, "height_px": height_px}
-    return [depth.ask(PROTOCOLS[name], point, **size) for point in points]
-
-
-def engine(device: torch.device, *, tiny: bool) -> Iterator[Row]:
-    """Questions a second about one picture, and how long one question takes."""
-    if tiny:
-        checkpoint = ask.make_checkpoint()
-        checkpoint.model.to(device)
-    else:
-        model, tokenizer, spec = random_4b(0, str(device))
-        model = model.to(torch.bfloat16).eval()
-        model.generation_config.eos_token_id = tokenizer.eos_token_id
-        checkpoint = Checkpoint(model, tokenizer, spec, Settings(), "4b-random", Path())
-    prefix, count, repeats = (300, 4, 1) if tiny else (1492, 1024, 3)
-    width_px, height_px = ask.PICTURES[prefix]
-    rng = np.random.default_rng(1)
-    image = rng.integers(0, 256, (height_px, width_px, 3), dtype=np.uint8)
-    asker = LocalEngine(checkpoint)
-    side = int(count**0.5)
-    x, y = np.meshgrid(np.linspace(1, width_px - 1, side), np.linspace(1, height_px - 1, side))
-    points = rng.uniform(0.05, 1, (count, 2)) * (width_px, height_px)
-    sets = {
-        f"engine {prefix} joint": _questions("joint", points, width_px, height_px),
-        f"engine {prefix} joint, a grid": _questions(
-            "joint", np.stack([x, y], -1).reshape(-1, 2), width_px, height_px
-        ),
-        f"engine {prefix} paper": _questions("paper", points, width_px, height_px),
-    }
-    for what, questions in sets.items():
-        seconds = []
-        for turn in range(repeats + 1):
-            # Without its encoded pictures: the picture's own pass is part of the time.
-            asker._held.clear()
-            one, _ = ask.timed(asker, image, questions)
-            seconds += [one] if turn else []
-        yield row(what, len(questions) / median(seconds), "questions/s")
-    seconds = []
-    for turn in range(repeats + 2):
-        one, _ = ask.timed(asker, image, _questions("joint", points[turn : turn + 1], 1280, 1184))
-        seconds += [one] if turn else []
-    yield row("engine, one more question about a picture", 1e3 * median(seconds), "ms")
 
 
 def train(device: torch.device, *, tiny: bool) -> Iterator[Row]:
@@ -218,7 +142,7 @@ def nano(device: torch.device, *, tiny: bool) -> Iterator[Row]:
 PARTS: dict[str, Callable[..., Iterator[Row]]] = {
     "checks": checks,
     "nano": nano,
-    "engine": engine,
+    "engine": gpu_engine.engine,
     "train": train,
     "worlds": worlds,
 }

@@ -10,6 +10,18 @@ from typing import Any
 
 import torch
 
+Row = dict[str, Any]
+
+
+def row(what: str, value: float | None, unit: str, note: str = "") -> Row:
+    """A figure, or None where there is none, which is no number."""
+    return {
+        "what": what,
+        "unit": unit,
+        "value": None if value is None else float(value),
+        "note": note,
+    }
+
 
 def clock(device: torch.device) -> float:
     """Seconds: of the processor on a CPU (a shared machine), of the wall once a GPU is idle."""

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from vlm3.errors import InputError
-from vlm3.infer.decoding import prefix_attention as shared
+from vlm3.infer.decoding import kernels, layers
 from vlm3.infer.engines.local import LocalEngine
 from vlm3.infer.engines.naive import NaiveEngine
 from vlm3.model import Checkpoint
@@ -90,16 +90,12 @@ def test_probabilities_equal_the_unsplit_pass(
 @contextmanager
 def shifted(by: int) -> Iterator[None]:
     """Every token after the pictures at a wrong place."""
-    from vlm3.infer.decoding.batching import Decoder
-
-    right = Decoder._forward
-    Decoder._forward = lambda self, ids, chain, start, wanted: right(
-        self, ids, chain, start + by, wanted
-    )
+    right = layers.run
+    layers.run = lambda text, ids, places, *rest: right(text, ids, places + by, *rest)
     try:
         yield
     finally:
-        Decoder._forward = right
+        layers.run = right
 
 
 @pytest.mark.parametrize("which", [[0], [0, 1]], ids=str)
@@ -121,9 +117,9 @@ def test_plain_attention_serves_where_no_kernel_does(
     qwen3: Checkpoint, pictures: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The code path of a GPU in float32, computed here; in turns, too."""
-    monkeypatch.setattr(shared, "attention", shared.plain_attention)
+    monkeypatch.setattr(kernels, "attention", kernels.plain_attention)
     assert difference(qwen3, pictures[:2], RAGGED) < 1e-4
-    monkeypatch.setattr(shared, "_MOST_SCORES", 64)
+    monkeypatch.setattr(kernels, "_MOST_SCORES", 64)
     assert difference(qwen3, pictures[:2], RAGGED) < 1e-4
 
 

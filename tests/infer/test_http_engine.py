@@ -24,9 +24,10 @@ from vlm3.infer.decoding.answer_forms import answer_form
 from vlm3.infer.engines.account import Account
 from vlm3.infer.engines.answer_cache import AnswerCache
 from vlm3.infer.engines.base import Reply
-from vlm3.infer.engines.http import HttpEngine, ServerError, ServerWarning
+from vlm3.infer.engines.http import HttpEngine
 from vlm3.infer.engines.local import LocalEngine
 from vlm3.infer.engines.request import ROOM_TO_THINK
+from vlm3.infer.engines.server_client import ServerError, ServerWarning
 from vlm3.infer.generation import sized
 from vlm3.infer.loading import load
 from vlm3.infer.predictor import Predictor

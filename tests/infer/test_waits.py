@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from recording import Recorder, kept_by
 
+from vlm3.infer.decoding import layers
 from vlm3.infer.decoding.answer_forms import answer_form
-from vlm3.infer.decoding.batching import Decoder
 from vlm3.infer.decoding.grammar import Automaton, Grammar
 from vlm3.infer.engines.base import Reply
 from vlm3.infer.engines.local import LocalEngine
@@ -60,6 +61,27 @@ def test_a_token_waits_once(
     assert launches[1] - launches[0] <= 3 * (32 * layers + 25)
 
 
+@pytest.mark.parametrize("form", [None, answer_form(PROTOCOLS["joint"], "depth")], ids=["", "form"])
+def test_a_replayed_token_is_one_launch_and_what_comes_and_goes(
+    nano: Checkpoint, pictures: list[Any], counting: ModuleType, form: Grammar | None
+) -> None:
+    engine = LocalEngine(nano)
+    recorder = Recorder(lambda: kept_by(engine))
+    engine._decoder._fixed = engine._decoder.fixed_steps(recorder)
+    waits, launches = [], []
+    with engine.open([pictures[0]]) as scene:
+        for tokens in (5, 5, 2, 5):
+            before = recorder.replayed
+            with counting.pretended(nano.model) as counts:
+                counts.mark(*kept_by(engine))
+                engine.reply(scene, QUESTIONS, max_new_tokens=tokens, grammar=form)
+            launches.append(sum(counts.launches.values()) + recorder.replayed - before)
+            waits.append(sum(counts.waits.values()))
+    assert waits[3] - waits[2] == 3
+    # The step; its distributions kept; where a form says so, the rows' places in it brought over.
+    assert launches[3] - launches[2] == 3 * (2 if form is None else 3)
+
+
 @pytest.mark.parametrize(
     ("protocol", "component"),
     [("paper", "depth"), ("paper", "pose.direction"), ("joint", "pose.rotation")],
@@ -75,13 +97,13 @@ def test_forced_tokens_run_together_and_change_nothing(
 ) -> None:
     form = answer_form(PROTOCOLS[protocol], component)
     passes: list[int] = []
-    forward = Decoder._forward
+    run = layers.run
 
-    def counted(self: Decoder, ids: torch.Tensor, *rest: Any) -> torch.Tensor:
+    def counted(text: Any, ids: torch.Tensor, *rest: Any) -> torch.Tensor:
         passes.append(ids.shape[1])
-        return forward(self, ids, *rest)
+        return run(text, ids, *rest)
 
-    monkeypatch.setattr(Decoder, "_forward", counted)
+    monkeypatch.setattr(layers, "run", counted)
     together = replies(nano, pictures[0], tokens, form)
     few = len(passes)
     passes.clear()

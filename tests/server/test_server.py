@@ -23,7 +23,8 @@ from app_serving import Client, Serve, Slow, data_url, noise, serving
 
 from vlm3.assets import EXAMPLES_DIR, load_example
 from vlm3.geometry.camera import Camera
-from vlm3.infer.engines.http import HttpEngine, ServerWarning
+from vlm3.infer.engines.http import HttpEngine
+from vlm3.infer.engines.server_client import ServerWarning
 from vlm3.infer.loading import load
 from vlm3.infer.predictor import Predictor
 from vlm3.infer.resolve_protocol import ProtocolWarning

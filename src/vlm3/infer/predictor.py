@@ -24,7 +24,8 @@ from vlm3.infer.answers import (
 from vlm3.infer.engines.base import Engine, Reply
 from vlm3.infer.generation import Progress, replies, require, require_able, require_kind, sized
 from vlm3.infer.inputs import number_rows, points_in
-from vlm3.infer.maps import DepthMap, MatchMap, PointCloud, depth_map, match_map
+from vlm3.infer.map_questions import depth_map, match_map
+from vlm3.infer.maps import DepthMap, MatchMap, PointCloud
 from vlm3.infer.measure import Measurement, measure
 from vlm3.infer.motion import ask_landmarks, check_motion
 from vlm3.tasks.answers import (

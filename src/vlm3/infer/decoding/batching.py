@@ -5,6 +5,7 @@ Knows the model's text part and token ids; not where the pictures or the questio
 
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,16 @@ import numpy.typing as npt
 import torch
 
 from vlm3.infer.decoding import layers
-from vlm3.infer.decoding.grammar import Automaton, Grammar
+from vlm3.infer.decoding.fixed_rows import FixedSteps
+from vlm3.infer.decoding.grammar import Grammar
 from vlm3.infer.decoding.planner import Batch, Ids, Wave
 from vlm3.infer.decoding.prefix_attention import Chain, Segment
 from vlm3.infer.decoding.progress import Progress
-from vlm3.infer.engines.base import SYMBOLS, Reply
+from vlm3.infer.decoding.replay import CudaGraphs, Recorder
+from vlm3.infer.decoding.step_memory import rows_within
+from vlm3.infer.decoding.steps import GrowingRows, Head, RunningRows
+from vlm3.infer.decoding.vocabulary import Barred, Vocabulary
+from vlm3.infer.engines.base import Reply
 from vlm3.model import Checkpoint
 from vlm3.tasks.reading import CUT_OFF
 
@@ -30,8 +36,6 @@ _FIRST_ANSWER = 32
 _PASS_TOKENS = {"cpu": 16, "cuda": 256}
 # Rows that have finished are dropped when they are more than this share of a batch.
 _FINISHED_SHARE = 0.25
-# Masks of tokens that a form allows, kept on the device: 80 MB at 150,000 tokens.
-_MOST_MASKS = 512
 
 
 class _Taken:
@@ -59,23 +63,16 @@ class Decoder:
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self._model = checkpoint.model
-        self._tokenizer = checkpoint.tokenizer
         self._device = checkpoint.device
         ends = self._model.generation_config.eos_token_id
-        self._ends = tuple([ends] if isinstance(ends, int) else ends or ())
-        self._pieces: dict[int, str] = {}
-        self._texts: dict[Ids, str] = {}
-        self._automata: dict[Grammar, Automaton] = {}
-        self._masks: dict[tuple[Grammar, frozenset[Any]], torch.Tensor] = {}
-        single = {text: self._one_token(text) for text in SYMBOLS if text}
-        known = {text: token for text, token in single.items() if token is not None}
-        self.symbols = (*known, "")
-        self._symbol_ids = torch.tensor(list(known.values()), device=self._device)
-        self._end_ids = torch.tensor(self._ends, dtype=torch.long, device=self._device)
+        ends = [ends] if isinstance(ends, int) else ends or ()
+        self._vocabulary = Vocabulary(checkpoint.tokenizer, ends, self._device)
+        self._head = Head(self._model.lm_head, self._vocabulary, self._device)
+        self._fixed = self.fixed_steps(CudaGraphs()) if self._device.type == "cuda" else None
 
-    def _one_token(self, text: str) -> int | None:
-        ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
-        return ids[0] if len(ids) == 1 else None
+    def fixed_steps(self, record: Recorder) -> FixedSteps:
+        """Steps of fixed shapes, recorded by this: worth it where launches cost."""
+        return FixedSteps(self._model.model.language_model, self._head, self._device, record)
 
     def extend(self, segment: Segment, tokens: Ids, *, start: int) -> Segment:
         """Encodes more tokens that all rows share.
@@ -85,11 +82,17 @@ class Decoder:
             tokens: their ids.
             start: M-RoPE position of the first.
         """
-        chain = self._prefill((segment,), (Wave((tokens,), ()),), start, room=0)[0]
+        chain, _ = self._prefill((segment,), (Wave((tokens,), ()),), start, room=0)
         return chain.segment()
 
     def _prefill(
-        self, segments: tuple[Segment, ...], waves: Sequence[Wave], start: int, *, room: int
+        self,
+        segments: tuple[Segment, ...],
+        waves: Sequence[Wave],
+        start: int,
+        *,
+        room: int,
+        fixed: FixedSteps | None = None,
     ) -> tuple[Chain, torch.Tensor]:
         """Runs waves; the last one's chain, and the last hidden state (B, width) of its rows."""
         chain: Chain | None = None
@@ -97,17 +100,23 @@ class Decoder:
             lengths = [len(row) for row in wave.tokens]
             longest = max(lengths)
             ids = self._there([(*row, *(0,) * (longest - len(row))) for row in wave.tokens])
-            final = wave is waves[-1]
+            own = None
+            if fixed is not None and wave is waves[-1]:
+                tokens = longest + room + (0 if chain is None else chain.longest)
+                own = fixed.begin(segments, start=start, rows=len(lengths), tokens=tokens)
             chain = Chain(
                 segments,
                 lengths,
                 self._device,
-                capacity=longest + room * final,
+                capacity=longest + room * (wave is waves[-1]),
                 parent=chain,
                 rows=self._there(wave.parents) if wave.parents else None,
+                own=own,
             )
             last = chain.lengths - chain.inherited - 1
-            hidden = self._forward(ids, chain, start + chain.inherited, last)
+            at = torch.arange(start + chain.inherited, start + chain.longest, device=self._device)
+            text = self._model.model.language_model
+            hidden = layers.run(text, ids, at.expand(ids.shape), chain, last)
         assert chain is not None
         return chain, hidden
 
@@ -135,122 +144,68 @@ class Decoder:
             grammar: a form that answers must have.
             record: keep the distributions.
         """
-        room = min(max_new_tokens, _FIRST_ANSWER)
-        chain, last = self._prefill(segments, batch.waves, start, room=room)
-        form = None if grammar is None else self._automaton(grammar)
-        progress = Progress(len(batch.rows), self._ends, limit=max_new_tokens, form=form)
-        hidden, taken = last[:, None], _Taken()
-        while True:
-            logits = self._model.lm_head(hidden).float()
-            if record:
-                taken.add(progress.rows, self._symbol_logp(logits))
-            choice = logits[:, -1]
-            if form and grammar:
-                barred = self._barred(grammar, form, progress.states())
-                choice = choice.masked_fill(barred, float("-inf"))
-            # The only wait of a step: what was written decides what is to be computed next.
-            picked = choice.argmax(-1)
-            progress.take(picked.tolist())
-            if progress.finished:
-                break
-            forced = progress.force()
-            chunk = picked[:, None]
-            if forced[0]:
-                chunk = torch.cat([chunk, self._there(forced)], dim=1)
-            if progress.finished:
-                # Nothing follows what was forced: only its distributions are missing.
-                if record and forced[0]:
-                    hidden = self._more(chunk[:, :-1], chain, start)
-                    logits = self._model.lm_head(hidden).float()
-                    taken.add(progress.rows, self._symbol_logp(logits))
-                break
-            kept = progress.running
-            if len(kept) < (1 - _FINISHED_SHARE) * len(chunk):
-                places = self._there(kept)
-                chain.keep(places)
-                progress.keep(kept)
-                chunk = chunk[places]
-            hidden = self._more(chunk, chain, start)
+        size = self._model.lm_head.weight.shape[0]
+        form = None if grammar is None else self._vocabulary.automaton(grammar, size)
+        progress = Progress(len(batch.rows), self._vocabulary.ends, limit=max_new_tokens, form=form)
+        room, fixed = min(max_new_tokens, _FIRST_ANSWER), self._fixed
+        with nullcontext() if fixed is None else fixed.turn:
+            chain, last = self._prefill(segments, batch.waves, start, room=room, fixed=fixed)
+            if fixed is None:
+                text = self._model.model.language_model
+                rows: RunningRows = GrowingRows(text, self._head, chain, start, record=record)
+            else:
+                rows = fixed.rows(chain, record=record)
+            taken = self._write(rows, last, progress, grammar, record=record)
         logps = taken.of([len(tokens) for tokens in progress.written]) if record else None
+        vocabulary = self._vocabulary
         return [
             Reply(
-                self._text(tuple(tokens)) + (CUT_OFF if progress.cut_off(row) else ""),
-                tuple(self._piece(token) for token in tokens),
-                *((self.symbols, logps[row]) if logps is not None else ()),
+                vocabulary.text(tuple(tokens)) + (CUT_OFF if progress.cut_off(row) else ""),
+                tuple(vocabulary.piece(token) for token in tokens),
+                *((vocabulary.symbols, logps[row]) if logps is not None else ()),
             )
             for row, tokens in enumerate(progress.written)
         ]
 
-    def _more(self, chunk: torch.Tensor, chain: Chain, start: int) -> torch.Tensor:
-        """Runs the next tokens (B, S) of every row: (B, S, width)."""
-        chain.step(chunk.shape[1])
-        at = start + chain.lengths - chunk.shape[1]
-        return self._forward(chunk, chain, at[:, None], None)
-
-    def _barred(
-        self, grammar: Grammar, form: Automaton, states: Sequence[frozenset[Any]]
-    ) -> torch.Tensor:
-        """(B, vocabulary) what may not come next, or (1, vocabulary) where that is one for all."""
-        if len(self._masks) > _MOST_MASKS:
-            self._masks.clear()
-        distinct = {state: place for place, state in enumerate(dict.fromkeys(states))}
-        for state in distinct:
-            if (grammar, state) not in self._masks:
-                mask = torch.from_numpy(~form.allowed(state))
-                self._masks[grammar, state] = mask.to(self._device, non_blocking=True)
-        table = torch.stack([self._masks[grammar, state] for state in distinct])
-        return table if len(distinct) == 1 else table[self._there([distinct[s] for s in states])]
-
-    def _forward(
+    def _write(
         self,
-        ids: torch.Tensor,
-        chain: Chain,
-        start: int | torch.Tensor,
-        wanted: torch.Tensor | None,
-    ) -> torch.Tensor:
-        """One pass over the next tokens of a chain.
+        rows: RunningRows,
+        hidden: torch.Tensor,
+        progress: Progress,
+        grammar: Grammar | None,
+        *,
+        record: bool,
+    ) -> _Taken:
+        """Writes the answers of a batch whose questions have run, their last states (B, width)."""
+        taken = _Taken()
 
-        Args:
-            ids: (B, S).
-            chain: what stands before them.
-            start: M-RoPE position of each row's first token, one for all or (B, 1).
-            wanted: (B,) which of the S tokens' outcome is needed; None for all.
+        def barred() -> Barred | None:
+            if grammar is None:
+                return None
+            return self._vocabulary.barred(grammar, progress.states())
 
-        Returns:
-            After the final norm, (B, width), or (B, S, width) of all.
-        """
-        places = (start + torch.arange(ids.shape[1], device=self._device)).expand(len(ids), -1)
-        return layers.run(self._model.model.language_model, ids, places, chain, wanted)
-
-    def _automaton(self, grammar: Grammar) -> Automaton:
-        if grammar not in self._automata:
-            size = self._model.lm_head.weight.shape[0]
-            known = min(size, len(self._tokenizer))
-            texts = self._tokenizer.batch_decode(
-                [[token] for token in range(known)], skip_special_tokens=True
-            )
-            vocabulary = [*texts, *[""] * (size - known)]
-            self._automata[grammar] = Automaton(grammar, vocabulary, self._ends)
-        return self._automata[grammar]
-
-    def _symbol_logp(self, logits: torch.Tensor) -> torch.Tensor:
-        whole = logits.logsumexp(-1, keepdim=True)
-        end = logits[..., self._end_ids].logsumexp(-1, keepdim=True)
-        return torch.cat([logits[..., self._symbol_ids], end], dim=-1) - whole
-
-    def _text(self, tokens: Ids) -> str:
-        if tokens not in self._texts:
-            if len(self._texts) > 100_000:
-                self._texts.clear()
-            text = self._tokenizer.decode(list(tokens), skip_special_tokens=True)
-            self._texts[tokens] = str(text).strip()
-        return self._texts[tokens]
-
-    def _piece(self, token: int) -> str:
-        if token not in self._pieces:
-            whole = self._tokenizer.decode([token], skip_special_tokens=True)
-            self._pieces[token] = "" if token in self._ends else str(whole)
-        return self._pieces[token]
+        choice = rows.first(hidden, barred())
+        while True:
+            if choice.logp is not None:
+                taken.add(progress.rows, choice.logp)
+            # The only wait of a step: what was written decides what is to be computed next.
+            progress.take(choice.tokens.tolist())
+            if progress.finished:
+                return taken
+            forced = progress.force()
+            if progress.finished:
+                # Nothing follows what was forced: only its distributions are missing.
+                if record and forced[0]:
+                    choice = rows.more([row[:-1] for row in forced], None)
+                    assert choice.logp is not None
+                    taken.add(progress.rows, choice.logp)
+                return taken
+            kept = progress.running
+            if len(kept) < (1 - _FINISHED_SHARE) * len(progress.rows):
+                rows.keep(kept)
+                progress.keep(kept)
+                forced = [forced[place] for place in kept]
+            choice = rows.more(forced, barred())
 
     @property
     def pass_tokens(self) -> int:
@@ -270,8 +225,11 @@ class Decoder:
         tokens = max(len(tail) for tail in tails)
         row = tokens * (held + passing) + min(max_new_tokens, 2 * _FIRST_ANSWER) * held
         row += 8 * config.vocab_size
-        fit = int(_free_bytes(self._device) * _SHARE_OF_FREE_MEMORY / row)
-        return max(1, min(fit, _MOST_ROWS.get(self._device.type, 64)))
+        free, most = _free_bytes(self._device), _MOST_ROWS.get(self._device.type, 64)
+        if self._fixed is None:
+            return max(1, min(int(free * _SHARE_OF_FREE_MEMORY / row), most))
+        # What the batch before had is there for the next, and rows are computed in a few numbers.
+        return rows_within(min(int((free + self._fixed.bytes) * _SHARE_OF_FREE_MEMORY / row), most))
 
 
 def _free_bytes(device: torch.device) -> int:

@@ -5,12 +5,41 @@ rotary turn, and what checks its arguments in between. Here a norm is one and a 
 families: Qwen2.5-VL has biases and no norms of queries and keys. Knows neither tokens nor text.
 """
 
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch.nn.functional import rms_norm, silu
 
-from vlm3.infer.decoding.prefix_attention import Chain
+
+class Projected(NamedTuple):
+    """What a layer makes of new tokens for its attention.
+
+    Attributes:
+        query: (B, query heads, S, width).
+        key: (B, heads, S, width).
+        value: (B, heads, S, width).
+        scale: factor of the scores.
+    """
+
+    query: torch.Tensor
+    key: torch.Tensor
+    value: torch.Tensor
+    scale: float
+
+
+class Attends(Protocol):
+    """What stands before the tokens of a pass, and takes them up."""
+
+    def attend(self, layer: int, new: Projected) -> torch.Tensor:
+        """Attention of the new tokens to everything before them in their rows.
+
+        Args:
+            layer: index.
+            new: the tokens.
+
+        Returns:
+            (B, S, query heads, width).
+        """
 
 
 class Turns:
@@ -42,7 +71,7 @@ def _normed(norm: Any, x: torch.Tensor) -> torch.Tensor:
     return rms_norm(x, x.shape[-1:], norm.weight, norm.variance_epsilon)
 
 
-def mixed(layer: Any, hidden: torch.Tensor, turns: Turns, chain: Chain) -> torch.Tensor:
+def mixed(layer: Any, hidden: torch.Tensor, turns: Turns, before: Attends) -> torch.Tensor:
     """What a layer's attention adds to (B, S, width)."""
     attention = layer.self_attn
     shape = (*hidden.shape[:2], -1, attention.head_dim)
@@ -54,13 +83,8 @@ def mixed(layer: Any, hidden: torch.Tensor, turns: Turns, chain: Chain) -> torch
     heads = [query.shape[2], key.shape[2]]
     query, key = torch.split(turns(torch.cat([query, key], dim=2)), heads, dim=2)
     value = attention.v_proj(x).view(shape)
-    out = chain.attend(
-        attention.layer_idx,
-        query.transpose(1, 2),
-        key.transpose(1, 2),
-        value.transpose(1, 2),
-        attention.scaling,
-    )
+    new = Projected(*(one.transpose(1, 2) for one in (query, key, value)), attention.scaling)
+    out = before.attend(attention.layer_idx, new)
     added: torch.Tensor = attention.o_proj(out.flatten(2))
     return added
 
@@ -77,9 +101,13 @@ def gated(layer: Any, hidden: torch.Tensor) -> torch.Tensor:
 
 
 def run(
-    text: Any, ids: torch.Tensor, places: torch.Tensor, chain: Chain, wanted: torch.Tensor | None
+    text: Any,
+    ids: torch.Tensor,
+    places: torch.Tensor,
+    before: Attends,
+    wanted: torch.Tensor | None,
 ) -> torch.Tensor:
-    """A pass of the text model over the next tokens of a chain.
+    """A pass of the text model over the next tokens of rows.
 
     The last layer finishes only the tokens whose outcome is needed, which are often few.
 
@@ -87,7 +115,7 @@ def run(
         text: the stock language model.
         ids: (B, S).
         places: (B, S) M-RoPE positions.
-        chain: what stands before them.
+        before: what stands before them.
         wanted: (B,) which of the S tokens' outcome is needed; None for all.
 
     Returns:
@@ -96,9 +124,9 @@ def run(
     hidden: torch.Tensor = text.embed_tokens(ids)
     turns = Turns(text.rotary_emb, hidden, places)
     for layer in text.layers[:-1]:
-        hidden = gated(layer, hidden + mixed(layer, hidden, turns, chain))
+        hidden = gated(layer, hidden + mixed(layer, hidden, turns, before))
     last = text.layers[-1]
-    hidden = hidden + mixed(last, hidden, turns, chain)
+    hidden = hidden + mixed(last, hidden, turns, before)
     if wanted is not None:
         hidden = hidden.gather(1, wanted[:, None, None].expand(-1, 1, hidden.shape[2]))[:, 0]
     return _normed(text.norm, gated(last, hidden))

@@ -18,7 +18,7 @@ from vlm3.errors import InputError
 from vlm3.infer.decoding.batching import Decoder
 from vlm3.infer.decoding.grammar import Grammar
 from vlm3.infer.decoding.planner import Ids, common_length, plan_batches
-from vlm3.infer.decoding.prefix_attention import ATTENTION, Segment
+from vlm3.infer.decoding.prefix_attention import Segment
 from vlm3.infer.engines.base import Reply, Scene, UInt8
 from vlm3.model import Checkpoint
 from vlm3.model.digest import model_digest
@@ -50,8 +50,7 @@ class LocalEngine:
     """Greedy answers from a checkpoint in this process, many about the same pictures at once.
 
     Args:
-        checkpoint: from `vlm3.model.load_checkpoint`; its text model is set to an attention that
-            is the stock one except while this engine asks.
+        checkpoint: from `vlm3.model.load_checkpoint`.
         most_rows: questions in a batch at most; from the free memory when None.
         held_bytes: most memory that encoded pictures may take between calls; the latest stay in
             any case.
@@ -68,10 +67,6 @@ class LocalEngine:
             raise InputError(
                 f"{checkpoint.name} has layers that see a window only: ask it with engine='naive'"
             )
-        vision = config.vision_config._attn_implementation
-        checkpoint.model.set_attn_implementation(
-            {"text_config": ATTENTION, "vision_config": vision}
-        )
         self._checkpoint = checkpoint
         self._decoder = Decoder(checkpoint)
         self._most_rows = most_rows
