@@ -193,8 +193,8 @@ def begin(
     attention, why = choose(parallel, packing, model.config.text_config, torch.device(device))
     if attention == varlen.NAME:
         varlen.register()
-    # Pictures are attended to one by one: there is nothing to pack.
-    vision = "sdpa" if attention in (tree.NAME, varlen.NAME) else attention
+    # Pictures are attended to one by one unless all are given at once, as `tree` takes them.
+    vision = "sdpa" if attention == varlen.NAME else attention
     model.set_attn_implementation({"text_config": attention, "vision_config": vision})
     if parallel.recompute:
         model.gradient_checkpointing_enable({"use_reentrant": False})
