@@ -44,7 +44,7 @@ def _pictures(
     """The pictures' tokens (n, width), and what the first layers of the text are given of them."""
     pixels, grid = pixel_values(batch["patches"], spec), batch["image_grid_thw"].cpu()
     visual = model.visual
-    if hasattr(visual, "deepstack_merger_list") and _sizes_stay_on_the_host():
+    if _sizes_stay_on_the_host(visual):
         pixels = pixels.to(visual.dtype)
         found = visual(
             pixels,
@@ -64,11 +64,6 @@ def _pictures(
     return torch.cat(found.pooler_output), [torch.cat(one) for one in deeper]
 
 
-def _sizes_stay_on_the_host() -> bool:
-    """Whether this release of transformers takes what it would read from the pictures' sizes."""
-    return find_spec("transformers.vision_utils") is not None
-
-
 def attends_together(visual: Any, pixels: torch.Tensor) -> bool:
     """Whether a kernel takes the attention of all pictures at once, each apart from the others.
 
@@ -78,8 +73,16 @@ def attends_together(visual: Any, pixels: torch.Tensor) -> bool:
     """
     config = visual.config
     width = config.hidden_size // config.num_heads
-    chosen = config._attn_implementation == tree.NAME
+    chosen = _sizes_stay_on_the_host(visual) and config._attn_implementation == tree.NAME
     return chosen and tree.takes(pixels.device, tree.computed_in(pixels), width)
+
+
+def _sizes_stay_on_the_host(visual: Any) -> bool:
+    """Whether this tower takes what it would read from the pictures' sizes: not in every family,
+    nor in every release of transformers.
+    """  # noqa: D205
+    known = find_spec("transformers.vision_utils") is not None
+    return known and hasattr(visual, "deepstack_merger_list")
 
 
 @lru_cache(maxsize=8)
