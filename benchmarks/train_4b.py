@@ -1,7 +1,7 @@
 """The 4B architecture at random weights with the paper's token counts, on GPUs.
 
     torchrun --nproc-per-node 8 benchmarks/train_4b.py            # the four tasks
-    torchrun --nproc-per-node 8 benchmarks/train_4b.py depth --attention varlen --compile
+    torchrun --nproc-per-node 8 benchmarks/train_4b.py depth --compile off
     python benchmarks/train_4b.py depth --size tiny      # anywhere: that the script runs
 
 Prints samples a second a GPU beside the paper's own (from its hours and GPUs), MFU and memory, and
@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("--packing", default="chat", choices=["chat", "independent"])
     parser.add_argument("--samples", type=int, default=4, help="conversations a forward pass")
     parser.add_argument("--passes", type=int, default=8)
-    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--compile", default="auto", choices=["auto", "on", "off"])
     parser.add_argument("--json", type=Path, help="such as benchmarks/results/train-h100.json")
     given = parser.parse_args()
     parallel = start("auto", ())
@@ -130,7 +130,7 @@ def measure(task: str, given: argparse.Namespace, parallel: Parallel) -> dict[st
     if peak:
         row |= {"mfu": flops / each / peak, "memory_gb": torch.cuda.max_memory_allocated() / 1e9}
     if parallel.first:
-        print(made.attention)
+        print(f"{made.attention}\n{made.compiled}")
         print(f"{task}: {len(one.ids)} tokens a sample, {rate:.2f} samples/s a GPU")
         if not small:
             print(f"the paper's own rate: {PAPER[task]} (x {rate / PAPER[task]:.2f})")

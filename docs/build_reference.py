@@ -20,7 +20,7 @@ import click
 
 import vlm3
 from vlm3.cli.main import main as command_line
-from vlm3.cli.train import overridden
+from vlm3.cli.overrides import overridden
 
 FOLDER = Path(__file__).parent / "reference"
 PACKAGE = Path(vlm3.__file__).parent

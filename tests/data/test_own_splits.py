@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vlm3.cli.data import export as export_command
-from vlm3.cli.train import overridden, with_folders
+from vlm3.cli.overrides import overridden, with_folders
 from vlm3.curation.export import LAYOUTS, export
 from vlm3.data.dataset import ShardDataset, lacking_labels
 from vlm3.data.heldout import (

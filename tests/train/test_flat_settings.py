@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vlm3.cli.train import overridden
+from vlm3.cli.overrides import overridden
 from vlm3.data.mixture import ENDLESS, Draw, Mixture
 from vlm3.errors import InputError
 from vlm3.train import config, resume
@@ -77,8 +77,9 @@ def test_flat_and_back_is_the_same_run(name: str, some: tuple[Stage, ...], rate:
 
 @pytest.mark.parametrize("name", RECIPES_FLAT)
 def test_recipes_are_what_they_were(name: str) -> None:
-    # Since then the attention is chosen by what the machine has.
-    assert to_json(recipe(name), every_kind=True) == RECIPES_FLAT[name] | {"attention": "auto"}
+    # Since then the attention is chosen by what the machine has, and so is compiling.
+    since = {"attention": "auto", "compile": "auto"}
+    assert to_json(recipe(name), every_kind=True) == RECIPES_FLAT[name] | since
     assert RECIPES_FLAT.keys() <= RECIPES.keys()
 
 
@@ -104,7 +105,8 @@ def test_every_setting_of_before_is_an_option(name: str, monkeypatch: pytest.Mon
     other = recipe("depth_4b" if name == "debug_cpu" else "debug_cpu")
     other = changed(other, parts=(ColorMosaics(0.5),) * len(recipe(name).data.parts))
     monkeypatch.setitem(RECIPES, "other", lambda: other)
-    assert overridden("other", options) == changed(recipe(name), attention="sdpa") != other
+    before = changed(recipe(name), attention="sdpa", compile="off")
+    assert overridden("other", options) == before != other
     assert overridden(name, words("rate", 9.0)) == changed(recipe(name), rate=9.0)
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from vlm3.cli.train import data, overridden, plan, train
+from vlm3.cli.overrides import overridden
+from vlm3.cli.train import data, plan, train
 from vlm3.errors import InputError
 from vlm3.model import train_tokenizer
 from vlm3.train.config import OptimConfig
@@ -53,6 +54,19 @@ def test_overrides_and_refusals() -> None:
     refused = CliRunner().invoke(train, ["depth_5b"])
     assert isinstance(refused.exception, InputError) and "depth_5b" in str(refused.exception)
     assert "Recipes: debug_cpu" in CliRunner().invoke(train, []).output
+
+
+def test_a_switch_that_became_a_choice_still_works() -> None:
+    for words, meant in (
+        (["--compile"], "on"),
+        (["--compile", "--batch", "8"], "on"),
+        (["--no-compile"], "off"),
+        (["--compile", "auto"], "auto"),
+        (["--compile", "off", "--batch", "8"], "off"),
+    ):
+        assert overridden("debug_cpu", words).parallel.compile == meant
+    with pytest.raises(InputError, match="compile"):
+        overridden("debug_cpu", ["--compile", "maybe"])
 
 
 def test_dry_run_says_what_would_be_done() -> None:

@@ -112,6 +112,20 @@ def test_a_step_waits_for_nothing(counting: ModuleType, packing: str) -> None:
     assert counts.waits == {"_local_scalar_dense": 1, "index": 1}, "the count sees a wait"
 
 
+def test_six_pictures_take_as_many_attention_kernels_as_one(counting: ModuleType) -> None:
+    made = started("tree", "chat")
+    collator = Collator(made.tokenizer, made.spec, "chat")
+    image = np.random.default_rng(0).integers(0, 256, (32, 48, 3), dtype=np.uint8)
+    told = Conversation((image,), (QA("depth", "How far?", "0.17"),))
+    calls = []
+    for several in (1, 6):
+        batch = collator.batch([collator.encoder(told)] * several)
+        with counting.pretended(made.trainee) as counts:
+            made.trainee(moved(batch.tensors, CPU)).mean().backward()
+        calls.append({k: n for k, n in counts.launches.items() if "flash_attention" in k})
+    assert calls[0] == calls[1] and set(calls[0].values()) == {6}, "of three and three layers"
+
+
 def test_what_no_kernel_takes_is_computed_with_the_square(monkeypatch: pytest.MonkeyPatch) -> None:
     made = started("tree")
     collator = Collator(made.tokenizer, made.spec)

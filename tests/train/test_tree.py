@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vlm3.train import tree
-from vlm3.train.forest import dense, forest
+from vlm3.train.forest import apart, dense, forest
 from vlm3.train.packing import PackedQuestions, pack_independent
 
 prompts = st.lists(st.integers(0, 2), min_size=1, max_size=6).map(tuple)
@@ -38,6 +38,23 @@ def masked(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, sees: torch.Tensor
 
 def square(packed: list[PackedQuestions]) -> torch.Tensor:
     return torch.block_diag(*[torch.from_numpy(one.sees) for one in packed]).bool()
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=5), st.integers(0, 99))
+def test_pictures_apart_are_each_alone(lengths: list[int], seed: int) -> None:
+    torch.manual_seed(seed)
+    given_ = [torch.randn(sum(lengths), 2, 8, dtype=torch.float64) for _ in range(3)]
+    found, alone = ([one.clone().requires_grad_() for one in given_] for _ in range(2))
+    weight, pictures = torch.randn(sum(lengths), 2, 8, dtype=torch.float64), apart(lengths)
+    out = tree.attention(*found, pictures, 0.3)
+    own = zip(*(one.split(lengths) for one in alone), strict=True)
+    every = [masked(*one, torch.ones(len(one[0]), len(one[0])).bool()) for one in own]
+    (out * weight).sum().backward()
+    (torch.cat(every) * weight).sum().backward()
+    torch.testing.assert_close(out, torch.cat(every), atol=1e-12, rtol=1e-12)
+    torch.testing.assert_close(masked(*given_, pictures.square), out, atol=1e-12, rtol=1e-12)
+    for a, b in zip(found, alone, strict=True):
+        torch.testing.assert_close(a.grad, b.grad, atol=1e-11, rtol=1e-11)
 
 
 @settings(max_examples=60)

@@ -17,11 +17,9 @@ from vlm3.errors import InputError, MissingDependencyError
 from vlm3.train import forest, tree, varlen
 from vlm3.train.config import Packing, ParallelConfig
 from vlm3.train.packing import pack_independent
+from vlm3.train.probe import TOLERANCE, difference, outcome
 
 _ROUNDS = 5
-# Largest difference from plain attention in a finer type, as a share of the largest value, of
-# outcome and gradients. bfloat16 keeps three digits.
-_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.03, torch.float16: 0.01}
 
 
 def choose(
@@ -88,19 +86,19 @@ def _fastest(
     made = torch.Generator().manual_seed(0)
     sizes = [(len(trees.until), n, shape[2]) for n in (shape[0], shape[1], shape[1])]
     given = [torch.randn(size, generator=made).to(device, kind) for size in sizes]
+    # Held against plain attention in a finer type.
     finer = torch.float32 if gpu else torch.float64
-    exact = _outcome(plain, [one.to(finer) for one in given])
+    exact = outcome(plain, [one.to(finer) for one in given])
     seconds, told = {}, []
     for name, way in candidates.items():
         try:
-            found = _outcome(way, given)
+            found = outcome(way, given)
         except (RuntimeError, ValueError, TypeError, ImportError) as error:
             # Kernels refuse cards, types and releases with whatever error they have.
             told.append(f"{name} fails here ({str(error).splitlines()[0][:120]})")
             continue
-        pairs = zip(found, exact, strict=True)
-        worst = max(float((a - b).abs().max() / b.abs().max()) for a, b in pairs)
-        if not worst < _TOLERANCE[kind]:
+        worst = difference(found, exact)
+        if not worst < TOLERANCE[kind]:
             told.append(f"{name} differs from plain attention by {worst:.2g} here")
             continue
         seconds[name] = _seconds(way, given, device) if gpu else 0.0
@@ -122,24 +120,14 @@ def _sample(packing: str, *, count: int, head: int) -> list[forest.Ints]:
     return [pack_independent(list(range(head)), asked).until for _ in range(count)]
 
 
-def _outcome(way: Callable[..., torch.Tensor], given: list[torch.Tensor]) -> list[torch.Tensor]:
-    """Outcome and gradients, in float64."""
-    with torch.enable_grad():
-        leaves = [one.detach().clone().requires_grad_() for one in given]
-        out = way(*leaves)
-        weight = torch.sin(torch.arange(out.shape[-1], device=out.device)).expand_as(out)
-        grads = torch.autograd.grad(out, leaves, weight.to(out.dtype))
-    return [one.detach().double() for one in (out, *grads)]
-
-
 def _seconds(
     way: Callable[..., torch.Tensor], given: list[torch.Tensor], device: torch.device
 ) -> float:
     """Of a pass forward and backward, the device idle before and after."""
-    _outcome(way, given)
+    outcome(way, given)
     torch.cuda.synchronize(device)
     began = time.perf_counter()
     for _ in range(_ROUNDS):
-        _outcome(way, given)
+        outcome(way, given)
     torch.cuda.synchronize(device)
     return (time.perf_counter() - began) / _ROUNDS

@@ -140,7 +140,8 @@ class ParallelConfig:
             optimiser are float32 always.
         recompute: activations in the backward pass (gradient checkpointing); on a GPU only those
             that do not fit its memory.
-        compile: every layer by torch.compile.
+        compile: layers by torch.compile, a class of them once; "auto" is on for a GPU, where it
+            works, and off on a CPU.
         attention: "tree" needs no mask; sdpa, eager; for chat packing on a GPU also varlen (torch's
             own) or flash_attention_2 (the package); "auto" tries what this machine has.
     """
@@ -148,12 +149,14 @@ class ParallelConfig:
     mesh: str = "auto"
     precision: Literal["bf16", "fp32"] = "bf16"
     recompute: bool = True
-    compile: bool = False
+    compile: Literal["auto", "on", "off"] = "auto"
     attention: str = "auto"
 
     def __post_init__(self) -> None:
         if self.mesh not in ("auto", "none", "ddp") and len(self.mesh_shape()) != 2:
             raise InputError(f"mesh is {self.mesh!r}; give auto, none, ddp or 4x8")
+        if self.compile not in ("auto", "on", "off"):
+            raise InputError(f"compile is {self.compile!r}; give auto, on or off")
         if self.attention not in ATTENTIONS:
             raise InputError(f"attention is {self.attention!r}; give {', '.join(ATTENTIONS)}")
 

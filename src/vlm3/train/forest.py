@@ -74,7 +74,7 @@ class Forest:
     Attributes:
         lengths: tokens of each conversation.
         until: (T,) int32, the place behind the last token that sees this one.
-        runs: every run without a branch with itself.
+        runs: every run without a branch with itself; causal but for pictures.
         above: by how many runs stand above them: what hangs below runs, with those runs.
     """
 
@@ -106,6 +106,8 @@ class Forest:
     @cached_property
     def square(self) -> torch.Tensor:
         """(T, T) bool, row sees column: for attention that can do no better."""
+        if not self.runs.causal:
+            return self.until == self.until[:, None]
         place = torch.arange(len(self.until), device=self.until.device)
         return (place <= place[:, None]) & (place[:, None] < self.until)
 
@@ -154,6 +156,20 @@ def forest(until: Sequence[Ints]) -> Forest:
         ForestPart(None, None, bounds, bounds, sizes, causal=True),
         tuple(_hanging(first[runs], ends[runs], below[runs]) for runs in map(np.array, levels)),
     )
+
+
+def apart(lengths: Sequence[int]) -> Forest:
+    """Of pictures that stand one behind the other: each token sees the whole of its own, no other.
+
+    Args:
+        lengths: tokens of each picture.
+    """
+    ends = np.cumsum([0, *lengths]).astype(np.int32)
+    bounds = torch.from_numpy(ends)
+    sizes = tuple((length, length) for length in lengths)
+    until = torch.from_numpy(np.repeat(ends[1:], lengths))
+    part = ForestPart(None, None, bounds, bounds, sizes, causal=False)
+    return Forest(tuple(lengths), until, part, ())
 
 
 def _hanging(first: Ints, ends: Ints, below: Ints) -> ForestPart:

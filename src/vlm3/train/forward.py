@@ -12,7 +12,9 @@ from typing import Any
 import torch
 
 from vlm3.model import PictureInput, pixel_values
+from vlm3.train import tree
 from vlm3.train.collate import TensorBatch
+from vlm3.train.forest import apart
 
 
 def read_answers(model: Any, batch: TensorBatch, spec: PictureInput) -> torch.Tensor:
@@ -42,9 +44,10 @@ def _pictures(
     """The pictures' tokens (n, width), and what the first layers of the text are given of them."""
     pixels, grid = pixel_values(batch["patches"], spec), batch["image_grid_thw"].cpu()
     visual = model.visual
-    if hasattr(visual, "deepstack_merger_list") and _sizes_stay_on_the_host():
+    if _sizes_stay_on_the_host(visual):
+        pixels = pixels.to(visual.dtype)
         found = visual(
-            pixels.to(visual.dtype),
+            pixels,
             grid_thw=grid,
             return_dict=True,
             **_places(
@@ -52,6 +55,7 @@ def _pictures(
                 visual.num_grid_per_side,
                 visual.config.spatial_merge_size,
                 pixels.device,
+                together=attends_together(visual, pixels),
             ),
         )
         return found.pooler_output, found.deepstack_features
@@ -60,16 +64,45 @@ def _pictures(
     return torch.cat(found.pooler_output), [torch.cat(one) for one in deeper]
 
 
-def _sizes_stay_on_the_host() -> bool:
-    """Whether this release of transformers takes what it would read from the pictures' sizes."""
-    return find_spec("transformers.vision_utils") is not None
+def attends_together(visual: Any, pixels: torch.Tensor) -> bool:
+    """Whether a kernel takes the attention of all pictures at once, each apart from the others.
+
+    Args:
+        visual: the vision tower.
+        pixels: of the type and on the device that it computes in.
+    """
+    config = visual.config
+    width = config.hidden_size // config.num_heads
+    chosen = _sizes_stay_on_the_host(visual) and config._attn_implementation == tree.NAME
+    return chosen and tree.takes(pixels.device, tree.computed_in(pixels), width)
+
+
+def _sizes_stay_on_the_host(visual: Any) -> bool:
+    """Whether this tower takes what it would read from the pictures' sizes: not in every family,
+    nor in every release of transformers.
+    """  # noqa: D205
+    known = find_spec("transformers.vision_utils") is not None
+    return known and hasattr(visual, "deepstack_merger_list")
 
 
 @lru_cache(maxsize=8)
 def _places(
-    grids: tuple[tuple[int, int, int], ...], side: int, merge: int, device: torch.device
-) -> dict[str, torch.Tensor]:
-    """What the vision tower derives from the pictures' sizes: kept, recomputation asks again."""
+    grids: tuple[tuple[int, int, int], ...],
+    side: int,
+    merge: int,
+    device: torch.device,
+    *,
+    together: bool,
+) -> dict[str, Any]:
+    """What the vision tower derives from the pictures' sizes: kept, recomputation asks again.
+
+    Args:
+        grids: patches of each picture: times, rows, columns.
+        side: of the table of positions.
+        merge: patches a side of a token.
+        device: of the tower.
+        together: one attention for all pictures, which the tower then takes for a single one.
+    """
     from transformers import vision_utils
 
     with torch.inference_mode(False):
@@ -88,7 +121,9 @@ def _places(
             "position_ids": positions,
         }
         # Where each picture ends stays on the host: the tower is split there.
-        return {
-            "cu_seqlens": vision_utils.get_vision_cu_seqlens(sizes),
-            **{name: value.to(device, non_blocking=True) for name, value in on_device.items()},
-        }
+        ends = vision_utils.get_vision_cu_seqlens(sizes)
+        found = {name: value.to(device, non_blocking=True) for name, value in on_device.items()}
+        if not together:
+            return found | {"cu_seqlens": ends}
+        whole = apart(ends.diff().tolist()).to(device, non_blocking=True)
+        return found | {"cu_seqlens": ends[[0, -1]], "tree": whole}

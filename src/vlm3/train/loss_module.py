@@ -28,6 +28,7 @@ from vlm3.model import (
 from vlm3.train import tree, varlen
 from vlm3.train.attention import choose
 from vlm3.train.collate import TensorBatch, stock_rows
+from vlm3.train.compiled import compile_layers
 from vlm3.train.config import ModelConfig, Packing, ParallelConfig, PromptConfig
 from vlm3.train.forward import read_answers
 from vlm3.train.packing import IGNORE
@@ -132,12 +133,14 @@ class Start:
         tokenizer: the model's.
         spec: how it wants its pictures.
         attention: which one computes the text, and why, as a line for the log.
+        compiled: which layers are compiled, or why none, as a line for the log.
     """
 
     trainee: LossModule
     tokenizer: Any
     spec: PictureInput
     attention: str = ""
+    compiled: str = ""
 
     @property
     def blocks(self) -> list[Any]:
@@ -170,10 +173,6 @@ def begin(
         seed: of random weights.
         device: where it is going to be trained; the GPU if there is one.
 
-    Args:
-        run: what to do.
-        device: where it is going to be trained; the GPU if there is one.
-
     Raises:
         CheckpointError: `config.source` cannot be loaded.
         MissingDependencyError: LoRA without peft, or an attention that is not installed.
@@ -193,8 +192,8 @@ def begin(
     attention, why = choose(parallel, packing, model.config.text_config, torch.device(device))
     if attention == varlen.NAME:
         varlen.register()
-    # Pictures are attended to one by one: there is nothing to pack.
-    vision = "sdpa" if attention in (tree.NAME, varlen.NAME) else attention
+    # Pictures are attended to one by one unless all are given at once, as `tree` takes them.
+    vision = "sdpa" if attention == varlen.NAME else attention
     model.set_attn_implementation({"text_config": attention, "vision_config": vision})
     if parallel.recompute:
         model.gradient_checkpointing_enable({"use_reentrant": False})
@@ -203,11 +202,8 @@ def begin(
     if config.lora_rank:
         model = _with_lora(model, config.lora_rank, seed=seed, recompute=parallel.recompute)
     model.train()
-    made = Start(LossModule(model, spec), tokenizer, spec, why)
-    if parallel.compile:
-        for block in made.blocks:
-            block.compile()
-    return made
+    compiled = compile_layers(stock(model), parallel, torch.device(device))
+    return Start(LossModule(model, spec), tokenizer, spec, why, compiled)
 
 
 def token_px_of(source: str) -> int:

@@ -9,7 +9,7 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -119,6 +119,7 @@ def _prepared(run: RunConfig, parallel: Parallel) -> _Prepared:
     )
     if parallel.first:
         say(made.attention)
+        say(made.compiled)
     saved = checkpoint.latest(run.out)
     found = curriculum(
         run.data,
@@ -238,7 +239,8 @@ def _checked(ready: _Prepared) -> tuple[dict[str, float], float]:
 def _export(run: RunConfig, made: Start, parallel: Parallel) -> None:
     weights = checkpoint.whole_weights(made.trainee)
     if parallel.first:
-        fresh = begin(run.model, run.parallel, run.loader.packing, seed=run.seed, device="cpu")
+        plain = replace(run.parallel, compile="off")
+        fresh = begin(run.model, plain, run.loader.packing, seed=run.seed, device="cpu")
         export(fresh, weights, run.out / "export", model=run.model, prompt=run.prompt)
 
 

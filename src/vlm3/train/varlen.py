@@ -66,6 +66,7 @@ class _LastBatch(threading.local):
 _last = _LastBatch()
 
 
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def attend(
     module: torch.nn.Module,
     query: torch.Tensor,

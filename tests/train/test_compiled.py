@@ -1,0 +1,169 @@
+"""Compiled layers compute what plain ones do, once a class; what fails is left as it was."""
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from itertools import product
+from typing import Any
+
+import pytest
+import torch
+from test_train_waits import CPU, lessons, started
+from torch._dynamo.utils import counters
+
+from vlm3.train import compiled, loss_module
+from vlm3.train.collate import Collator
+from vlm3.train.config import ParallelConfig
+from vlm3.train.loss_module import TINY, Start
+from vlm3.train.validation import moved
+
+MOST_GRAPHS = 8
+"""Of a model, whatever its layers and lengths: before and after attention, with its norm and the
+rest of the layer, of text and of vision."""
+
+
+@pytest.fixture
+def traced(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Everything of the compiler but its own kernels, which take long to build."""
+    torch._dynamo.reset()
+    counters.clear()
+    plain = partial(compiled.compile_layers, backend="aot_eager")
+    monkeypatch.setattr(loss_module, "compile_layers", plain)
+    yield
+    torch._dynamo.reset()
+
+
+def one_pass(made: Start, packing: Any, seed: int) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """Losses and gradients of a batch."""
+    collator = Collator(made.tokenizer, made.spec, packing)
+    batch = collator.batch([collator.encoder(lesson) for lesson in lessons(seed)[: 1 + seed]])
+    made.trainee.zero_grad()
+    losses = made.trainee(moved(batch.tensors, CPU))
+    losses.sum().backward()
+    grads = [p.grad.clone() for p in made.trainee.parameters() if p.grad is not None]
+    return losses.detach(), grads
+
+
+def hold_equal(plain: Start, other: Start, packing: str, seed: int) -> None:
+    wanted, found = (one_pass(made, packing, seed) for made in (plain, other))
+    torch.testing.assert_close(found[0], wanted[0], atol=1e-5, rtol=0)
+    assert len(wanted[1]) == len(found[1])
+    for a, b in zip(found[1], wanted[1], strict=True):
+        torch.testing.assert_close(a, b, atol=2e-5 * float(b.abs().max()) + 1e-6, rtol=0)
+
+
+def test_equal_with_either_packing_and_recomputed_and_compiled_once(
+    traced: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lengths, questions and pictures differ from pass to pass; layers and recomputation too."""
+    made, plain = {}, {}
+    for layers, recompute in ((3, False), (6, True)):
+        size = replace(TINY, vision_layers=layers, text_layers=layers)
+        monkeypatch.setitem(loss_module.SIZES, "tiny", size)
+        plain[layers] = started("tree", recompute=recompute)
+        made[layers] = started("tree", recompute=recompute, compile="on")
+        assert made[layers].compiled.startswith("compile: on in ")
+        assert made[layers].compiled.endswith(f": {layers} text layers; {layers} vision layers")
+    assert counters["stats"]["unique_graphs"] == MOST_GRAPHS
+    for layers, packing, seed in product(made, ("independent", "chat"), (2, 1, 0)):
+        hold_equal(plain[layers], made[layers], packing, seed)
+    assert counters["stats"]["unique_graphs"] <= MOST_GRAPHS + 2
+    graphs = counters["stats"]["unique_graphs"]
+    # Evaluation runs as it did.
+    with torch.no_grad():
+        batch = Collator(made[3].tokenizer, made[3].spec)([lessons(5)[0]])
+        made[3].trainee.eval()(moved(batch, CPU))
+    assert counters["stats"]["unique_graphs"] == graphs
+
+
+def test_attention_with_a_mask_is_compiled_with_its_layer(traced: None) -> None:
+    made = started("sdpa", compile="on")
+    assert made.compiled.endswith(": 3 text layers"), "pictures one by one are not compiled"
+    for seed in (2, 1):
+        hold_equal(started("sdpa"), made, "independent", seed)
+    assert counters["stats"]["unique_graphs"] <= 2
+
+
+def test_what_fails_or_differs_is_left(traced: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(graph: Any, inputs: Any) -> Any:
+        raise RuntimeError("no Triton for\nthis card")
+
+    monkeypatch.setattr(
+        loss_module, "compile_layers", partial(compiled.compile_layers, backend=broken)
+    )
+    made = started("tree", compile="on")
+    assert made.compiled.startswith("compile: off: text layers fail here (")
+    assert "no Triton for this card" in made.compiled and "\n" not in made.compiled
+    hold_equal(started("tree"), made, "chat", 1)
+
+    def wrong(graph: torch.fx.GraphModule, inputs: Any) -> Any:
+        def run(*args: Any) -> list[Any]:
+            return [
+                one * 1.001 if isinstance(one, torch.Tensor) and one.is_floating_point() else one
+                for one in graph(*args)
+            ]
+
+        return run
+
+    torch._dynamo.reset()
+    monkeypatch.setattr(
+        loss_module, "compile_layers", partial(compiled.compile_layers, backend=wrong)
+    )
+    assert "text layers differ from plain ones by 0.00" in started("tree", compile="on").compiled
+
+
+def test_where_it_is_not_wanted_nothing_is_tried(traced: None) -> None:
+    model: Any = None
+    told = compiled.compile_layers(model, ParallelConfig(), CPU)
+    assert told == "compile: off, as usual on cpu: it pays where launches cost"
+    off = ParallelConfig(compile="off")
+    assert compiled.compile_layers(model, off, torch.device("cuda")) == (
+        "compile: off, as configured"
+    )
+    assert started("tree").compiled == told
+
+
+_NO_KERNEL = (
+    "view reshape as_strided as_strided_ transpose permute expand slice select detach empty to t "
+    "empty_like empty_strided new_empty unsqueeze squeeze split split_with_sizes unbind alias "
+    "contiguous clone unflatten _reshape_alias _unsafe_view expand_as view_as item set_ narrow "
+    "_local_scalar_dense result_type resolve_conj resolve_neg lift_fresh detach_ chunk"
+)
+"""What torch's profiler has names for and what computes nothing."""
+
+
+def kernels(made: Start, packing: str) -> Counter[str]:
+    """What computes in a pass forward and backward, by name, after one that compiles."""
+    none = set(_NO_KERNEL.split())
+    one_pass(made, packing, 2)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        one_pass(made, packing, 2)
+
+    def computes(event: Any) -> bool:
+        space, _, name = event.name.partition("::")
+        return (space == "aten" and name not in none) or "cpp_fused" in event.name
+
+    def inside(event: Any) -> bool:
+        return any(computes(one) or inside(one) for one in event.cpu_children)
+
+    return Counter(e.name for e in profile.events() if computes(e) and not inside(e))
+
+
+@pytest.mark.skipif(
+    shutil.which(os.environ.get("CXX", "g++")) is None, reason="needs a C++ compiler"
+)
+def test_the_compilers_own_kernels_are_equal_and_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch._dynamo.reset()
+    monkeypatch.setattr(torch._inductor.config.cpp, "enable_kernel_profile", True)
+    plain, made = started("tree", recompute=True), started("tree", recompute=True, compile="on")
+    assert made.compiled.startswith("compile: on"), made.compiled
+    for seed in (2, 1):
+        hold_equal(plain, made, "chat", seed)
+    before, after = kernels(plain, "chat"), kernels(made, "chat")
+    fused = sum(count for name, count in after.items() if "cpp_fused" in name)
+    print(f"kernels of a step: {sum(before.values())}, compiled {sum(after.values())}")
+    assert fused > 50 and sum(after.values()) < 0.65 * sum(before.values())
+    torch._dynamo.reset()
