@@ -21,15 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vlm3.datasets.base import (
-    DepthMap,
-    Floats,
-    Frames,
-    RawFrame,
-    Reader,
-    Remark,
-    each,
-)
+from vlm3.datasets.base import DepthMap, Floats, Frames, RawFrame, Reader, Remark, each, need_scenes
 from vlm3.datasets.files import matrix, picture_size, read_text
 from vlm3.datasets.own import check_camera, check_poses, covering, survey
 from vlm3.datasets.own_depth import depth_files, matching, read_depth
@@ -46,10 +38,8 @@ def scenes(root: Path) -> list[str]:
     """The folder itself if it holds images/, else each folder in it that does."""
     if (root / "images").is_dir():
         return [_ONE_SCENE]
-    found = sorted(p.parent.name for p in root.glob("*/images") if p.is_dir())
-    if not found:
-        raise InputError(f"{str(root)!r} has no images/; expected {_LAYOUT}")
-    return found
+    found = (p.parent.name for p in root.glob("*/images") if p.is_dir())
+    return need_scenes(root, found, "images/", _LAYOUT)
 
 
 def frames(root: Path, scene: str) -> Frames:
