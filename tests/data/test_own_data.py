@@ -622,6 +622,97 @@ def test_colmap(right: Path, tmp_path: Path) -> None:
     assert code == 2 and "pictures that COLMAP was run on" in text, text
 
 
+# --- subfolders --------------------------------------------------------------------------------
+
+
+def nest(root: Path, where: Callable[[str], str]) -> None:
+    """Moves the picture and the depth called NAME to where(NAME)."""
+    for kind in ("images", "depth"):
+        for name in NAMES:
+            to = root / kind / f"{where(name)}.png"
+            to.parent.mkdir(parents=True, exist_ok=True)
+            (root / kind / f"{name}.png").rename(to)
+
+
+def posed(root: Path, name: Callable[[str], str]) -> None:
+    lines = (root / "poses.txt").read_text().splitlines()
+    (root / "poses.txt").write_text(
+        "".join(f"{name(line[0])}{line[len('a.png') :]}\n" for line in lines)
+    )
+
+
+# Trips whose pictures share their names, and one picture that lies in images/ itself.
+TRIPS = {"a": "trip 1/x", "b": "trip2/x", "c": "trip2/deep/er/x", "d": "x"}
+
+
+@pytest.mark.parametrize("prefix", ["", "images/", "./images/"])
+def test_pictures_in_subfolders_are_those_of_one_scene(
+    right: Path, tmp_path: Path, prefix: str
+) -> None:
+    root = tmp_path / "mine"
+    shutil.copytree(right, root)
+    nest(root, TRIPS.__getitem__)
+    posed(root, lambda name: f"{prefix}{TRIPS[name]}.png")
+    # Thumbnails and the like.
+    (root / "images" / ".thumbs").mkdir()
+    (root / "images" / ".thumbs" / "x.png").write_bytes(b"no picture")
+    code, said = curated(root, tmp_path / "out")
+    assert code == 0 and "warning" not in said, said
+    shards = Shards(tmp_path / "out")
+    notes = [shards.notes(place) for place in range(len(shards))]
+    assert {note["frame"] for note in notes} == set(TRIPS.values())
+    assert {note["scene"] for note in notes} == {"."} and shards.pairs
+    for note in notes:
+        k = next(k for k, name in enumerate(NAMES) if TRIPS[name] == note["frame"])
+        np.testing.assert_allclose(note["world_from_cam"], pose(k), atol=1e-9)
+        z = rendered(k)[1]
+        place = next(p for p in range(len(shards)) if shards.notes(p)["frame"] == note["frame"])
+        record = shards.record(place)
+        column, row = record.xy_px.astype(int).T
+        depth = record.distance_m * record.camera.unproject(record.xy_px)[:, 2]
+        np.testing.assert_allclose(depth, z[row, column], atol=1e-3)
+
+
+def test_a_pose_of_another_subfolder_is_nobodys(right: Path, tmp_path: Path) -> None:
+    root = tmp_path / "mine"
+    shutil.copytree(right, root)
+    nest(root, TRIPS.__getitem__)
+    # b's name is that of d, in a folder that has no such picture.
+    posed(root, lambda name: "trip3/x.png" if name == "d" else f"{TRIPS[name]}.png")
+    code, said = curated(root, tmp_path / "out")
+    assert code == 0 and "1 of 4 pictures have no pose" in said and "1 poses have no" in said, said
+    shards = Shards(tmp_path / "out")
+    (bare,) = (n for k in range(len(shards)) if "world_from_cam" not in (n := shards.notes(k)))
+    assert bare["frame"] == "x"
+
+
+def test_folders_in_names_of_poses_are_passed_over_where_images_has_none(
+    right: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "mine"
+    shutil.copytree(right, root)
+    posed(root, lambda name: f"/home/me/rgb/{name}.jpg")
+    code, said = curated(root, tmp_path / "out")
+    assert code == 0 and "warning" not in said, said
+    assert all("world_from_cam" in Shards(tmp_path / "out").notes(k) for k in range(4))
+
+
+def test_a_picture_with_two_endings_is_read_once(right: Path, tmp_path: Path) -> None:
+    root = tmp_path / "mine"
+    shutil.copytree(right, root)
+    Image.open(root / "images" / "a.png").save(root / "images" / "a.webp")
+    code, said = curated(root, tmp_path / "out")
+    assert code == 0 and "1 pictures are there with two endings, as 'a'" in said, said
+    assert len(Shards(tmp_path / "out")) == 4
+
+
+def test_pictures_without_images_are_told_where_to_lie(right: Path, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    shutil.copytree(right / "images", tmp_path / "photos" / "trip1")
+    code, said = curated(tmp_path / "photos", tmp_path / "out")
+    assert code == 2 and "has no images/" in said and "images/ may have subfolders" in said, said
+
+
 # --- real folders ------------------------------------------------------------------------------
 
 DATA = Path(__file__).parents[3] / "shared" / "data"

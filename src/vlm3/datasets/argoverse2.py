@@ -16,15 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vlm3.datasets.base import (
-    Floats,
-    Frames,
-    LaserPoints,
-    RawFrame,
-    Reader,
-    each,
-    folders,
-)
+from vlm3.datasets.base import Floats, Frames, LaserPoints, RawFrame, Reader, each, folders_with
 from vlm3.datasets.published import facts
 from vlm3.errors import InputError
 from vlm3.files.reading import why
@@ -39,7 +31,7 @@ _MOST_APART_NS = 100_000_000
 
 def scenes(root: Path) -> list[str]:
     """SPLIT/LOG."""
-    return [path.removesuffix("/sensors") for path in folders(root, "*/*/sensors", _LAYOUT)]
+    return folders_with(root, "*/*/sensors", _LAYOUT)
 
 
 def frames(root: Path, scene: str) -> Frames:

@@ -26,7 +26,7 @@ from vlm3.datasets.base import (
     RawFrame,
     Reader,
     each,
-    folders,
+    folders_with,
 )
 from vlm3.datasets.files import depth_png_m, picture_size
 from vlm3.datasets.published import facts
@@ -145,7 +145,7 @@ def _shifted(plane: Floats) -> Floats:
 
 def scenes(root: Path) -> list[str]:
     """The folders with pictures."""
-    return [name.removesuffix("/rgb") for name in folders(root, "*/rgb", _LAYOUT)]
+    return folders_with(root, "*/rgb", _LAYOUT)
 
 
 def frames(root: Path, scene: str) -> Frames:

@@ -247,6 +247,18 @@ def need_folder(path: Path, what: str) -> Path:
     return path
 
 
+def need_scenes(root: Path, names: Iterable[str], lacking: str, what: str) -> list[str]:
+    """The names of a set's scenes, each once, sorted.
+
+    Raises:
+        InputError: there are none, as `root` has no `lacking`.
+    """
+    found = sorted(set(names))
+    if not found:
+        raise InputError(f"{str(root)!r} has no {lacking}; expected {what}")
+    return found
+
+
 def folders(root: Path, pattern: str, what: str) -> list[str]:
     """Names, relative to root, of the folders that match a glob pattern, sorted.
 
@@ -254,7 +266,14 @@ def folders(root: Path, pattern: str, what: str) -> list[str]:
         InputError: there are none.
     """
     need_folder(root, what)
-    found = sorted(p.relative_to(root).as_posix() for p in root.glob(pattern) if p.is_dir())
-    if not found:
-        raise InputError(f"{str(root)!r} has no folder {pattern!r}; expected {what}")
-    return found
+    names = (p.relative_to(root).as_posix() for p in root.glob(pattern) if p.is_dir())
+    return need_scenes(root, names, f"folder {pattern!r}", what)
+
+
+def folders_with(root: Path, pattern: str, what: str) -> list[str]:
+    """Names of the folders that hold one that matches: for "*/rgb", of all with an rgb/.
+
+    Raises:
+        InputError: there are none.
+    """
+    return [name.rpartition("/")[0] for name in folders(root, pattern, what)]

@@ -14,7 +14,7 @@ resolution have the same layout. Textured meshes have holes, so depth has too.
 from pathlib import Path
 
 from vlm3.datasets import wai
-from vlm3.datasets.base import DepthMap, Frames, RawFrame, Reader, each, folders
+from vlm3.datasets.base import DepthMap, Frames, RawFrame, Reader, each, folders_with
 from vlm3.datasets.depth_files import of_size, positive, read_pfm
 from vlm3.datasets.files import mvsnet_camera, picture_size
 from vlm3.datasets.foreign_poses import inverted
@@ -28,7 +28,7 @@ _LAYOUT = facts("blendedmvs").layout
 
 def scenes(root: Path) -> list[str]:
     """Every project with cameras."""
-    return [name.removesuffix("/cams") for name in folders(root, "*/cams", _LAYOUT)]
+    return folders_with(root, "*/cams", _LAYOUT)
 
 
 def frames(root: Path, scene: str) -> Frames:

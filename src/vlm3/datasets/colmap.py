@@ -31,7 +31,8 @@ from vlm3.datasets.base import (
     Reader,
     Remark,
     each,
-    folders,
+    folders_with,
+    need_scenes,
 )
 from vlm3.datasets.files import picture_size
 from vlm3.datasets.own import check_camera, check_scale, covering
@@ -57,11 +58,8 @@ def scenes(root: Path) -> list[str]:
     """The folder itself if it holds a model, else each folder in it that does."""
     if _model_folder(root) is not None:
         return ["."]
-    inside = sorted(p for p in root.iterdir() if p.is_dir())
-    found = [p.name for p in inside if _model_folder(p) is not None]
-    if not found:
-        raise InputError(f"{str(root)!r} has no COLMAP model; expected {_LAYOUT}")
-    return found
+    found = (p.name for p in root.iterdir() if p.is_dir() and _model_folder(p) is not None)
+    return need_scenes(root, found, "COLMAP model", _LAYOUT)
 
 
 def frames(root: Path, scene: str) -> Frames:
@@ -158,8 +156,7 @@ def load_model(folder: Path) -> Any:
 
 def eth3d_scenes(root: Path) -> list[str]:
     """Scenes with the undistorted calibration."""
-    found = folders(root, "*/dslr_calibration_undistorted", _ETH3D_LAYOUT)
-    return [path.partition("/")[0] for path in found]
+    return folders_with(root, "*/dslr_calibration_undistorted", _ETH3D_LAYOUT)
 
 
 def eth3d_frames(root: Path, scene: str) -> Frames:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from vlm3.datasets.base import Floats, Frames, LaserPoints, RawFrame, Reader, each
+from vlm3.datasets.base import Floats, Frames, LaserPoints, RawFrame, Reader, each, need_scenes
 from vlm3.datasets.files import picture_size, read_json
 from vlm3.datasets.published import facts
 from vlm3.errors import InputError
@@ -43,11 +43,9 @@ _CALIBRATION = fields({"names": list_of(text()), "intrinsics": list_of(fields({}
 
 def scenes(root: Path) -> list[str]:
     """Folders with a scene_*.json that has samples."""
-    found = sorted({p.parent.relative_to(root).as_posix() for p in root.glob("**/scene_*.json")})
-    found = [name for name in found if _scene_file(root / name) is not None]
-    if not found:
-        raise InputError(f"{str(root)!r} has no scene_*.json; expected {_LAYOUT}")
-    return found
+    listed = {p.parent.relative_to(root).as_posix() for p in root.glob("**/scene_*.json")}
+    found = (name for name in listed if _scene_file(root / name) is not None)
+    return need_scenes(root, found, "scene_*.json", _LAYOUT)
 
 
 def frames(root: Path, scene: str) -> Frames:

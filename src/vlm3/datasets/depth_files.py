@@ -151,7 +151,15 @@ def without_far(values: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.where(finite > np.percentile(finite, _FAR_PERCENTILE), np.nan, finite)
 
 
-def positive(values: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Depth with NaN where it is not finite, zero or negative."""
+def positive(values: NDArray[np.floating], below: float = np.inf) -> NDArray[np.float64]:
+    """Depth with NaN where it is not finite, zero, negative, or not below a limit."""
     found = values.astype(np.float64)
-    return np.where(np.isfinite(found) & (found > 0), found, np.nan)
+    return np.where((found > 0) & (found < below), found, np.nan)
+
+
+def masked(depth: NDArray[np.float64], mask: Path) -> NDArray[np.float64]:
+    """Depth with NaN where a black and white picture of the same size is black, if there is one."""
+    if not mask.is_file():
+        return depth
+    with Image.open(mask) as valid:
+        return np.where(np.asarray(valid.convert("L")) > 0, depth, np.nan)

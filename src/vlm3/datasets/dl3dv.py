@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from vlm3.datasets import wai
-from vlm3.datasets.base import Frames, RawFrame, Reader, each, need_folder
+from vlm3.datasets.base import Frames, RawFrame, Reader, each, need_folder, need_scenes
 from vlm3.datasets.files import picture_size, read_json
 from vlm3.datasets.foreign_poses import world_from_opengl
 from vlm3.datasets.published import facts
@@ -55,15 +55,13 @@ _TRANSFORMS = fields(
 def scenes(root: Path) -> list[str]:
     """Every folder with a transforms.json and pictures."""
     need_folder(root, _LAYOUT)
-    found = sorted(
+    found = (
         path.parent.relative_to(root).as_posix()
         for depth in ("*", "*/*", "*/*/*")
         for path in root.glob(f"{depth}/transforms.json")
         if any((path.parent / name).is_dir() for name in _IMAGES)
     )
-    if not found:
-        raise InputError(f"{str(root)!r} has no transforms.json with pictures; expected {_LAYOUT}")
-    return found
+    return need_scenes(root, found, "transforms.json with pictures", _LAYOUT)
 
 
 def frames(root: Path, scene: str) -> Frames:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from vlm3.datasets.base import DepthMap, Floats, Frames, RawFrame, Reader, each, folders
-from vlm3.datasets.depth_files import read_pfm
+from vlm3.datasets.depth_files import positive, read_pfm
 from vlm3.datasets.files import mvsnet_camera, picture_size
 from vlm3.datasets.published import facts
 from vlm3.errors import InputError
@@ -58,8 +58,7 @@ def frames(root: Path, scene: str) -> Frames:
 
 
 def _depth(path: Path) -> DepthMap:
-    values = read_pfm(path).astype(np.float64) * _MM
-    return DepthMap(np.where(values > 0, values, np.nan), "z")
+    return DepthMap(positive(read_pfm(path).astype(np.float64) * _MM), "z")
 
 
 def _camera_file(folder: Path, view: int, size: tuple[int, int]) -> tuple[Floats, Floats]:

@@ -26,7 +26,16 @@ from typing import Any
 import numpy as np
 
 from vlm3.datasets import wai
-from vlm3.datasets.base import DepthMap, Floats, Frames, RawFrame, Reader, each, need_folder
+from vlm3.datasets.base import (
+    DepthMap,
+    Floats,
+    Frames,
+    RawFrame,
+    Reader,
+    each,
+    need_folder,
+    need_scenes,
+)
 from vlm3.datasets.depth_files import of_size, positive, read_half_png
 from vlm3.datasets.files import LARGEST_TABLE, picture_size
 from vlm3.datasets.foreign_poses import inverted
@@ -87,11 +96,7 @@ def scenes(root: Path) -> list[str]:
             first = below(path.parent, frames[0].picture, str(path))
             if first.parent.is_dir():
                 found.append(f"{split}/{name}")
-    if not found:
-        raise InputError(
-            f"{str(root)!r} has no frame_annotations_*.jgz with its pictures; expected {_LAYOUT}"
-        )
-    return sorted(found)
+    return need_scenes(root, found, "frame_annotations_*.jgz with its pictures", _LAYOUT)
 
 
 def frames(root: Path, scene: str) -> Frames:

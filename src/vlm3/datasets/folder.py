@@ -1,6 +1,6 @@
 """A plain folder: pictures, depth beside them, one K. The layout for what you recorded yourself.
 
-    ROOT/[SCENE/]images/NAME.jpg      or any picture that vlm3 opens
+    ROOT/[SCENE/]images/NAME.jpg      or any picture that vlm3 opens; NAME may have folders in it
     ROOT/[SCENE/]depth/NAME.png       16 bit, millimetres along the axis, 0 unknown; .tif as .png;
                                       .npy, .npz, .exr, .pfm: metres, whole numbers need unit_m
     ROOT/[SCENE/]K.txt                3x3, pixel centres at whole numbers (as OpenCV), of the stored
@@ -12,24 +12,20 @@
                                       "model": "pinhole", "split": "train", "metric": true,
                                       "accept": []}
 
+A scene is one place seen by one lens: one K, poses in one world. Pictures may lie in subfolders of
+images/; then depth/ has the same subfolders, and poses.txt names pictures by their paths below
+images/. Where all lie in images/ itself, folders in the names of poses.txt are passed over.
+
 Depth may be of another size than its picture, as sensors give it; it covers the same view. What is
 checked first, and what `accept` takes back, stands in `vlm3.datasets.own`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
 
-from vlm3.datasets.base import (
-    DepthMap,
-    Floats,
-    Frames,
-    RawFrame,
-    Reader,
-    Remark,
-    each,
-)
+from vlm3.datasets.base import DepthMap, Floats, Frames, RawFrame, Reader, Remark, each, need_scenes
 from vlm3.datasets.files import matrix, picture_size, read_text
 from vlm3.datasets.own import check_camera, check_poses, covering, survey
 from vlm3.datasets.own_depth import depth_files, matching, read_depth
@@ -46,24 +42,23 @@ def scenes(root: Path) -> list[str]:
     """The folder itself if it holds images/, else each folder in it that does."""
     if (root / "images").is_dir():
         return [_ONE_SCENE]
-    found = sorted(p.parent.name for p in root.glob("*/images") if p.is_dir())
-    if not found:
-        raise InputError(f"{str(root)!r} has no images/; expected {_LAYOUT}")
-    return found
+    found = (p.parent.name for p in root.glob("*/images") if p.is_dir())
+    return need_scenes(root, found, "images/", f"{_LAYOUT}; images/ may have subfolders")
 
 
 def frames(root: Path, scene: str) -> Frames:
-    """Every picture of images/, by name."""
+    """Every picture of images/ and its subfolders, by name."""
     folder = root / scene
     how = read_format(folder / "format.json")
     K = matrix(folder / "K.txt", 3, 3) if (folder / "K.txt").is_file() else None
-    poses = _poses(folder / "poses.txt")
-    pictures = sorted(p for p in (folder / "images").iterdir() if p.is_file() and p.name[0] != ".")
-    depths, remarks = depth_files(folder / "depth")
-    remarks += matching((p.stem for p in pictures), depths)
+    pictures, remarks = _pictures(folder / "images")
+    poses = _poses(folder / "poses.txt", pictures)
+    depths, unread = depth_files(folder / "depth")
+    remarks += unread + matching(pictures, depths)
     remarks += _whose_poses(poses, pictures) + _like_depth(folder)
 
-    def make(picture: Path) -> RawFrame:
+    def make(name: str) -> RawFrame:
+        picture = pictures[name]
         size = picture_size(picture)
         camera = None
         if K is not None:
@@ -76,13 +71,13 @@ def frames(root: Path, scene: str) -> Frames:
                 pixel_origin=how.pixel_origin,
             )
             check_camera(camera, how.accept)
-        depth = depths.get(picture.stem)
+        depth = depths.get(name)
         return RawFrame(
-            picture.stem,
+            name,
             picture,
             camera,
             None if depth is None else lambda: _depth(depth, how, size),
-            poses.get(picture.stem),
+            poses.get(name),
             split=how.split,
             metric=how.metric,
         )
@@ -94,9 +89,30 @@ def frames(root: Path, scene: str) -> Frames:
     yield from made
 
 
-def _poses(path: Path) -> dict[str, Floats]:
+def _pictures(folder: Path) -> tuple[dict[str, Path], list[str]]:
+    """The files below images/ by their paths without ending, and a remark on those left out."""
+    found: dict[str, Path] = {}
+    twice = []
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        below = path.relative_to(folder)
+        if any(part.startswith(".") for part in below.parts):
+            continue
+        name = (below.parent / below.stem).as_posix()
+        if name in found:
+            twice.append(name)
+        else:
+            found[name] = path
+    if not twice:
+        return found, []
+    kept = "one ending is read, the first by name"
+    return found, [f"{len(twice)} pictures are there with two endings, as {twice[0]!r}: {kept}"]
+
+
+def _poses(path: Path, pictures: Collection[str]) -> dict[str, Floats]:
+    """world_from_cam of each picture, and of names that are no picture's."""
     if not path.is_file():
         return {}
+    nested = any("/" in name for name in pictures)
     found = {}
     for number, line in enumerate(read_text(path).splitlines(), start=1):
         if not line.strip() or line.startswith("#"):
@@ -107,15 +123,20 @@ def _poses(path: Path) -> dict[str, Floats]:
             values = np.array(numbers, dtype=np.float64).reshape(4, 4)
         except ValueError:
             raise InputError(f"{path}, line {number} is no name and 16 numbers") from None
-        found[Path(name.strip()).stem] = values
+        written = Path(name.strip())
+        if not nested:
+            written = Path(written.name)
+        elif written.parts[:1] == ("images",):
+            written = written.relative_to("images")
+        found[(written.parent / written.stem).as_posix()] = values
     check_poses(found)
     return found
 
 
-def _whose_poses(poses: Mapping[str, Floats], pictures: list[Path]) -> list[str]:
+def _whose_poses(poses: Mapping[str, Floats], pictures: Collection[str]) -> list[str]:
     if not poses:
         return []
-    names = {p.stem for p in pictures}
+    names = set(pictures)
     if not names & set(poses):
         raise InputError(
             f"poses.txt names no picture of images/: it has {next(iter(poses))!r}, "

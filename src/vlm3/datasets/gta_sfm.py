@@ -12,10 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from vlm3.datasets.base import DepthMap, Frames, RawFrame, Reader, each, need_folder
-from vlm3.datasets.depth_files import open_hdf5
+from vlm3.datasets.base import DepthMap, Frames, RawFrame, Reader, each, need_folder, need_scenes
+from vlm3.datasets.depth_files import open_hdf5, positive
 from vlm3.datasets.published import facts
-from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
 
 _LAYOUT = facts("gta-sfm").layout
@@ -26,10 +25,8 @@ _FARTHEST = 1e4
 def scenes(root: Path) -> list[str]:
     """Every sequence, by its path without the ending."""
     need_folder(root, _LAYOUT)
-    found = sorted(p.relative_to(root).with_suffix("").as_posix() for p in root.glob("**/*.hdf5"))
-    if not found:
-        raise InputError(f"{str(root)!r} has no .hdf5 file; expected {_LAYOUT}")
-    return found
+    found = (p.relative_to(root).with_suffix("").as_posix() for p in root.glob("**/*.hdf5"))
+    return need_scenes(root, found, ".hdf5 file", _LAYOUT)
 
 
 def frames(root: Path, scene: str) -> Frames:
@@ -64,8 +61,7 @@ def _picture(path: Path, number: int) -> bytes:
 def _depth(path: Path, number: int) -> DepthMap:
     with open_hdf5(path) as file:
         values = np.array(file[f"depth_{number}"], np.float64)
-    known = np.isfinite(values) & (values > 0) & (values < _FARTHEST)
-    return DepthMap(np.where(known, values, np.nan), "z")
+    return DepthMap(positive(values, _FARTHEST), "z")
 
 
 GTA_SFM = Reader(scenes, frames)

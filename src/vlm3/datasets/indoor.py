@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from vlm3.datasets.base import DepthMap, Floats, Frames, RawFrame, Reader, each
+from vlm3.datasets.base import DepthMap, Floats, Frames, RawFrame, Reader, each, need_scenes
+from vlm3.datasets.depth_files import masked, open_hdf5, positive
 from vlm3.datasets.files import depth_png_m, matrix, picture_size, read_text
 from vlm3.datasets.published import facts
 from vlm3.errors import InputError
-from vlm3.files.reading import why
 from vlm3.geometry.camera import Camera
 
 _IBIMS_LAYOUT = facts("ibims1").layout
@@ -31,6 +31,7 @@ _SUN_LAYOUT = facts("sunrgbd").layout
 _IBIMS_UNIT_M = 50 / 65535
 # The toolbox's camera_params.m, pixel centres at whole numbers.
 _NYU_K = (518.857901, 519.469611, 325.582449, 253.736166)
+_NYU_FILE = "nyu_depth_v2_labeled.mat"
 _NYU_END_M = 9.99
 _SUN_SENSORS = ("kv1", "kv2", "realsense", "xtion")
 _SUN_END_M = 8.0
@@ -39,9 +40,7 @@ _SUN_END_M = 8.0
 def ibims_scenes(root: Path) -> list[str]:
     """One: iBims-1 has a hundred unrelated pictures."""
     found = [name for name in (".", "ibims1_core_raw") if (root / name / "calib").is_dir()]
-    if not found:
-        raise InputError(f"{str(root)!r} has no calib/; expected {_IBIMS_LAYOUT}")
-    return found
+    return need_scenes(root, found, "calib/", _IBIMS_LAYOUT)
 
 
 def ibims_frames(root: Path, scene: str) -> Frames:
@@ -62,10 +61,7 @@ def ibims_frames(root: Path, scene: str) -> Frames:
 def _ibims_depth(folder: Path, stem: str) -> DepthMap:
     depth = depth_png_m(folder / "depth" / f"{stem}.png", unit_m=_IBIMS_UNIT_M, highest=65536)
     for name in ("mask_invalid", "mask_transp"):
-        mask = folder / name / f"{stem}.png"
-        if mask.is_file():
-            with Image.open(mask) as valid:
-                depth = np.where(np.asarray(valid.convert("L")) > 0, depth, np.nan)
+        depth = masked(depth, folder / name / f"{stem}.png")
     return DepthMap(depth, "z")
 
 
@@ -99,19 +95,13 @@ def nyu_frames(root: Path, scene: str) -> Frames:
 def _nyu_depth(root: Path, place: int) -> DepthMap:
     with _nyu(root) as file:
         depth = np.asarray(file["rawDepths"][place], np.float64).T
-    return DepthMap(np.where((depth > 0) & (depth < _NYU_END_M), depth, np.nan), "z")
+    return DepthMap(positive(depth, _NYU_END_M), "z")
 
 
 def _nyu(root: Path) -> Any:
-    import h5py
-
-    path = root / "nyu_depth_v2_labeled.mat"
-    try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        raise InputError(
-            f"cannot read {str(path)!r} ({why(error)}); expected {_NYU_LAYOUT}"
-        ) from error
+    if not (root / _NYU_FILE).is_file():
+        raise InputError(f"{str(root)!r} has no {_NYU_FILE}; expected {_NYU_LAYOUT}")
+    return open_hdf5(root / _NYU_FILE)
 
 
 def _nyu_names(file: Any) -> list[str]:
@@ -137,9 +127,7 @@ def sun_scenes(root: Path) -> list[str]:
         for sensor in _SUN_SENSORS
         for path in (top / sensor).glob("**/intrinsics.txt")
     }
-    if not found:
-        raise InputError(f"{str(root)!r} has no intrinsics.txt; expected {_SUN_LAYOUT}")
-    return sorted(found)
+    return need_scenes(root, found, "intrinsics.txt", _SUN_LAYOUT)
 
 
 def sun_frames(root: Path, scene: str) -> Frames:

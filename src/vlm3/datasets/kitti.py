@@ -21,6 +21,7 @@ from vlm3.datasets.base import (
     Reader,
     each,
     folders,
+    need_scenes,
 )
 from vlm3.datasets.files import depth_png_m, floats, picture_size, read_text
 from vlm3.datasets.published import facts
@@ -38,9 +39,7 @@ _UNIT_M = 1 / 256
 def object_scenes(root: Path) -> list[str]:
     """The folder with image_2: KITTI's object set does not say which drive a picture is from."""
     found = [name for name in (".", "training") if (root / name / "image_2").is_dir()]
-    if not found:
-        raise InputError(f"{str(root)!r} has no image_2; expected {_OBJECT}")
-    return found
+    return need_scenes(root, found, "image_2", _OBJECT)
 
 
 def object_frames(root: Path, scene: str) -> Frames:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vlm3.datasets.base import DepthMap, Floats, Frames, RawFrame, Reader, each, folders
+from vlm3.datasets.base import DepthMap, Floats, Frames, RawFrame, Reader, each, folders_with
 from vlm3.datasets.files import depth_png_m, picture_size, read_text
 from vlm3.datasets.published import facts
 from vlm3.errors import InputError
@@ -28,8 +28,7 @@ _OPENGL_FROM_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
 
 def scenes(root: Path) -> list[str]:
     """Houses."""
-    found = folders(root, "**/undistorted_camera_parameters", _LAYOUT)
-    return [path.removesuffix("/undistorted_camera_parameters") for path in found]
+    return folders_with(root, "**/undistorted_camera_parameters", _LAYOUT)
 
 
 def frames(root: Path, scene: str, *, turn: bool = True) -> Frames:

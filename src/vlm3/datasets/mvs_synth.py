@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from vlm3.datasets import wai
-from vlm3.datasets.base import DepthMap, Frames, RawFrame, Reader, each, folders
+from vlm3.datasets.base import DepthMap, Frames, RawFrame, Reader, each, folders_with
 from vlm3.datasets.depth_files import of_size, positive, read_exr, without_far
 from vlm3.datasets.files import picture_size, read_json
 from vlm3.datasets.foreign_poses import from_left_handed
@@ -45,7 +45,7 @@ _POSE = fields(
 def scenes(root: Path) -> list[str]:
     """Every sequence with poses, of every size that is there."""
     inside = "GTAV_*/*/poses" if any(root.glob("GTAV_*/*/poses")) else "*/poses"
-    return [name.removesuffix("/poses") for name in folders(root, inside, _LAYOUT)]
+    return folders_with(root, inside, _LAYOUT)
 
 
 def frames(root: Path, scene: str) -> Frames:

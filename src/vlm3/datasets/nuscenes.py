@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from vlm3.datasets.base import Floats, Frames, LaserPoints, RawFrame, Reader, each
+from vlm3.datasets.base import Floats, Frames, LaserPoints, RawFrame, Reader, each, need_scenes
 from vlm3.datasets.files import floats, picture_size, read_json
 from vlm3.datasets.published import facts
 from vlm3.errors import InputError
@@ -25,6 +25,7 @@ from vlm3.geometry.camera import Camera
 from vlm3.geometry.pose import invert, rigid_from_quaternion, transform_points
 
 _LAYOUT = facts("nuscenes").layout
+_MMDET3D_LAYOUT = facts("nuscenes-mmdet3d").layout
 _VERSIONS = ("v1.0-trainval", "v1.0-mini", "v1.0-test")
 _NEAREST_M = 1.0
 
@@ -67,9 +68,7 @@ def scenes(root: Path) -> list[str]:
         if (root / version).is_dir()
         for scene in read_json(root / version / "scene.json", _SCENES)
     ]
-    if not found:
-        raise InputError(f"{str(root)!r} has none of {', '.join(_VERSIONS)}; expected {_LAYOUT}")
-    return sorted(found)
+    return need_scenes(root, found, ", ".join(_VERSIONS), _LAYOUT)
 
 
 def frames(root: Path, scene: str, *, compensate: bool = True) -> Frames:
@@ -188,9 +187,9 @@ def mmdet3d_scenes(root: Path) -> list[str]:
         for path in sorted(root.glob("**/*.json"))
         if isinstance(info := read_json(path), dict) and _is_lidar(info.get("data_list"))
     ]
-    if not found:
-        raise InputError(f"{str(root)!r} has no JSON with a data_list of laser sweeps and pictures")
-    return found
+    return need_scenes(
+        root, found, "JSON with a data_list of laser sweeps and pictures", _MMDET3D_LAYOUT
+    )
 
 
 def _is_lidar(data: Any) -> bool:

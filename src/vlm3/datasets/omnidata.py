@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from vlm3.datasets.base import DepthMap, Frames, Kind, RawFrame, Reader, each
+from vlm3.datasets.base import DepthMap, Frames, Kind, RawFrame, Reader, each, need_scenes
+from vlm3.datasets.depth_files import masked
 from vlm3.datasets.files import depth_png_m, picture_size, read_json, read_text
 from vlm3.datasets.published import facts
 from vlm3.errors import InputError
@@ -43,10 +43,8 @@ def _info_check(value: Any, place: str) -> None:
 def scenes(root: Path, component: str) -> list[str]:
     """Buildings that have pictures."""
     folder = _component(root, "rgb", component)
-    found = sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
-    if not found:
-        raise InputError(f"{str(root)!r} has no rgb/BUILDING; expected {facts(component).layout}")
-    return found
+    found = [p.name for p in folder.iterdir() if p.is_dir()] if folder.is_dir() else []
+    return need_scenes(root, found, "rgb/BUILDING", facts(component).layout)
 
 
 def frames(root: Path, scene: str, component: str) -> Frames:
@@ -61,7 +59,7 @@ def frames(root: Path, scene: str, component: str) -> Frames:
             stem,
             picture,
             _camera(picture, _info(root, component, scene, stem)),
-            lambda: DepthMap(_depth(depth, mask), kind),
+            lambda: DepthMap(masked(depth_png_m(depth, unit_m=_UNIT_M), mask), kind),
             split=split,
         )
 
@@ -92,14 +90,6 @@ def _depth_file(root: Path, component: str, scene: str, stem: str) -> tuple[Path
         if path.is_file():
             return path, kind
     raise InputError(f"no depth of {stem}")
-
-
-def _depth(path: Path, mask: Path) -> Any:
-    depth = depth_png_m(path, unit_m=_UNIT_M)
-    if mask.is_file():
-        with Image.open(mask) as valid:
-            depth = np.where(np.asarray(valid.convert("L")) > 0, depth, np.nan)
-    return depth
 
 
 def _component(root: Path, task: str, component: str) -> Path:

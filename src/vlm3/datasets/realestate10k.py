@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vlm3.datasets.base import Floats, Frames, RawFrame, Reader, each, need_folder
+from vlm3.datasets.base import Floats, Frames, RawFrame, Reader, each, need_folder, need_scenes
 from vlm3.datasets.files import picture_size
 from vlm3.datasets.published import facts
 from vlm3.datasets.tracks import path_frames
@@ -33,14 +33,12 @@ _STEPS = (-20, -8, 8, 20)
 def scenes(root: Path) -> list[str]:
     """The paths whose frames are there."""
     need_folder(root, _LAYOUT)
-    found = sorted(
+    found = (
         path.relative_to(root).with_suffix("").as_posix()
         for path in root.glob("**/*.txt")
         if path.with_suffix("").is_dir()
     )
-    if not found:
-        raise InputError(f"{str(root)!r} has no ID.txt beside a folder ID; expected {_LAYOUT}")
-    return found
+    return need_scenes(root, found, "ID.txt beside a folder ID", _LAYOUT)
 
 
 def frames(root: Path, scene: str) -> Frames:

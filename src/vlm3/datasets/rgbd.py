@@ -38,6 +38,7 @@ from vlm3.datasets.base import (
     Remark,
     each,
     need_folder,
+    need_scenes,
 )
 from vlm3.datasets.files import depth_png_m, matrix, picture_size, read_json, read_text
 from vlm3.datasets.own import check_camera, check_poses, covering, survey
@@ -63,11 +64,7 @@ _COLOUR = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
 def seven_scenes(root: Path) -> list[str]:
     """Every folder with poses."""
-    need_folder(root, _SEVEN_LAYOUT)
-    found = {p.parent.relative_to(root).as_posix() for p in root.glob("**/frame-*.pose.txt")}
-    if not found:
-        raise InputError(f"{str(root)!r} has no frame-*.pose.txt; expected {_SEVEN_LAYOUT}")
-    return sorted(found)
+    return _folders_of(root, "frame-*.pose.txt", _SEVEN_LAYOUT)
 
 
 def seven_frames(root: Path, scene: str) -> Frames:
@@ -102,11 +99,7 @@ def seven_frames(root: Path, scene: str) -> Frames:
 
 def log_scenes(root: Path) -> list[str]:
     """Every folder with a trajectory.log."""
-    need_folder(root, _LOG_LAYOUT)
-    found = {p.parent.relative_to(root).as_posix() for p in root.glob("**/trajectory.log")}
-    if not found:
-        raise InputError(f"{str(root)!r} has no trajectory.log; expected {_LOG_LAYOUT}")
-    return sorted(found)
+    return _folders_of(root, "trajectory.log", _LOG_LAYOUT)
 
 
 def log_frames(root: Path, scene: str) -> Frames:
@@ -155,6 +148,13 @@ def log_frames(root: Path, scene: str) -> Frames:
     remarks += survey(raw, depths, unit_m=how.unit_m, metric=True, accept=how.accept)
     yield from map(Remark, remarks)
     yield from made
+
+
+def _folders_of(root: Path, name: str, layout: str) -> list[str]:
+    """The folders, at any depth, that hold such a file."""
+    need_folder(root, layout)
+    found = (p.parent.relative_to(root).as_posix() for p in root.glob(f"**/{name}"))
+    return need_scenes(root, found, name, layout)
 
 
 def _posed(

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from vlm3.datasets import wai
-from vlm3.datasets.base import DepthMap, Floats, Frames, RawFrame, Reader, each, folders
+from vlm3.datasets.base import DepthMap, Floats, Frames, RawFrame, Reader, each, folders_with
 from vlm3.datasets.depth_files import of_size, positive, without_far
 from vlm3.datasets.files import picture_size, read_text
 from vlm3.datasets.foreign_poses import inverted
@@ -38,10 +38,7 @@ _KEY = re.compile(r"^(\w+):\s*$")
 
 def scenes(root: Path) -> list[str]:
     """Every scene with cameras and pictures."""
-    found = folders(root, "*/camera", _LAYOUT)
-    return [
-        name for name in (n.removesuffix("/camera") for n in found) if _has_pictures(root, name)
-    ]
+    return [name for name in folders_with(root, "*/camera", _LAYOUT) if _has_pictures(root, name)]
 
 
 def _has_pictures(root: Path, name: str) -> bool:

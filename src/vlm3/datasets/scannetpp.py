@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vlm3.datasets.base import DepthMap, Frames, RawFrame, Reader, each
+from vlm3.datasets.base import DepthMap, Frames, RawFrame, Reader, each, need_scenes
 from vlm3.datasets.colmap import camera_of, load_model
 from vlm3.datasets.files import depth_png_m, read_json, read_text
 from vlm3.datasets.published import facts
@@ -45,9 +45,7 @@ def scenes(root: Path) -> list[str]:
     """Scenes with either camera."""
     data = _data(root)
     found = {path.parent.name for name in ("iphone", "dslr") for path in data.glob(f"*/{name}")}
-    if not found:
-        raise InputError(f"{str(root)!r} has no SCENE/iphone or SCENE/dslr; expected {_LAYOUT}")
-    return sorted(found)
+    return need_scenes(root, found, "SCENE/iphone or SCENE/dslr", _LAYOUT)
 
 
 def frames(root: Path, scene: str) -> Frames:

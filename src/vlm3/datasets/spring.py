@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from vlm3.datasets import wai
-from vlm3.datasets.base import DepthMap, Floats, Frames, RawFrame, Reader, each, folders
+from vlm3.datasets.base import DepthMap, Floats, Frames, RawFrame, Reader, each, folders_with
 from vlm3.datasets.depth_files import positive, read_hdf5
 from vlm3.datasets.files import number_rows, picture_size
 from vlm3.datasets.foreign_poses import inverted
@@ -38,7 +38,7 @@ _split = named(SPRING_VAL)
 def scenes(root: Path) -> list[str]:
     """The training sequences."""
     top = "spring/train/*/cam_data" if (root / "spring").is_dir() else "train/*/cam_data"
-    return [name.removesuffix("/cam_data") for name in folders(root, top, _LAYOUT)]
+    return folders_with(root, top, _LAYOUT)
 
 
 def frames(root: Path, scene: str) -> Frames:

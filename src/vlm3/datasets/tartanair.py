@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from vlm3.datasets.base import DepthMap, Floats, Frames, RawFrame, Reader, each, folders
-from vlm3.datasets.depth_files import read_float_png
+from vlm3.datasets.depth_files import positive, read_float_png
 from vlm3.datasets.files import picture_size
 from vlm3.datasets.published import facts
-from vlm3.datasets.splits import TARTANAIR_TEST, TARTANAIR_VAL
+from vlm3.datasets.splits import TARTANAIR_TEST, TARTANAIR_VAL, named
 from vlm3.errors import InputError
 from vlm3.files.reading import why
 from vlm3.geometry.camera import Camera
@@ -28,6 +28,7 @@ from vlm3.geometry.pose import rigid_from_quaternion
 _LAYOUT = facts("tartanairv2").layout
 _CAMERA = re.compile(r"image_([lr]cam_(?:front|back|left|right|top|bottom))")
 _F_PX = 320.0
+_split = named(TARTANAIR_VAL, TARTANAIR_TEST)
 # The sky is filled with ten kilometres and more.
 _FARTHEST_M = 1000.0
 _NED_FROM_OPENCV = np.array([[0.0, 0, 1, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
@@ -41,12 +42,7 @@ def scenes(root: Path) -> list[str]:
 def frames(root: Path, scene: str) -> Frames:
     """The frames of a flight, camera by camera."""
     folder = root / scene
-    environment = scene.split("/")[0]
-    split = (
-        "test" if environment in TARTANAIR_TEST
-        else "val" if environment in TARTANAIR_VAL
-        else "train"
-    )  # fmt: skip
+    split = _split(scene.split("/")[0])
     names = sorted(m[1] for p in folder.iterdir() if (m := _CAMERA.fullmatch(p.name)))
     for name in names:
         poses = _poses(folder / f"pose_{name}.txt")
@@ -73,9 +69,7 @@ def frames(root: Path, scene: str) -> Frames:
 
 
 def _depth(path: Path) -> DepthMap:
-    values = read_float_png(path).astype(np.float64)
-    known = (values > 0) & (values < _FARTHEST_M)
-    return DepthMap(np.where(known, values, np.nan), "z")
+    return DepthMap(positive(read_float_png(path), _FARTHEST_M), "z")
 
 
 def _poses(path: Path) -> Floats:

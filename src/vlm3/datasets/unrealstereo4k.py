@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from vlm3.datasets import wai
-from vlm3.datasets.base import DepthMap, Floats, Frames, RawFrame, Reader, each, folders
+from vlm3.datasets.base import DepthMap, Floats, Frames, RawFrame, Reader, each, folders_with
 from vlm3.datasets.depth_files import of_size, positive, without_far
 from vlm3.datasets.files import picture_size, read_text
 from vlm3.datasets.foreign_poses import from_left_handed
@@ -37,7 +37,7 @@ _split = named(test=UNREALSTEREO4K_TEST)
 
 def scenes(root: Path) -> list[str]:
     """Every scene with a left camera."""
-    return [name.removesuffix("/Extrinsics0") for name in folders(root, "*/Extrinsics0", _LAYOUT)]
+    return folders_with(root, "*/Extrinsics0", _LAYOUT)
 
 
 def frames(root: Path, scene: str) -> Frames:

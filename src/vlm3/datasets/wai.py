@@ -20,14 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vlm3.datasets.base import (
-    DepthMap,
-    Frames,
-    RawFrame,
-    Reader,
-    each,
-    need_folder,
-)
+from vlm3.datasets.base import DepthMap, Frames, RawFrame, Reader, each, need_folder, need_scenes
 from vlm3.datasets.depth_files import read_exr, without_far
 from vlm3.datasets.files import read_json
 from vlm3.datasets.published import facts
@@ -116,10 +109,8 @@ class _Rules:
 def scenes(root: Path) -> list[str]:
     """Every folder with a scene_meta.json."""
     need_folder(root, _LAYOUT)
-    found = sorted(path.parent.name for path in root.glob("*/scene_meta.json"))
-    if not found:
-        raise InputError(f"{str(root)!r} has no */scene_meta.json; expected {_LAYOUT}")
-    return found
+    found = (path.parent.name for path in root.glob("*/scene_meta.json"))
+    return need_scenes(root, found, "*/scene_meta.json", _LAYOUT)
 
 
 def read_scene(root: Path, scene: str, rules: _Rules) -> Frames:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from vlm3.datasets.base import Floats, Frames, LaserPoints, RawFrame, Reader, each
+from vlm3.datasets.base import Floats, Frames, LaserPoints, RawFrame, Reader, each, need_scenes
 from vlm3.datasets.published import facts
 from vlm3.errors import InputError
 from vlm3.files.reading import short, why
@@ -51,13 +51,11 @@ _CAR_ROW = fields({_TIME: whole(), _CAR: numbers(16)})
 
 def scenes(root: Path) -> list[str]:
     """SPLIT/CONTEXT."""
-    found = sorted(
+    found = (
         f"{path.parents[1].relative_to(root).as_posix()}/{path.stem}"
         for path in root.glob("*/camera_image/*.parquet")
     )
-    if not found:
-        raise InputError(f"{str(root)!r} has no camera_image/*.parquet; expected {_LAYOUT}")
-    return found
+    return need_scenes(root, found, "camera_image/*.parquet", _LAYOUT)
 
 
 def frames(root: Path, scene: str) -> Frames:
