@@ -4,7 +4,7 @@ from vlm3.worlds.indoors.clutter import clutter
 from vlm3.worlds.indoors.groups import table_group
 from vlm3.worlds.indoors.plan import FloorPlan, OnWall, footprint
 from vlm3.worlds.materials import fabric
-from vlm3.worlds.pieces.piece import UNTINTED, muted_tint
+from vlm3.worlds.pieces.parts import UNTINTED, muted_tint
 from vlm3.worlds.scene import SceneObject
 
 _LOOSE = ["bin", "box", "ball", "bag", "plant", "stool", "book"]
