@@ -13,7 +13,7 @@ SIDEWAYS = axis_matrix((0, 1, 0), np.pi / 2)
 """Turns an upright cylinder into one that lies across: a wheel."""
 
 
-def draw_size(rng: Rng, ranges: tuple[Range, Range, Range]) -> Size:
+def size_within(rng: Rng, ranges: tuple[Range, Range, Range]) -> Size:
     """Width, depth and height, each drawn from its range of metres."""
     w, d, h = (float(rng.uniform(*r)) for r in ranges)
     return w, d, h

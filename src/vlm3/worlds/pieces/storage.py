@@ -7,7 +7,7 @@ import numpy as np
 
 from vlm3.worlds.materials import Colour, hsv, srgb
 from vlm3.worlds.mesh import MeshBuilder, axis_matrix
-from vlm3.worlds.pieces.parts import BLACK, UNTINTED, WHITE, draw_size, muted_tint
+from vlm3.worlds.pieces.parts import BLACK, UNTINTED, WHITE, muted_tint, size_within
 from vlm3.worlds.pieces.piece import Palette, Piece, Rng, Size, Sizes
 
 _Block = tuple[tuple[float, float, float], Size, Colour]  # centre, size, tint
@@ -106,7 +106,7 @@ class _Front:
 
 def cupboard(rng: Rng, category: str) -> Piece:
     """Boxes with doors or drawers: wardrobes, chests, nightstands, fridges, washing machines."""
-    w, d, h = size = draw_size(rng, CUPBOARDS[category])
+    w, d, h = size = size_within(rng, CUPBOARDS[category])
     appliance = category in _APPLIANCES
     wooden = not appliance and category != "filing cabinet" and rng.random() < 0.65
     tint = _enamel(rng) if appliance else muted_tint(rng)

@@ -2,7 +2,7 @@
 
 from vlm3.worlds.materials import Colour
 from vlm3.worlds.mesh import MeshBuilder
-from vlm3.worlds.pieces.parts import UNTINTED, draw_legs, draw_size, muted_tint
+from vlm3.worlds.pieces.parts import UNTINTED, draw_legs, muted_tint, size_within
 from vlm3.worlds.pieces.piece import Palette, Piece, Rng, Sizes
 
 TABLES: Sizes = {
@@ -17,7 +17,7 @@ _FRAMED, _METAL_LEGS, _PANELS, _ONE_FOOT = range(4)
 
 def table(rng: Rng, category: str) -> Piece:
     """Four legs, a foot, or side panels; a desk may have drawers."""
-    w, d, h = draw_size(rng, TABLES[category])
+    w, d, h = size_within(rng, TABLES[category])
     style = int(rng.integers(4))
     top = float(rng.uniform(0.018, 0.05))
     leg = float(rng.uniform(0.035, 0.09))

@@ -6,7 +6,7 @@ import numpy as np
 
 from vlm3.worlds.materials import Colour, hsv, srgb
 from vlm3.worlds.mesh import MeshBuilder, axis_matrix
-from vlm3.worlds.pieces.parts import BLACK, SIDEWAYS, UNTINTED, WHITE, draw_size
+from vlm3.worlds.pieces.parts import BLACK, SIDEWAYS, UNTINTED, WHITE, size_within
 from vlm3.worlds.pieces.piece import Palette, Piece, Rng, Size, Sizes
 
 CARS: Sizes = {
@@ -90,7 +90,7 @@ _BIG_WHEELS = _Wheels(0.96, 0.28, 0.14, 0.5, 0.03, 0.005)
 
 def car(rng: Rng, category: str) -> Piece:
     """Passenger cars and vans from a side profile: body, glass band, wheels, lamps."""
-    size, tint, van = draw_size(rng, CARS[category]), _paint(rng), category == "van"
+    size, tint, van = size_within(rng, CARS[category]), _paint(rng), category == "van"
     hood = float(rng.uniform(0.10, 0.16) if van else rng.uniform(0.20, 0.27))
     slope = 0.10 if van else float(rng.uniform(0.12, 0.17))
     sedan = category == "car" and rng.random() < 0.5
@@ -209,7 +209,7 @@ def _draw_axle(b: MeshBuilder, p: Palette, y: float, width: float, wheels: _Whee
 
 def big_vehicle(rng: Rng, category: str) -> Piece:
     """Buses and trucks: boxes with windows, cabin, wheels."""
-    size = w, length, _ = draw_size(rng, BIG_VEHICLES[category])
+    size = w, length, _ = size_within(rng, BIG_VEHICLES[category])
     tint, other = _paint(rng), hsv(float(rng.random()), float(rng.uniform(0.1, 0.7)), 0.75)
     y0 = -length / 2
 
