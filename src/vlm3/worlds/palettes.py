@@ -52,7 +52,7 @@ def room_palette(table: MaterialTable, rng: Rng) -> Palette:
 
 
 def street_palette(table: MaterialTable, rng: Rng) -> Palette:
-    """What stands in a street is made of; its leaves are green, or of autumn."""
+    """What a street's pieces are made of; its leaves are green, or of autumn."""
     green = srgb("#3f5f2a") if rng.random() < 0.85 else srgb("#a5762c")
     return Palette(
         wood=table.add(wood(rng)),

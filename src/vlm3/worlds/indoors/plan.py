@@ -87,7 +87,7 @@ class FloorPlan(WorldPlan):
                 s = float(self.rng.uniform(w / 2 + 0.02, frame.length_m - w / 2 - 0.02))
             if any(
                 o.wall == k
-                and o.along_m - w / 2 - 0.05 < s < o.along_m + o.width_m + w / 2 + 0.05
+                and o.meets(s, w / 2, 0.05)
                 and (o.kind != "window" or h > o.low_m + 0.05)
                 for o in self.openings
             ):
