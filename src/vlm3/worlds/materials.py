@@ -5,6 +5,7 @@ Colours are linear light. Knows no geometry.
 """
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,10 +74,16 @@ class MaterialTable:
 
 def srgb(hex_or_rgb: str | tuple[float, float, float]) -> Colour:
     """Linear light from "#rrggbb" or sRGB values in [0, 1]."""
-    if isinstance(hex_or_rgb, str):
-        value = np.array([int(hex_or_rgb[i : i + 2], 16) / 255 for i in (1, 3, 5)])
-    else:
-        value = np.array(hex_or_rgb)
+    return _named(hex_or_rgb) if isinstance(hex_or_rgb, str) else _linear(np.array(hex_or_rgb))
+
+
+@lru_cache(maxsize=256)
+def _named(hex_rgb: str) -> Colour:
+    """The linear light of a colour that is written in a table: the same few again and again."""
+    return _linear(np.array([int(hex_rgb[i : i + 2], 16) / 255 for i in (1, 3, 5)]))
+
+
+def _linear(value: NDArray[np.float64]) -> Colour:
     value = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
     return (float(value[0]), float(value[1]), float(value[2]))
 

@@ -6,8 +6,9 @@ them down; `build` turns all of one kind into triangles at once. World axes: z u
 It knows no materials beyond an index and no cameras.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +55,43 @@ def axis_matrix(axis: Vec3, angle_rad: float) -> Floats:
     return np.asarray(np.eye(3) + np.sin(angle_rad) * skew + (1 - np.cos(angle_rad)) * skew @ skew)
 
 
-_Quad = tuple[Floats, Floats, Floats, Floats | None, tuple[int, int], Vec3]
+_Primitive = tuple[Callable[..., primitives.Template], *tuple[float, ...]]
+"""What makes a template, and its arguments."""
+
+
+class _Item(NamedTuple):
+    """A primitive in the world: where, how it is turned, and its size."""
+
+    center: Floats
+    rotation: Floats
+    size: Vec3
+    material: int
+    tint: Vec3
+    instance: int
+
+
+class _Quad(NamedTuple):
+    """A quadrilateral in the frame that it was given in."""
+
+    corners: Floats
+    rotation: Floats
+    origin: Floats
+    uv: Floats | None
+    material: int
+    tint: Vec3
+    instance: int
+
+
+class _Triangles(NamedTuple):
+    """The arrays of `Mesh`, not yet in single precision; faces count from the first vertex here."""
+
+    vertices: Floats
+    normals: Floats
+    uv: Floats
+    faces: Ints
+    material: Ints
+    tint: Floats
+    instance: Ints
 
 
 @dataclass
@@ -64,9 +101,9 @@ class MeshBuilder:
     rotation: Floats = field(default_factory=lambda: np.eye(3))
     origin: Floats = field(default_factory=lambda: np.zeros(3))
     instance: int = 0
-    _items: dict[tuple[object, ...], list[tuple[object, ...]]] = field(default_factory=dict)
+    _items: dict[_Primitive, list[_Item]] = field(default_factory=dict)
     _quads: list[_Quad] = field(default_factory=list)
-    _raw: list[tuple[Floats, Floats, Floats, Ints, Ints, Floats, int]] = field(default_factory=list)
+    _raw: list[_Triangles] = field(default_factory=list)
 
     def place(self, origin: Vec3 = (0, 0, 0), yaw_rad: float = 0.0, instance: int = 0) -> None:
         """Set the frame in which the next primitives are given, and their object id."""
@@ -75,7 +112,7 @@ class MeshBuilder:
 
     def _add(
         self,
-        key: tuple[object, ...],
+        primitive: _Primitive,
         center: Vec3,
         size: Vec3,
         material: int,
@@ -85,9 +122,8 @@ class MeshBuilder:
         local = np.asarray(center, float)
         world = self.rotation @ local + self.origin
         rotation = self.rotation if turn is None else self.rotation @ turn
-        self._items.setdefault(key, []).append(
-            (world, rotation, size, material, tint, self.instance)
-        )
+        item = _Item(world, rotation, size, material, tint, self.instance)
+        self._items.setdefault(primitive, []).append(item)
 
     def box(
         self,
@@ -98,7 +134,7 @@ class MeshBuilder:
         turn: Floats | None = None,
     ) -> None:
         """An upright box; `turn` (3, 3) rotates it about its centre."""
-        self._add(("box",), center, size, material, tint, turn)
+        self._add((primitives.box,), center, size, material, tint, turn)
 
     def cylinder(
         self,
@@ -112,8 +148,8 @@ class MeshBuilder:
         turn: Floats | None = None,
     ) -> None:
         """An upright cylinder or cone stump about its centre."""
-        key = ("frustum", segments, round(top_ratio * 10) / 10)
-        self._add(key, center, (diameter, diameter, height), material, tint, turn)
+        primitive = (primitives.frustum, segments, round(top_ratio * 10) / 10)
+        self._add(primitive, center, (diameter, diameter, height), material, tint, turn)
 
     def ball(
         self,
@@ -126,15 +162,15 @@ class MeshBuilder:
         detail: int = 8,
     ) -> None:
         """An ellipsoid; power 0.3 gives a soft box (cushions, mattresses)."""
-        self._add(("ball", detail, 2 * detail, power), center, size, material, tint, turn)
+        primitive = (primitives.ball, detail, 2 * detail, power)
+        self._add(primitive, center, size, material, tint, turn)
 
     def quad(
         self, corners: Floats, material: int, tint: Vec3 = (1, 1, 1), uv: Floats | None = None
     ) -> None:
         """A flat quadrilateral: corners (4, 3) in order, in the current frame."""
-        self._quads.append(
-            (corners, self.rotation, self.origin, uv, (material, self.instance), tint)
-        )
+        quad = _Quad(corners, self.rotation, self.origin, uv, material, tint, self.instance)
+        self._quads.append(quad)
 
     def raw(
         self,
@@ -144,98 +180,92 @@ class MeshBuilder:
         faces: Ints,
         material: int | Ints,
         tint: Vec3 = (1, 1, 1),
-        *,
-        local: bool = True,
     ) -> None:
         """Ready triangles; tint and material for all (3,) or for each face (F, 3), (F,)."""
-        if local:
-            vertices = vertices @ self.rotation.T + self.origin
-            normals = normals @ self.rotation.T
         count = len(faces)
-        materials = np.broadcast_to(np.asarray(material, np.int32), (count,))
-        tints = np.broadcast_to(np.asarray(tint, float), (count, 3))
-        self._raw.append((vertices, normals, uv, faces, materials, tints, self.instance))
+        self._raw.append(
+            _Triangles(
+                vertices=vertices @ self.rotation.T + self.origin,
+                normals=normals @ self.rotation.T,
+                uv=uv,
+                faces=faces,
+                material=np.broadcast_to(np.asarray(material, np.int32), (count,)),
+                tint=np.broadcast_to(np.asarray(tint, float), (count, 3)),
+                instance=np.full(count, self.instance, np.int32),
+            )
+        )
 
     def build(self, rng: np.random.Generator) -> Mesh:
         """All primitives as one mesh; `rng` shifts each one's texture."""
-        parts = [self._expand(key, items, rng) for key, items in self._items.items()]
+        parts = [_expand(primitive, items, rng) for primitive, items in self._items.items()]
         if self._quads:
-            parts.append(self._expand_quads(self._quads))
-        for vertices, normals, uv, faces, materials, tints, instance in self._raw:
-            ids = np.full(len(faces), instance, np.int32)
-            parts.append((vertices, normals, uv, faces, materials, tints, ids))
-        starts = np.cumsum([0] + [len(p[0]) for p in parts])
+            parts.append(_expand_quads(self._quads))
+        parts += self._raw
+        starts = np.cumsum([0] + [len(p.vertices) for p in parts[:-1]])
         return Mesh(
-            vertices=np.concatenate([p[0] for p in parts]).astype(np.float32),
-            normals=np.concatenate([p[1] for p in parts]).astype(np.float32),
-            uv=np.concatenate([p[2] for p in parts]).astype(np.float32),
+            vertices=np.concatenate([p.vertices for p in parts]).astype(np.float32),
+            normals=np.concatenate([p.normals for p in parts]).astype(np.float32),
+            uv=np.concatenate([p.uv for p in parts]).astype(np.float32),
             faces=np.concatenate(
-                [p[3] + s for p, s in zip(parts, starts[:-1], strict=True)]
+                [p.faces + start for p, start in zip(parts, starts, strict=True)]
             ).astype(np.int32),
-            material=np.concatenate([p[4] for p in parts]).astype(np.int32),
-            tint=np.concatenate([p[5] for p in parts]).astype(np.float32),
-            instance=np.concatenate([p[6] for p in parts]).astype(np.int32),
+            material=np.concatenate([p.material for p in parts]).astype(np.int32),
+            tint=np.concatenate([p.tint for p in parts]).astype(np.float32),
+            instance=np.concatenate([p.instance for p in parts]).astype(np.int32),
         )
 
-    @staticmethod
-    def _expand_quads(
-        quads: list[_Quad],
-    ) -> tuple[Floats, Floats, Floats, Ints, Ints, Floats, Ints]:
-        rotation = np.array([q[1] for q in quads])
-        corners = np.matmul(np.array([q[0] for q in quads], float), rotation.transpose(0, 2, 1))
-        corners += np.array([q[2] for q in quads])[:, None, :]
-        k = len(quads)
-        u_axis = corners[:, 1] - corners[:, 0]
-        u_axis /= np.linalg.norm(u_axis, axis=1, keepdims=True)
-        normal = np.cross(u_axis, corners[:, 2] - corners[:, 0])
-        normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
-        offset = corners - corners[:, :1]
-        axes = np.stack([u_axis, np.cross(normal, u_axis)], -1)  # (k, 3, 2)
-        uv = np.matmul(offset, axes)
-        for row, quad in enumerate(quads):
-            if quad[3] is not None:
-                uv[row] = quad[3]
-        faces = np.array([[0, 1, 2], [0, 2, 3]]) + 4 * np.arange(k)[:, None, None]
-        ids = np.array([q[4] for q in quads], np.int32)
-        return (
-            corners.reshape(-1, 3),
-            np.repeat(normal, 4, axis=0),
-            uv.reshape(-1, 2),
-            faces.reshape(-1, 3).astype(np.int32),
-            np.repeat(ids[:, 0], 2),
-            np.repeat(np.array([q[5] for q in quads], float), 2, axis=0),
-            np.repeat(ids[:, 1], 2),
-        )
 
-    @staticmethod
-    def _expand(
-        key: tuple[object, ...], items: list[tuple[object, ...]], rng: np.random.Generator
-    ) -> tuple[Floats, Floats, Floats, Ints, Ints, Floats, Ints]:
-        makers = {"box": primitives.box, "frustum": primitives.frustum, "ball": primitives.ball}
-        template = makers[str(key[0])](*key[1:])
-        columns = list(zip(*items, strict=True))
-        center, rotation, size = (np.array(c, float) for c in columns[:3])  # (k,3) (k,3,3) (k,3)
-        material, instance = np.array(columns[3], np.int32), np.array(columns[5], np.int32)
-        tint = np.array(columns[4], float)
-        k, nv, nf = len(items), len(template.vertices), len(template.faces)
-        local = template.vertices[None] * size[:, None, :]
-        vertices = np.matmul(local, rotation.transpose(0, 2, 1)) + center[:, None, :]
-        normals = template.normals[None] / np.maximum(size[:, None, :], 1e-6)
-        normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
-        normals = np.matmul(normals, rotation.transpose(0, 2, 1))
-        extent = size[:, template.uv_axis]  # (k, nv, 2)
-        uv = template.uv_unit[None] * extent
-        # Wood grain runs along a board: the longer side of a face is u.
-        if key[0] == "box":
-            uv = np.where((extent[..., 1] > extent[..., 0])[..., None], uv[..., ::-1], uv)
-        uv = uv + rng.uniform(0, 40, (k, 1, 2))
-        faces = template.faces[None] + (np.arange(k) * nv)[:, None, None]
-        return (
-            vertices.reshape(-1, 3),
-            normals.reshape(-1, 3),
-            uv.reshape(-1, 2),
-            faces.reshape(-1, 3).astype(np.int32),
-            np.repeat(material, nf),
-            np.repeat(tint, nf, axis=0),
-            np.repeat(instance, nf),
-        )
+def _expand_quads(quads: list[_Quad]) -> _Triangles:
+    """Two triangles a quadrilateral; without uv of its own, metres from its first corner."""
+    rotation = np.array([q.rotation for q in quads])
+    corners = np.matmul(np.array([q.corners for q in quads], float), rotation.transpose(0, 2, 1))
+    corners += np.array([q.origin for q in quads])[:, None, :]
+    u_axis = corners[:, 1] - corners[:, 0]
+    u_axis /= np.linalg.norm(u_axis, axis=1, keepdims=True)
+    normal = np.cross(u_axis, corners[:, 2] - corners[:, 0])
+    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
+    offset = corners - corners[:, :1]
+    axes = np.stack([u_axis, np.cross(normal, u_axis)], -1)  # (k, 3, 2)
+    uv = np.matmul(offset, axes)
+    for row, quad in enumerate(quads):
+        if quad.uv is not None:
+            uv[row] = quad.uv
+    faces = np.array([[0, 1, 2], [0, 2, 3]]) + 4 * np.arange(len(quads))[:, None, None]
+    return _Triangles(
+        vertices=corners.reshape(-1, 3),
+        normals=np.repeat(normal, 4, axis=0),
+        uv=uv.reshape(-1, 2),
+        faces=faces.reshape(-1, 3).astype(np.int32),
+        material=np.repeat(np.array([q.material for q in quads], np.int32), 2),
+        tint=np.repeat(np.array([q.tint for q in quads], float), 2, axis=0),
+        instance=np.repeat(np.array([q.instance for q in quads], np.int32), 2),
+    )
+
+
+def _expand(primitive: _Primitive, items: list[_Item], rng: np.random.Generator) -> _Triangles:
+    """All items of one primitive at once."""
+    template = primitive[0](*primitive[1:])
+    columns = _Item._make(zip(*items, strict=True))
+    center, rotation, size = (np.array(c, float) for c in columns[:3])  # (k,3) (k,3,3) (k,3)
+    k, nv, nf = len(items), len(template.vertices), len(template.faces)
+    local = template.vertices[None] * size[:, None, :]
+    vertices = np.matmul(local, rotation.transpose(0, 2, 1)) + center[:, None, :]
+    normals = template.normals[None] / np.maximum(size[:, None, :], 1e-6)
+    normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
+    normals = np.matmul(normals, rotation.transpose(0, 2, 1))
+    extent = size[:, template.uv_axis]  # (k, nv, 2)
+    uv = template.uv_unit[None] * extent
+    # Wood grain runs along a board: the longer side of a face is u.
+    if primitive[0] is primitives.box:
+        uv = np.where((extent[..., 1] > extent[..., 0])[..., None], uv[..., ::-1], uv)
+    uv = uv + rng.uniform(0, 40, (k, 1, 2))
+    faces = template.faces[None] + (np.arange(k) * nv)[:, None, None]
+    return _Triangles(
+        vertices=vertices.reshape(-1, 3),
+        normals=normals.reshape(-1, 3),
+        uv=uv.reshape(-1, 2),
+        faces=faces.reshape(-1, 3).astype(np.int32),
+        material=np.repeat(np.array(columns.material, np.int32), nf),
+        tint=np.repeat(np.array(columns.tint, float), nf, axis=0),
+        instance=np.repeat(np.array(columns.instance, np.int32), nf),
+    )

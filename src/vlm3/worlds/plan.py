@@ -27,11 +27,11 @@ class WorldPlan:
     pack_share: ClassVar[float]
 
     rng: Rng
-    builder: MeshBuilder
     table: MaterialTable
     palette: Palette
     split: str
     pack: Pack | None
+    builder: MeshBuilder = field(default_factory=MeshBuilder)
     objects: list[SceneObject] = field(default_factory=list)
 
     def model(self, category: str) -> Piece:

@@ -10,12 +10,12 @@ from vlm3.worlds.indoors.clutter import clutter
 from vlm3.worlds.indoors.decor import decorate, fill
 from vlm3.worlds.indoors.furnish import FURNISH
 from vlm3.worlds.indoors.openings import choose_openings
-from vlm3.worlds.indoors.plan import FloorPlan, Rect, make_palette
+from vlm3.worlds.indoors.plan import FloorPlan, Rect
 from vlm3.worlds.indoors.shell import draw_shell
 from vlm3.worlds.indoors.walls import Opening, WallFrame, wall_frames
 from vlm3.worlds.materials import MaterialTable
-from vlm3.worlds.mesh import MeshBuilder
 from vlm3.worlds.pack import Pack
+from vlm3.worlds.palettes import room_palette
 from vlm3.worlds.pieces.piece import Rng
 from vlm3.worlds.primitives import Floats
 from vlm3.worlds.scene import Scene, measured
@@ -78,12 +78,11 @@ def _empty_room(rng: Rng, split: str, pack: Pack | None) -> FloorPlan:
     if rng.random() < 0.5:
         width, depth = depth, width
     table = MaterialTable()
-    palette = make_palette(table, rng)
+    palette = room_palette(table, rng)
     walls = wall_frames(0.0, 0.0, width, depth)
     openings = choose_openings(rng, use, walls, height)
     return FloorPlan(
         rng=rng,
-        builder=MeshBuilder(),
         table=table,
         palette=palette,
         split=split,

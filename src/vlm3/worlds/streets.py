@@ -7,13 +7,13 @@ car drives and people walk.
 import numpy as np
 
 from vlm3.worlds.materials import MaterialTable
-from vlm3.worlds.mesh import MeshBuilder
 from vlm3.worlds.outdoors.ground import draw_ground
 from vlm3.worlds.outdoors.houses import draw_far_end, draw_houses
-from vlm3.worlds.outdoors.plan import Profile, StreetPlan, choose_profile, make_palette
+from vlm3.worlds.outdoors.plan import Profile, StreetPlan, choose_profile
 from vlm3.worlds.outdoors.traffic import put_people, put_vehicles
 from vlm3.worlds.outdoors.verge import draw_verge
 from vlm3.worlds.pack import Pack
+from vlm3.worlds.palettes import street_palette
 from vlm3.worlds.pieces.piece import Rng
 from vlm3.worlds.primitives import Floats
 from vlm3.worlds.scene import Scene, Sky, measured
@@ -24,10 +24,9 @@ Position = tuple[float, float]
 def make_street(rng: Rng, split: str, pack: Pack | None = None) -> Scene:
     """One street."""
     table = MaterialTable()
-    palette, road = make_palette(table, rng), choose_profile(rng)
+    palette, road = street_palette(table, rng), choose_profile(rng)
     plan = StreetPlan(
         rng=rng,
-        builder=MeshBuilder(),
         table=table,
         palette=palette,
         split=split,

@@ -4,7 +4,7 @@ from vlm3.worlds.indoors.clutter import clutter
 from vlm3.worlds.indoors.groups import table_group
 from vlm3.worlds.indoors.plan import FloorPlan, OnWall, footprint
 from vlm3.worlds.materials import fabric
-from vlm3.worlds.pieces.piece import UNTINTED, muted_tint
+from vlm3.worlds.pieces.parts import UNTINTED, muted_tint
 from vlm3.worlds.scene import SceneObject
 
 _LOOSE = ["bin", "box", "ball", "bag", "plant", "stool", "book"]
@@ -34,10 +34,7 @@ def _hang_picture(plan: FloorPlan, use: str) -> None:
     if frame.length_m < w + 0.4:
         return
     s = float(rng.uniform(w / 2 + 0.1, frame.length_m - w / 2 - 0.1))
-    if any(
-        o.wall == k and o.along_m - w / 2 - 0.1 < s < o.along_m + o.width_m + w / 2 + 0.1
-        for o in plan.openings
-    ):
+    if any(o.wall == k and o.meets(s, w / 2, 0.1) for o in plan.openings):
         return
     if any(
         q.wall == k

@@ -7,7 +7,8 @@ from vlm3.worlds.indoors.plan import FloorPlan, OnWall, footprint
 from vlm3.worlds.indoors.walls import WallFrame
 from vlm3.worlds.materials import MARBLE, Colour, Material, pick, srgb
 from vlm3.worlds.mesh import MeshBuilder
-from vlm3.worlds.pieces.piece import BLACK, UNTINTED, Palette, Piece, muted_tint
+from vlm3.worlds.pieces.parts import BLACK, UNTINTED, muted_tint
+from vlm3.worlds.pieces.piece import Palette, Piece
 
 _UNIT_M = 0.6
 

@@ -10,22 +10,8 @@ from typing import ClassVar
 import numpy as np
 
 from vlm3.worlds.indoors.walls import Opening, WallFrame
-from vlm3.worlds.materials import (
-    ART,
-    LEAVES,
-    Colour,
-    Material,
-    MaterialTable,
-    fabric,
-    lamp,
-    metal,
-    paint,
-    pick,
-    srgb,
-    wood,
-)
 from vlm3.worlds.pieces.furniture import FURNITURE
-from vlm3.worlds.pieces.piece import Makers, Palette, Piece, Rng
+from vlm3.worlds.pieces.piece import Makers, Piece
 from vlm3.worlds.plan import WorldPlan
 
 Rect = tuple[float, float, float, float]
@@ -101,7 +87,7 @@ class FloorPlan(WorldPlan):
                 s = float(self.rng.uniform(w / 2 + 0.02, frame.length_m - w / 2 - 0.02))
             if any(
                 o.wall == k
-                and o.along_m - w / 2 - 0.05 < s < o.along_m + o.width_m + w / 2 + 0.05
+                and o.meets(s, w / 2, 0.05)
                 and (o.kind != "window" or h > o.low_m + 0.05)
                 for o in self.openings
             ):
@@ -140,37 +126,3 @@ def footprint(x: float, y: float, w: float, d: float, yaw: float) -> Rect:
     c, s = abs(np.cos(yaw)), abs(np.sin(yaw))
     hx, hy = float(w * c + d * s) / 2, float(w * s + d * c) / 2
     return (x - hx, y - hy, x + hx, y + hy)
-
-
-def make_palette(table: MaterialTable, rng: Rng) -> Palette:
-    """Materials that this world's furniture shares."""
-    white: Colour = (0.9, 0.9, 0.9)
-    glow = srgb((1.0, 0.93, 0.8))
-    return Palette(
-        wood=table.add(wood(rng)),
-        wood2=table.add(wood(rng)),
-        metal=table.add(metal(rng)),
-        fabric=table.add(fabric(rng, colour=white) if rng.random() < 0.5 else fabric(rng)),
-        fabric2=table.add(fabric(rng)),
-        paint=table.add(paint(white, mirror=0.02, blur=0.8)),
-        gloss=table.add(paint(white, mirror=0.05, blur=0.25)),
-        glass=table.add(paint((0.03, 0.03, 0.035), mirror=0.08, blur=0.05)),
-        screen=table.add(
-            Material(
-                ART, srgb("#c8d8ee"), p=(0.12, 0, 0, 0), emission=(0.25, 0.3, 0.38), mirror=0.04
-            )
-        ),
-        leaves=table.add(
-            Material(LEAVES, srgb("#3f6b2f"), srgb("#7c9c46"), seed=int(rng.integers(999)))
-        ),
-        art=table.add(
-            Material(
-                ART,
-                pick(("#d9d2c2", "#7b8794", "#b07b52"), rng),
-                p=(0.16, 0, 0, 0),
-                seed=int(rng.integers(9999)),
-            )
-        ),
-        mirror=table.add(paint((0.05, 0.05, 0.05), mirror=0.85, blur=0.0)),
-        glow=table.add(lamp(glow, 3.0)),
-    )

@@ -37,6 +37,10 @@ class Opening:
         """Its height."""
         return self.high_m - self.low_m
 
+    def meets(self, s: float, half_m: float, gap_m: float) -> bool:
+        """Whether something about s along the wall comes within `gap_m` of it."""
+        return self.along_m - half_m - gap_m < s < self.end_m + half_m + gap_m
+
 
 @dataclass(frozen=True)
 class WallFrame:

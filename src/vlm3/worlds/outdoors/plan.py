@@ -3,18 +3,7 @@
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from vlm3.worlds.materials import (
-    LEAVES,
-    Material,
-    MaterialTable,
-    fabric,
-    lamp,
-    metal,
-    paint,
-    srgb,
-    wood,
-)
-from vlm3.worlds.pieces.piece import Makers, Palette, Piece, Rng
+from vlm3.worlds.pieces.piece import Makers, Piece, Rng
 from vlm3.worlds.pieces.street import STREET_PIECES
 from vlm3.worlds.plan import WorldPlan
 
@@ -80,11 +69,7 @@ class StreetPlan(WorldPlan):
     taken: list[tuple[float, float, float]] = field(default_factory=list)  # x, y, radius
 
     def put(
-        self,
-        piece: Piece,
-        at: tuple[float, float, float],
-        yaw: float,
-        radius_m: float,
+        self, piece: Piece, at: tuple[float, float, float], yaw: float, radius_m: float
     ) -> None:
         """Draw a piece, unless something stands within both radii."""
         x, y, _ = at
@@ -92,23 +77,3 @@ class StreetPlan(WorldPlan):
             return
         self.taken.append((x, y, radius_m))
         self.add_piece(piece, at, yaw)
-
-
-def make_palette(table: MaterialTable, rng: Rng) -> Palette:
-    """Materials that this street's pieces share; its leaves are green, or of autumn."""
-    green = srgb("#3f5f2a") if rng.random() < 0.85 else srgb("#a5762c")
-    return Palette(
-        wood=table.add(wood(rng)),
-        wood2=table.add(wood(rng)),
-        metal=table.add(metal(rng)),
-        fabric=table.add(fabric(rng, colour=(0.9, 0.9, 0.9))),
-        fabric2=table.add(fabric(rng)),
-        paint=table.add(paint((0.9, 0.9, 0.9), mirror=0.02, blur=0.8)),
-        gloss=table.add(paint((0.85, 0.85, 0.85), mirror=0.06, blur=0.1)),
-        glass=table.add(paint((0.02, 0.022, 0.025), mirror=0.12, blur=0.03)),
-        screen=table.add(paint((0.1, 0.1, 0.1))),
-        leaves=table.add(Material(LEAVES, green, srgb("#86a04e"), seed=int(rng.integers(9999)))),
-        art=table.add(paint((0.5, 0.5, 0.5))),
-        mirror=table.add(paint((0.05, 0.05, 0.05), mirror=0.85, blur=0.0)),
-        glow=table.add(lamp((1.0, 0.95, 0.9), 0.6)),
-    )

@@ -1,7 +1,8 @@
 """Toilets, washbasins, bathtubs."""
 
 from vlm3.worlds.mesh import MeshBuilder
-from vlm3.worlds.pieces.piece import WHITE, Palette, Piece, Rng, Size
+from vlm3.worlds.pieces.parts import WHITE
+from vlm3.worlds.pieces.piece import Palette, Piece, Rng, Size
 
 FIXTURES: dict[str, Size] = {
     "toilet": (0.37, 0.68, 0.8),

@@ -2,7 +2,8 @@
 
 from vlm3.worlds.materials import srgb
 from vlm3.worlds.mesh import MeshBuilder, axis_matrix
-from vlm3.worlds.pieces.piece import BLACK, Palette, Piece, Rng, muted_tint
+from vlm3.worlds.pieces.parts import BLACK, muted_tint
+from vlm3.worlds.pieces.piece import Palette, Piece, Rng
 
 
 def floor_lamp(rng: Rng) -> Piece:

@@ -6,7 +6,8 @@ import numpy as np
 
 from vlm3.worlds.materials import Colour, hsv, srgb
 from vlm3.worlds.mesh import MeshBuilder, axis_matrix
-from vlm3.worlds.pieces.piece import BLACK, Palette, Piece, Rng
+from vlm3.worlds.pieces.parts import BLACK
+from vlm3.worlds.pieces.piece import Palette, Piece, Rng
 
 _SKINS = ("#e3b899", "#c68e66", "#8d5a3b", "#f0cdb2")
 _HAIRS = ("#2a1c14", "#5a3c22", "#a5875a", "#15120f", "#8c8c8c")

@@ -4,7 +4,8 @@ import numpy as np
 
 from vlm3.worlds.materials import srgb
 from vlm3.worlds.mesh import MeshBuilder
-from vlm3.worlds.pieces.piece import Palette, Piece, Rng, muted_tint
+from vlm3.worlds.pieces.parts import muted_tint
+from vlm3.worlds.pieces.piece import Palette, Piece, Rng
 from vlm3.worlds.primitives import Floats
 
 _TERRACOTTA = srgb("#b5653f")

@@ -7,8 +7,8 @@ import numpy as np
 
 from vlm3.worlds.materials import Colour, hsv, srgb
 from vlm3.worlds.mesh import MeshBuilder, axis_matrix
-from vlm3.worlds.pieces.piece import BLACK, WHITE, Palette, Piece, Range, Rng, Size
-from vlm3.worlds.pieces.vehicles import SIDEWAYS
+from vlm3.worlds.pieces.parts import BLACK, SIDEWAYS, WHITE
+from vlm3.worlds.pieces.piece import Palette, Piece, Range, Rng, Size
 
 _SIGN_FACES = ("#b31b1b", "#1f4fa3", "#e7c21b", "#f0f0f0")
 _TALL: dict[str, Range] = {

@@ -4,16 +4,8 @@ import numpy as np
 
 from vlm3.worlds.materials import Colour, hsv
 from vlm3.worlds.mesh import MeshBuilder, axis_matrix
-from vlm3.worlds.pieces.piece import (
-    BLACK,
-    UNTINTED,
-    WHITE,
-    Palette,
-    Piece,
-    Rng,
-    draw_legs,
-    muted_tint,
-)
+from vlm3.worlds.pieces.parts import BLACK, UNTINTED, WHITE, draw_legs, muted_tint
+from vlm3.worlds.pieces.piece import Palette, Piece, Rng
 
 
 def chair(rng: Rng) -> Piece:

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from vlm3.worlds.materials import Colour, hsv
 from vlm3.worlds.mesh import MeshBuilder, axis_matrix
-from vlm3.worlds.pieces.piece import BLACK, Palette, Piece, Rng, Size
+from vlm3.worlds.pieces.parts import BLACK
+from vlm3.worlds.pieces.piece import Palette, Piece, Rng, Size
 
 Shape = Callable[[MeshBuilder, Palette, Size, Colour], None]
 

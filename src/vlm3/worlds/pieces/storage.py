@@ -7,22 +7,12 @@ import numpy as np
 
 from vlm3.worlds.materials import Colour, hsv, srgb
 from vlm3.worlds.mesh import MeshBuilder, axis_matrix
-from vlm3.worlds.pieces.piece import (
-    BLACK,
-    UNTINTED,
-    WHITE,
-    Palette,
-    Piece,
-    Range,
-    Rng,
-    Size,
-    draw_size,
-    muted_tint,
-)
+from vlm3.worlds.pieces.parts import BLACK, UNTINTED, WHITE, muted_tint, size_within
+from vlm3.worlds.pieces.piece import Palette, Piece, Rng, Size, Sizes
 
 _Block = tuple[tuple[float, float, float], Size, Colour]  # centre, size, tint
 
-CUPBOARDS: dict[str, tuple[Range, Range, Range]] = {
+CUPBOARDS: Sizes = {
     "cupboard": ((0.6, 1.2), (0.38, 0.5), (0.75, 1.3)),
     "wardrobe": ((0.9, 2.2), (0.55, 0.65), (1.85, 2.3)),
     "chest of drawers": ((0.6, 1.3), (0.4, 0.5), (0.7, 1.1)),
@@ -33,7 +23,6 @@ CUPBOARDS: dict[str, tuple[Range, Range, Range]] = {
     "stove": ((0.5, 0.6), (0.58, 0.62), (0.85, 0.92)),
     "filing cabinet": ((0.4, 0.5), (0.45, 0.62), (0.65, 1.35)),
 }
-"""Category -> least and most width, depth and height in metres."""
 _APPLIANCES = ("refrigerator", "washing machine", "stove")
 _WITH_DRAWERS = ("chest of drawers", "nightstand", "filing cabinet")
 _PLINTH_M = 0.06
@@ -117,7 +106,7 @@ class _Front:
 
 def cupboard(rng: Rng, category: str) -> Piece:
     """Boxes with doors or drawers: wardrobes, chests, nightstands, fridges, washing machines."""
-    w, d, h = size = draw_size(rng, CUPBOARDS[category])
+    w, d, h = size = size_within(rng, CUPBOARDS[category])
     appliance = category in _APPLIANCES
     wooden = not appliance and category != "filing cabinet" and rng.random() < 0.65
     tint = _enamel(rng) if appliance else muted_tint(rng)

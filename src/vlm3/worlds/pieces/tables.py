@@ -2,31 +2,22 @@
 
 from vlm3.worlds.materials import Colour
 from vlm3.worlds.mesh import MeshBuilder
-from vlm3.worlds.pieces.piece import (
-    UNTINTED,
-    Palette,
-    Piece,
-    Range,
-    Rng,
-    draw_legs,
-    draw_size,
-    muted_tint,
-)
+from vlm3.worlds.pieces.parts import UNTINTED, draw_legs, muted_tint, size_within
+from vlm3.worlds.pieces.piece import Palette, Piece, Rng, Sizes
 
-TABLES: dict[str, tuple[Range, Range, Range]] = {
+TABLES: Sizes = {
     "table": ((0.9, 2.2), (0.7, 1.05), (0.71, 0.78)),
     "desk": ((1.0, 1.8), (0.55, 0.85), (0.70, 0.77)),
     "coffee table": ((0.6, 1.3), (0.4, 0.8), (0.32, 0.5)),
     "side table": ((0.35, 0.55), (0.35, 0.55), (0.42, 0.65)),
     "counter": ((1.2, 2.6), (0.6, 0.9), (0.86, 0.95)),
 }
-"""Category -> least and most width, depth and height in metres."""
 _FRAMED, _METAL_LEGS, _PANELS, _ONE_FOOT = range(4)
 
 
 def table(rng: Rng, category: str) -> Piece:
     """Four legs, a foot, or side panels; a desk may have drawers."""
-    w, d, h = draw_size(rng, TABLES[category])
+    w, d, h = size_within(rng, TABLES[category])
     style = int(rng.integers(4))
     top = float(rng.uniform(0.018, 0.05))
     leg = float(rng.uniform(0.035, 0.09))

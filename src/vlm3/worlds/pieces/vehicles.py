@@ -6,29 +6,18 @@ import numpy as np
 
 from vlm3.worlds.materials import Colour, hsv, srgb
 from vlm3.worlds.mesh import MeshBuilder, axis_matrix
-from vlm3.worlds.pieces.piece import (
-    BLACK,
-    UNTINTED,
-    WHITE,
-    Palette,
-    Piece,
-    Range,
-    Rng,
-    Size,
-    draw_size,
-)
+from vlm3.worlds.pieces.parts import BLACK, SIDEWAYS, UNTINTED, WHITE, size_within
+from vlm3.worlds.pieces.piece import Palette, Piece, Rng, Size, Sizes
 
-CARS: dict[str, tuple[Range, Range, Range]] = {
+CARS: Sizes = {
     "car": ((1.68, 1.88), (3.7, 4.9), (1.40, 1.56)),
     "suv": ((1.80, 1.98), (4.3, 4.95), (1.62, 1.80)),
     "van": ((1.90, 2.10), (4.8, 6.0), (1.95, 2.60)),
 }
-"""Category -> least and most width, length and height in metres."""
-BIG_VEHICLES: dict[str, tuple[Range, Range, Range]] = {
+BIG_VEHICLES: Sizes = {
     "bus": ((2.50, 2.55), (10.0, 12.5), (2.95, 3.20)),
     "truck": ((2.30, 2.55), (6.5, 10.0), (3.0, 3.9)),
 }
-"""The same of those that are boxes on wheels."""
 _PAINTS = (
     "#e9e9e7",
     "#c7c9cb",
@@ -41,8 +30,6 @@ _PAINTS = (
     "#b9ad98",
 )
 _TAIL_LAMP = srgb("#a01414")
-SIDEWAYS = axis_matrix((0, 1, 0), np.pi / 2)
-"""Turns an upright cylinder into one that lies across: a wheel."""
 
 
 def _paint(rng: Rng) -> Colour:
@@ -98,9 +85,12 @@ class _Wheels:
     hub_out_m: float
 
 
+_BIG_WHEELS = _Wheels(0.96, 0.28, 0.14, 0.5, 0.03, 0.005)
+
+
 def car(rng: Rng, category: str) -> Piece:
     """Passenger cars and vans from a side profile: body, glass band, wheels, lamps."""
-    size, tint, van = draw_size(rng, CARS[category]), _paint(rng), category == "van"
+    size, tint, van = size_within(rng, CARS[category]), _paint(rng), category == "van"
     hood = float(rng.uniform(0.10, 0.16) if van else rng.uniform(0.20, 0.27))
     slope = 0.10 if van else float(rng.uniform(0.12, 0.17))
     sedan = category == "car" and rng.random() < 0.5
@@ -209,20 +199,17 @@ def _draw_axle(b: MeshBuilder, p: Palette, y: float, width: float, wheels: _Whee
     """Two wheels at y of a vehicle of that width."""
     z = wheels.diameter_m / 2
     for side in (-1, 1):
-        at = (side * (width / 2 - wheels.inset_m), y, z)
+        tyre = (side * (width / 2 - wheels.inset_m), y, z)
         size = (wheels.diameter_m, wheels.width_m)
-        b.cylinder(at, *size, p.paint, BLACK, segments=14, turn=SIDEWAYS)
+        b.cylinder(tyre, *size, p.paint, BLACK, segments=14, turn=SIDEWAYS)
         hub = (side * (width / 2 + wheels.hub_out_m), y, z)
         size = (wheels.hub_diameter_m, wheels.hub_width_m)
         b.cylinder(hub, *size, p.metal, segments=10, turn=SIDEWAYS)
 
 
-_BIG_WHEELS = _Wheels(0.96, 0.28, 0.14, 0.5, 0.03, 0.005)
-
-
 def big_vehicle(rng: Rng, category: str) -> Piece:
     """Buses and trucks: boxes with windows, cabin, wheels."""
-    size = w, length, _ = draw_size(rng, BIG_VEHICLES[category])
+    size = w, length, _ = size_within(rng, BIG_VEHICLES[category])
     tint, other = _paint(rng), hsv(float(rng.random()), float(rng.uniform(0.1, 0.7)), 0.75)
     y0 = -length / 2
 
