@@ -125,13 +125,15 @@ class World:
         plain: bool,
     ) -> Frame:
         rays = pixel_rays(camera)
+        look = looks.draw_look(rng, camera.height_px, camera.width_px, plain=plain)
+        image = looks.finished(looks.exposed(buffers.radiance, look), look)
         mesh = self.scene.mesh
         hit = buffers.face >= 0
         instance = np.where(hit, mesh.instance[np.maximum(buffers.face, 0)], 0).astype(np.int32)
         depth = (buffers.distance_m * rays[..., 2]).astype(np.float32)
         normal = (buffers.normal @ world_from_cam[:3, :3].astype(np.float32)).astype(np.float32)
         return Frame(
-            image=looks.photograph(buffers.radiance, rng, plain=plain),
+            image=image,
             camera=camera,
             distance_m=buffers.distance_m,
             depth_z_m=depth,
