@@ -42,8 +42,8 @@ AIMS = {
     "engine 1492 paper": 1000.0,
     "engine 1492 joint, a grid": 2000.0,
     **{f"train {task}, chat": 2 * rate for task, rate in train_4b.PAPER.items()},
-    "worlds room 512x384": 400.0,
-    "worlds street 512x384": 400.0,
+    "worlds room 512x384, 16 of a world": 400.0,
+    "worlds street 512x384, 16 of a world": 400.0,
 }
 """What we want, in the unit of the row."""
 
@@ -120,11 +120,14 @@ def worlds(device: torch.device, *, tiny: bool) -> Iterator[Row]:
     from vlm3.worlds.bench import measure
 
     kind = "cuda:0" if device.type == "cuda" else "cpu"
-    width_px, height_px, count = (64, 48, 1) if tiny else (512, 384, 20)
+    width_px, height_px, count, many = (64, 48, 1, 2) if tiny else (512, 384, 20, 16)
+    size = {"width_px": width_px, "height_px": height_px}
     for world in ("room", "street"):
-        found = measure(count, width_px=width_px, height_px=height_px, kind=world, device=kind)
-        note = f"build {found.build_ms:.0f} ms, view {found.view_ms:.0f} ms"
-        yield row(f"worlds {world} {found.size}", found.views_per_s, "views/s", note)
+        for together in (1, many):
+            found = measure(count, **size, kind=world, device=kind, together=together)
+            what = f"worlds {world} {found.size}" + (f", {together} of a world" * (together > 1))
+            note = f"build {found.build_ms:.0f} ms, view {found.view_ms:.1f} ms"
+            yield row(what, found.views_per_s, "views/s", note)
 
 
 def nano(device: torch.device, *, tiny: bool) -> Iterator[Row]:

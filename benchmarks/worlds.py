@@ -1,6 +1,7 @@
 """The figures of docs/worlds.md: truth against oracles, distances, balance, speed.
 
     python benchmarks/worlds.py [--worlds 200] [--data FOLDER]
+    python benchmarks/worlds.py --device cuda:0      # views a second there, and nothing else
 
 `--data` is a folder with ibims1_a, rgbd_7scenes_redkitchen and kitti_object_a, for the rows of
 real pictures; without it only the worlds' own are printed.
@@ -168,10 +169,18 @@ def balance(count):
         print(f"  {' '.join(key)}: {np.mean(values):.3f} of {len(values)}")
 
 
-def speed(count):
+def speed(count, device):
+    """Views a second, one at a time and several of a world together."""
     for kind in ("room", "street"):
-        for width, height in ((160, 128), (320, 240)):
-            print(kind, measure(count, width_px=width, height_px=height, kind=kind).text())
+        for width, height in ((160, 128), (320, 240), (512, 384)):
+            for together in (1, 2, 16):
+                size = {"width_px": width, "height_px": height}
+                found = measure(count, **size, kind=kind, device=device, together=together)
+                print(kind, found.text(), flush=True)
+
+
+def triangles(count):
+    """What a view costs by the size of its scene."""
     rows = []
     for kind in ("room", "street"):
         for index in range(count):
@@ -189,16 +198,22 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--worlds", type=int, default=200)
     parser.add_argument("--data", type=Path)
+    parser.add_argument("--device", help="measure speed there, and nothing else")
     options = parser.parse_args()
+    few = max(options.worlds // 10, 4)
+    if options.device:
+        speed(few, options.device)
+        return
     print("| | p5 | median | p95 | best constant |\n|---|---|---|---|---|")
     row("held-out rooms", world_distances("room", options.worlds))
     row("held-out streets", world_distances("street", options.worlds // 2))
     if options.data:
         for name, distance in real_distances(options.data):
             row(name, distance)
-    oracles(max(options.worlds // 10, 4))
+    oracles(few)
     balance(options.worlds)
-    speed(max(options.worlds // 10, 4))
+    speed(few, "cpu")
+    triangles(few)
 
 
 if __name__ == "__main__":

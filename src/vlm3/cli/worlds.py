@@ -140,14 +140,27 @@ def look(
 
 
 @worlds.command()
-@click.option("--count", default=20, show_default=True, type=click.IntRange(1))
+@click.option("--count", default=20, show_default=True, type=click.IntRange(1), help="Worlds.")
+@click.option(
+    "--views",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 1000),
+    help="Views of each world, rendered together.",
+)
 @_seed
 @_size
 @_kind
 @_device
 @_pack
 def bench(
-    count: int, seed: int, size: str, kind: _Kind | None, device: str, pack: str | None
+    count: int,
+    views: int,
+    seed: int,
+    size: str,
+    kind: _Kind | None,
+    device: str,
+    pack: str | None,
 ) -> None:
     """Measure views a second, scene building included, and peak memory."""
     from vlm3.worlds.bench import measure
@@ -161,6 +174,7 @@ def bench(
         kind=kind,
         device=device,
         pack=pack,
+        together=views,
     )
     click.echo(result.text())
 

@@ -1,8 +1,10 @@
 """Renders a `Scene`: arrays to the device, kernels launched, truth and radiance back.
 
-Holds no looks and no sampling; one `Renderer` serves any number of views of its scene.
+Holds no looks and no sampling; one `Renderer` serves any number of views of its scene, several of
+one size at once.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -12,10 +14,15 @@ import warp as wp
 from numpy.typing import NDArray
 
 from vlm3.geometry.camera import Camera
-from vlm3.worlds import kernels, patterns
+from vlm3.worlds import casting, lighting, patterns, shading
 from vlm3.worlds.scene import Scene
+from vlm3.worlds.warp_start import start_warp
 
+start_warp()
 Floats = NDArray[np.float64]
+TOGETHER_PX = {"cpu": 100_000, "cuda": 1 << 24}
+"""Pixels of one launch at most. On a CPU what its caches do not hold costs more together than apart
+(eight views of 512x384: 1.03 times as long); on a GPU it bounds memory, some 100 bytes a pixel."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,28 @@ def pixel_rays(camera: Camera) -> Floats:
     columns = np.arange(camera.width_px) + 0.5
     rows = np.arange(camera.height_px) + 0.5
     return camera.unproject(np.stack(np.meshgrid(columns, rows), -1))
+
+
+@lru_cache(maxsize=4)
+def _device_rays(lenses: tuple[Camera, ...], device: str) -> Any:
+    """(lenses, H, W) rays of pixel centres as they lie on the device."""
+    rays = np.stack([pixel_rays(lens).astype(np.float32) for lens in lenses])
+    return wp.array(rays, dtype=wp.vec3, device=device)
+
+
+def _placed(cameras: Sequence[Camera], poses: Sequence[Floats], device: str) -> Any:
+    """`shading.Cameras`; equal lenses are kept once."""
+    lenses = tuple(dict.fromkeys(cameras))
+    pose = np.stack(poses).astype(np.float32)
+    out = shading.Cameras()
+    out.rotation = wp.array(pose[:, :3, :3], dtype=wp.mat33, device=device)
+    out.origin = wp.array(pose[:, :3, 3], dtype=wp.vec3, device=device)
+    lens = [lenses.index(camera) for camera in cameras]
+    out.lens = wp.array(lens, dtype=wp.int32, device=device)
+    angles = [1.0 / float(np.sqrt(one.fx_px * one.fy_px)) for one in lenses]
+    out.pixel_angle = wp.array(angles, dtype=wp.float32, device=device)
+    out.rays = _device_rays(lenses, device)
+    return out
 
 
 class Renderer:
@@ -69,7 +98,7 @@ class Renderer:
 
     def _make_light(self) -> Any:
         lamps, sky = self.scene.lamps, self.scene.sky
-        light = kernels.Light()
+        light = lighting.Light()
         light.count = len(lamps)
         for name in ("center", "u", "v", "normal", "power"):
             values = np.array([getattr(x, name) for x in lamps] or [(0, 0, 0)], np.float32)
@@ -87,39 +116,51 @@ class Renderer:
         light.limit = 100.0 if sky.outdoor else 0.8
         return light
 
-    def render(self, camera: Camera, world_from_cam: Floats) -> Buffers:
-        """Render one view; the rays are the camera's own, distortion included."""
-        height, width = camera.height_px, camera.width_px
-        rays = pixel_rays(camera).astype(np.float32)
-        pose = (wp.mat33(*world_from_cam[:3, :3].ravel()), wp.vec3(*world_from_cam[:3, 3]))
-        angle = 1.0 / float(np.sqrt(camera.fx_px * camera.fy_px))
-        shape = (height, width)
+    def render(self, cameras: Sequence[Camera], poses: Sequence[Floats]) -> list[Buffers]:
+        """Render views by one launch of each kernel; rays are the cameras' own, distorted or not.
+
+        More than `TOGETHER_PX` pixels are rendered in several groups.
+
+        Args:
+            cameras: all of one size.
+            poses: (4, 4) world_from_cam, one a camera.
+
+        Raises:
+            ValueError: the cameras are of several sizes, or there is none.
+        """
+        sizes = {(camera.height_px, camera.width_px) for camera in cameras}
+        if len(sizes) != 1:
+            raise ValueError(f"views are of one size, not of {len(sizes)}")
+        ((height, width),) = sizes
+        most = TOGETHER_PX["cpu" if self.device == "cpu" else "cuda"]
+        step = max(1, most // (height * width))
+        found: list[Buffers] = []
+        for first in range(0, len(cameras), step):
+            group = slice(first, first + step)
+            found += self._rendered(cameras[group], poses[group], height, width)
+        return found
+
+    def _rendered(
+        self, cameras: Sequence[Camera], poses: Sequence[Floats], height: int, width: int
+    ) -> list[Buffers]:
+        shape = (len(cameras), height, width)
+        half = (len(cameras), (height + 1) // 2, (width + 1) // 2)
         with wp.ScopedDevice(self.device):
-            dirs = wp.array(rays, dtype=wp.vec3)
-            distance = wp.empty(shape, dtype=wp.float32)
-            face = wp.empty(shape, dtype=wp.int32)
-            normal, base, extra, sunlit, smooth, radiance, image = (
-                wp.empty(shape, dtype=wp.vec3) for _ in range(7)
-            )
-            common = [self._surface, self._light, *pose, dirs, angle]
-            half = ((height + 1) // 2, (width + 1) // 2)
+            placed = _placed(cameras, poses, self.device)
+            film = shading.Film()
+            film.distance = wp.empty(shape, dtype=wp.float32)
+            film.face = wp.empty(shape, dtype=wp.int32)
+            for name in ("normal", "base", "extra", "sunlit", "smooth", "radiance", "image"):
+                setattr(film, name, wp.empty(shape, dtype=wp.vec3))
             received, mean = (wp.empty(half, dtype=wp.vec3) for _ in range(2))
-            lit = [normal, base, received, extra, sunlit]
-            wp.launch(kernels.trace, shape, [*common, distance, face, *lit])
-            plane = [pose[0], dirs, distance, normal]
-            wp.launch(kernels.gather, half, [*plane, received, 2, mean])
-            wp.launch(kernels.gather, half, [*plane, mean, 1, received])
-            wp.launch(
-                kernels.resolve,
-                shape,
-                [self._surface, self._light, *pose, dirs, distance, *lit, smooth, radiance],
-            )
-            wp.launch(
-                kernels.smooth_edges,
-                shape,
-                [*common, distance, face, normal, smooth, extra, radiance, image],
-            )
-            return Buffers(image.numpy(), distance.numpy(), face.numpy(), normal.numpy())
+            scene = [self._surface, self._light, placed, film]
+            wp.launch(shading.trace, shape, [*scene, received])
+            wp.launch(shading.gather, half, [placed, film, received, 2, mean])
+            wp.launch(shading.gather, half, [placed, film, mean, 1, received])
+            wp.launch(shading.resolve, shape, [*scene, received])
+            wp.launch(shading.smooth_edges, shape, scene)
+            arrays = (film.image, film.distance, film.face, film.normal)
+            return [Buffers(*one) for one in zip(*(a.numpy() for a in arrays), strict=True)]
 
     def cast(
         self, origins_m: Floats, directions: Floats
@@ -138,7 +179,7 @@ class Renderer:
                 distance,
                 face,
             ]
-            wp.launch(kernels.cast, count, inputs)
+            wp.launch(casting.cast, count, inputs)
             return distance.numpy(), face.numpy()
 
     def pierce(self, origin_m: Floats, directions: Floats, layers: int = 8) -> NDArray[np.int32]:
@@ -148,5 +189,5 @@ class Renderer:
             rays = wp.array(np.ascontiguousarray(directions, np.float32), dtype=wp.vec3)
             reach = min(self.scene.reach_m, 120.0)
             inputs = [self._mesh.id, self._surface.instance, wp.vec3(*origin_m), rays, reach, hits]
-            wp.launch(kernels.pierce, len(directions), inputs)
+            wp.launch(casting.pierce, len(directions), inputs)
             return np.asarray(hits.numpy(), np.int32)

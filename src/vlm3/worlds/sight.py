@@ -122,12 +122,19 @@ class Sight:
         ordered = np.sort(hits, axis=1)
         new = np.diff(ordered, axis=1, prepend=-2) != 0
         crossed += np.bincount((ordered[new] + 1), minlength=size)
+        height, width = instance.shape
+        rows_of, columns_of = np.indices((height, width), sparse=True)
+        in_rows = np.bincount((instance * height + rows_of).ravel(), minlength=size * height)
+        in_columns = np.bincount((instance * width + columns_of).ravel(), minlength=size * width)
+        in_rows, in_columns = in_rows.reshape(-1, height), in_columns.reshape(-1, width)
         found = []
         for thing in self.scene.objects:
             if counts[thing.instance] < _MIN_VISIBLE_PX:
                 continue
-            mask = instance == thing.instance
-            rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+            rows, columns = (
+                np.flatnonzero(in_rows[thing.instance]),
+                np.flatnonzero(in_columns[thing.instance]),
+            )
             box = (float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))
             seen, whole = first[thing.instance + 1], crossed[thing.instance + 1]
             share = float(seen / whole) if whole else 1.0

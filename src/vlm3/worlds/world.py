@@ -4,6 +4,7 @@
 from rays cast at the very triangles that were drawn.
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +15,7 @@ from vlm3.geometry.camera import Camera
 from vlm3.worlds import cameras, looks
 from vlm3.worlds.frame import Frame
 from vlm3.worlds.pack import load_pack
-from vlm3.worlds.render import Renderer, pixel_rays
+from vlm3.worlds.render import Buffers, Renderer, pixel_rays
 from vlm3.worlds.rooms import make_room
 from vlm3.worlds.scene import Scene
 from vlm3.worlds.sight import Sight
@@ -96,15 +97,43 @@ class World:
         plain: bool = False,
     ) -> Frame:
         """Render one view; `rng` draws the look, `plain` leaves noise, blur and JPEG out."""
-        buffers = self._pictures.render(camera, world_from_cam)
+        (frame,) = self.frames([camera], [world_from_cam], [rng], plain=plain)
+        return frame
+
+    def frames(
+        self,
+        cameras: Sequence[Camera],
+        poses: Sequence[Floats],
+        rngs: Sequence[np.random.Generator],
+        *,
+        plain: bool = False,
+    ) -> tuple[Frame, ...]:
+        """Render views of one size together: each is what `frame` gives, in this order."""
+        rendered = self._pictures.render(cameras, poses)
+        return tuple(
+            self._developed(*one, plain=plain)
+            for one in zip(rendered, cameras, poses, rngs, strict=True)
+        )
+
+    def _developed(
+        self,
+        buffers: Buffers,
+        camera: Camera,
+        world_from_cam: Floats,
+        rng: np.random.Generator,
+        *,
+        plain: bool,
+    ) -> Frame:
         rays = pixel_rays(camera)
+        look = looks.draw_look(rng, camera.height_px, camera.width_px, plain=plain)
+        image = looks.finished(looks.exposed(buffers.radiance, look), look)
         mesh = self.scene.mesh
         hit = buffers.face >= 0
         instance = np.where(hit, mesh.instance[np.maximum(buffers.face, 0)], 0).astype(np.int32)
         depth = (buffers.distance_m * rays[..., 2]).astype(np.float32)
         normal = (buffers.normal @ world_from_cam[:3, :3].astype(np.float32)).astype(np.float32)
         return Frame(
-            image=looks.photograph(buffers.radiance, rng, plain=plain),
+            image=image,
             camera=camera,
             distance_m=buffers.distance_m,
             depth_z_m=depth,
@@ -119,9 +148,17 @@ class World:
         self, number: int = 0, *, width_px: int, height_px: int, f_px: float | None = None
     ) -> Frame:
         """View `number` of this world; `f_px` None draws a lens of 40 to 110 degrees."""
-        rng = self.rng(1 + number)
-        camera = self.camera(rng, width_px, height_px, f_px)
-        return self.frame(camera, self.pose(rng, camera), rng)
+        (frame,) = self.views([number], width_px=width_px, height_px=height_px, f_px=f_px)
+        return frame
+
+    def views(
+        self, numbers: Sequence[int], *, width_px: int, height_px: int, f_px: float | None = None
+    ) -> tuple[Frame, ...]:
+        """Several views, each as `view` gives it, rendered together."""
+        rngs = [self.rng(1 + number) for number in numbers]
+        cameras = [self.camera(rng, width_px, height_px, f_px) for rng in rngs]
+        poses = [self.pose(rng, camera) for rng, camera in zip(rngs, cameras, strict=True)]
+        return self.frames(cameras, poses, rngs)
 
     def pair(
         self, number: int = 0, *, width_px: int, height_px: int, f_px: float | None = None
@@ -135,7 +172,8 @@ class World:
         camera1 = self.camera(rng, width_px, height_px, f_px)
         camera2 = camera1 if f_px is not None else self.camera(rng, width_px, height_px, None)
         pose1, pose2 = find_two_poses(self.sight, rng, camera1, camera2)
-        return self.frame(camera1, pose1, rng), self.frame(camera2, pose2, rng)
+        one, two = self.frames((camera1, camera2), (pose1, pose2), (rng, rng))
+        return one, two
 
 
 def _world(seed: int, index: int, address: dict[str, Any]) -> World:
