@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from faulty.mutate import Rng, damaged_text, pick
-from vlm3.tasks import correspondence, depth, objects, pose
+from vlm3.tasks import correspondence, depth, object_reading, pose, pose_reading
 from vlm3.tasks.base import ParseFailure
 from vlm3.tasks.protocol import PROTOCOLS, get_protocol
 
@@ -56,10 +56,10 @@ def case(protocols: list[Any], rng: Rng, folder: Path) -> str:
         components = pose.components(protocol)
         if not components:
             return "value"
-        found = pose.parse(protocol, pick(rng, components), text)
+        found = pose_reading.parse(protocol, pick(rng, components), text)
         good = isinstance(found, ParseFailure) or bool(np.isfinite(found).all())
     else:
-        found = objects.parse(pick(rng, _QUESTIONS), text, 2)
+        found = object_reading.parse(pick(rng, _QUESTIONS), text, 2)
         # Of lengths the parsers promise more than that they can be.
         good = isinstance(found, ParseFailure) or (found.problem(2) is None and found.value < 1e7)
     if not good:

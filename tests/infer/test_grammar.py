@@ -12,7 +12,7 @@ from vlm3.infer.decoding.answer_forms import answer_form
 from vlm3.infer.decoding.grammar import Automaton, NumberForm
 from vlm3.infer.engines.local import LocalEngine
 from vlm3.model import Checkpoint
-from vlm3.tasks import correspondence, depth, fov, pose
+from vlm3.tasks import correspondence, depth, fov, pose, pose_reading
 from vlm3.tasks.base import ParseFailure
 from vlm3.tasks.protocol import PROTOCOLS
 
@@ -38,7 +38,7 @@ def read(name: str, part: str, text: str) -> Any:
         return correspondence.parse(protocol, text, **SIZE)
     if part == "fov":
         return fov.parse(protocol, text)
-    return pose.parse(protocol, part.removeprefix("pose."), text)
+    return pose_reading.parse(protocol, part.removeprefix("pose."), text)
 
 
 @pytest.mark.parametrize(("name", "part"), FORMS)

@@ -7,44 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from toys import build
 
 from vlm3.model import load_checkpoint
 
 
 @pytest.fixture(scope="module")
 def folder(tiny_tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
-
-    token = tiny_tokenizer.convert_tokens_to_ids
-    config = Qwen2_5_VLConfig(
-        text_config={
-            "vocab_size": 384,
-            "hidden_size": 48,
-            "intermediate_size": 64,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 2,
-            "num_key_value_heads": 1,
-            "rope_parameters": {
-                "rope_type": "default",
-                "rope_theta": 10000.0,
-                "mrope_section": [4, 4, 4],
-            },
-        },
-        vision_config={
-            "depth": 2,
-            "hidden_size": 32,
-            "intermediate_size": 64,
-            "num_heads": 2,
-            "out_hidden_size": 48,
-            "fullatt_block_indexes": [1],
-        },
-        image_token_id=token("<|image_pad|>"),
-        video_token_id=token("<|video_pad|>"),
-        vision_start_token_id=token("<|vision_start|>"),
-        vision_end_token_id=token("<|vision_end|>"),
-    )
-    torch.manual_seed(0)
-    model = Qwen2_5_VLForConditionalGeneration(config)
+    model = build(tiny_tokenizer, "qwen2_5_vl", tied=False)
     path = tmp_path_factory.mktemp("qwen25")
     model.save_pretrained(path)
     tiny_tokenizer.save_pretrained(path)

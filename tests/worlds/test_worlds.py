@@ -17,7 +17,7 @@ pytest.importorskip("warp")
 from vlm3.cli.worlds import worlds as command
 from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
-from vlm3.tasks import correspondence, depth, objects, pose
+from vlm3.tasks import correspondence, depth, object_reading, pose_reading
 from vlm3.tasks.correspondence import CORRESPONDENCE
 from vlm3.tasks.depth import DEPTH
 from vlm3.tasks.objects import OBJECTS
@@ -232,10 +232,10 @@ def test_labels_parse_back():
         assert np.isfinite(correspondence.parse(protocol, qa.answer, **SIZE)).all()
     moved = POSE.examples(two, protocol, rng, 5)
     for qa, part in zip(moved, ("rotation", "direction", "distance"), strict=True):
-        assert pose.parse(protocol, part, qa.answer) is not None
+        assert pose_reading.parse(protocol, part, qa.answer) is not None
     for q in object_questions(frame, rng, 12):
         qa = OBJECTS.example(protocol, frame.camera, q)
-        value = objects.parse(qa.question, qa.answer, len(q.boxes_xyxy_px))
+        value = object_reading.parse(qa.question, qa.answer, len(q.boxes_xyxy_px))
         assert type(value) is type(q.truth)
         assert value.value == pytest.approx(q.truth.value, abs=0.006)
         words = OBJECTS.example(

@@ -7,6 +7,7 @@ Knows no model and no score.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -57,6 +58,14 @@ class Item:
     key: str
     pictures: tuple[Callable[[], View], ...]
     queries: tuple[Query, ...]
+
+    @classmethod
+    def of(
+        cls, sample: Sample, *, numbers: Mapping[str, Sequence[int]] | None = None, digits: int = 2
+    ) -> Self:
+        """A sample with all its labels as queries; see `queries_of`."""
+        queries = queries_of(sample, sample.key, numbers=numbers, digits=digits)
+        return cls(sample.key, sample.pictures, queries)
 
 
 def depth_query(

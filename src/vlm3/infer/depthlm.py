@@ -44,7 +44,6 @@ _ROOM = max_new_tokens(_TRAINED_ALIKE)
 PROTOCOL = Protocol(
     name="depthlm",
     description="facebook/DepthLM: a red arrow in the picture",
-    tasks=frozenset({"depth"}),
     prep=ImagePrep("focal_x", F_PX, "floor"),
     norm_size=1,
     half_open=False,

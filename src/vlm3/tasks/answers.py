@@ -6,7 +6,7 @@ Knows no model and no picture.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -60,22 +60,19 @@ class _Answer:
     """What every answer keeps, so that a result can be traced and read again.
 
     Attributes:
+        task: which task's answer it is.
         protocol: name of the protocol of prompt and answer.
         intrinsics: for each view where its focal length came from: "given", "exif", "fov",
             "assumed", "calibrator".
     """
 
+    task: ClassVar[TaskName]
     protocol: str
     intrinsics: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
         """All fields under their own names, and `task`; arrays as lists, NaN as None."""
-        return {"task": self._task()} | {
-            f.name: _plain(getattr(self, f.name)) for f in fields(self)
-        }
-
-    def _task(self) -> TaskName:
-        raise NotImplementedError
+        return {"task": self.task} | {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -94,6 +91,7 @@ class DepthAnswer(_Answer):
             of what might have been written.
     """
 
+    task: ClassVar[TaskName] = "depth"
     xy_px: Floats
     distance_m: Floats
     depth_z_m: Floats
@@ -102,9 +100,6 @@ class DepthAnswer(_Answer):
     prompt: tuple[str, ...]
     spread: Spread | None = None
     readout: Readout = "digits"
-
-    def _task(self) -> TaskName:
-        return "depth"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -121,6 +116,7 @@ class MatchAnswer(_Answer):
         readout: which number the matches are, as in `DepthAnswer`.
     """
 
+    task: ClassVar[TaskName] = "correspondence"
     xy_a_px: Floats
     xy_px: Floats
     parsed: Bools
@@ -128,9 +124,6 @@ class MatchAnswer(_Answer):
     prompt: tuple[str, ...]
     spread: Spread | None = None
     readout: Readout = "digits"
-
-    def _task(self) -> TaskName:
-        return "correspondence"
 
 
 # Where the words for a confidence change; docs/engine.md says how often each was right.
@@ -187,6 +180,7 @@ class PoseAnswer(_Answer):
             was there to hold it against.
     """
 
+    task: ClassVar[TaskName] = "pose"
     yaw_pitch_roll_deg: Floats | None
     direction: Floats | None
     distance_m: float | None
@@ -198,9 +192,6 @@ class PoseAnswer(_Answer):
     readout: Readout = "digits"
     direction_cone_deg: float | None = None
     check: MotionCheck | None = None
-
-    def _task(self) -> TaskName:
-        return "pose"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -219,6 +210,7 @@ class ObjectAnswer(_Answer):
         boxes_xyxy_px: (n, 4) the boxes of the question, in the view's own picture.
     """
 
+    task: ClassVar[TaskName] = "objects"
     text: str
     value_m: float | None
     clock_hour: int | None
@@ -228,9 +220,6 @@ class ObjectAnswer(_Answer):
     raw_text: str
     prompt: str
     boxes_xyxy_px: Floats
-
-    def _task(self) -> TaskName:
-        return "objects"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -243,12 +232,10 @@ class TextAnswer(_Answer):
         prompt: the question, word for word.
     """
 
+    task: ClassVar[TaskName] = "questions"
     text: str
     raw_text: str
     prompt: str
-
-    def _task(self) -> TaskName:
-        return "questions"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -265,6 +252,7 @@ class FovAnswer(_Answer):
         readout: which number the angle is, as in `DepthAnswer`.
     """
 
+    task: ClassVar[TaskName] = "fov"
     fov_deg: float
     f_px: float
     parsed: bool
@@ -272,9 +260,6 @@ class FovAnswer(_Answer):
     prompt: str
     spread: Spread | None = None
     readout: Readout = "digits"
-
-    def _task(self) -> TaskName:
-        return "fov"
 
 
 Answer = DepthAnswer | MatchAnswer | PoseAnswer | ObjectAnswer

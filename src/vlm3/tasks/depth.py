@@ -27,7 +27,7 @@ from vlm3.tasks.framing import framed
 from vlm3.tasks.length_questions import LengthQuestion
 from vlm3.tasks.lengths import read_length
 from vlm3.tasks.protocol import Protocol
-from vlm3.tasks.reading import answer_part, length_in_metres
+from vlm3.tasks.reading import in_form, length_in_metres
 from vlm3.tasks.sample import Rng, Sample
 from vlm3.tasks.scoring import (
     SHORTEST_M,
@@ -83,12 +83,9 @@ def parse(protocol: Protocol, text: str) -> float | ParseFailure:
         return (
             ParseFailure(text, value) if isinstance(value, str) else length_in_metres(text, value)
         )
-    part = answer_part(text)
-    if isinstance(part, ParseFailure):
-        return part
-    found = form.search(part)
-    if found is None:
-        return ParseFailure(text, "no distance in the expected form")
+    found = in_form(form, text, "distance")
+    if isinstance(found, ParseFailure):
+        return found
     return length_in_metres(text, float(found["metres"]))
 
 

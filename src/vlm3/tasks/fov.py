@@ -19,7 +19,7 @@ from vlm3.geometry.camera import Camera
 from vlm3.tasks.base import ParseFailure
 from vlm3.tasks.metrics import read as were_read
 from vlm3.tasks.protocol import Protocol
-from vlm3.tasks.reading import answer_part
+from vlm3.tasks.reading import in_form
 from vlm3.tasks.sample import Rng, Sample
 from vlm3.tasks.scoring import Floor, Measure, MeasureMaker, Rows, number
 from vlm3.tasks.task import Cameras, Json, Task, Words, one_text
@@ -50,12 +50,9 @@ def answer(protocol: Protocol, fov_deg: float) -> str:
 
 def parse(protocol: Protocol, text: str) -> float | ParseFailure:
     """The degrees that a model wrote; a failure where none stand."""
-    part = answer_part(text)
-    if isinstance(part, ParseFailure):
-        return part
-    found = protocol.patterns["fov"].search(part)
-    if found is None:
-        return ParseFailure(text, "no angle in the expected form")
+    found = in_form(protocol.patterns["fov"], text, "angle")
+    if isinstance(found, ParseFailure):
+        return found
     degrees = float(found["degrees"])
     if not 0 < degrees < 180:
         return ParseFailure(text, f"{degrees:g} degrees is no field of view")

@@ -14,7 +14,7 @@ from vlm3.tasks.framing import framed
 from vlm3.tasks.length_questions import LengthQuestion
 from vlm3.tasks.lengths import read_length
 from vlm3.tasks.protocol import Protocol
-from vlm3.tasks.reading import answer_part, length_in_metres, refuses
+from vlm3.tasks.reading import in_form, length_in_metres, refuses
 from vlm3.tasks.tuples import read_angles, read_tuple
 
 Component = Literal["rotation_angle", "rotation", "direction", "distance"]
@@ -85,12 +85,10 @@ def _read_form(
     form: re.Pattern[str], component: Component, text: str
 ) -> tuple[float, ...] | ParseFailure:
     """The numbers in the form that the protocol asks for."""
-    part = answer_part(text)
-    if isinstance(part, ParseFailure):
-        return part
-    found = form.search(part)
-    if found is None:
-        return ParseFailure(text, f"no {component} in the expected form")
+    found = in_form(form, text, component)
+    if isinstance(found, ParseFailure):
+        return found
+    part = found.string
     if refuses(part):
         return ParseFailure(text, "says that it has no answer")
     if component != "direction" and _OTHERWISE.search(part):

@@ -49,12 +49,11 @@ class Protocol:
     Attributes:
         name: what it is chosen by.
         description: one line.
-        tasks: those that it has prompts for.
         prep: what happens to the picture.
-        norm_size: coordinates in the text run from 0 to this.
-        half_open: whether written coordinates stay below `norm_size`.
         templates: name -> text with fields, e.g. "depth.ask" with {x} and {y}.
         patterns: name -> the form of an answer, with named groups, e.g. "depth".
+        norm_size: coordinates in the text run from 0 to this.
+        half_open: whether written coordinates stay below `norm_size`.
         whole_px: whether distances are at whole pixels of the resized picture; see
             `writing.named_pixel`.
         centre_px: what the text calls the centre of the top-left pixel of the given picture: 0.5,
@@ -65,15 +64,19 @@ class Protocol:
 
     name: str
     description: str
-    tasks: frozenset[TaskName]
     prep: ImagePrep
-    norm_size: int
-    half_open: bool
     templates: Mapping[str, str] = field(hash=False, repr=False)
     patterns: Mapping[str, re.Pattern[str]] = field(hash=False, repr=False)
+    norm_size: int = 2000
+    half_open: bool = False
     whole_px: bool = False
     centre_px: float = 0.5
     match_wording: int = 0
+
+    @property
+    def tasks(self) -> frozenset[TaskName]:
+        """Those that it has prompts for."""
+        return frozenset(name.partition(".")[0] for name in self.templates)
 
     def template(self, name: str) -> str:
         """The template of that name, e.g. "depth.ask".
@@ -186,88 +189,70 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
         p.name: p
         for p in (
             Protocol(
-                name="paper",
-                description="the paper's own wording (section 3.2), four tasks",
-                tasks=frozenset({"depth", "objects", "correspondence", "pose"}),
-                prep=ImagePrep("focal", 1000.0),
-                norm_size=2000,
+                "paper",
+                "the paper's own wording (section 3.2), four tasks",
+                ImagePrep("focal", 1000.0),
+                wordings.PAPER_TEMPLATES,
+                {},
                 half_open=True,
-                templates=wordings.PAPER_TEMPLATES,
-                patterns={},
             ),
             Protocol(
-                name="release-depth",
-                description="facebook/VLM3-depth",
-                tasks=frozenset({"depth"}),
-                prep=ImagePrep("focal_x", 1000.0, "floor"),
-                norm_size=2000,
-                half_open=False,
-                templates=wordings.RELEASE_DEPTH_TEMPLATES,
-                patterns=wordings.RELEASE_DEPTH_PATTERNS,
+                "release-depth",
+                "facebook/VLM3-depth",
+                ImagePrep("focal_x", 1000.0, "floor"),
+                wordings.RELEASE_DEPTH_TEMPLATES,
+                wordings.RELEASE_DEPTH_PATTERNS,
                 whole_px=True,
             ),
             Protocol(
-                name="release-object",
-                description="facebook/VLM3-object: SpatialRGPT's questions with boxes in text",
-                tasks=frozenset({"objects"}),
-                prep=ImagePrep("focal_x", 1000.0, "floor"),
+                "release-object",
+                "facebook/VLM3-object: SpatialRGPT's questions with boxes in text",
+                ImagePrep("focal_x", 1000.0, "floor"),
+                wordings.RELEASE_OBJECT_TEMPLATES,
+                {},
                 norm_size=1000,
-                half_open=False,
-                templates=wordings.RELEASE_OBJECT_TEMPLATES,
-                patterns={},
             ),
             Protocol(
-                name="release-corr",
-                description="facebook/VLM3-corr, prompted to think first as its notebook does",
-                tasks=frozenset({"correspondence"}),
-                prep=ImagePrep("long_side", 1024.0),
+                "release-corr",
+                "facebook/VLM3-corr, prompted to think first as its notebook does",
+                ImagePrep("long_side", 1024.0),
+                wordings.RELEASE_CORR_TEMPLATES,
+                wordings.RELEASE_CORR_PATTERNS,
                 norm_size=1000,
-                half_open=False,
-                templates=wordings.RELEASE_CORR_TEMPLATES,
-                patterns=wordings.RELEASE_CORR_PATTERNS,
                 centre_px=0.0,
                 match_wording=1,
             ),
             Protocol(
-                name="release-corr-direct",
-                description="facebook/VLM3-corr without thinking: its notebook's USE_THINK off",
-                tasks=frozenset({"correspondence"}),
-                prep=ImagePrep("long_side", 1024.0),
+                "release-corr-direct",
+                "facebook/VLM3-corr without thinking: its notebook's USE_THINK off",
+                ImagePrep("long_side", 1024.0),
+                wordings.RELEASE_CORR_TEMPLATES,
+                wordings.RELEASE_CORR_PATTERNS,
                 norm_size=1000,
-                half_open=False,
-                templates=wordings.RELEASE_CORR_TEMPLATES,
-                patterns=wordings.RELEASE_CORR_PATTERNS,
                 centre_px=0.0,
             ),
             Protocol(
-                name="release-pose",
-                description="facebook/VLM3-pose: four questions, one a call",
-                tasks=frozenset({"pose"}),
-                prep=ImagePrep("focal", 750.0),
-                norm_size=2000,
-                half_open=False,
-                templates=wordings.RELEASE_POSE_TEMPLATES,
-                patterns=wordings.RELEASE_POSE_PATTERNS,
+                "release-pose",
+                "facebook/VLM3-pose: four questions, one a call",
+                ImagePrep("focal", 750.0),
+                wordings.RELEASE_POSE_TEMPLATES,
+                wordings.RELEASE_POSE_PATTERNS,
             ),
             Protocol(
-                name="joint",
-                description="ours: one checkpoint, four tasks, constant text first, numbers last",
-                tasks=frozenset({"depth", "objects", "correspondence", "pose"}),
-                prep=ImagePrep("focal", 1000.0),
-                norm_size=2000,
+                "joint",
+                "ours: one checkpoint, four tasks, constant text first, numbers last",
+                ImagePrep("focal", 1000.0),
+                wordings.JOINT_TEMPLATES,
+                wordings.JOINT_PATTERNS,
                 half_open=True,
-                templates=wordings.JOINT_TEMPLATES,
-                patterns=wordings.JOINT_PATTERNS,
             ),
             Protocol(
-                name="fov",
-                description="ours: the field of view of a picture at a fixed longer side",
-                tasks=frozenset({"fov"}),
-                prep=ImagePrep("long_side", 512.0),
-                norm_size=2000,
+                "fov",
+                "ours: the field of view of a picture at a fixed longer side",
+                ImagePrep("long_side", 512.0),
+                wordings.FOV_TEMPLATES,
+                wordings.FOV_PATTERNS,
                 half_open=True,
-                templates=wordings.FOV_TEMPLATES,
-                patterns=wordings.FOV_PATTERNS,
             ),
         )
     }

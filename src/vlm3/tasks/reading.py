@@ -52,6 +52,14 @@ def answer_part(text: str) -> str | ParseFailure:
     return part if part else ParseFailure(text, "empty")
 
 
+def in_form(form: re.Pattern[str], text: str, what: str) -> re.Match[str] | ParseFailure:
+    """Where an answer, without its thinking, has the form of a protocol; `what` stands in it."""
+    part = answer_part(text)
+    if isinstance(part, ParseFailure):
+        return part
+    return form.search(part) or ParseFailure(text, f"no {what} in the expected form")
+
+
 def _without_thinking(text: str) -> str:
     return spoken_between(
         text, [(tag[1].lower(), tag.start(), tag.end()) for tag in _TAG.finditer(text)]

@@ -15,7 +15,7 @@ from vlm3.data.dataset import pair_sample, single_sample
 from vlm3.data.heldout import held_out_pairs, held_out_pictures, scenes_of
 from vlm3.data.shards import Shards
 from vlm3.errors import InputError
-from vlm3.eval.items import Item, queries_of
+from vlm3.eval.items import Item
 from vlm3.eval.readers import Wanted
 from vlm3.tasks.base import ParseFailure
 from vlm3.tasks.object_reading import parse
@@ -68,14 +68,12 @@ def _picture(shards: Shards, place: int, seed: int) -> Item | None:
         objects=ObjectQuestions(tuple(replace(q, truth=truth) for _, q, truth in known)),
     )
     numbers = {"depth": points.tolist(), "objects": [k for k, _, _ in known]}
-    queries = queries_of(sample, key, numbers=numbers, digits=3)
-    return Item(key, sample.pictures, queries) if queries else None
+    item = Item.of(sample, numbers=numbers, digits=3)
+    return item if item.queries else None
 
 
 def _pair(shards: Shards, place: int) -> Item:
-    key = f"pair-{place:07d}"
-    sample = pair_sample(shards, place, key)
-    return Item(key, sample.pictures, queries_of(sample, key))
+    return Item.of(pair_sample(shards, place, f"pair-{place:07d}"))
 
 
 def truth_of(q: ObjectQuestion) -> ObjectTruth | None:

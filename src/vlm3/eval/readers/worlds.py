@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vlm3.eval.items import Item, queries_of
+from vlm3.eval.items import Item
 from vlm3.eval.readers import Wanted
 from vlm3.tasks.sample import Matches, ObjectQuestions, Points
 
@@ -40,7 +40,7 @@ def read(wanted: Wanted) -> Iterator[Item]:
             points=Points(xy_px, frame.distance_m[rows, columns].astype(np.float64)),
             objects=ObjectQuestions(object_questions(frame, rng, OBJECTS_A_VIEW)),
         )
-        yield Item(key, sample.pictures, queries_of(sample, key))
+        yield Item.of(sample)
         if index % 2 == 0:
             yield _pair(world, key, f_px, rng)
 
@@ -49,11 +49,9 @@ def _pair(world: "World", key: str, f_px: float, rng: np.random.Generator) -> It
     from vlm3.worlds.labels import pair_sample
 
     frames = world.pair(width_px=WIDTH_PX, height_px=HEIGHT_PX, f_px=f_px)
-    key = f"{key}-pair"
-    sample = pair_sample(world.sight, *frames, key)
     matches = Matches(*world.sight.matches(*frames, MATCHES_A_PAIR, rng))
-    sample = replace(sample, matches=matches)
-    return Item(key, sample.pictures, queries_of(sample, key))
+    sample = pair_sample(world.sight, *frames, f"{key}-pair")
+    return Item.of(replace(sample, matches=matches))
 
 
 def _lens(rng: np.random.Generator) -> float:

@@ -6,6 +6,7 @@ parsed anew, as scores do.
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +80,8 @@ def run_figures(
         views = [open_picture() for open_picture in item.pictures]
         for task in dict.fromkeys(r["task"] for r in item_records if r["task"] in _DRAW):
             own = [record for record in item_records if record["task"] == task]
-            yield item.key, task, _draw(task, views, own, config, source)
+            answers = _Answered.read(task, views, own, config.get("protocol"), source)
+            yield item.key, task, _DRAW[task](answers)
         done += 1
         if done == count:
             return
@@ -87,77 +89,92 @@ def run_figures(
         raise InputError(f"nothing in {str(path)!r} is about this data; give the run's own --data")
 
 
-def _draw(
-    task: TaskName,
-    views: Sequence[View],
-    records: Sequence[dict[str, Any]],
-    config: dict[str, Any],
-    source: str,
-) -> "Figure":
-    protocol = get_protocol(config["protocol"]) if config.get("protocol") else None
-    predicted = [read_again(TASKS[task], record, protocol) for record in records]
-    common: dict[str, Any] = {
-        "protocol": str(config.get("protocol") or ""),
-        "intrinsics": tuple(view.intrinsics for view in views),
-    }
-    return _DRAW[task](views, records, predicted, common, source)
+@dataclass(frozen=True)
+class _Answered:
+    """The answers of one task about a picture or pair.
+
+    Attributes:
+        views: the pictures.
+        records: lines of the predictions file.
+        predicted: what is read from each; None where nothing is.
+        common: protocol and intrinsics, as every answer holds them.
+        source: the line below a figure.
+    """
+
+    views: tuple[View, ...]
+    records: Sequence[dict[str, Any]]
+    predicted: Sequence[dict[str, Any] | None]
+    common: dict[str, Any]
+    source: str
+
+    @classmethod
+    def read(
+        cls,
+        task: TaskName,
+        views: Sequence[View],
+        records: Sequence[dict[str, Any]],
+        protocol: str | None,
+        source: str,
+    ) -> "_Answered":
+        """Reads the records anew."""
+        words = get_protocol(protocol) if protocol else None
+        return cls(
+            tuple(views),
+            records,
+            [read_again(TASKS[task], record, words) for record in records],
+            {
+                "protocol": protocol or "",
+                "intrinsics": tuple(view.intrinsics for view in views),
+            },
+            source,
+        )
+
+    def words(self, key: str) -> tuple[str, ...]:
+        """Prompts or raw texts of all."""
+        return tuple(str(record[key] or "") for record in self.records)
 
 
-def _words(records: Sequence[dict[str, Any]], key: str) -> tuple[str, ...]:
-    return tuple(str(record[key] or "") for record in records)
-
-
-def _draw_depth(
-    views: Sequence[View],
-    records: Sequence[dict[str, Any]],
-    predicted: Sequence[dict[str, Any] | None],
-    common: dict[str, Any],
-    source: str,
-) -> "Figure":
-    distance = np.array([DEPTH.numbers(found or {})[0] for found in predicted])
+def _draw_depth(answered: _Answered) -> "Figure":
+    distance = np.array([DEPTH.numbers(found or {})[0] for found in answered.predicted])
     answer = DepthAnswer(
-        xy_px=np.array([record["ask"]["xy_px"] for record in records]),
+        xy_px=np.array([record["ask"]["xy_px"] for record in answered.records]),
         distance_m=distance,
-        depth_z_m=distance * np.array([record["ask"]["cosine"] for record in records]),
+        depth_z_m=distance * np.array([record["ask"]["cosine"] for record in answered.records]),
         parsed=np.isfinite(distance),
-        raw_text=_words(records, "raw_text"),
-        prompt=_words(records, "prompt"),
-        **common,
+        raw_text=answered.words("raw_text"),
+        prompt=answered.words("prompt"),
+        **answered.common,
     )
-    truth = np.array([record["truth"]["distance_m"] for record in records])
-    return figures.depth_figure(views[0], answer, truth_distance_m=truth, source=source)
+    truth = np.array([record["truth"]["distance_m"] for record in answered.records])
+    return figures.depth_figure(
+        answered.views[0], answer, truth_distance_m=truth, source=answered.source
+    )
 
 
-def _draw_matches(
-    views: Sequence[View],
-    records: Sequence[dict[str, Any]],
-    predicted: Sequence[dict[str, Any] | None],
-    common: dict[str, Any],
-    source: str,
-) -> "Figure":
-    records, predicted = records[:_MOST_MATCHES], predicted[:_MOST_MATCHES]
-    xy = np.array([CORRESPONDENCE.numbers(found or {}) for found in predicted])
+def _draw_matches(answered: _Answered) -> "Figure":
+    answered = replace(
+        answered,
+        records=answered.records[:_MOST_MATCHES],
+        predicted=answered.predicted[:_MOST_MATCHES],
+    )
+    xy = np.array([CORRESPONDENCE.numbers(found or {}) for found in answered.predicted])
     answer = MatchAnswer(
-        xy_a_px=np.array([record["ask"]["xy_px"] for record in records]),
+        xy_a_px=np.array([record["ask"]["xy_px"] for record in answered.records]),
         xy_px=xy,
         parsed=np.isfinite(xy).all(axis=1),
-        raw_text=_words(records, "raw_text"),
-        prompt=_words(records, "prompt"),
-        **common,
+        raw_text=answered.words("raw_text"),
+        prompt=answered.words("prompt"),
+        **answered.common,
     )
-    truth = np.array([record["truth"]["xy_px"] for record in records])
-    return figures.match_figure(views[0], views[1], answer, truth_xy_px=truth, source=source)
+    truth = np.array([record["truth"]["xy_px"] for record in answered.records])
+    return figures.match_figure(
+        answered.views[0], answered.views[1], answer, truth_xy_px=truth, source=answered.source
+    )
 
 
-def _draw_pose(
-    views: Sequence[View],
-    records: Sequence[dict[str, Any]],
-    predicted: Sequence[dict[str, Any] | None],
-    common: dict[str, Any],
-    source: str,
-) -> "Figure":
-    record = records[0]
-    numbers = np.array(POSE.numbers(predicted[0] or {}))
+def _draw_pose(answered: _Answered) -> "Figure":
+    record = answered.records[0]
+    numbers = np.array(POSE.numbers(answered.predicted[0] or {}))
     rotation, direction, distance = numbers[:9].reshape(3, 3), numbers[9:12], float(numbers[12])
     ypr = None if np.isnan(rotation).any() else ypr_deg_from_rotation(rotation)
     moved: Floats | None = None if np.isnan(direction).any() else direction
@@ -177,10 +194,12 @@ def _draw_pose(
         },
         raw_text=raw if isinstance(raw, dict) else {},
         prompt=prompt if isinstance(prompt, dict) else {},
-        **common,
+        **answered.common,
     )
     truth = RelativePose.from_matrix(record["truth"]["cam1_from_cam2"])
-    return figures.pose_figure((views[0], views[1]), answer, truth=truth, source=source)
+    return figures.pose_figure(
+        (answered.views[0], answered.views[1]), answer, truth=truth, source=answered.source
+    )
 
 
 def _truth(values: Mapping[str, Any]) -> ObjectTruth | None:
@@ -188,15 +207,11 @@ def _truth(values: Mapping[str, Any]) -> ObjectTruth | None:
     return truth_of_fields(OBJECTS.values(OBJECTS.numbers(dict(values))))
 
 
-def _draw_objects(
-    views: Sequence[View],
-    records: Sequence[dict[str, Any]],
-    predicted: Sequence[dict[str, Any] | None],
-    common: dict[str, Any],
-    source: str,
-) -> "Figure":
+def _draw_objects(answered: _Answered) -> "Figure":
     items = []
-    for record, found in list(zip(records, predicted, strict=True))[:_MOST_QUESTIONS]:
+    for record, found in list(zip(answered.records, answered.predicted, strict=True))[
+        :_MOST_QUESTIONS
+    ]:
         answer = ObjectAnswer(
             text=str(record["raw_text"] or ""),
             **all_fields(_truth(found or {})),
@@ -204,15 +219,15 @@ def _draw_objects(
             raw_text=str(record["raw_text"] or ""),
             prompt=str(record["prompt"] or ""),
             boxes_xyxy_px=np.asarray(record["ask"]["boxes_xyxy_px"], dtype=float).reshape(-1, 4),
-            **common,
+            **answered.common,
         )
         question = record["ask"]["question"]
         evidence = object_evidence(answer, question, _truth(record["truth"]))
         items.append(figures.ObjectItem(question, answer, evidence))
-    return figures.object_figure(views[0], items, source=source)
+    return figures.object_figure(answered.views[0], items, source=answered.source)
 
 
-_DRAW: Mapping[TaskName, Callable[..., "Figure"]] = {
+_DRAW: Mapping[TaskName, Callable[[_Answered], "Figure"]] = {
     "depth": _draw_depth,
     "correspondence": _draw_matches,
     "pose": _draw_pose,
