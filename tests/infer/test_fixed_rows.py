@@ -16,7 +16,7 @@ from recording import FakeCuda, Recorder, kept_by, memory_of
 from vlm3.infer.decoding import replay
 from vlm3.infer.decoding.answer_forms import answer_form
 from vlm3.infer.decoding.grammar import Grammar
-from vlm3.infer.engines.base import Reply
+from vlm3.infer.engines.base import AnswerOptions, Reply
 from vlm3.infer.engines.local import LocalEngine
 from vlm3.model import Checkpoint
 from vlm3.tasks.protocol import PROTOCOLS
@@ -50,7 +50,7 @@ def ask(
     record: bool = True,
 ) -> list[Reply]:
     with engine.open(images) as scene:
-        return engine.reply(scene, questions, max_new_tokens=tokens, grammar=grammar, record=record)
+        return engine._replies(scene, questions, AnswerOptions(tokens, grammar, record=record))
 
 
 def same(found: Sequence[Reply], expected: Sequence[Reply]) -> None:
