@@ -117,13 +117,13 @@ def test_what_is_recorded_stays_where_it_is(qwen3: Checkpoint, pictures: list[An
 def test_by_torchs_own_names(
     qwen3: Checkpoint, pictures: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine, _ = fixed(qwen3, replay.CudaGraphs())
+    engine, _ = fixed(qwen3, replay.CudaGraphs(qwen3.device))
     fake = FakeCuda(lambda: kept_by(engine))
-    for name in ("graph_pool_handle", "CUDAGraph", "graph"):
-        monkeypatch.setattr(torch.cuda, name, getattr(fake, name))
+    fake.patch(monkeypatch)
     for questions in (RAGGED, RAGGED[::-1]):
         same(ask(engine, pictures[:1], questions), ask(LocalEngine(qwen3), pictures[:1], questions))
     assert fake.replayed > 0 and len(set(map(id, fake.pools))) == 1
+    assert fake.stream == "the usual"
 
 
 @pytest.mark.parametrize("fault", ["refused", "wrong", "nothing"])
@@ -144,10 +144,7 @@ def test_what_cannot_be_recorded_is_computed_plainly(
             memory.ids.fill_(3)
             memory.logp.zero_()
 
-        def nothing() -> None:
-            memory.best.zero_()
-
-        return wrong if fault == "wrong" else nothing
+        return wrong if fault == "wrong" else lambda: None
 
     engine, _ = fixed(qwen3, record)
     with caplog.at_level(logging.WARNING):

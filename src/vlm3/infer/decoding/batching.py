@@ -68,7 +68,8 @@ class Decoder:
         ends = [ends] if isinstance(ends, int) else ends or ()
         self._vocabulary = Vocabulary(checkpoint.tokenizer, ends, self._device)
         self._head = Head(self._model.lm_head, self._vocabulary, self._device)
-        self._fixed = self.fixed_steps(CudaGraphs()) if self._device.type == "cuda" else None
+        on_gpu = self._device.type == "cuda"
+        self._fixed = self.fixed_steps(CudaGraphs(self._device)) if on_gpu else None
 
     def fixed_steps(self, record: Recorder) -> FixedSteps:
         """Steps of fixed shapes, recorded by this: worth it where launches cost."""
