@@ -6,6 +6,7 @@ same memory; on a GPU: `pytest -m gpu tests/infer`.
 
 import logging
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -112,6 +113,17 @@ def test_what_is_recorded_stays_where_it_is(qwen3: Checkpoint, pictures: list[An
     ask(engine, pictures[1:2], RAGGED[::-1])
     assert [one.data_ptr() for one in memory_of(engine)] == before
     assert recorder.recorded == recorded and recorder.replayed > replayed
+
+
+def test_threads_take_turns(qwen3: Checkpoint, pictures: list[Any]) -> None:
+    """There is one memory of steps, whoever asks."""
+    engine, _ = fixed(qwen3)
+    expected = [ask(LocalEngine(qwen3), [picture], RAGGED) for picture in pictures]
+    with ThreadPoolExecutor(3) as pool:
+        for _ in range(2):
+            found = pool.map(lambda picture: ask(engine, [picture], RAGGED), pictures)
+            for a, b in zip(found, expected, strict=True):
+                same(a, b)
 
 
 def test_by_torchs_own_names(
