@@ -6,7 +6,7 @@ it was. Reading one while recording, or reading memory that nobody keeps, fails 
 """
 
 from collections.abc import Callable, Iterable
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -78,7 +78,9 @@ class Recorder:
 
 
 class FakeCuda:
-    """`torch.cuda.CUDAGraph` and `torch.cuda.graph`, for `monkeypatch`.
+    """`torch.cuda.CUDAGraph`, `torch.cuda.graph` and what belongs to them.
+
+    As there, the stream of a recording stays the current one when the recording fails.
 
     Args:
         kept: see `Recorder`.
@@ -87,13 +89,27 @@ class FakeCuda:
     def __init__(self, kept: Callable[[], Iterable[torch.Tensor]]) -> None:
         self._recorder = Recorder(kept)
         self.pools: list[Any] = []
+        self.stream = "the usual"
 
     @property
     def replayed(self) -> int:
         return self._recorder.replayed
 
+    def patch(self, monkeypatch: Any) -> None:
+        """Puts itself in the place of `torch.cuda`'s functions."""
+        for name in ("graph_pool_handle", "CUDAGraph", "graph", "Stream", "set_stream"):
+            monkeypatch.setattr(torch.cuda, name, getattr(self, name))
+        monkeypatch.setattr(torch.cuda, "current_stream", lambda: self.stream)
+        monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
+
     def graph_pool_handle(self) -> object:
         return object()
+
+    def Stream(self) -> str:  # noqa: N802
+        return "its own"
+
+    def set_stream(self, stream: str) -> None:
+        self.stream = stream
 
     class Graph:
         replay: Callable[[], None]
@@ -102,9 +118,12 @@ class FakeCuda:
         return self.Graph()
 
     @contextmanager
-    def graph(self, graph: "FakeCuda.Graph", *, pool: Any, capture_error_mode: str) -> Any:
+    def graph(
+        self, graph: "FakeCuda.Graph", *, pool: Any, stream: str, capture_error_mode: str
+    ) -> Any:
         self.pools.append(pool)
         assert capture_error_mode == "thread_local"
+        self.stream = stream
         with _Noting(self._recorder._kept()) as noting:
             yield
         graph.replay = lambda: self._recorder._again(noting.calls)

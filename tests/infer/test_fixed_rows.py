@@ -6,6 +6,7 @@ same memory; on a GPU: `pytest -m gpu tests/infer`.
 
 import logging
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from recording import FakeCuda, Recorder, kept_by, memory_of
 from vlm3.infer.decoding import replay
 from vlm3.infer.decoding.answer_forms import answer_form
 from vlm3.infer.decoding.grammar import Grammar
-from vlm3.infer.engines.base import Reply
+from vlm3.infer.engines.base import AnswerOptions, Reply
 from vlm3.infer.engines.local import LocalEngine
 from vlm3.model import Checkpoint
 from vlm3.tasks.protocol import PROTOCOLS
@@ -50,7 +51,7 @@ def ask(
     record: bool = True,
 ) -> list[Reply]:
     with engine.open(images) as scene:
-        return engine.reply(scene, questions, max_new_tokens=tokens, grammar=grammar, record=record)
+        return engine._replies(scene, questions, AnswerOptions(tokens, grammar, record=record))
 
 
 def same(found: Sequence[Reply], expected: Sequence[Reply]) -> None:
@@ -114,16 +115,27 @@ def test_what_is_recorded_stays_where_it_is(qwen3: Checkpoint, pictures: list[An
     assert recorder.recorded == recorded and recorder.replayed > replayed
 
 
+def test_threads_take_turns(qwen3: Checkpoint, pictures: list[Any]) -> None:
+    """There is one memory of steps, whoever asks."""
+    engine, _ = fixed(qwen3)
+    expected = [ask(LocalEngine(qwen3), [picture], RAGGED) for picture in pictures]
+    with ThreadPoolExecutor(3) as pool:
+        for _ in range(2):
+            found = pool.map(lambda picture: ask(engine, [picture], RAGGED), pictures)
+            for a, b in zip(found, expected, strict=True):
+                same(a, b)
+
+
 def test_by_torchs_own_names(
     qwen3: Checkpoint, pictures: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine, _ = fixed(qwen3, replay.CudaGraphs())
+    engine, _ = fixed(qwen3, replay.CudaGraphs(qwen3.device))
     fake = FakeCuda(lambda: kept_by(engine))
-    for name in ("graph_pool_handle", "CUDAGraph", "graph"):
-        monkeypatch.setattr(torch.cuda, name, getattr(fake, name))
+    fake.patch(monkeypatch)
     for questions in (RAGGED, RAGGED[::-1]):
         same(ask(engine, pictures[:1], questions), ask(LocalEngine(qwen3), pictures[:1], questions))
     assert fake.replayed > 0 and len(set(map(id, fake.pools))) == 1
+    assert fake.stream == "the usual"
 
 
 @pytest.mark.parametrize("fault", ["refused", "wrong", "nothing"])
@@ -144,10 +156,7 @@ def test_what_cannot_be_recorded_is_computed_plainly(
             memory.ids.fill_(3)
             memory.logp.zero_()
 
-        def nothing() -> None:
-            memory.best.zero_()
-
-        return wrong if fault == "wrong" else nothing
+        return wrong if fault == "wrong" else lambda: None
 
     engine, _ = fixed(qwen3, record)
     with caplog.at_level(logging.WARNING):

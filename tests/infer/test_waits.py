@@ -14,7 +14,7 @@ from recording import Recorder, kept_by
 from vlm3.infer.decoding import layers
 from vlm3.infer.decoding.answer_forms import answer_form
 from vlm3.infer.decoding.grammar import Automaton, Grammar
-from vlm3.infer.engines.base import Reply
+from vlm3.infer.engines.base import AnswerOptions, Reply
 from vlm3.infer.engines.local import LocalEngine
 from vlm3.model import Checkpoint, load_checkpoint
 from vlm3.tasks.protocol import PROTOCOLS
@@ -41,7 +41,7 @@ def replies(
 ) -> list[Reply]:
     engine = LocalEngine(checkpoint)
     with engine.open([picture]) as scene:
-        return engine.reply(scene, QUESTIONS, max_new_tokens=tokens, grammar=form, record=record)
+        return engine._replies(scene, QUESTIONS, AnswerOptions(tokens, form, record=record))
 
 
 @pytest.mark.parametrize("form", [None, answer_form(PROTOCOLS["joint"], "depth")], ids=["", "form"])

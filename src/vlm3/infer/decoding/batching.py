@@ -22,7 +22,7 @@ from vlm3.infer.decoding.replay import CudaGraphs, Recorder
 from vlm3.infer.decoding.step_memory import rows_within
 from vlm3.infer.decoding.steps import GrowingRows, Head, RunningRows
 from vlm3.infer.decoding.vocabulary import Barred, Vocabulary
-from vlm3.infer.engines.base import Reply
+from vlm3.infer.engines.base import AnswerOptions, Reply
 from vlm3.model import Checkpoint
 from vlm3.tasks.reading import CUT_OFF
 
@@ -68,7 +68,8 @@ class Decoder:
         ends = [ends] if isinstance(ends, int) else ends or ()
         self._vocabulary = Vocabulary(checkpoint.tokenizer, ends, self._device)
         self._head = Head(self._model.lm_head, self._vocabulary, self._device)
-        self._fixed = self.fixed_steps(CudaGraphs()) if self._device.type == "cuda" else None
+        on_gpu = self._device.type == "cuda"
+        self._fixed = self.fixed_steps(CudaGraphs(self._device)) if on_gpu else None
 
     def fixed_steps(self, record: Recorder) -> FixedSteps:
         """Steps of fixed shapes, recorded by this: worth it where launches cost."""
@@ -130,9 +131,7 @@ class Decoder:
         batch: Batch,
         *,
         start: int,
-        max_new_tokens: int,
-        grammar: Grammar | None,
-        record: bool,
+        options: AnswerOptions,
     ) -> list[Reply]:
         """Answers one batch.
 
@@ -140,14 +139,13 @@ class Decoder:
             segments: what all rows share, in order.
             batch: their own tokens.
             start: M-RoPE position of their first own token.
-            max_new_tokens: limit of every answer.
-            grammar: a form that answers must have.
-            record: keep the distributions.
+            options: how they are to be answered; its progress is not called.
         """
+        grammar, record, limit = options.grammar, options.record, options.max_new_tokens
         size = self._model.lm_head.weight.shape[0]
         form = None if grammar is None else self._vocabulary.automaton(grammar, size)
-        progress = Progress(len(batch.rows), self._vocabulary.ends, limit=max_new_tokens, form=form)
-        room, fixed = min(max_new_tokens, _FIRST_ANSWER), self._fixed
+        progress = Progress(len(batch.rows), self._vocabulary.ends, limit=limit, form=form)
+        room, fixed = min(limit, _FIRST_ANSWER), self._fixed
         with nullcontext() if fixed is None else fixed.turn:
             chain, last = self._prefill(segments, batch.waves, start, room=room, fixed=fixed)
             if fixed is None:

@@ -21,6 +21,10 @@ from vlm3.infer.decoding.step_memory import Buffers, StepMemory, rows_for, width
 from vlm3.infer.decoding.steps import Choice, Head, last_wanted
 from vlm3.infer.decoding.vocabulary import Barred
 
+# Tokens of a step that is recorded: a recording keeps the memory of their logits. A longer step is
+# one of several tokens a row, whose launches weigh less.
+_MOST_RECORDED = 512
+
 
 class FixedRows:
     """The rows of one batch in a `StepMemory`; see `FixedSteps`.
@@ -87,7 +91,10 @@ class FixedRows:
         step = partial(
             take_step, self._text, self._head, memory, self._shape, count, table, self._record
         )
-        self._replays.run((*self._shape, count, at, self._record), step)
+        if rows * count > _MOST_RECORDED:
+            step()
+        else:
+            self._replays.run((*self._shape, count, at, self._record), step)
         logp = memory.logp[: rows * count].view(rows, count, -1)[: self._count]
         return Choice(
             memory.ids[: self._count],

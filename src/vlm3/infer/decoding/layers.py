@@ -83,7 +83,8 @@ def mixed(layer: Any, hidden: torch.Tensor, turns: Turns, before: Attends) -> to
     heads = [query.shape[2], key.shape[2]]
     query, key = torch.split(turns(torch.cat([query, key], dim=2)), heads, dim=2)
     value = attention.v_proj(x).view(shape)
-    new = Projected(*(one.transpose(1, 2) for one in (query, key, value)), attention.scaling)
+    query, key, value = (one.transpose(1, 2) for one in (query, key, value))
+    new = Projected(query, key, value, attention.scaling)
     out = before.attend(attention.layer_idx, new)
     added: torch.Tensor = attention.o_proj(out.flatten(2))
     return added

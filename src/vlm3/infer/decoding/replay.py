@@ -42,10 +42,16 @@ class Memory(Protocol):
 
 
 class CudaGraphs:
-    """Records steps on a GPU, all in one pool of memory: a replay overwrites what others left."""
+    """Records steps on a GPU, all in one pool of memory: a replay overwrites what others left.
 
-    def __init__(self) -> None:
+    Args:
+        device: the GPU.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
         self._pool: Any = None
+        self._stream: Any = None
 
     def __call__(self, step: Step) -> Step:
         """Records a step.
@@ -53,11 +59,20 @@ class CudaGraphs:
         Raises:
             RuntimeError: it cannot be recorded.
         """
-        self._pool = self._pool or torch.cuda.graph_pool_handle()
-        graph = torch.cuda.CUDAGraph()
-        # Other threads may use the GPU meanwhile.
-        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
-            step()
+        with torch.cuda.device(self._device):
+            if self._pool is None:
+                self._pool = torch.cuda.graph_pool_handle()
+                self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            graph = torch.cuda.CUDAGraph()
+            current = torch.cuda.current_stream()
+            # Other threads may use the GPU meanwhile.
+            how = {"pool": self._pool, "capture_error_mode": "thread_local"}
+            try:
+                with torch.cuda.graph(graph, stream=self._stream, **how):
+                    step()
+            finally:
+                # A recording that fails leaves its own stream the current one.
+                torch.cuda.set_stream(current)
         replay: Step = graph.replay
         return replay
 
@@ -74,7 +89,8 @@ class Replays:
         self._memory = memory
         self._record: Recorder | None = record
         self._version = memory.version
-        self._recorded: OrderedDict[Hashable, Step | None] = OrderedDict()
+        # With each recording the step it was made of, which holds what the recording reads.
+        self._recorded: OrderedDict[Hashable, tuple[Step, Step] | None] = OrderedDict()
 
     def run(self, shape: Hashable, step: Step) -> None:
         """Runs a step; `shape` names what it does, the memory apart."""
@@ -89,14 +105,17 @@ class Replays:
             self._recorded[shape] = None
             step()
             return
-        replay = self._recorded[shape]
+        recorded = self._recorded[shape]
         self._recorded.move_to_end(shape)
-        if replay is None:
-            self._recorded[shape] = self._checked(step, self._record)
-            while len(self._recorded) > _MOST_RECORDINGS:
-                self._recorded.popitem(last=False)
-        else:
+        if recorded is not None:
+            replay, _ = recorded
             replay()
+            return
+        checked = self._checked(step, self._record)
+        if checked is not None:
+            self._recorded[shape] = checked, step
+        while len(self._recorded) > _MOST_RECORDINGS:
+            self._recorded.popitem(last=False)
 
     def _checked(self, step: Step, record: Recorder) -> Step | None:
         """Runs the step and records it; None where the recording cannot be used."""
@@ -106,6 +125,8 @@ class Replays:
         try:
             replay = record(step)
             self._put(before)
+            # A recording that does nothing must not pass for the step before it.
+            self._memory.outcome().fill_(float("nan"))
             replay()
             found = self._memory.outcome()
             worst = float((found - expected).abs().max() / expected.abs().max().clamp_min(1e-6))

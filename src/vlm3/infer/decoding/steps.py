@@ -1,7 +1,7 @@
 """One step of a batch: its next tokens through the text model, the likeliest that follow out.
 
-`RunningRows` is what the decoding loop sees of a batch; `GrowingRows` computes it plainly, each step
-as long as its rows are by then. Knows token ids, neither texts nor forms.
+`RunningRows` is what the decoding loop sees of a batch; `GrowingRows` computes it plainly, each
+step as long as its rows are by then. Knows token ids, neither texts nor forms.
 """
 
 from collections.abc import Sequence

@@ -4,14 +4,16 @@ Everything above this line is protocol and geometry, everything below it is a mo
 neither cameras nor tasks, and their callers know neither tokens nor devices.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, Self, runtime_checkable
+from typing import ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
+from vlm3.errors import InputError
 from vlm3.infer.decoding.grammar import Grammar
 
 UInt8 = npt.NDArray[np.uint8]
@@ -116,3 +118,67 @@ class RecordingEngine(Engine, Protocol):
             grammar: a form that answers must have.
             progress: called now and then with how many more answers there are.
         """
+
+
+@dataclass(frozen=True)
+class AnswerOptions:
+    """How questions are to be answered.
+
+    Attributes:
+        max_new_tokens: an answer that is not finished by then is cut off there.
+        grammar: a form that answers must have.
+        progress: called now and then with how many more answers there are.
+        record: whether the distributions of every step are wanted.
+    """
+
+    max_new_tokens: int
+    grammar: Grammar | None = None
+    progress: Callable[[int], None] | None = None
+    record: bool = True
+
+
+class AnswersByReply(ABC):
+    """What recording engines have in common: an answer is a reply without its distributions.
+
+    Attributes:
+        name: see `Engine`.
+        holds_forms: whether it can hold answers to a form.
+    """
+
+    name: str
+    holds_forms: ClassVar[bool] = False
+
+    @abstractmethod
+    def _replies(
+        self, scene: Scene, questions: Sequence[str], options: AnswerOptions
+    ) -> list[Reply]:
+        """Answers questions, at least one, in their order."""
+
+    def ask(self, scene: Scene, questions: Sequence[str], *, max_new_tokens: int) -> list[str]:
+        """As `Engine.ask`; raises what the engine's class says."""
+        options = AnswerOptions(max_new_tokens, record=False)
+        return [reply.text for reply in self._checked(scene, questions, options)]
+
+    def reply(
+        self,
+        scene: Scene,
+        questions: Sequence[str],
+        *,
+        max_new_tokens: int,
+        grammar: Grammar | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> list[Reply]:
+        """As `RecordingEngine.reply`; raises what the engine's class says.
+
+        Raises:
+            InputError: a grammar, where the engine cannot hold answers to a form.
+        """
+        options = AnswerOptions(max_new_tokens, grammar, progress)
+        return self._checked(scene, questions, options)
+
+    def _checked(
+        self, scene: Scene, questions: Sequence[str], options: AnswerOptions
+    ) -> list[Reply]:
+        if options.grammar is not None and not self.holds_forms:
+            raise InputError(f"{self.name} cannot be held to a form of answers; leave grammar out")
+        return self._replies(scene, questions, options) if questions else []

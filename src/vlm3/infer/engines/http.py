@@ -13,7 +13,7 @@ import hashlib
 import io
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +21,9 @@ from pathlib import Path
 from PIL import Image
 
 from vlm3.errors import InputError
-from vlm3.infer.decoding.grammar import Grammar
 from vlm3.infer.engines.account import Account
 from vlm3.infer.engines.answer_cache import AnswerCache
-from vlm3.infer.engines.base import Reply, Scene, UInt8
+from vlm3.infer.engines.base import AnswerOptions, AnswersByReply, Reply, Scene, UInt8
 from vlm3.infer.engines.packing import numbered, split
 from vlm3.infer.engines.server_client import ServerClient
 
@@ -40,8 +39,12 @@ class _HttpScene(Scene):
     digest: str = ""
 
 
-class HttpEngine:
-    """Answers from an OpenAI-compatible server.
+class HttpEngine(AnswersByReply):
+    """Answers from an OpenAI-compatible server; those given before, from the cache.
+
+    `ask` and `reply` raise InputError when the server refuses a request (no such model, no such
+    key, too long), and ServerError when it cannot be reached or every attempt at a question failed.
+    What was answered until then is kept.
 
     Args:
         model: the model's name there.
@@ -125,46 +128,12 @@ class HttpEngine:
             urls.append(f"data:image/png;base64,{data}")
         return _HttpScene(tuple(images), tuple(urls), digest.hexdigest())
 
-    def ask(self, scene: Scene, questions: Sequence[str], *, max_new_tokens: int) -> list[str]:
-        """Answers every question; those answered before, from the cache.
-
-        Raises:
-            InputError: the server refuses the request (no such model, no such key, too long).
-            ServerError: it cannot be reached, or every attempt at a question failed. What was
-                answered until then is kept.
-        """
-        replies = self.reply(scene, questions, max_new_tokens=max_new_tokens)
-        return [reply.text for reply in replies]
-
-    def reply(
-        self,
-        scene: Scene,
-        questions: Sequence[str],
-        *,
-        max_new_tokens: int,
-        grammar: Grammar | None = None,
-        progress: Callable[[int], None] | None = None,
+    def _replies(
+        self, scene: Scene, questions: Sequence[str], options: AnswerOptions
     ) -> list[Reply]:
-        """Answers as `ask` does, with the distribution of every step where the server gives it.
-
-        Args:
-            scene: from `open`.
-            questions: complete prompts.
-            max_new_tokens: an answer that is not finished by then is cut off there.
-            grammar: None; a server cannot be held to a form.
-            progress: called whenever an answer is there with how many more there are.
-
-        Raises:
-            InputError: a grammar; else as `ask`.
-            ServerError: as `ask`.
-        """
         if not isinstance(scene, _HttpScene):
             raise InputError("this scene is another engine's: open the pictures with this one")
-        if grammar is not None:
-            raise InputError(
-                f"{self.name} runs behind a server, which cannot be held to a form of answers; "
-                "leave grammar out"
-            )
+        max_new_tokens, progress = options.max_new_tokens, options.progress
         keys = {q: self._key(scene, q, max_new_tokens) for q in questions}
         asked = Counter(questions)
         missing = [q for q, key in keys.items() if key not in self._cache]

@@ -7,21 +7,19 @@ stock model's own offset belongs to the last picture it saw. Knows tokens and de
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import torch
 
 from vlm3.errors import InputError
 from vlm3.infer.decoding.batching import Decoder
-from vlm3.infer.decoding.grammar import Grammar
 from vlm3.infer.decoding.planner import Ids, common_length, plan_batches
 from vlm3.infer.decoding.prefix_attention import Segment
-from vlm3.infer.engines.base import Reply, Scene, UInt8
+from vlm3.infer.engines.base import AnswerOptions, AnswersByReply, Reply, Scene
+from vlm3.infer.engines.checkpoint_engine import CheckpointEngine
 from vlm3.model import Checkpoint
-from vlm3.model.digest import model_digest
 from vlm3.tasks.conversation import question_messages
 
 _HELD_BYTES = 2**30
@@ -46,8 +44,11 @@ class _Prefix:
     offset: int
 
 
-class LocalEngine:
+class LocalEngine(CheckpointEngine, AnswersByReply):
     """Greedy answers from a checkpoint in this process, many about the same pictures at once.
+
+    `ask` and `reply` raise InputError when a picture does not fit the patch grid, or a question
+    holds picture markup.
 
     Args:
         checkpoint: from `vlm3.model.load_checkpoint`.
@@ -59,6 +60,8 @@ class LocalEngine:
         InputError: a model with layers that see only a window of the text.
     """
 
+    holds_forms = True
+
     def __init__(
         self, checkpoint: Checkpoint, *, most_rows: int | None = None, held_bytes: int = _HELD_BYTES
     ) -> None:
@@ -67,61 +70,16 @@ class LocalEngine:
             raise InputError(
                 f"{checkpoint.name} has layers that see a window only: ask it with engine='naive'"
             )
-        self._checkpoint = checkpoint
+        super().__init__(checkpoint)
         self._decoder = Decoder(checkpoint)
         self._most_rows = most_rows
         self._held_bytes = held_bytes
         self._held: OrderedDict[bytes, _Prefix] = OrderedDict()
 
-    @property
-    def name(self) -> str:
-        """The checkpoint's name."""
-        return self._checkpoint.name
-
-    @cached_property
-    def weights(self) -> str:
-        """The digest of the checkpoint's content."""
-        return model_digest(self._checkpoint.path)
-
-    def open(self, images: Sequence[UInt8]) -> Scene:
-        """Takes the pictures; they are encoded with the first question and held for the next."""
-        return Scene(tuple(images))
-
-    def ask(self, scene: Scene, questions: Sequence[str], *, max_new_tokens: int) -> list[str]:
-        """Answers every question as if it were the only one, always with the likeliest token.
-
-        Raises:
-            InputError: a picture does not fit the patch grid, or a question holds picture markup.
-        """
-        replies = self.reply(scene, questions, max_new_tokens=max_new_tokens, record=False)
-        return [reply.text for reply in replies]
-
     @torch.inference_mode()
-    def reply(
-        self,
-        scene: Scene,
-        questions: Sequence[str],
-        *,
-        max_new_tokens: int,
-        grammar: Grammar | None = None,
-        record: bool = True,
-        progress: Callable[[int], None] | None = None,
+    def _replies(
+        self, scene: Scene, questions: Sequence[str], options: AnswerOptions
     ) -> list[Reply]:
-        """Answers with what stood behind them.
-
-        Args:
-            scene: from `open`.
-            questions: complete prompts, without chat markup.
-            max_new_tokens: an answer that is not finished by then is cut off there.
-            grammar: a form that answers must have.
-            record: keep the distribution of every step.
-            progress: called after every batch with how many more answers there are.
-
-        Raises:
-            InputError: a picture does not fit the patch grid, or a question holds picture markup.
-        """
-        if not questions:
-            return []
         unique = {question: place for place, question in enumerate(dict.fromkeys(questions))}
         words = self._words(len(scene.images), list(unique))
         shared = common_length(words)
@@ -136,7 +94,7 @@ class LocalEngine:
             )
             segments, common = (prefix.segment, more), shared
         tails = [row[common:] for row in words]
-        most = self._most_rows or self._decoder.rows_that_fit(tails, max_new_tokens)
+        most = self._most_rows or self._decoder.rows_that_fit(tails, options.max_new_tokens)
         repeats = [0] * len(words)
         for question in questions:
             repeats[unique[question]] += 1
@@ -146,13 +104,11 @@ class LocalEngine:
                 segments,
                 batch,
                 start=prefix.pictures + common + prefix.offset,
-                max_new_tokens=max_new_tokens,
-                grammar=grammar,
-                record=record,
+                options=options,
             )
             found.update(zip(batch.rows, replies, strict=True))
-            if progress is not None:
-                progress(sum(repeats[place] for place in batch.rows))
+            if options.progress is not None:
+                options.progress(sum(repeats[place] for place in batch.rows))
         return [found[unique[question]] for question in questions]
 
     def prompt_tokens(self, scene: Scene, question: str) -> int:

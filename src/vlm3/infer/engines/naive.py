@@ -6,18 +6,16 @@ no task.
 
 import importlib.util
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 
 from vlm3.errors import MissingDependencyError
-from vlm3.infer.engines.base import Scene, UInt8
-from vlm3.model import Checkpoint
-from vlm3.model.digest import model_digest
+from vlm3.infer.engines.base import Scene
+from vlm3.infer.engines.checkpoint_engine import CheckpointEngine
 from vlm3.tasks.conversation import question_messages
 from vlm3.tasks.reading import CUT_OFF
 
 
-class NaiveEngine:
+class NaiveEngine(CheckpointEngine):
     """Greedy answers from a checkpoint in this process.
 
     Positions are passed with every question: the stock model keeps the M-RoPE offset of the last
@@ -26,23 +24,6 @@ class NaiveEngine:
     Args:
         checkpoint: from `vlm3.model.load_checkpoint`.
     """
-
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        self._checkpoint = checkpoint
-
-    @property
-    def name(self) -> str:
-        """The checkpoint's name."""
-        return self._checkpoint.name
-
-    @cached_property
-    def weights(self) -> str:
-        """The digest of the checkpoint's content."""
-        return model_digest(self._checkpoint.path)
-
-    def open(self, images: Sequence[UInt8]) -> Scene:
-        """Keeps the pictures; they are encoded again with every question."""
-        return Scene(tuple(images))
 
     def ask(self, scene: Scene, questions: Sequence[str], *, max_new_tokens: int) -> list[str]:
         """Answers one question after the other, always with the likeliest token.

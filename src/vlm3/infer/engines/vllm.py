@@ -6,7 +6,7 @@ extra `vllm`.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,8 +15,7 @@ from typing import Any
 from PIL import Image
 
 from vlm3.errors import InputError, MissingDependencyError
-from vlm3.infer.decoding.grammar import Grammar
-from vlm3.infer.engines.base import Reply, Scene, UInt8
+from vlm3.infer.engines.base import AnswerOptions, AnswersByReply, Reply, Scene, UInt8
 from vlm3.infer.engines.top_logprobs import recorded, step
 from vlm3.tasks.conversation import question_messages
 from vlm3.tasks.reading import CUT_OFF
@@ -31,7 +30,7 @@ class _VllmScene(Scene):
     names: tuple[str, ...] = ()
 
 
-class VllmEngine:
+class VllmEngine(AnswersByReply):
     """Greedy answers from a checkpoint that vLLM loads.
 
     Args:
@@ -88,36 +87,9 @@ class VllmEngine:
         )
         return _VllmScene(tuple(images), names)
 
-    def ask(self, scene: Scene, questions: Sequence[str], *, max_new_tokens: int) -> list[str]:
-        """Answers every question as if it were the only one."""
-        replies = self.reply(scene, questions, max_new_tokens=max_new_tokens)
-        return [reply.text for reply in replies]
-
-    def reply(
-        self,
-        scene: Scene,
-        questions: Sequence[str],
-        *,
-        max_new_tokens: int,
-        grammar: Grammar | None = None,
-        progress: Callable[[int], None] | None = None,
+    def _replies(
+        self, scene: Scene, questions: Sequence[str], options: AnswerOptions
     ) -> list[Reply]:
-        """Answers with the likeliest tokens of every step.
-
-        Args:
-            scene: from `open`.
-            questions: complete prompts, without chat markup.
-            max_new_tokens: an answer that is not finished by then is cut off there.
-            grammar: None; this engine is not held to a form.
-            progress: called when all are answered.
-
-        Raises:
-            InputError: a grammar.
-        """
-        if grammar is not None:
-            raise InputError(f"{self.name} cannot be held to a form of answers; leave grammar out")
-        if not questions:
-            return []
         assert isinstance(scene, _VllmScene)
         pictures = [Image.fromarray(image) for image in scene.images]
         prompts = [
@@ -128,12 +100,12 @@ class VllmEngine:
             }
             for question in questions
         ]
-        limits = self._sampling(temperature=0.0, max_tokens=max_new_tokens, logprobs=_TOP)
+        limits = self._sampling(temperature=0.0, max_tokens=options.max_new_tokens, logprobs=_TOP)
         # The first alone: otherwise all of them miss the cache together.
         outputs = self._llm.generate(prompts[:1], limits, use_tqdm=False)
         outputs += self._llm.generate(prompts[1:], limits, use_tqdm=False) if prompts[1:] else []
-        if progress is not None:
-            progress(len(questions))
+        if options.progress is not None:
+            options.progress(len(questions))
         return [_reply(output.outputs[0]) for output in outputs]
 
     def _prompt(self, pictures: int, question: str) -> str:
