@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -316,12 +316,15 @@ def check(folder: Path, workers: int) -> None:
     except InputError:
         # `run` says what is wrong with it.
         length = 0
-    bar: Any
-    with click.progressbar(length=length, label="pictures", file=sys.stderr) as bar:
+    shown: Any = nullcontext()
+    if sys.stderr.isatty():
+        shown = click.progressbar(length=length, label="pictures", file=sys.stderr)
+    with shown as bar:
         for found in run(folder, workers=workers):
             if isinstance(found, int):
                 count += found
-                bar.update(found)
+                if bar is not None:
+                    bar.update(found)
             else:
                 problems += not isinstance(found, Note)
                 click.echo(f"note: {found}" if isinstance(found, Note) else found)
