@@ -4,6 +4,8 @@ import csv
 import hashlib
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -299,3 +301,15 @@ def test_cards_are_used_only_where_the_model_is_here(monkeypatch: pytest.MonkeyP
     assert card_workers.visible_cards(plain) == ["3", "GPU-5"]
     for other in ({"model": "openai:gpt"}, {"model": "vllm:x"}, {"device": "cuda:0"}):
         assert card_workers.visible_cards(plain | other) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"no video" * 500])
+def test_what_is_no_video_is_one_line(tmp_path: Path, content: bytes) -> None:
+    """In a process of its own: OpenCV's reader would print a line beside ours, not by Python."""
+    pytest.importorskip("cv2")
+    (tmp_path / "a.mp4").write_bytes(content)
+    words = ["depth", str(tmp_path / "a.mp4"), "-o", str(tmp_path / "out")]
+    program = "import sys; from vlm3.cli.main import main; main(sys.argv[1:])"
+    ended = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True)
+    assert ended.returncode == 2 and ended.stdout == "", ended
+    assert len(ended.stderr.splitlines()) == 1 and "cannot be read as a video" in ended.stderr

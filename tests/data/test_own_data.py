@@ -737,3 +737,9 @@ def test_real_folders_are_not_refused(source: str, folder: str, tmp_path: Path) 
     assert code == 0 and "warning" not in text, text
     code, text = problems(tmp_path / "out")
     assert code == 0, text
+
+
+def test_check_of_a_folder_without_shards_is_one_line(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["data", "check", str(tmp_path)])
+    assert result.exit_code == 2 and result.stdout == ""
+    assert len(result.stderr.splitlines()) == 1 and "has no tar" in result.stderr

@@ -12,7 +12,7 @@ import torch
 
 from vlm3.errors import InputError
 from vlm3.infer.decoding import kernels, layers
-from vlm3.infer.engines.local import LocalEngine
+from vlm3.infer.engines.local import LocalEngine, held_limit
 from vlm3.infer.engines.naive import NaiveEngine
 from vlm3.model import Checkpoint
 from vlm3.tasks import correspondence, depth, fov, object_writing, pose
@@ -183,6 +183,12 @@ def test_questions_asked_again_are_computed_once(qwen3: Checkpoint, pictures: li
     once = asked(LocalEngine(qwen3), pictures[:1], RAGGED, TOKENS)
     assert asked(LocalEngine(qwen3), pictures[:1], RAGGED * 2, TOKENS) == once * 2
     assert asked(LocalEngine(qwen3), pictures[:1], [], TOKENS) == []
+
+
+@pytest.mark.parametrize(("weights", "limit"), [(2**26, 2**28), (2**29, 2**29), (2**33, 2**30)])
+def test_encoded_pictures_do_not_outweigh_a_small_model(weights: int, limit: int) -> None:
+    model = torch.nn.Linear(weights // 4, 1, bias=False, device="meta", dtype=torch.float32)
+    assert held_limit(model) == limit
 
 
 def test_pictures_are_encoded_once_and_forgotten_in_time(

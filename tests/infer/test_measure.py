@@ -106,12 +106,6 @@ def test_without_probabilities_there_is_no_interval() -> None:
     }
 
 
-def test_a_point_lies_zero_metres_from_itself_at_least() -> None:
-    (span,) = PlanePredictor().measure(VIEW, [(10, 10), (10, 10)]).spans
-    assert span.length.value_m == span.length.p10_m == 0
-    assert span.length.p90_m > 0
-
-
 def test_an_unread_answer_is_no_length() -> None:
     asked = Predictor(ConstantEngine("far"), get_protocol("joint"), multiple_px=16)
     found = asked.measure(VIEW, [(0, 0), (64, 0)], [(0, 0, 64, 64)])
@@ -129,6 +123,7 @@ def test_an_unread_answer_is_no_length() -> None:
         ((), [(30, 0, 10, 10)], "inverted"),
         ((), [(30, 0, 1000, 10)], "does not lie in"),
         ([1, 2, 3], (), "pairs"),
+        ([[(0, 0), (9, 9)], [(10, 10), (10, 10)]], (), r"\(10, 10\) to itself"),
     ],
 )
 def test_bad_input_is_one_line(pairs: Any, boxes: Any, words: str) -> None:

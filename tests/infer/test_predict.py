@@ -345,7 +345,7 @@ def test_a_task_the_protocol_lacks_is_refused_with_the_ones_that_have_it(name: s
         if task in p.protocol.tasks:
             call()
         else:
-            with pytest.raises(InputError, match=f"{task} needs .*joint"):
+            with pytest.raises(InputError, match=f"{task} needs protocol .*joint"):
                 call()
 
 

@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from uvicorn.server import ServerState
 
 from vlm3.cli.main import main
+from vlm3.cli.serve import has_display
 from vlm3.server import process
 from vlm3.server.application import create_app
 from vlm3.server.bodies import Bodies
@@ -334,3 +335,25 @@ def test_pictures_fit_the_memory(gib: float, wanted_mp: float, one_mp: float) ->
     assert one * DECODING_BYTES_A_PX <= gib * 2**30 / 4 + 26
     assert 2 * one <= together <= 300_000_000
     assert 2**20 < memory_bytes() <= 2**40
+
+
+@pytest.mark.parametrize(
+    ("platform", "names", "shown"),
+    [
+        ("linux", {}, False),
+        ("linux", {"DISPLAY": ""}, False),
+        ("linux", {"DISPLAY": ":0"}, True),
+        ("linux", {"WAYLAND_DISPLAY": "wayland-0"}, True),
+        ("darwin", {}, True),
+    ],
+)
+def test_a_browser_is_opened_where_there_is_a_display(
+    monkeypatch: pytest.MonkeyPatch, platform: str, names: dict[str, str], shown: bool
+) -> None:
+    """Elsewhere `xdg-open` prints seven lines about browsers that it did not find."""
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in names.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("sys.platform", platform)
+    assert has_display() is shown

@@ -75,7 +75,8 @@ class CommandGroup(click.Group):
 _TYPED = (
     (re.compile(r"\bcamera, f_px or fov_deg\b"), "--f-px, --fov-deg or --intrinsics"),
     (re.compile(r"\bf_px or fov_deg\b"), "--f-px or --fov-deg"),
-    (re.compile(r"\bfov_deg is\b"), "--fov-deg is"),
+    (re.compile(r"\b(?:camera )?fov_deg is\b"), "--fov-deg is"),
+    (re.compile(r"\bcamera f[xy]_px is\b"), "the focal length is"),
     (re.compile(r"\bf_px is\b"), "--f-px is"),
     (re.compile(r"\bgive fov_deg\b"), "give --fov-deg"),
     (re.compile(r"\bleave readout out\b"), "leave --readout out"),

@@ -1,7 +1,7 @@
 """`vlm3 data`: list, inspect, check, leaks, export, and `curate` of `cli.curate`. Thin."""
 
 import sys
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -156,12 +156,15 @@ def check(folder: Path, workers: int) -> None:
     except InputError:
         # `run` says what is wrong with it.
         length = 0
-    bar: Any
-    with click.progressbar(length=length, label="pictures", file=sys.stderr) as bar:
+    shown: Any = nullcontext()
+    if sys.stderr.isatty():
+        shown = click.progressbar(length=length, label="pictures", file=sys.stderr)
+    with shown as bar:
         for found in run(folder, workers=workers):
             if isinstance(found, int):
                 count += found
-                bar.update(found)
+                if bar is not None:
+                    bar.update(found)
             else:
                 problems += not isinstance(found, Note)
                 click.echo(f"note: {found}" if isinstance(found, Note) else found)

@@ -7,6 +7,7 @@ values, so that another process can open them.
 import glob
 import hashlib
 import math
+import os
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -264,6 +265,8 @@ class _Video:
             raise MissingDependencyError(
                 f"{path} is a video, and frames are read with OpenCV: pip install 'vlm3[video]'"
             ) from error
+        # What OpenCV's reader finds wrong stands in the error; it is not to print its own lines.
+        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
         self.path = path
         self._cv2 = cv2
         self._open()

@@ -3,7 +3,9 @@
 Loads nothing but click until a command runs.
 """
 
+import os
 import socket
+import sys
 import warnings
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -78,7 +80,11 @@ def serve(**settings: Any) -> None:
 @click.option(
     "--pictures", metavar="FOLDER", help="Pictures to choose from on the page; or a pattern."
 )
-@click.option("--browser/--no-browser", default=True, help="Open the page in a browser.")
+@click.option(
+    "--browser/--no-browser",
+    default=True,
+    help="Open the page in a browser, where there is a display.",
+)
 def app(browser: bool, pictures: str | None, **settings: Any) -> None:
     """Try the model in a browser.
 
@@ -128,7 +134,7 @@ def _run(
         err=True,
     )
     taken.listen(128)  # Who comes from now on waits until the server is up.
-    if browser:
+    if browser and has_display():
         click.launch(url)
     whole = create_app(
         predictor,
@@ -140,6 +146,12 @@ def _run(
     )
     ended_by = serve_app(whole, taken, quiet=page)
     click.get_current_context().exit(exit_code(ended_by))
+
+
+def has_display() -> bool:
+    """Whether a browser can show anything: over ssh or in a container there is none to open."""
+    displays = ("DISPLAY", "WAYLAND_DISPLAY")
+    return sys.platform in ("darwin", "win32") or any(map(os.environ.get, displays))
 
 
 def _check_packages() -> None:

@@ -46,7 +46,7 @@ def require(protocol: Protocol, task: TaskName, *views: View) -> None:
         able = [p.name for p in PROTOCOLS.values() if task in p.tasks]
         raise InputError(
             f"protocol {protocol.name!r} has no prompt for {task}, only for "
-            f"{', '.join(sorted(protocol.tasks))}; {task} needs {' or '.join(able)}, "
+            f"{', '.join(sorted(protocol.tasks))}; {task} needs protocol {' or '.join(able)}, "
             "and a model trained with it"
         )
     for view in views:

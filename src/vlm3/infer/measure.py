@@ -160,6 +160,9 @@ def measure(
     flat = number_rows("pairs_px", pairs.reshape(-1, 4), 4)
     boxes = number_rows("boxes_xyxy_px", boxes_xyxy_px, 4)
     check_boxes(boxes, width_px=view.camera.width_px, height_px=view.camera.height_px)
+    for x, y, *to in flat.tolist():
+        if [x, y] == to:
+            raise InputError(f"({x:g}, {y:g}) to itself is no length; give two different pixels")
     if not len(flat) and not len(boxes):
         raise InputError("nothing to measure: give two points or a box")
     ends = points_in(view, flat.reshape(-1, 2))

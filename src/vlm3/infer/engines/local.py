@@ -22,9 +22,20 @@ from vlm3.infer.engines.checkpoint_engine import CheckpointEngine
 from vlm3.model import Checkpoint
 from vlm3.tasks.conversation import question_messages
 
-_HELD_BYTES = 2**30
+# Of what is held between calls; see `held_limit`.
+_LEAST_LIMIT, _HIGHEST_LIMIT = 2**28, 2**30
 # A shared beginning shorter than this costs more as a pass of its own than it saves.
 _SHORTEST_TRUNK = 4
+
+
+def held_limit(model: torch.nn.Module) -> int:
+    """Bytes that encoded pictures may take: as the weights do, from 256 MiB to 1 GiB.
+
+    A server of a small model would else grow to many times its size, by pictures that never come
+    again.
+    """
+    weights: int = sum(p.nbytes for p in model.parameters())
+    return min(max(weights, _LEAST_LIMIT), _HIGHEST_LIMIT)
 
 
 @dataclass(frozen=True)
@@ -54,7 +65,7 @@ class LocalEngine(CheckpointEngine, AnswersByReply):
         checkpoint: from `vlm3.model.load_checkpoint`.
         most_rows: questions in a batch at most; from the free memory when None.
         held_bytes: most memory that encoded pictures may take between calls; the latest stay in
-            any case.
+            any case. `held_limit` when None.
 
     Raises:
         InputError: a model with layers that see only a window of the text.
@@ -63,7 +74,7 @@ class LocalEngine(CheckpointEngine, AnswersByReply):
     holds_forms = True
 
     def __init__(
-        self, checkpoint: Checkpoint, *, most_rows: int | None = None, held_bytes: int = _HELD_BYTES
+        self, checkpoint: Checkpoint, *, most_rows: int | None = None, held_bytes: int | None = None
     ) -> None:
         config = checkpoint.model.config
         if "sliding_attention" in (getattr(config.text_config, "layer_types", None) or ()):
@@ -73,7 +84,7 @@ class LocalEngine(CheckpointEngine, AnswersByReply):
         super().__init__(checkpoint)
         self._decoder = Decoder(checkpoint)
         self._most_rows = most_rows
-        self._held_bytes = held_bytes
+        self._held_bytes = held_limit(checkpoint.model) if held_bytes is None else held_bytes
         self._held: OrderedDict[bytes, _Prefix] = OrderedDict()
 
     @torch.inference_mode()
