@@ -7,6 +7,7 @@ import pytest
 
 from vlm3.assets import load_example
 from vlm3.cli import demo_run
+from vlm3.cli.loading_options import loading
 from vlm3.errors import InputError
 from vlm3.infer.engines.fakes import ConstantEngine, OracleEngine
 from vlm3.infer.predictor import Predictor
@@ -134,3 +135,20 @@ def test_refuses_what_it_did_not_write_before_any_question(tmp_path: Path) -> No
     with pytest.raises(InputError, match="not a file that the demo wrote"):
         demo_run.run(tmp_path / "b", predictor=predictor(never))
     assert taken.read_text() == ""
+
+
+def test_what_loads_a_model_is_handed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that the command's options can give `vlm3.load`, which --int8 once did not survive."""
+    given: dict[str, object] = {}
+
+    def load(model: str, **how: object) -> Predictor:
+        given.update(how)
+        return predictor("02.00")
+
+    monkeypatch.setattr("vlm3.load", load)
+    options = loading(
+        {"model": "nano", "protocol": None, "device": "cpu", "base_url": None}
+        | {"int8": True, "no_cache": True}
+    )
+    demo_run.run(tmp_path, echo=lambda line: None, **options)
+    assert given == {"protocol": None, "device": "cpu", "int8": True, "cache": False}

@@ -438,6 +438,8 @@ def test_hostile_pictures(nano_server: Client, data: bytes, says: str) -> None:
         ({"points_px": [[64.5, 1]]}, "outside the picture of 64x48"),
         ({"points_px": []}, "points_px"),
         ({"points": [[1, 1]]}, "points: Extra"),
+        ({"image": {"fov": 60}}, "image.url: Field required; there is no field image.fov"),
+        ({"image": 5}, "image: Input should be an object"),
         ({"image": {"url": "http://127.0.0.1/a.png"}}, "fetches nothing"),
         ({"image": {"url": "data:image/png,abc"}}, "base64"),
         ({"image": {"url": "data:image/png;base64,%%%"}}, "base64 cannot be read"),

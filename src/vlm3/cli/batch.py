@@ -163,9 +163,8 @@ def _summary(
     pictured: int,
 ) -> None:
     there = f", {kept} of them there already" if kept else ""
-    click.echo(
-        f"{len(records)} {recipe.kind} in {recipe.folder}{there}; {skipped} skipped", err=True
-    )
+    what = recipe.kind if len(records) != 1 else recipe.kind.removesuffix("s")
+    click.echo(f"{len(records)} {what} in {recipe.folder}{there}; {skipped} skipped", err=True)
     lens = lenses_of(records)
     click.echo(
         "focal lengths: " + ", ".join(f"{count} {name}" for name, count in lens.items()), err=True

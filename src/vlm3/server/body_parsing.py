@@ -14,6 +14,14 @@ from pydantic import BaseModel, ValidationError
 from vlm3.server.limits import RefusedError
 from vlm3.server.schema.fields import LONG_TEXT_BYTES
 
+_UNKNOWN = "extra_forbidden"
+# Pydantic's types of errors whose own words speak of Python.
+_WORDS = {
+    "model_type": "Input should be an object",
+    "model_attributes_type": "Input should be an object",
+    "tuple_type": "Input should be a list",
+}
+_MOST_NAMED = 3
 _MOST_QUOTES = 20_000
 _MOST_DEPTH = 32
 # Longest run of backslashes before a quote: twice the longest text that a route takes.
@@ -145,21 +153,28 @@ def _put_back(tree: Any, aside: list[str]) -> Any:
 
 
 def problem(errors: Any) -> str:
-    """The first of pydantic's errors, in a line."""
+    """The first of pydantic's errors in a line; after it the fields that are not there: typos."""
     first = errors[0]
     if first["type"] == "json_invalid":
         return str(_no_json())
-    parts = [part for part in first["loc"] if part != "body"]
-    # Names of fields are the client's own words where they are not known.
-    names = [ascii(part)[1:-1] if isinstance(part, str) else str(part) for part in parts]
-    place = ".".join(names)[:100] or "the body"
     came = first.get("input")
     shown = (
         ""
         if came is None or isinstance(came, (dict, BaseModel))
         else f" (came: {json.dumps(str(came)[:60], allow_nan=False)})"
     )
-    return f"{place}: {first['msg']}{shown}; the schema is at /openapi.json"
+    words = _WORDS.get(first["type"], first["msg"])
+    unknown = [_place(error) for error in errors[1:] if error["type"] == _UNKNOWN]
+    also = f"; there is no field {' and no '.join(unknown[:_MOST_NAMED])}" if unknown else ""
+    return f"{_place(first)}: {words}{shown}{also}; the schema is at /openapi.json"
+
+
+def _place(error: Any) -> str:
+    """Where in the body an error is."""
+    parts = [part for part in error["loc"] if part != "body"]
+    # Names of fields are the client's own words where they are not known.
+    names = [ascii(part)[1:-1] if isinstance(part, str) else str(part) for part in parts]
+    return ".".join(names)[:100] or "the body"
 
 
 def _no_json() -> RefusedError:
