@@ -44,6 +44,7 @@ THINGS = {
     "docs/stories.md": {r"doors?"},
     "docs/index.md": {r"doors?"},
     "docs/tour.md": {r"trainees?"},
+    "src/vlm3/train/flat_settings.py": {r"(?<!--)pointing"},
     "src/vlm3/train/part_settings.py": {r"(?<!--)pointing"},
     "src/vlm3/eval/readers/crosspoint.py": {r"(?<!--)pointing"},
 }

@@ -252,7 +252,9 @@ def _keep_layers(run: RunConfig, made: Start, parallel: Parallel) -> None:
     size = ModelSize.of(config_of(made.trainee))
     shards = parallel.shape[1] if parallel.shape else 1
     capacity = torch.cuda.mem_get_info(parallel.device)[1]
-    vision, text = layers_to_keep(size, run, shards=shards, capacity=capacity)
+    vision, text = layers_to_keep(
+        size, run.model, run.parallel, run.loader.budget, shards=shards, capacity=capacity
+    )
     made.keep(vision, text)
     if parallel.first:
         say(
