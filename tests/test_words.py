@@ -45,6 +45,7 @@ THINGS = {
     "docs/index.md": {r"doors?"},
     "docs/tour.md": {r"trainees?"},
     "src/vlm3/train/flat_settings.py": {r"(?<!--)pointing"},
+    "src/vlm3/train/part_settings.py": {r"(?<!--)pointing"},
     "src/vlm3/eval/readers/crosspoint.py": {r"(?<!--)pointing"},
 }
 """Where a word names what a picture shows, an option, an attribute or a type of question."""

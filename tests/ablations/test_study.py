@@ -22,9 +22,10 @@ from watching import Watch, watched
 
 from vlm3.ablations import arms
 from vlm3.ablations import run as running
-from vlm3.ablations.arms import ARMS, STARTS, STUDIES, base, start_run
+from vlm3.ablations.arms import ARMS, STARTS, base, start_run
 from vlm3.ablations.data import WorldSet, prepare
 from vlm3.ablations.score import LOSS, QUESTIONS, Scores, _spread, score
+from vlm3.ablations.studies import STUDIES
 from vlm3.cli.main import main
 from vlm3.cli.study import study
 from vlm3.data.record import Record
@@ -32,13 +33,13 @@ from vlm3.errors import InputError, Vlm3Error
 from vlm3.geometry.camera import Camera
 from vlm3.tasks.base import TaskName
 from vlm3.tasks.protocol import get_protocol
+from vlm3.tasks.references import MARKED_COLOR, MARKED_DEPTH, marked, question_writer
 from vlm3.tasks.registry import TASKS
 from vlm3.tasks.sample import Points, Sample
 from vlm3.train.config import RunConfig
 from vlm3.train.flat_settings import flat
 from vlm3.train.loss_module import begin
 from vlm3.train.mosaics import COLORS, Mosaics
-from vlm3.train.references import MARKED_COLOR, MARKED_DEPTH, marked, question_writer
 from vlm3.view import View
 
 SETS = (

@@ -27,11 +27,11 @@ from vlm3.tasks.conversation import Conversation
 from vlm3.tasks.depth import DEPTH
 from vlm3.tasks.protocol import PROTOCOLS, Protocol
 from vlm3.tasks.question_writer import QuestionWriter
+from vlm3.tasks.references import question_writer
 from vlm3.tasks.registry import in_order
 from vlm3.tasks.sample import Box, Matches, ObjectQuestion, ObjectQuestions, Points, Sample
 from vlm3.tasks.task import Task
 from vlm3.tasks.truth import Length
-from vlm3.train.references import question_writer
 from vlm3.view import View
 from vlm3.worlds.labels import FrameDistances
 

@@ -19,7 +19,7 @@ from vlm3.data.mixture import ENDLESS, Draw, Mixture
 from vlm3.errors import InputError
 from vlm3.train import config, resume
 from vlm3.train.config import RunConfig
-from vlm3.train.datasets import Curriculum, OpeningStage
+from vlm3.train.curriculum import Curriculum, OpeningStage
 from vlm3.train.flat_settings import (
     as_arguments,
     changed,

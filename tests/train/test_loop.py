@@ -32,6 +32,7 @@ from vlm3.train.config import (
     RunConfig,
     ValidationConfig,
 )
+from vlm3.train.curriculum import Curriculum
 from vlm3.train.flat_settings import changed
 from vlm3.train.parts import (
     ColorMosaics,
@@ -85,7 +86,7 @@ def tiny(folder: Path, out: str = "out", **changes: Any) -> RunConfig:
     return changed(run, **changes)
 
 
-def found_for(run: RunConfig) -> sources.Curriculum:
+def found_for(run: RunConfig) -> Curriculum:
     return sources.curriculum(run.data, run.prompt, seed=run.seed, multiple_px=16)
 
 

@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from vlm3.tasks.base import QA
 from vlm3.tasks.conversation import Conversation
 from vlm3.train.collate import Collator
-from vlm3.train.config import ParallelConfig
+from vlm3.train.config import ParallelConfig, RunConfig
 from vlm3.train.flat_settings import changed
 from vlm3.train.loss_module import begin
 from vlm3.train.optim import optimizers
@@ -167,12 +167,20 @@ def test_blocks_divide_among_eight(name: str) -> None:
     assert uneven == []
 
 
+def kept(run: RunConfig, *, shards: int, capacity: float) -> tuple[int, int]:
+    """Layers of vision and text of the paper's model that are not recomputed."""
+    budget = run.loader.budget
+    return layers_to_keep(
+        SIZE_4B, run.model, run.parallel, budget, shards=shards, capacity=capacity
+    )
+
+
 @drawn(st.floats(1e9, 1e12), st.sampled_from([1, 2, 8]), st.integers(512, 65_536), st.booleans())
 def test_what_is_kept_fits_and_more_memory_keeps_no_less(
     capacity: float, shards: int, budget: int, lora: bool
 ) -> None:
     run = changed(recipe("depth_4b"), budget=budget, lora_rank=8 * lora)
-    vision, text = layers_to_keep(SIZE_4B, run, shards=shards, capacity=capacity)
+    vision, text = kept(run, shards=shards, capacity=capacity)
     assert 0 <= vision <= SIZE_4B.vision[0] and 0 <= text <= SIZE_4B.text[0]
     per_text, per_vision = layer_bytes(SIZE_4B)
     held = text * budget * (per_text - 2 * SIZE_4B.text[1])
@@ -180,23 +188,23 @@ def test_what_is_kept_fits_and_more_memory_keeps_no_less(
     if vision or text:
         memory_gb = _memory_gb(SIZE_4B, run.model, run.parallel, run.loader.budget, shards)
         assert 1e9 * memory_gb + held <= SAFE_SHARE * capacity
-    more = layers_to_keep(SIZE_4B, run, shards=shards, capacity=1.1 * capacity)
+    more = kept(run, shards=shards, capacity=1.1 * capacity)
     assert more[1] >= text and (more[1] > text or more[0] >= vision)
 
 
 def test_a_node_of_large_gpus_recomputes_less_and_one_gpu_everything() -> None:
     run = recipe("depth_4b")
-    assert layers_to_keep(SIZE_4B, run, shards=1, capacity=80e9) == (0, 0)
-    vision, text = layers_to_keep(SIZE_4B, run, shards=8, capacity=141e9)
+    assert kept(run, shards=1, capacity=80e9) == (0, 0)
+    vision, text = kept(run, shards=8, capacity=141e9)
     assert text > 20 and vision >= 0
 
 
 def test_kept_layers_are_not_recomputed_and_change_nothing() -> None:
     image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     found = []
-    for kept in ((0, 0), (1, 2), (9, 9)):
+    for layers_kept in ((0, 0), (1, 2), (9, 9)):
         made = begin(recipe("debug_cpu").model, ParallelConfig(recompute=True), seed=0)
-        made.keep(*kept)
+        made.keep(*layers_kept)
         ran: list[int] = []
         for block in made.blocks:
             block.mlp.register_forward_pre_hook(lambda *_, ran=ran: ran.append(1))

@@ -1,4 +1,4 @@
-"""The studies: which runs they compare, and in what those differ.
+"""The arms of the studies: runs that differ in one thing.
 
 An arm is a base run with one change; several studies share arms, and all share pictures. Every arm
 goes on from a start, a model that has answered questions about mosaics in the arm's own way of
@@ -13,6 +13,7 @@ from types import MappingProxyType
 from vlm3.ablations.data import F_PX
 from vlm3.errors import InputError
 from vlm3.tasks.base import TaskName
+from vlm3.tasks.references import Reference
 from vlm3.train.config import (
     CheckpointConfig,
     LoaderConfig,
@@ -21,7 +22,6 @@ from vlm3.train.config import (
     OptimConfig,
     ParallelConfig,
     PromptConfig,
-    Reference,
     RunConfig,
     ValidationConfig,
 )
@@ -78,29 +78,6 @@ class Arm:
     change: Callable[[RunConfig], RunConfig]
     start: str = "tiny"
     times: float = 1.0
-
-
-@dataclass(frozen=True)
-class Study:
-    """Some arms beside each other; the first is the one that the others are held against.
-
-    Attributes:
-        asks: the question.
-        paper: what the paper reports, if it does.
-        arms: names.
-        equal: what the arms have alike.
-        task: what they are measured by; None for each arm's own.
-        samples: pictures that the base run trains on, where the command does not say.
-        mosaics: those that a start trains on.
-    """
-
-    asks: str
-    paper: str
-    arms: tuple[str, ...]
-    equal: str
-    task: TaskName | None = "depth"
-    samples: int = 3200
-    mosaics: int = 12_800
 
 
 def base(folder: Path, name: str, *, samples: int, seed: int, start: str, model: str) -> RunConfig:
@@ -245,61 +222,3 @@ ARMS: Mapping[str, Arm] = MappingProxyType(
     }
 )
 """Name -> arm."""
-
-STUDIES: Mapping[str, Study] = MappingProxyType(
-    {
-        "reference": Study(
-            "Is a pixel named in text as good as one drawn on the picture?",
-            "Table 3, left: text 0.853, drawn 0.849",
-            ("text", "marker", "untrained"),
-            "weights at the start, mosaics, pictures, steps, one question a picture",
-            samples=1920,
-            mosaics=2560,
-        ),
-        "mixture": Study(
-            "How should sets of very different size be weighted?",
-            "Table 3, middle: uniform 0.842, by size 0.884, tuned 0.904",
-            ("base", "uniform", "tuned"),
-            "samples; base weighs by size",
-        ),
-        "size": Study(
-            "Does a larger model, or more of the same data, help?",
-            "Table 3, right: 4B 0.904, 8B 0.880, 32B 0.873; 4B with twice the samples 0.880",
-            ("base", "larger", "longer", "half"),
-            "pictures on disk; longer and half see them more and less often",
-        ),
-        "focal": Study(
-            "Does one focal length for every picture help?",
-            "section 3.1: it removes the ambiguity of the camera; no figure",
-            ("base", "one-size"),
-            "samples, and about the tokens a picture",
-        ),
-        "coordinates": Study(
-            "Are normalised coordinates better than those in pixels?",
-            "section 3.1: normalised; no figure",
-            ("thousandths", "pixels", "untrained"),
-            "weights at the start, mosaics, pictures, steps; the first two are new to the model",
-            samples=320,
-            mosaics=640,
-        ),
-        "joint": Study(
-            "Does one model for four tasks match four models?",
-            "not answered: one checkpoint a task",
-            ("joint", "base", "objects", "correspondence", "pose"),
-            "samples of each task: the joint run has four times those of each other run",
-            task=None,
-        ),
-    }
-)
-"""Name -> study."""
-
-
-def study(name: str) -> Study:
-    """The study of that name.
-
-    Raises:
-        InputError: there is none; the message lists the names.
-    """
-    if name not in STUDIES:
-        raise InputError(f"no study {name!r}; choose one of {', '.join(STUDIES)}")
-    return STUDIES[name]

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from vlm3 import disk, strict_json
-from vlm3.ablations.arms import ARMS, STARTS, Arm, Study, base, start_run, study
+from vlm3.ablations.arms import ARMS, STARTS, Arm, base, start_run
 from vlm3.ablations.data import prepare
 from vlm3.ablations.score import LOSS, Scores, score
+from vlm3.ablations.studies import Study, study
 from vlm3.errors import Vlm3Error
 from vlm3.eval.resample import Difference, Interval, Sums, difference, interval
 from vlm3.tasks.base import TaskName

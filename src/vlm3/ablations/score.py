@@ -20,6 +20,7 @@ from vlm3.eval.predictions import pack
 from vlm3.tasks.base import QA, TaskName
 from vlm3.tasks.conversation import Conversation
 from vlm3.tasks.question_writer import QuestionWriter
+from vlm3.tasks.references import MarkingWriter, question_writer
 from vlm3.tasks.registry import TASKS, paired
 from vlm3.tasks.sample import Points, Sample
 from vlm3.tasks.task import Json, Task
@@ -29,7 +30,6 @@ from vlm3.train.datasets import protocol_of
 from vlm3.train.loss_module import Start
 from vlm3.train.parallel import precision
 from vlm3.train.parallel import start as parallel
-from vlm3.train.references import MarkingWriter, question_writer
 from vlm3.train.validation import Printed, blanked, moved, printed
 
 Floats = NDArray[np.float64]
@@ -146,7 +146,7 @@ def _asked(writer: QuestionWriter, task: Task, data: Path, folder: str) -> Itera
         rng = np.random.default_rng((5, k))
         try:
             for sample in _chosen(dataset.sample(k, rng), writer):
-                yield _one(writer, task, sample, f"{folder} {k}", rng)
+                yield _one(writer, sample, f"{folder} {k}", rng)
         except InputError:  # Nothing to ask here, for every arm alike.
             continue
 
@@ -161,9 +161,7 @@ def _chosen(sample: Sample, writer: QuestionWriter) -> list[Sample]:
     return [replace(sample, points=points) for points in chosen]
 
 
-def _one(
-    writer: QuestionWriter, task: Task, sample: Sample, picture: str, rng: np.random.Generator
-) -> _Asked:
+def _one(writer: QuestionWriter, sample: Sample, picture: str, rng: np.random.Generator) -> _Asked:
     """A conversation of a sample's queries, each prompt once.
 
     Raises:
@@ -177,11 +175,11 @@ def _one(
     queries: list[tuple[Json, Json, dict[str, str]]] = []
     for ask, truth in named.queries(sample, QUESTIONS, rng):
         prompts = named.prompts(protocol, cameras, ask)
-        answers = named.answers(protocol, cameras, ask, truth)
-        if set(prompts.values()) & set(turns) or not set(prompts) <= set(answers):
+        asked = named.examples_of(protocol, cameras, ask, truth)
+        if set(prompts.values()) & set(turns) or not set(prompts) <= set(asked):
             continue
         for part, prompt in prompts.items():
-            turns[prompt] = QA(task.name, prompt, answers[part]), (len(queries), part)
+            turns[prompt] = asked[part], (len(queries), part)
         queries.append((ask, truth, prompts))
     images = writer.images(sample)
     qas = tuple(qa for qa, _ in turns.values())

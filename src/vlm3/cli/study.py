@@ -47,7 +47,7 @@ def study(
     on where it stopped.
     """
     if list_all or name is None:
-        from vlm3.ablations.arms import STUDIES
+        from vlm3.ablations.studies import STUDIES
 
         for key, one in STUDIES.items():
             click.echo(f"{key:<12} {one.asks}\n{'':<12} paper: {one.paper}")
@@ -56,8 +56,8 @@ def study(
         return
     import torch
 
-    from vlm3.ablations.arms import study as checked
     from vlm3.ablations.run import run_study, table
+    from vlm3.ablations.studies import study as checked
     from vlm3.lock import writing
 
     checked(name)

@@ -12,7 +12,8 @@ from vlm3.cli.overrides import as_field, overridden, with_folders
 from vlm3.errors import InputError, MissingDependencyError
 
 if TYPE_CHECKING:
-    from vlm3.train.config import PromptConfig, RunConfig
+    from vlm3.train.config import PromptConfig
+    from vlm3.train.curriculum import Curriculum
 
 
 class _Recipes(click.Group):
@@ -71,9 +72,13 @@ def _train(recipe: str, changes: tuple[str, ...]) -> None:
         click.echo(json.dumps(to_json(run, every_kind=True), indent=1, allow_nan=False))
         click.echo(f"steps: {run.steps}, warm-up: {run.optim.warmup_steps(run.steps)}")
         if run.data.root or all(isinstance(part, RENDERED) for part in parts):
+            from vlm3.train.datasets import curriculum
             from vlm3.train.loss_module import token_px_of
 
-            click.echo(_books_of(run, token_px_of(run.model.source)))
+            multiple_px = token_px_of(run.model.source)
+            found = curriculum(run.data, run.prompt, seed=run.seed, multiple_px=multiple_px)
+            drawn = run.steps * run.loader.batch
+            click.echo(_books_of(found, drawn, most_epochs=run.logging.most_epochs))
         return
     if find_spec("warp") is None and any(isinstance(part, RenderedWorlds) for part in parts):
         raise MissingDependencyError('worlds need Warp; install it with: pip install "vlm3[train]"')
@@ -142,15 +147,14 @@ def convert_run(folder: Path, yes: bool) -> None:
             click.echo(f"converted {path.name}")
 
 
-def _books_of(run: "RunConfig", multiple_px: int) -> str:
+def _books_of(found: "Curriculum", samples: int, *, most_epochs: float) -> str:
+    """The mixture report of so many samples."""
     from vlm3.data.paper_tables import book_text, books, warnings_of
-    from vlm3.train.datasets import curriculum
 
-    found = curriculum(run.data, run.prompt, seed=run.seed, multiple_px=multiple_px)
     # Stages before the last are drawn before the mixture and are no part of it.
     names = [source.name for source in found.sources[: len(found.mixture.sizes)]]
-    lines = books(names, found.mixture, run.steps * run.loader.batch - found.opening_samples)
-    return book_text(lines, warnings_of(lines, most_epochs=run.logging.most_epochs), found.absent)
+    lines = books(names, found.mixture, samples - found.opening_samples)
+    return book_text(lines, warnings_of(lines, most_epochs=most_epochs), found.absent)
 
 
 @click.command(context_settings={"ignore_unknown_options": True})

@@ -78,11 +78,22 @@ class Task(ABC):
     ) -> list[QA]:
         """Up to `most` questions about a sample with their answers; none where it has no label."""
         return [
-            QA(self.name, prompts[part], answer)
+            qa
             for ask, truth in self.queries(sample, most, rng)
-            for prompts in [self.prompts(protocol, sample.cameras, ask)]
-            for part, answer in self.answers(protocol, sample.cameras, ask, truth).items()
+            for qa in self.examples_of(protocol, sample.cameras, ask, truth).values()
         ]
+
+    def examples_of(
+        self, protocol: Protocol, cameras: Cameras, ask: Json, truth: Json
+    ) -> dict[str, QA]:
+        """Part -> question and answer of one query; without parts that have no answer.
+
+        Raises:
+            InputError: see `prompts`.
+        """
+        prompts = self.prompts(protocol, cameras, ask)
+        answers = self.answers(protocol, cameras, ask, truth)
+        return {part: QA(self.name, prompts[part], answer) for part, answer in answers.items()}
 
     @abstractmethod
     def prompts(self, protocol: Protocol, cameras: Cameras, ask: Json) -> dict[str, str]:

@@ -25,8 +25,8 @@ from vlm3.tasks.protocol import get_protocol
 from vlm3.tasks.question_writer import QuestionWriter
 from vlm3.train.collate import Collator
 from vlm3.train.config import LoaderConfig
+from vlm3.train.curriculum import AskedDataset, Curriculum
 from vlm3.train.dataloader import Stream
-from vlm3.train.datasets import AskedDataset, Curriculum
 from vlm3.view import resize_image
 
 _BATCH = 16

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Literal
 
 from vlm3.errors import InputError
+from vlm3.tasks.references import Reference
 from vlm3.train.parts import DataConfig
 
-Reference = Literal["normalised", "relative", "pixels", "marker"]
 Packing = Literal["independent", "chat"]
 ATTENTIONS = ("auto", "tree", "sdpa", "eager", "varlen", "flash_attention_2")
 

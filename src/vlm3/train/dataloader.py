@@ -9,7 +9,7 @@ import torch
 from vlm3.errors import InputError
 from vlm3.train.collate import Collator, Encoded, MicroBatch
 from vlm3.train.config import LoaderConfig
-from vlm3.train.datasets import Curriculum
+from vlm3.train.curriculum import Curriculum
 
 
 @dataclass(frozen=True, eq=False)

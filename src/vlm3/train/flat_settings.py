@@ -10,96 +10,20 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass, make_dataclass
+from dataclasses import MISSING, asdict, fields, is_dataclass, make_dataclass
 from functools import reduce
-from typing import Any, Literal, NamedTuple, get_type_hints
+from typing import Any, NamedTuple, get_type_hints
 
 from vlm3.errors import InputError
-from vlm3.tasks.base import TaskName
 from vlm3.train.config import RunConfig
-from vlm3.train.parts import (
-    ColorMosaics,
-    ObjectsFolder,
-    OwnFolders,
-    Part,
-    RenderedWorlds,
-    Stage,
-    TableSets,
-)
+from vlm3.train.part_settings import PartSettings, with_own
+from vlm3.train.parts import ColorMosaics, Part, Stage
 
 SCHEMA = 2
 """Of `run.json`. Without a schema: an earlier version, with every kind's fields in every part."""
 
 _OTHER_NAMES = {("model", "source"): "model", ("data", "root"): "data"}
 _STAGES = ("data", "stages")
-
-
-@dataclass(frozen=True)
-class PartSettings:
-    """One part of the data.
-
-    Attributes:
-        kind: "depth" and "pairs" are the sets of Table 5, "objects" the folder `objects`, "folders"
-            those named, all below `--data`; "worlds" and "pointing" (mosaics) are rendered while
-            training.
-        tasks: the kinds of questions.
-        share: of all samples, beside the other parts.
-        weights: within the part: table5, size or uniform.
-        folders: of kind "folders": names of sets.
-        folder_weights: their shares; empty for those of `weights`.
-        colors: of kind "worlds": questions for the colour at a point, beside those of the tasks:
-            what the mosaics taught is lost where nothing asks for it.
-        worlds: of kind "worlds": room, street or both.
-        tilt_deg: of kind "worlds": cameras are turned up or down by at most this, so that the
-            place in a picture says less of the distance.
-        views: of kind "worlds": single views to train on, kept once rendered and shown again,
-            mirrored and repainted; 0 for a new world each time. On a CPU, drawing a picture costs
-            more than learning from it.
-    """
-
-    kind: Literal["depth", "pairs", "objects", "folders", "worlds", "pointing"]
-    tasks: tuple[TaskName, ...] = ()
-    share: float = 1.0
-    weights: Literal["table5", "size", "uniform"] = "table5"
-    folders: tuple[str, ...] = ()
-    folder_weights: tuple[float, ...] = ()
-    colors: int = 0
-    worlds: Literal["room", "street", "both"] = "room"
-    tilt_deg: float = 0.0
-    views: int = 0
-
-    @classmethod
-    def of(cls, part: Part) -> "PartSettings":
-        """The settings of a part; those of other kinds as they are by default."""
-        given = {f.name: getattr(part, f.name) for f in fields(part)}
-        if isinstance(part, TableSets):
-            return cls(kind=part.table, **{k: v for k, v in given.items() if k != "table"})
-        if isinstance(part, ObjectsFolder):
-            return cls(kind="objects", weights="size", **given)
-        kind = next(kind for kind, made in _KINDS.items() if isinstance(part, made))
-        return cls(kind=kind, **given)  # type: ignore[arg-type]
-
-    def part(self) -> Part:
-        """The part; what belongs to other kinds is left out."""
-        if self.kind == "depth" or self.kind == "pairs":
-            return TableSets(self.kind, self.tasks, self.share, self.weights)
-        made: Part = _KINDS[self.kind](**{name: getattr(self, name) for name in _own(self.kind)})
-        return made
-
-
-_KINDS: dict[str, Any] = {
-    "depth": TableSets,
-    "pairs": TableSets,
-    "objects": ObjectsFolder,
-    "folders": OwnFolders,
-    "worlds": RenderedWorlds,
-    "pointing": ColorMosaics,
-}
-
-
-def _own(kind: str) -> list[str]:
-    """Names of the settings that a kind of part has beside its kind."""
-    return [f.name for f in fields(_KINDS[kind]) if f.name != "table"]
 
 
 class _Setting(NamedTuple):
@@ -249,7 +173,7 @@ def to_json(run: RunConfig, *, every_kind: bool = False) -> dict[str, Any]:
 
     def parts(several: Sequence[Part]) -> list[dict[str, Any]]:
         whole = [asdict(PartSettings.of(part)) for part in several]
-        return whole if every_kind else [_with_own(part) for part in whole]
+        return whole if every_kind else [with_own(part) for part in whole]
 
     values = flat(run)
     earlier = [{"samples": s.samples, "parts": parts(s.parts)} for s in values.pop("earlier")]
@@ -283,7 +207,7 @@ def read_stored(found: Mapping[str, Any]) -> dict[str, Any]:
         )
     parts = settings.get("parts")
     if isinstance(parts, list) and all(isinstance(part, dict) for part in parts):
-        settings["parts"] = [_with_own(part) for part in parts]
+        settings["parts"] = [with_own(part) for part in parts]
     return settings
 
 
@@ -295,11 +219,3 @@ def defaults() -> dict[str, Any]:
     known = {"pointing": 0} | {k: v for k, v in known.items() if v is not MISSING}
     found: dict[str, Any] = json.loads(json.dumps(known, allow_nan=False))
     return found
-
-
-def _with_own(part: Mapping[str, Any]) -> dict[str, Any]:
-    """A part's settings without those of other kinds; of an unknown kind, all."""
-    kind = part.get("kind")
-    if kind not in _KINDS:
-        return dict(part)
-    return {name: value for name, value in part.items() if name in ("kind", *_own(kind))}

@@ -17,9 +17,8 @@ from vlm3.geometry.pixels import norm_from_px
 from vlm3.tasks.base import QA
 from vlm3.tasks.conversation import Conversation
 from vlm3.tasks.protocol import Protocol
+from vlm3.tasks.references import MARKED_COLOR, Reference, marked, question_place
 from vlm3.tasks.sample import Sample
-from vlm3.train.config import Reference
-from vlm3.train.references import MARKED_COLOR, marked, question_place
 
 COLORS = ("black", "blue", "green", "cyan", "red", "purple", "yellow", "white")
 """Names of the corners of the colour cube, in binary order of red, green, blue."""

@@ -211,13 +211,21 @@ def _memory_gb(
 
 
 def layers_to_keep(
-    size: ModelSize, run: RunConfig, *, shards: int, capacity: float
+    size: ModelSize,
+    model: ModelConfig,
+    parallel: ParallelConfig,
+    budget: int,
+    *,
+    shards: int,
+    capacity: float,
 ) -> tuple[int, int]:
     """How many layers of vision and text need not be recomputed: memory is used, not time.
 
     Args:
         size: of the model.
-        run: with its budget of tokens a pass.
+        model: what of it is trained.
+        parallel: how a pass is computed.
+        budget: most tokens of a pass.
         shards: the model is spread over.
         capacity: bytes of a GPU.
 
@@ -225,9 +233,8 @@ def layers_to_keep(
         Layers of the vision tower and of the text whose activations can be kept for the backward
         pass. Those of the text first: they save more work a byte.
     """
-    budget = run.loader.budget
     left = SAFE_SHARE * capacity
-    left -= 1e9 * _memory_gb(size, run.model, run.parallel, budget, shards)
+    left -= 1e9 * _memory_gb(size, model, parallel, budget, shards)
     text, vision = layer_bytes(size)
     # What a layer was given is kept in any case, and is counted already.
     each_text = budget * (text - 2 * size.text[1])

@@ -57,18 +57,8 @@ def take_step(
     norm = _clipped_norm(stepping, clip)
     tokens = sum(batch.tokens for batch in batches)
     flops = sum(batch_flops(config_of(module), batch) for batch in batches)
-    # The step's only wait for the device: all that is to be known of it, at once.
-    losses = torch.cat(every).double()
-    lost_losses = (~losses.isfinite()).sum()
-    total, broken, size = torch.stack([losses.sum(), lost_losses.double(), norm.double()]).tolist()
-    total, told, work, bad = parallel.sums([total, float(tokens), flops, broken])
-    if bad:
-        wrong = [n for b, one in zip(batches, every, strict=True) for n in _without_number(b, one)]
-        names = parallel.gathered(wrong)
-        raise TrainingError(f"the loss is no number, from {len(names)} samples: {'; '.join(names)}")
-    if not size < float("inf"):
-        names = parallel.gathered([n for b in batches for n in b.names if n])
-        raise TrainingError(f"gradients are no numbers, in a step of: {'; '.join(names)[:2000]}")
+    counts = [float(tokens), flops]
+    size, total, told, work = _read(every, norm, batches, parallel, counts)
     for optimizer in stepping:
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -82,6 +72,41 @@ def take_step(
         "flops": work,
         "damaged": damaged,
     }
+
+
+def _read(
+    every: Sequence[torch.Tensor],
+    norm: torch.Tensor,
+    batches: Sequence[MicroBatch],
+    parallel: Parallel,
+    counts: Sequence[float],
+) -> list[float]:
+    """The gradients' norm, then sums over all ranks: of the losses and of each of `counts`.
+
+    The step's only wait for the device: all that is to be known of it, at once.
+
+    Args:
+        every: the losses (n,) of each pass of this rank, on the device.
+        norm: of the gradients, on the device.
+        batches: one a pass.
+        parallel: on how many processes.
+        counts: of this rank.
+
+    Raises:
+        TrainingError: a loss or the gradients are no numbers; names the samples.
+    """
+    losses = torch.cat(list(every)).double()
+    lost = (~losses.isfinite()).sum()
+    total, broken, size = torch.stack([losses.sum(), lost.double(), norm.double()]).tolist()
+    bad, *sums = parallel.sums([broken, total, *counts])
+    if bad:
+        wrong = [n for b, one in zip(batches, every, strict=True) for n in _without_number(b, one)]
+        names = parallel.gathered(wrong)
+        raise TrainingError(f"the loss is no number, from {len(names)} samples: {'; '.join(names)}")
+    if not size < float("inf"):
+        names = parallel.gathered([n for b in batches for n in b.names if n])
+        raise TrainingError(f"gradients are no numbers, in a step of: {'; '.join(names)[:2000]}")
+    return [size, *sums]
 
 
 def _backward(

@@ -21,8 +21,9 @@ from vlm3.tasks.depth import DEPTH
 from vlm3.train import checkpoint, resume
 from vlm3.train.collate import Collator
 from vlm3.train.config import RunConfig
+from vlm3.train.curriculum import Curriculum
 from vlm3.train.dataloader import Stream
-from vlm3.train.datasets import Curriculum, curriculum, kept_lines
+from vlm3.train.datasets import curriculum, kept_lines
 from vlm3.train.loss_module import Start, begin, export, token_px_of
 from vlm3.train.metrics import MetricsLogger, say
 from vlm3.train.optim import optimizers, set_rates
@@ -251,7 +252,9 @@ def _keep_layers(run: RunConfig, made: Start, parallel: Parallel) -> None:
     size = ModelSize.of(config_of(made.trainee))
     shards = parallel.shape[1] if parallel.shape else 1
     capacity = torch.cuda.mem_get_info(parallel.device)[1]
-    vision, text = layers_to_keep(size, run, shards=shards, capacity=capacity)
+    vision, text = layers_to_keep(
+        size, run.model, run.parallel, run.loader.budget, shards=shards, capacity=capacity
+    )
     made.keep(vision, text)
     if parallel.first:
         say(

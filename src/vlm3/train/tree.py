@@ -162,6 +162,12 @@ def _unfolded(folded: torch.Tensor, length: int) -> torch.Tensor:
     return folded.reshape(count, -1, length, *folded.shape[3:]).transpose(1, 2)
 
 
+def _seen(key: torch.Tensor, seen: torch.Tensor, groups: int) -> torch.Tensor:
+    """Keys or values at places (n, L) as the kernel takes them, each head `groups` times."""
+    found = key[seen].transpose(1, 2)
+    return found if groups == 1 else found.repeat_interleave(groups, 1)
+
+
 def _forward_cpu(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, part: ForestPart, scale: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -169,9 +175,7 @@ def _forward_cpu(
     exact = torch.float64 if query.dtype == torch.float64 else torch.float32
     out, lse = torch.empty_like(query), query.new_empty(query.shape[:2], dtype=exact)
     for at, seen in part.alike:
-        k, v = (one[seen].transpose(1, 2) for one in (key, value))
-        if part.causal and groups > 1:
-            k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
+        k, v = (_seen(one, seen, groups if part.causal else 1) for one in (key, value))
         q = _folded(query[at], heads, causal=part.causal)
         flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
         one, one_lse = flash(q, k, v, 0.0, part.causal, scale=scale)
@@ -194,9 +198,7 @@ def _backward_cpu(
     grads = tuple(torch.empty_like(one) for one in (query, key, value))
     rows = lse.t()
     for at, seen in part.alike:
-        k, v = (one[seen].transpose(1, 2) for one in (key, value))
-        if part.causal and groups > 1:
-            k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
+        k, v = (_seen(one, seen, groups if part.causal else 1) for one in (key, value))
         q, o, g = (_folded(one[at], heads, causal=part.causal) for one in (query, out, grad))
         told = _folded(rows[at][..., None], heads, causal=part.causal)[..., 0]
         flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward

@@ -6,7 +6,7 @@ grey pictures. No gap: the model ignores where the text points, or the picture.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from vlm3.tasks.protocol import get_protocol
 from vlm3.tasks.registry import TASKS
 from vlm3.tasks.scoring import Floats, best_constant_m
 from vlm3.train.collate import Collator, MicroBatch, TensorBatch, stock_rows
-from vlm3.train.datasets import Curriculum
+from vlm3.train.curriculum import Curriculum
 from vlm3.train.loss_module import LossModule, masked_for, stock
 from vlm3.train.mosaics import COLOR
 from vlm3.train.packing import IGNORE
@@ -95,7 +95,7 @@ def held_out(
 
 def _shuffled(qas: tuple[QA, ...], rng: np.random.Generator) -> tuple[QA, ...]:
     order = rng.permutation(len(qas))
-    return tuple(QA(qa.task, qa.question, qas[k].answer) for qa, k in zip(qas, order, strict=True))
+    return tuple(replace(qa, answer=qas[k].answer) for qa, k in zip(qas, order, strict=True))
 
 
 def blanked(conversation: Conversation) -> Conversation:

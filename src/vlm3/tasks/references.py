@@ -9,6 +9,7 @@ is always the same, so each question needs a picture of its own.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -25,8 +26,8 @@ from vlm3.tasks.protocol import Protocol
 from vlm3.tasks.question_writer import QuestionWriter
 from vlm3.tasks.registry import in_order
 from vlm3.tasks.sample import Points, Sample
-from vlm3.train.config import Reference
 
+Reference = Literal["normalised", "relative", "pixels", "marker"]
 Image = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
 
