@@ -26,6 +26,8 @@ class Quantity:
         end: where it ends.
         role: "value"; "range" and "bound" have no single value, "unclear" none at all; "operand"
             was calculated with, "spread" is an uncertainty.
+        result: whether it came out of a calculation in the text.
+        decimals: digits after its point.
     """
 
     low: float
