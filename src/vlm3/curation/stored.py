@@ -12,7 +12,7 @@ from vlm3.data.record import Intrinsics
 from vlm3.datasets.base import Depth, DepthMap, Floats, LaserPoints, PixelDepths, RawFrame
 from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
-from vlm3.geometry.depth import distance_from_z, z_from_distance
+from vlm3.geometry.depth import distance_from_z
 from vlm3.geometry.pixels import pixel_centres
 
 # Of the points drawn for labels, those that a lens pushes out of the picture are replaced.
@@ -27,7 +27,7 @@ class StoredFrame:
         raw: what the source gave, with `camera` filled in.
         camera: of the stored picture, a pinhole.
         intrinsics: where the camera came from.
-        fingerprint: of the picture, see `fingerprint_of`.
+        fingerprint: of the picture, see `prepare.fingerprint_of`.
         place: of the picture within its scene, as rows of `pairs.npy` name it.
     """
 
@@ -80,11 +80,7 @@ class StoredFrame:
             return joined(target.project(points), points[:, 2], target)
         if not isinstance(depth, DepthMap):
             return _raster(_points(depth, raw_camera), target)
-        grid = _grid_camera(depth, raw_camera)
-        values = np.asarray(depth.values, np.float64)
-        if depth.kind == "distance":
-            centres = pixel_centres(grid.width_px, grid.height_px)
-            values = z_from_distance(values, grid.unproject(centres))
+        grid, values = depth.grid(raw_camera), depth.along_axis(raw_camera)
         rays = target.unproject_z1(pixel_centres(target.width_px, target.height_px))
         xy = grid.project(rays)
         inside = grid.contains(xy)
@@ -101,7 +97,7 @@ def surface(
         known = np.flatnonzero(np.isfinite(values) & (values > 0))
         chosen = known[rng.permutation(len(known))[: _SPARE * count]]
         row, column = np.divmod(chosen, values.shape[1])
-        grid = _grid_camera(depth, raw)
+        grid = depth.grid(raw)
         xy = np.stack([column, row], axis=-1) + 0.5
         points = _lifted(xy, values[row, column].astype(np.float64), depth.kind, grid)
     else:
@@ -132,16 +128,6 @@ def _depth(raw: RawFrame) -> Depth:
     if raw.depth is None:
         raise InputError(f"{raw.key} has no depth")
     return raw.depth()
-
-
-def _grid_camera(depth: DepthMap, raw: Camera) -> Camera:
-    height, width = depth.values.shape
-    camera = depth.camera or raw
-    return (
-        camera
-        if (camera.width_px, camera.height_px) == (width, height)
-        else camera.resized(width, height)
-    )
 
 
 def _lifted(xy_px: Floats, values: Floats, kind: str, camera: Camera) -> Floats:

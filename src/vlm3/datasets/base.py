@@ -29,6 +29,8 @@ from PIL import Image
 from vlm3.datasets.published import SetFacts
 from vlm3.errors import InputError, MissingDependencyError
 from vlm3.geometry.camera import Camera
+from vlm3.geometry.depth import z_from_distance
+from vlm3.geometry.pixels import pixel_centres
 from vlm3.tasks.sample import ObjectQuestion
 
 Floats = NDArray[np.float64]
@@ -72,6 +74,21 @@ class DepthMap:
     values: NDArray[np.floating]
     kind: Kind
     camera: Camera | None = None
+
+    def grid(self, picture: Camera) -> Camera:
+        """The camera of the grid, a pixel a cell, if that is the picture's."""
+        height, width = self.values.shape
+        camera = self.camera or picture
+        same = (camera.width_px, camera.height_px) == (width, height)
+        return camera if same else camera.resized(width, height)
+
+    def along_axis(self, picture: Camera) -> Floats:
+        """(h, w) depth along the axis; NaN where unknown."""
+        values = np.asarray(self.values, np.float64)
+        if self.kind == "z":
+            return values
+        grid = self.grid(picture)
+        return z_from_distance(values, grid.unproject(pixel_centres(grid.width_px, grid.height_px)))
 
 
 @dataclass(frozen=True, eq=False)

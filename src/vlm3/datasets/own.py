@@ -19,8 +19,6 @@ from vlm3.datasets.own_format import Accepted, or_accept
 from vlm3.datasets.pose_survey import groups, survey_poses
 from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
-from vlm3.geometry.depth import z_from_distance
-from vlm3.geometry.pixels import pixel_centres
 from vlm3.geometry.plausible import check_intrinsics, off_centre, pose_fault
 from vlm3.geometry.posed_depth import PosedDepth
 
@@ -265,14 +263,7 @@ def _survey_view(frame: RawFrame) -> PosedDepth | None:
     pose = frame.world_from_cam
     if frame.camera is None or pose is None or not np.isfinite(pose).all():
         return None
-    height, width = depth.values.shape
-    camera = depth.camera or frame.camera
-    if (camera.width_px, camera.height_px) != (width, height):
-        camera = camera.resized(width, height)
-    values = np.asarray(depth.values, np.float64)
-    if depth.kind == "distance":
-        values = z_from_distance(values, camera.unproject(pixel_centres(width, height)))
-    return PosedDepth(camera, values, pose)
+    return PosedDepth(depth.grid(frame.camera), depth.along_axis(frame.camera), pose)
 
 
 def _depth_of(frame: RawFrame) -> DepthMap:
