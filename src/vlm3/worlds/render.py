@@ -1,10 +1,10 @@
-"""Renders a `Scene`: arrays to the device, kernels launched, truth and radiance back.
+"""Renders a `Scene`: arrays to the device, kernels launched, truth, radiance or pictures back.
 
-Holds no looks and no sampling; one `Renderer` serves any number of views of its scene, several of
-one size at once.
+Draws nothing at random: cameras, poses and looks are given. One `Renderer` serves any number of
+views of its scene, several of one size at once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -14,7 +14,8 @@ import warp as wp
 from numpy.typing import NDArray
 
 from vlm3.geometry.camera import Camera
-from vlm3.worlds import casting, lighting, patterns, shading
+from vlm3.worlds import casting, developing, lighting, patterns, shading
+from vlm3.worlds.looks import Look, exposed
 from vlm3.worlds.scene import Scene
 from vlm3.worlds.warp_start import start_warp
 
@@ -26,14 +27,13 @@ TOGETHER_PX = {"cpu": 100_000, "cuda": 1 << 24}
 
 
 @dataclass(frozen=True)
-class Buffers:
-    """One rendered view: linear radiance (H, W, 3), distance (H, W), face (H, W), normal (H, W, 3).
+class Truth:
+    """What is known of one rendered view: distance (H, W), face (H, W), normal (H, W, 3).
 
     Normals are geometric, unit, in world axes, towards the camera. The sky has distance inf and
     face -1.
     """
 
-    radiance: NDArray[np.float32]
     distance_m: NDArray[np.float32]
     face: NDArray[np.int32]
     normal: NDArray[np.float32]
@@ -54,27 +54,35 @@ def _device_rays(lenses: tuple[Camera, ...], device: str) -> Any:
     return wp.array(rays, dtype=wp.vec3, device=device)
 
 
-def _placed(cameras: Sequence[Camera], poses: Sequence[Floats], device: str) -> Any:
-    """`shading.Cameras`; equal lenses are kept once."""
+def _placed(cameras: Sequence[Camera], poses: Sequence[Floats], device: str) -> tuple[Any, Any]:
+    """(views,) `shading.PlacedCamera`, and the rays of their lenses; equal ones are kept once."""
     lenses = tuple(dict.fromkeys(cameras))
-    pose = np.stack(poses).astype(np.float32)
-    out = shading.Cameras()
-    out.rotation = wp.array(pose[:, :3, :3], dtype=wp.mat33, device=device)
-    out.origin = wp.array(pose[:, :3, 3], dtype=wp.vec3, device=device)
-    lens = [lenses.index(camera) for camera in cameras]
-    out.lens = wp.array(lens, dtype=wp.int32, device=device)
-    angles = [1.0 / float(np.sqrt(one.fx_px * one.fy_px)) for one in lenses]
-    out.pixel_angle = wp.array(angles, dtype=wp.float32, device=device)
-    out.rays = _device_rays(lenses, device)
-    return out
+    kind: Any = shading.PlacedCamera
+    placed = np.zeros(len(cameras), kind.numpy_dtype())
+    placed["rotation"] = [pose[:3, :3] for pose in poses]
+    placed["origin"] = [pose[:3, 3] for pose in poses]
+    placed["lens"] = [lenses.index(camera) for camera in cameras]
+    placed["pixel_angle"] = [1.0 / np.sqrt(camera.fx_px * camera.fy_px) for camera in cameras]
+    views = wp.array(placed, dtype=kind, device=device)
+    return views, _device_rays(lenses, device)
+
+
+def _truths(film: Any) -> Iterator[Truth]:
+    arrays = (film.distance, film.face, film.normal)
+    return map(Truth, *(array.numpy() for array in arrays))
 
 
 class Renderer:
-    """A scene on a device ("cpu" or "cuda:0")."""
+    """A scene on a device ("cpu" or "cuda:0").
+
+    Attributes:
+        develops: whether pictures are developed by kernels, as on a GPU; a CPU's are NumPy's.
+    """
 
     def __init__(self, scene: Scene, device: str = "cpu") -> None:
         """Copy the scene to the device and build its bounding volume hierarchy."""
         self.scene, self.device = scene, device
+        self.develops = device != "cpu"
         mesh, table = scene.mesh, scene.materials.arrays()
         with wp.ScopedDevice(device):
             self._mesh = wp.Mesh(
@@ -116,10 +124,13 @@ class Renderer:
         light.limit = 100.0 if sky.outdoor else 0.8
         return light
 
-    def render(self, cameras: Sequence[Camera], poses: Sequence[Floats]) -> list[Buffers]:
-        """Render views by one launch of each kernel; rays are the cameras' own, distorted or not.
+    def render(
+        self, cameras: Sequence[Camera], poses: Sequence[Floats]
+    ) -> list[tuple[NDArray[np.float32], Truth]]:
+        """Linear radiance (H, W, 3) and truth of views; one launch of each kernel, if they fit.
 
-        More than `TOGETHER_PX` pixels are rendered in several groups.
+        Rays are the cameras' own, distorted or not. More than `TOGETHER_PX` pixels are rendered in
+        several groups.
 
         Args:
             cameras: all of one size.
@@ -128,39 +139,61 @@ class Renderer:
         Raises:
             ValueError: the cameras are of several sizes, or there is none.
         """
+        found: list[tuple[NDArray[np.float32], Truth]] = []
+        for _, film in self._films(cameras, poses):
+            found += zip(film.image.numpy(), _truths(film), strict=True)
+        return found
+
+    def photograph(
+        self, cameras: Sequence[Camera], poses: Sequence[Floats], looks: Sequence[Look]
+    ) -> list[tuple[NDArray[np.uint8], Truth]]:
+        """Pictures (H, W, 3), exposed as the looks say but not finished, and truth; see `render`.
+
+        On a GPU they are developed there, which may differ from a CPU's by one grey level.
+        """
+        found: list[tuple[NDArray[np.uint8], Truth]] = []
+        for group, film in self._films(cameras, poses):
+            if self.develops:
+                pictures = list(developing.exposed(film.image, looks[group]))
+            else:
+                pictures = list(map(exposed, film.image.numpy(), looks[group]))
+            found += zip(pictures, _truths(film), strict=True)
+        return found
+
+    def _films(
+        self, cameras: Sequence[Camera], poses: Sequence[Floats]
+    ) -> Iterator[tuple[slice, Any]]:
+        """Which views, and `shading.Film` of them, group by group."""
         sizes = {(camera.height_px, camera.width_px) for camera in cameras}
         if len(sizes) != 1:
             raise ValueError(f"views are of one size, not of {len(sizes)}")
         ((height, width),) = sizes
         most = TOGETHER_PX["cpu" if self.device == "cpu" else "cuda"]
         step = max(1, most // (height * width))
-        found: list[Buffers] = []
         for first in range(0, len(cameras), step):
             group = slice(first, first + step)
-            found += self._rendered(cameras[group], poses[group], height, width)
-        return found
+            yield group, self._film(cameras[group], poses[group], height, width)
 
-    def _rendered(
+    def _film(
         self, cameras: Sequence[Camera], poses: Sequence[Floats], height: int, width: int
-    ) -> list[Buffers]:
+    ) -> Any:
         shape = (len(cameras), height, width)
         half = (len(cameras), (height + 1) // 2, (width + 1) // 2)
         with wp.ScopedDevice(self.device):
-            placed = _placed(cameras, poses, self.device)
+            views = _placed(cameras, poses, self.device)
             film = shading.Film()
             film.distance = wp.empty(shape, dtype=wp.float32)
             film.face = wp.empty(shape, dtype=wp.int32)
             for name in ("normal", "base", "extra", "sunlit", "smooth", "radiance", "image"):
                 setattr(film, name, wp.empty(shape, dtype=wp.vec3))
             received, mean = (wp.empty(half, dtype=wp.vec3) for _ in range(2))
-            scene = [self._surface, self._light, placed, film]
+            scene = [self._surface, self._light, *views, film]
             wp.launch(shading.trace, shape, [*scene, received])
-            wp.launch(shading.gather, half, [placed, film, received, 2, mean])
-            wp.launch(shading.gather, half, [placed, film, mean, 1, received])
+            wp.launch(shading.gather, half, [*views, film, received, 2, mean])
+            wp.launch(shading.gather, half, [*views, film, mean, 1, received])
             wp.launch(shading.resolve, shape, [*scene, received])
             wp.launch(shading.smooth_edges, shape, scene)
-            arrays = (film.image, film.distance, film.face, film.normal)
-            return [Buffers(*one) for one in zip(*(a.numpy() for a in arrays), strict=True)]
+        return film
 
     def cast(
         self, origins_m: Floats, directions: Floats

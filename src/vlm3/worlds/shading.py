@@ -23,22 +23,20 @@ wp.set_module_options({"enable_backward": False, "fast_math": False})
 
 
 @wp.struct
-class Cameras:
-    """Where each view (V,) is taken from, and rays of pixel centres (lenses, H, W), camera axes.
+class PlacedCamera:
+    """Where a view is taken from, and by which of the lenses.
 
     Attributes:
         rotation: axes of the camera in the world.
         origin: its centre.
-        lens: which of the lenses a view has.
-        pixel_angle: radians of a pixel of each lens.
-        rays: unit rays.
+        lens: whose rays it has.
+        pixel_angle: radians of a pixel.
     """
 
-    rotation: wp.array(dtype=wp.mat33)
-    origin: wp.array(dtype=wp.vec3)
-    lens: wp.array(dtype=wp.int32)
-    pixel_angle: wp.array(dtype=wp.float32)
-    rays: wp.array3d(dtype=wp.vec3)
+    rotation: wp.mat33
+    origin: wp.vec3
+    lens: wp.int32
+    pixel_angle: wp.float32
 
 
 @wp.struct
@@ -67,14 +65,15 @@ class Film:
 
 
 @wp.func
-def ray_beside(c: Cameras, v: int, y: int, x: int, dx: float, dy: float) -> wp.vec3:
+def ray_beside(
+    c: PlacedCamera, rays: wp.array3d(dtype=wp.vec3), y: int, x: int, dx: float, dy: float
+) -> wp.vec3:
     """Unit ray through (x + 0.5 + dx, y + 0.5 + dy), world axes, from those of pixel centres."""
-    k = c.lens[v]
-    x0 = wp.clamp(x, 0, c.rays.shape[2] - 2)
-    y0 = wp.clamp(y, 0, c.rays.shape[1] - 2)
-    along = c.rays[k, y, x0 + 1] - c.rays[k, y, x0]
-    down = c.rays[k, y0 + 1, x] - c.rays[k, y0, x]
-    return wp.normalize(c.rotation[v] * wp.normalize(c.rays[k, y, x] + along * dx + down * dy))
+    x0 = wp.clamp(x, 0, rays.shape[2] - 2)
+    y0 = wp.clamp(y, 0, rays.shape[1] - 2)
+    along = rays[c.lens, y, x0 + 1] - rays[c.lens, y, x0]
+    down = rays[c.lens, y0 + 1, x] - rays[c.lens, y0, x]
+    return wp.normalize(c.rotation * wp.normalize(rays[c.lens, y, x] + along * dx + down * dy))
 
 
 @wp.func
@@ -92,12 +91,19 @@ def roughened(shading: wp.vec3, n: wp.vec3, spot: wp.vec3) -> wp.vec3:
 
 
 @wp.kernel
-def trace(s: Surface, light: Light, c: Cameras, film: Film, received: wp.array3d(dtype=wp.vec3)):
+def trace(
+    s: Surface,
+    light: Light,
+    views: wp.array(dtype=PlacedCamera),
+    rays: wp.array3d(dtype=wp.vec3),
+    film: Film,
+    received: wp.array3d(dtype=wp.vec3),
+):
     """The ray of each pixel's centre: truth, colour, gloss, sun, and samples of other light."""
     v, y, x = wp.tid()
-    origin = c.origin[v]
-    d = wp.normalize(c.rotation[v] * c.rays[c.lens[v], y, x])
-    query = wp.mesh_query_ray(s.mesh, origin, d, light.reach)
+    c = views[v]
+    d = wp.normalize(c.rotation * rays[c.lens, y, x])
+    query = wp.mesh_query_ray(s.mesh, c.origin, d, light.reach)
     if not query.result:
         film.distance[v, y, x] = wp.INF
         film.face[v, y, x] = -1
@@ -116,16 +122,16 @@ def trace(s: Surface, light: Light, c: Cameras, film: Film, received: wp.array3d
     if wp.dot(shading, n) < 0.0:
         shading = -shading
     if s.kind[m] == 10:
-        shading = roughened(shading, n, origin + d * t)
+        shading = roughened(shading, n, c.origin + d * t)
     cosine = wp.max(-wp.dot(n, d), 0.08)
-    footprint = t * c.pixel_angle[c.lens[v]] / wp.sqrt(cosine)
+    footprint = t * c.pixel_angle / wp.sqrt(cosine)
     colour = albedo(s, m, face_uv(s, face, query.u, query.v), footprint)
     film.distance[v, y, x] = t
     film.face[v, y, x] = face
     film.normal[v, y, x] = n
     colour = wp.cw_mul(colour, s.tint[face])
     film.base[v, y, x] = colour
-    point = origin + d * t + n * (1.0e-3 + 2.0e-5 * t)
+    point = c.origin + d * t + n * (1.0e-3 + 2.0e-5 * t)
     if (x & 1) + (y & 1) == 0:
         received[v, y / 2, x / 2] = soft_light(s, light, point, n, shading, x / 2, y / 2)
     direct = wp.vec3(0.0, 0.0, 0.0)
@@ -161,7 +167,8 @@ def same_plane(p: wp.vec3, n: wp.vec3, other: wp.vec3, other_n: wp.vec3, t: floa
 
 @wp.kernel
 def gather(
-    c: Cameras,
+    views: wp.array(dtype=PlacedCamera),
+    rays: wp.array3d(dtype=wp.vec3),
     film: Film,
     source: wp.array3d(dtype=wp.vec3),
     shift: int,
@@ -174,9 +181,8 @@ def gather(
     weight = float(0.0)
     if t < 1.0e6:
         n = film.normal[v, 2 * j, 2 * i]
-        k = c.lens[v]
-        turn = c.rotation[v]
-        here = (turn * c.rays[k, 2 * j, 2 * i]) * t
+        c = views[v]
+        here = (c.rotation * rays[c.lens, 2 * j, 2 * i]) * t
         for dj in range(4):
             for di in range(4):
                 jj = j + dj - shift
@@ -184,7 +190,7 @@ def gather(
                 if jj >= 0 and jj < source.shape[1] and ii >= 0 and ii < source.shape[2]:
                     away = film.distance[v, 2 * jj, 2 * ii]
                     if away < 1.0e6:
-                        there = (turn * c.rays[k, 2 * jj, 2 * ii]) * away
+                        there = (c.rotation * rays[c.lens, 2 * jj, 2 * ii]) * away
                         if same_plane(here, n, there, film.normal[v, 2 * jj, 2 * ii], t):
                             total = total + source[v, jj, ii]
                             weight = weight + 1.0
@@ -193,7 +199,14 @@ def gather(
 
 
 @wp.kernel
-def resolve(s: Surface, light: Light, c: Cameras, film: Film, received: wp.array3d(dtype=wp.vec3)):
+def resolve(
+    s: Surface,
+    light: Light,
+    views: wp.array(dtype=PlacedCamera),
+    rays: wp.array3d(dtype=wp.vec3),
+    film: Film,
+    received: wp.array3d(dtype=wp.vec3),
+):
     """Light between the samples of the same surface, times colour."""
     v, y, x = wp.tid()
     t = film.distance[v, y, x]
@@ -201,9 +214,8 @@ def resolve(s: Surface, light: Light, c: Cameras, film: Film, received: wp.array
     weight = float(0.0)
     if t < 1.0e6:
         n = film.normal[v, y, x]
-        k = c.lens[v]
-        turn = c.rotation[v]
-        here = (turn * c.rays[k, y, x]) * t
+        c = views[v]
+        here = (c.rotation * rays[c.lens, y, x]) * t
         for dj in range(2):
             for di in range(2):
                 jj = (y + dj) / 2
@@ -211,14 +223,14 @@ def resolve(s: Surface, light: Light, c: Cameras, film: Film, received: wp.array
                 if jj < received.shape[1] and ii < received.shape[2]:
                     away = film.distance[v, 2 * jj, 2 * ii]
                     if away < 1.0e6:
-                        there = (turn * c.rays[k, 2 * jj, 2 * ii]) * away
+                        there = (c.rotation * rays[c.lens, 2 * jj, 2 * ii]) * away
                         if same_plane(here, n, there, film.normal[v, 2 * jj, 2 * ii], t):
                             total = total + received[v, jj, ii]
                             weight = weight + 1.0
         if weight > 0.5:
             total = total / weight
         else:
-            point = c.origin[v] + here + n * (1.0e-3 + 2.0e-5 * t)
+            point = c.origin + here + n * (1.0e-3 + 2.0e-5 * t)
             total = soft_light(s, light, point, n, n, x, y)
             total = (total + soft_light(s, light, point, n, n, x + 2, y + 1)) * 0.5
         total = total + film.sunlit[v, y, x]
@@ -274,7 +286,7 @@ def most_alike(
 def with_ray_beside(
     s: Surface,
     light: Light,
-    c: Cameras,
+    c: PlacedCamera,
     film: Film,
     v: int,
     y: int,
@@ -286,7 +298,7 @@ def with_ray_beside(
 
     The colour is the surface's own; light and gloss are those of the most alike pixel around.
     """
-    query = wp.mesh_query_ray(s.mesh, c.origin[v], d, light.reach)
+    query = wp.mesh_query_ray(s.mesh, c.origin, d, light.reach)
     if not query.result:
         return total + sky(light, d)
     n = query.normal
@@ -294,7 +306,7 @@ def with_ray_beside(
         n = -n
     m = s.material[query.face]
     cosine = wp.max(-wp.dot(n, d), 0.08)
-    footprint = query.t * c.pixel_angle[c.lens[v]] / wp.sqrt(cosine)
+    footprint = query.t * c.pixel_angle / wp.sqrt(cosine)
     colour = albedo(s, m, face_uv(s, query.face, query.u, query.v), footprint)
     colour = wp.cw_mul(colour, s.tint[query.face])
     at = most_alike(s, film, v, y, x, query.t, n, m)
@@ -302,7 +314,13 @@ def with_ray_beside(
 
 
 @wp.kernel
-def smooth_edges(s: Surface, light: Light, c: Cameras, film: Film):
+def smooth_edges(
+    s: Surface,
+    light: Light,
+    views: wp.array(dtype=PlacedCamera),
+    rays: wp.array3d(dtype=wp.vec3),
+    film: Film,
+):
     """Mean with three more rays where a pixel differs from one of its four neighbours."""
     v, y, x = wp.tid()
     own = film.face[v, y, x]
@@ -320,10 +338,11 @@ def smooth_edges(s: Surface, light: Light, c: Cameras, film: Film):
             edge = 1
     total = film.radiance[v, y, x]
     if edge == 1:
+        c = views[v]
         for k in range(3):
             dx = 0.34 * wp.cos(2.0943951 * float(k) + 0.5)
             dy = 0.34 * wp.sin(2.0943951 * float(k) + 0.5)
-            d = ray_beside(c, v, y, x, dx, dy)
+            d = ray_beside(c, rays, y, x, dx, dy)
             total = with_ray_beside(s, light, c, film, v, y, x, d, total)
         total = total / 4.0
     film.image[v, y, x] = total

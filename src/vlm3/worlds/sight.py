@@ -131,10 +131,8 @@ class Sight:
         for thing in self.scene.objects:
             if counts[thing.instance] < _MIN_VISIBLE_PX:
                 continue
-            rows, columns = (
-                np.flatnonzero(in_rows[thing.instance]),
-                np.flatnonzero(in_columns[thing.instance]),
-            )
+            rows = np.flatnonzero(in_rows[thing.instance])
+            columns = np.flatnonzero(in_columns[thing.instance])
             box = (float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))
             seen, whole = first[thing.instance + 1], crossed[thing.instance + 1]
             share = float(seen / whole) if whole else 1.0

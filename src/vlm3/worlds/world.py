@@ -15,7 +15,7 @@ from vlm3.geometry.camera import Camera
 from vlm3.worlds import cameras, looks
 from vlm3.worlds.frame import Frame
 from vlm3.worlds.pack import load_pack
-from vlm3.worlds.render import Buffers, Renderer, pixel_rays
+from vlm3.worlds.render import Renderer, Truth, pixel_rays
 from vlm3.worlds.rooms import make_room
 from vlm3.worlds.scene import Scene
 from vlm3.worlds.sight import Sight
@@ -109,33 +109,31 @@ class World:
         plain: bool = False,
     ) -> tuple[Frame, ...]:
         """Render views of one size together: each is what `frame` gives, in this order."""
-        rendered = self._pictures.render(cameras, poses)
+        drawn = [
+            looks.draw_look(rng, camera.height_px, camera.width_px, plain=plain)
+            for camera, rng in zip(cameras, rngs, strict=True)
+        ]
+        rendered = self._pictures.photograph(cameras, poses, drawn)
         return tuple(
-            self._developed(*one, plain=plain)
-            for one in zip(rendered, cameras, poses, rngs, strict=True)
+            self._frame(looks.finished(picture, look), truth, camera, pose)
+            for (picture, truth), look, camera, pose in zip(
+                rendered, drawn, cameras, poses, strict=True
+            )
         )
 
-    def _developed(
-        self,
-        buffers: Buffers,
-        camera: Camera,
-        world_from_cam: Floats,
-        rng: np.random.Generator,
-        *,
-        plain: bool,
+    def _frame(
+        self, image: NDArray[np.uint8], truth: Truth, camera: Camera, world_from_cam: Floats
     ) -> Frame:
         rays = pixel_rays(camera)
-        look = looks.draw_look(rng, camera.height_px, camera.width_px, plain=plain)
-        image = looks.finished(looks.exposed(buffers.radiance, look), look)
         mesh = self.scene.mesh
-        hit = buffers.face >= 0
-        instance = np.where(hit, mesh.instance[np.maximum(buffers.face, 0)], 0).astype(np.int32)
-        depth = (buffers.distance_m * rays[..., 2]).astype(np.float32)
-        normal = (buffers.normal @ world_from_cam[:3, :3].astype(np.float32)).astype(np.float32)
+        hit = truth.face >= 0
+        instance = np.where(hit, mesh.instance[np.maximum(truth.face, 0)], 0).astype(np.int32)
+        depth = (truth.distance_m * rays[..., 2]).astype(np.float32)
+        normal = (truth.normal @ world_from_cam[:3, :3].astype(np.float32)).astype(np.float32)
         return Frame(
             image=image,
             camera=camera,
-            distance_m=buffers.distance_m,
+            distance_m=truth.distance_m,
             depth_z_m=depth,
             normal=normal,
             instance=instance,
