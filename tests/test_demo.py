@@ -110,6 +110,19 @@ def test_a_protocol_with_one_task_does_that_task(tmp_path: Path) -> None:
     assert any("release-depth does not have the task objects" in line for line in lines)
 
 
+def test_a_protocol_without_any_of_its_tasks_is_refused(tmp_path: Path) -> None:
+    asks = predictor("60", "fov")
+    with pytest.raises(InputError, match="'fov' has none of the demo's tasks"):
+        demo_run.run(tmp_path / "out", predictor=asks)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_that_is_not_there_leaves_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no model"):
+        demo_run.run(tmp_path / "out", model="nothere")
+    assert not (tmp_path / "out").exists()
+
+
 def test_replaces_its_own_files_and_touches_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "report.html").write_text("an older run")

@@ -20,8 +20,9 @@ from vlm3.cli.demo_report import (
     summary,
     write_answers,
 )
-from vlm3.cli.demo_tasks import DEMO_TASKS
+from vlm3.cli.demo_tasks import DEMO_TASKS, DemoTask
 from vlm3.errors import InputError
+from vlm3.tasks.protocol import Protocol
 from vlm3.viz.report import write_report
 from vlm3.viz.style import require_matplotlib, save_figure
 
@@ -56,19 +57,22 @@ def run(
         What was written: task, "report" and "answers" -> path.
 
     Raises:
-        InputError: the folder cannot be made or written, or the model cannot be loaded.
+        InputError: the folder cannot be made or written, the model cannot be loaded, or its
+            protocol has none of the tasks.
         MissingDependencyError: matplotlib is not installed.
     """
     require_matplotlib()  # Before a model is loaded and answers, not after.
-    folder = _folder(Path(out_dir))
+    folder = Path(out_dir)
+    _check_folder(folder)
     began = time.perf_counter()
     predictor = predictor or vlm3.load(model, **loading)
     example = load_example()
     protocol = predictor.protocol
-    tasks = [one for one in DEMO_TASKS if one.task.name in protocol.tasks]
+    tasks = _tasks_of(protocol)
     results = [one.ask(predictor, example) for one in tasks]
     about = facts(model, predictor, results, time.perf_counter() - began)
     source = f"model {model}  ·  protocol {protocol.name}"
+    disk.make_folder(folder)
     shown = [
         ShownTask(one, result, save_figure(result.draw(source), folder / one.figure))
         for one, result in zip(tasks, results, strict=True)
@@ -91,14 +95,28 @@ def run(
     return paths
 
 
-def _folder(folder: Path) -> Path:
-    """The folder, made if missing, in which every name of ours is free or a plain file."""
-    disk.make_folder(folder)
+def _tasks_of(protocol: Protocol) -> list[DemoTask]:
+    """The demo's tasks that a protocol has.
+
+    Raises:
+        InputError: there are none.
+    """
+    tasks = [one for one in DEMO_TASKS if one.task.name in protocol.tasks]
+    if not tasks:
+        raise InputError(
+            f"protocol {protocol.name!r} has none of the demo's tasks, which are "
+            f"{', '.join(one.task.name for one in DEMO_TASKS)}; give another --protocol or --model"
+        )
+    return tasks
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuses a folder in which one of our names is not free or a plain file; makes nothing."""
     for name in (*(one.figure for one in DEMO_TASKS), REPORT, ANSWERS):
         path = folder / name
         if path.is_symlink() or (path.exists() and not path.is_file()):
             raise InputError(f"{path} is not a file that the demo wrote: name another folder")
-    return folder
+        disk.check_place(path)
 
 
 def _apart(lines: Sequence[str]) -> list[str]:

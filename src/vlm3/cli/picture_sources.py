@@ -7,16 +7,15 @@ values, so that another process can open them.
 import glob
 import hashlib
 import math
-import os
 import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from vlm3.errors import InputError, MissingDependencyError
+from vlm3.cli.video import video_at
+from vlm3.errors import InputError
 
 if TYPE_CHECKING:
     from vlm3.view import View
@@ -65,7 +64,7 @@ class PictureSource:
 
         if self.at_s is None:
             return View.open(self.path, **lens)
-        view = View.open(_video(self.path).frame(self.at_s), **lens)
+        view = View.open(video_at(self.path).frame(self.at_s), **lens)
         return replace(view, path=self.origin)
 
 
@@ -232,7 +231,7 @@ def _digest(path: Path) -> str:
 
 
 def _frames(path: Path, name: str, every_s: float) -> list[PictureSource]:
-    video = _video(path)
+    video = video_at(path)
     content = _digest(path)
     count = max(1, math.ceil(video.seconds / every_s - 1e-9))
     digits = len(str(int(video.seconds)))
@@ -247,55 +246,3 @@ def _frames(path: Path, name: str, every_s: float) -> list[PictureSource]:
         )
         for k in range(count)
     ]
-
-
-@lru_cache(1)
-def _video(path: Path) -> "_Video":
-    """The video that is being read; frames of another one close it."""
-    return _Video(path)
-
-
-class _Video:
-    """A video, read forwards; a request for an earlier frame opens it again."""
-
-    def __init__(self, path: Path) -> None:
-        try:
-            import cv2
-        except ImportError as error:
-            raise MissingDependencyError(
-                f"{path} is a video, and frames are read with OpenCV: pip install 'vlm3[video]'"
-            ) from error
-        # What OpenCV's reader finds wrong stands in the error; it is not to print its own lines.
-        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-        self.path = path
-        self._cv2 = cv2
-        self._open()
-        self._fps = float(self._capture.get(cv2.CAP_PROP_FPS))
-        frames = float(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        if not (self._capture.isOpened() and self._fps > 0 and frames > 0):
-            raise InputError(
-                f"{str(path)!r} cannot be read as a video; give its frames as pictures"
-            )
-        self.seconds = frames / self._fps
-
-    def _open(self) -> None:
-        self._capture = self._cv2.VideoCapture(str(self.path))
-        self._next = 0
-
-    def frame(self, at_s: float) -> Any:
-        """(height, width, 3) uint8 RGB of the frame shown at a time.
-
-        Raises:
-            InputError: the video is damaged there.
-        """
-        wanted = int(at_s * self._fps + 0.5)
-        if wanted < self._next:
-            self._open()
-        while self._next <= wanted:
-            if not self._capture.grab():
-                raise InputError(f"{self.path} has no readable frame at {at_s:g} s")
-            self._next += 1
-        good, image = self._capture.retrieve()
-        if not good:
-            raise InputError(f"{self.path} has no readable frame at {at_s:g} s")
-        return image[..., ::-1].copy()
