@@ -7,7 +7,7 @@
 
 Random weights: nothing here says how good an answer is. Times are of a device that is idle before
 and after, medians after a first run. A part that fails is named in the table, and the others go on;
-past --minutes no further part begins.
+past --minutes nothing further begins.
 """
 
 import argparse
@@ -37,11 +37,16 @@ from vlm3.train.recipes import recipe
 from vlm3.train.sizes import config_4b
 from vlm3.train.validation import moved
 
+COMPILED = ", compiled"
 AIMS = {
     "engine 1492 joint": 1492.0,
     "engine 1492 paper": 1000.0,
     "engine 1492 joint, a grid": 2000.0,
-    **{f"train {task}, chat": 2 * rate for task, rate in train_4b.PAPER.items()},
+    **{
+        f"train {task}, chat{name}": 2 * rate
+        for task, rate in train_4b.PAPER.items()
+        for name in ("", COMPILED)
+    },
     "worlds room 512x384, 16 of a world": 400.0,
     "worlds street 512x384, 16 of a world": 400.0,
 }
@@ -94,25 +99,35 @@ def _waits(device: torch.device) -> int | None:
 
 
 def train(device: torch.device, *, tiny: bool) -> Iterator[Row]:
-    """Samples a second of a full step of the four tasks, by the attention that is chosen here."""
+    """Samples a second of a full step of the four tasks, by the attention that is chosen here.
+
+    Each with plain layers and with compiled ones, from the same weights and batch.
+    """
     # On a GPU as a run has it: sharded over one, which brings the half precision.
     parallel = start("auto", ()) if device.type == "cuda" else Parallel(0, 1, device, None)
     todo = [*((task, "chat") for task in train_4b.PAPER), ("depth", "independent")]
-    for task, packing in todo[3:] if tiny else todo:
-        given = argparse.Namespace(
-            size="tiny" if tiny else "4b-random",
-            attention="auto",
-            packing=packing,
-            samples=4,
-            passes=1 if tiny else 5,
-            compile=False,
+    for task, packing in todo[-1:] if tiny else todo:
+        losses = []
+        for choice, name in (("off", ""), ("on", COMPILED)):
+            given = argparse.Namespace(
+                size="tiny" if tiny else "4b-random",
+                attention="auto",
+                packing=packing,
+                samples=4,
+                passes=1 if tiny else 5,
+                compile=choice,
+            )
+            found = train_4b.measure(task, given, parallel)
+            losses.append(found["loss"])
+            numbers = (f"{k} {found[k]:.3g}" for k in ("mfu", "memory_gb") if k in found)
+            note = "; ".join([*numbers, found["compiled"]])
+            rate = found["samples_a_second"]
+            yield row(f"train {task}, {packing}{name}", rate, "samples/s", note)
+            _give_back(device)
+        apart = abs(losses[1] - losses[0])
+        yield row(
+            f"train {task}, {packing}: loss, compiled or not", apart, "nats", "they differ by"
         )
-        found = train_4b.measure(task, given, parallel)
-        note = ", ".join(
-            f"{name} {found[name]:.3g}" for name in ("mfu", "memory_gb") if name in found
-        )
-        yield row(f"train {task}, {packing}", found["samples_a_second"], "samples/s", note)
-        _give_back(device)
 
 
 def worlds(device: torch.device, *, tiny: bool) -> Iterator[Row]:
@@ -174,7 +189,7 @@ def main(arguments: list[str] | None = None) -> list[Row]:
     parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all if none is named")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--tiny", action="store_true", help="toys: only that it runs")
-    parser.add_argument("--minutes", type=float, default=8.0, help="past these no part begins")
+    parser.add_argument("--minutes", type=float, default=8.0, help="past these nothing begins")
     parser.add_argument("--json", type=Path, help="else benchmarks/results/gpu-CARD-DATE.json")
     given = parser.parse_args(arguments)
     unknown = set(given.parts) - set(PARTS)
@@ -185,9 +200,13 @@ def main(arguments: list[str] | None = None) -> list[Row]:
         parser.error("there is no GPU here: give --device cpu --tiny to see that it runs")
     rows: list[Row] = []
     begun = time.perf_counter()
+
+    def over() -> bool:
+        return time.perf_counter() - begun > 60 * given.minutes
+
     for name in given.parts or PARTS:
         started = time.perf_counter()
-        if started - begun > 60 * given.minutes:
+        if over():
             print(f"{name}: left out, {given.minutes:g} minutes are over", flush=True)
             continue
         found: list[Row] = []
@@ -195,6 +214,9 @@ def main(arguments: list[str] | None = None) -> list[Row]:
             for one in PARTS[name](device, tiny=given.tiny):
                 found.append(one)
                 print(table([one]), flush=True)
+                if over():
+                    print(f"{name}: ended, {given.minutes:g} minutes are over", flush=True)
+                    break
         except (RuntimeError, vlm3.errors.Vlm3Error) as error:
             # A kernel that a card does not have, or memory: the others are still to be measured.
             reason = f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"

@@ -88,25 +88,22 @@ def measure(task: str, given: argparse.Namespace, parallel: Parallel) -> dict[st
     )
     if parallel.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    made = begin(
-        run.model,
-        run.parallel,
-        run.loader.packing,
-        seed=run.seed,
-        device=str(parallel.device),
-    )
+    device = str(parallel.device)
+    made = begin(run.model, run.parallel, run.loader.packing, seed=run.seed, device=device)
     module = spread(made.trainee, made.blocks, parallel, bf16=not small)
     stepping = optimizers(made.trainee, run.optim)
     collator = Collator(made.tokenizer, made.spec, run.loader.packing)
     one = collator.encoder(lesson(task, made.spec.token_px, made.tokenizer, 8 if small else 1))
     batch = collator.batch([one] * given.samples)
     tensors = moved(batch.tensors, parallel.device)
-    seconds = []
+    seconds, first_loss = [], None
     for turn in range(given.passes + 2):
         begun = time.perf_counter()
         with precision(parallel, bf16=not small):
             losses = module(tensors)
         losses.mean().backward()
+        if first_loss is None:
+            first_loss = float(losses.detach().double().mean())
         torch.nn.utils.clip_grad_norm_(made.trainee.parameters(), run.optim.clip)
         stepping[0].step()
         stepping[0].zero_grad(set_to_none=True)
@@ -125,6 +122,8 @@ def measure(task: str, given: argparse.Namespace, parallel: Parallel) -> dict[st
         "packing": given.packing,
         "samples": given.samples,
         "compile": given.compile,
+        "compiled": made.compiled,
+        "loss": first_loss,
         "samples_a_second": rate,
     }
     if peak:

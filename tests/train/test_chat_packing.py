@@ -1,5 +1,6 @@
 """Many conversations in one row: equal to each alone, and what breaks it."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -110,40 +111,36 @@ def by_rows(query: Any, key: Any, value: Any, ends: Any, longest: int, scaling: 
     return torch.cat(out)
 
 
-def test_varlen_attention_equals_alone(
-    tiny_model: Any, both: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    packed, alone = both
+@pytest.fixture
+def varlen_model(tiny_model: Any, both: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The model of `both`, then with attention `varlen`, its kernel replaced by a loop."""
     varlen.register()
     monkeypatch.setattr(varlen, "attention", by_rows)
     tiny_model.set_attn_implementation({"text_config": "varlen", "vision_config": "sdpa"})
-    try:
-        found = logits(tiny_model, packed, use_cache=False)
-        with pytest.raises(ValueError, match="one packed row"):
-            logits(tiny_model, packed | {"position_ids": packed["position_ids"][1:]})
-    finally:
-        tiny_model.set_attn_implementation({"text_config": "sdpa", "vision_config": "sdpa"})
+    yield tiny_model
+    tiny_model.set_attn_implementation({"text_config": "sdpa", "vision_config": "sdpa"})
+
+
+def test_varlen_attention_equals_alone(varlen_model: Any, both: Any) -> None:
+    packed, alone = both
+    found = logits(varlen_model, packed, use_cache=False)
+    with pytest.raises(ValueError, match="one packed row"):
+        logits(varlen_model, packed | {"position_ids": packed["position_ids"][1:]})
     assert (found - alone).abs().max() < 1e-5
 
 
 def test_bounds_are_found_once_a_batch(
-    tiny_model: Any, both: Any, monkeypatch: pytest.MonkeyPatch
+    varlen_model: Any, both: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     packed, _ = both
-    varlen.register()
-    monkeypatch.setattr(varlen, "attention", by_rows)
     counted: list[int] = []
     plain = varlen.bounds
     monkeypatch.setattr(varlen, "bounds", lambda p: counted.append(p.shape[1]) or plain(p))
-    tiny_model.set_attn_implementation({"text_config": "varlen", "vision_config": "sdpa"})
-    try:
-        logits(tiny_model, packed, use_cache=False)
-        layers = len(tiny_model.model.language_model.layers)
-        assert layers > 1 and len(counted) == 1
-        logits(tiny_model, packed | {"position_ids": packed["position_ids"].clone()})
-        assert len(counted) == 2
-    finally:
-        tiny_model.set_attn_implementation({"text_config": "sdpa", "vision_config": "sdpa"})
+    logits(varlen_model, packed, use_cache=False)
+    layers = len(varlen_model.model.language_model.layers)
+    assert layers > 1 and len(counted) == 1
+    logits(varlen_model, packed | {"position_ids": packed["position_ids"].clone()})
+    assert len(counted) == 2
 
 
 def of_29(q, k, v, ends, ends_k, longest, longest_k, is_causal=False, return_aux=None):  # type: ignore[no-untyped-def]

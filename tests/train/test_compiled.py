@@ -7,16 +7,18 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from test_families import base
 from test_train_waits import CPU, lessons, started
 from torch._dynamo.utils import counters
 
 from vlm3.train import compiled, loss_module
 from vlm3.train.collate import Collator
-from vlm3.train.config import ParallelConfig
+from vlm3.train.config import ModelConfig, ParallelConfig
 from vlm3.train.loss_module import TINY, Start
 from vlm3.train.validation import moved
 
@@ -39,7 +41,8 @@ def traced(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def one_pass(made: Start, packing: Any, seed: int) -> tuple[torch.Tensor, list[torch.Tensor]]:
     """Losses and gradients of a batch."""
     collator = Collator(made.tokenizer, made.spec, packing)
-    batch = collator.batch([collator.encoder(lesson) for lesson in lessons(seed)[: 1 + seed]])
+    several = lessons(seed, made.spec.token_px)[: 1 + seed]
+    batch = collator.batch([collator.encoder(one) for one in several])
     made.trainee.zero_grad()
     losses = made.trainee(moved(batch.tensors, CPU))
     losses.sum().backward()
@@ -85,6 +88,26 @@ def test_attention_with_a_mask_is_compiled_with_its_layer(traced: None) -> None:
     for seed in (2, 1):
         hold_equal(started("sdpa"), made, "independent", seed)
     assert counters["stats"]["unique_graphs"] <= 2
+
+
+@pytest.mark.parametrize(
+    ("name", "graphs"),
+    [
+        ("qwen2_5_vl-tied", 4),
+        pytest.param("qwen3_vl_moe-untied", MOST_GRAPHS, marks=pytest.mark.slow),
+    ],
+)
+def test_other_families_are_compiled_too(
+    traced: None, tiny_tokenizer: Any, tmp_path: Path, name: str, graphs: int
+) -> None:
+    """Their towers as far as all pictures are attended to at once: that of Qwen2.5-VL is not."""
+    model = ModelConfig(str(base(tiny_tokenizer, name, tmp_path / "base")))
+    plain, made = (
+        loss_module.begin(model, ParallelConfig(compile=choice), seed=0) for choice in ("off", "on")
+    )
+    for seed in (2, 1):
+        hold_equal(plain, made, "independent", seed)
+    assert graphs <= counters["stats"]["unique_graphs"] <= graphs + 2
 
 
 def test_what_fails_or_differs_is_left(traced: None, monkeypatch: pytest.MonkeyPatch) -> None:

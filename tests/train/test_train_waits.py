@@ -37,11 +37,13 @@ def started(attention: str, packing: Any = "independent", **changes: Any) -> Sta
     return begin(run.model, run.parallel, run.loader.packing, seed=run.seed)
 
 
-def lessons(seed: int) -> list[Conversation]:
+def lessons(seed: int, token_px: int = 16) -> list[Conversation]:
+    """Four pictures of a few tokens in three conversations."""
     rng = np.random.default_rng(seed)
 
     def one(*shapes: tuple[int, int], count: int) -> Conversation:
-        images = tuple(rng.integers(0, 256, (*shape, 3), dtype=np.uint8) for shape in shapes)
+        sizes = [(rows * token_px, columns * token_px) for rows, columns in shapes]
+        images = tuple(rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in sizes)
         asked = rng.choice(2000, count, replace=False)
         words = ("Distance to the point", "Color of the point")
         return Conversation(
@@ -49,7 +51,7 @@ def lessons(seed: int) -> list[Conversation]:
             tuple(QA("depth", f"{words[k % 2]}: {k:04d}", f"{k % 7}.{k % 10}7") for k in asked),
         )
 
-    return [one((32, 48), count=5), one((48, 32), (32, 32), count=3), one((32, 32), count=1)]
+    return [one((2, 3), count=5), one((3, 2), (2, 2), count=3), one((2, 2), count=1)]
 
 
 @pytest.mark.parametrize("packing", ["independent", "chat"])

@@ -111,13 +111,8 @@ def _prepared(run: RunConfig, parallel: Parallel) -> _Prepared:
     """Loads the model, its state of a run that was stopped, and the data."""
     if parallel.first:
         say(f"{run.out}: preparing {run.model.source} and the data")
-    made = begin(
-        run.model,
-        run.parallel,
-        run.loader.packing,
-        seed=run.seed,
-        device=str(parallel.device),
-    )
+    device = str(parallel.device)
+    made = begin(run.model, run.parallel, run.loader.packing, seed=run.seed, device=device)
     if parallel.first:
         say(made.attention)
         say(made.compiled)
