@@ -673,11 +673,26 @@ def test_pictures_in_subfolders_are_those_of_one_scene(
         np.testing.assert_allclose(depth, z[row, column], atol=1e-3)
 
 
+def test_links_to_folders_are_followed_but_not_in_circles(right: Path, tmp_path: Path) -> None:
+    root = tmp_path / "mine"
+    shutil.copytree(right, root)
+    nest(root, TRIPS.__getitem__)
+    posed(root, lambda name: f"{TRIPS[name]}.png")
+    for kind in ("images", "depth"):
+        (root / kind / "trip2").rename(tmp_path / f"{kind} elsewhere")
+        (root / kind / "trip2").symlink_to(tmp_path / f"{kind} elsewhere")
+        (tmp_path / f"{kind} elsewhere" / "back").symlink_to(root / kind)
+    code, said = curated(root, tmp_path / "out")
+    assert code == 0 and "warning" not in said, said
+    notes = [Shards(tmp_path / "out").notes(place) for place in range(4)]
+    assert {note["frame"] for note in notes} == set(TRIPS.values())
+
+
 def test_a_pose_of_another_subfolder_is_nobodys(right: Path, tmp_path: Path) -> None:
     root = tmp_path / "mine"
     shutil.copytree(right, root)
     nest(root, TRIPS.__getitem__)
-    # b's name is that of d, in a folder that has no such picture.
+    # d's pose has its name, in a folder that has no such picture.
     posed(root, lambda name: "trip3/x.png" if name == "d" else f"{TRIPS[name]}.png")
     code, said = curated(root, tmp_path / "out")
     assert code == 0 and "1 of 4 pictures have no pose" in said and "1 poses have no" in said, said

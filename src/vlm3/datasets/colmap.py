@@ -34,7 +34,7 @@ from vlm3.datasets.base import (
     folders_with,
     need_scenes,
 )
-from vlm3.datasets.files import picture_size
+from vlm3.datasets.files import files_in, picture_size
 from vlm3.datasets.own import check_camera, check_scale, covering
 from vlm3.datasets.own_depth import depth_files, matching, read_depth
 from vlm3.datasets.own_format import read_format
@@ -224,11 +224,7 @@ def _stem(image: Any) -> str:
 
 def _unregistered(folder: Path, images: list[Any]) -> list[str]:
     names = {image.name for image in images}
-    left = [
-        p
-        for p in folder.rglob("*")
-        if p.is_file() and p.name[0] != "." and p.relative_to(folder).as_posix() not in names
-    ]
+    left = [p for p in files_in(folder) if p.relative_to(folder).as_posix() not in names]
     return [f"{len(left)} files of images/ are not registered in the model"] if left else []
 
 

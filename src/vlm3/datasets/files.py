@@ -69,6 +69,28 @@ def read_text(path: Path) -> str:
         raise InputError(f"{str(path)!r} is no text in UTF-8 ({why(error)})") from None
 
 
+def files_in(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
+    """The files of a folder and its subfolders, by path; none where it is not there.
+
+    Links to folders are followed, but for those that lead back up. What is hidden (.NAME) is
+    passed over.
+
+    Args:
+        folder: where to look.
+        above: the folders that led here.
+    """
+    here = folder.resolve()
+    if here in above or not folder.is_dir():
+        return
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            yield from files_in(path, above | {here})
+        elif path.is_file():
+            yield path
+
+
 def one_file(folder: Path, pattern: str, what: str) -> Path:
     """The one file of that pattern in a folder.
 

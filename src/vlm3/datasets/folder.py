@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from vlm3.datasets.base import DepthMap, Floats, Frames, RawFrame, Reader, Remark, each, need_scenes
-from vlm3.datasets.files import matrix, picture_size, read_text
+from vlm3.datasets.files import files_in, matrix, picture_size, read_text
 from vlm3.datasets.own import check_camera, check_poses, covering, survey
 from vlm3.datasets.own_depth import depth_files, matching, read_depth
 from vlm3.datasets.own_format import Format, read_format
@@ -93,10 +93,8 @@ def _pictures(folder: Path) -> tuple[dict[str, Path], list[str]]:
     """The files below images/ by their paths without ending, and a remark on those left out."""
     found: dict[str, Path] = {}
     twice = []
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+    for path in files_in(folder):
         below = path.relative_to(folder)
-        if any(part.startswith(".") for part in below.parts):
-            continue
         name = (below.parent / below.stem).as_posix()
         if name in found:
             twice.append(name)

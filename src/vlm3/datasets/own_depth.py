@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlm3.datasets.depth_files import read_exr, read_pfm
-from vlm3.datasets.files import integer_picture
+from vlm3.datasets.files import files_in, integer_picture
 from vlm3.errors import InputError
 from vlm3.files.arrays import array_names, read_array, read_arrays
 from vlm3.files.reading import why
@@ -62,7 +62,7 @@ def depth_files(folder: Path) -> tuple[dict[str, Path], list[str]]:
     found: dict[str, Path] = {}
     unread: Counter[str] = Counter()
     twice = 0
-    for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name[0] != "."):
+    for path in files_in(folder):
         if path.suffix.lower() not in ENDINGS:
             unread[path.suffix or "no"] += 1
             continue
