@@ -1,5 +1,6 @@
 """The naive engine equals plain greedy search, whatever pictures the model saw before."""
 
+import gc
 import importlib.machinery
 import subprocess
 import sys
@@ -191,3 +192,32 @@ def test_the_fast_engine_is_the_usual_one_and_the_naive_one_agrees(tiny_folder: 
 def test_an_unknown_engine_is_refused_before_a_model_is_loaded() -> None:
     with pytest.raises(InputError, match="fast or naive"):
         loading.load("no such folder", engine="quick")  # type: ignore[arg-type]
+
+
+def test_no_garbage_is_looked_for_while_a_model_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+    meanwhile: list[int] = []
+
+    def note(phase: str, _: dict[str, int]) -> None:
+        looked.append(phase)
+
+    def load(*_: Any, **__: Any) -> Any:
+        before = len(looked)
+        # Enough to be looked through a hundred times.
+        kept = [[k] for k in range(100_000)]
+        meanwhile.append(len(looked) - before)
+        raise InputError(f"{len(kept)} lists")
+
+    monkeypatch.setattr(loading, "_in_process", load)
+    gc.callbacks.append(note)
+    try:
+        with pytest.raises(InputError, match="100000 lists"):
+            loading.load("nano")
+        assert meanwhile == [0] and gc.isenabled()
+        gc.disable()
+        with pytest.raises(InputError, match="100000 lists"):
+            loading.load("nano")
+        assert not gc.isenabled()  # Who had switched it off keeps it so.
+    finally:
+        gc.enable()
+        gc.callbacks.remove(note)

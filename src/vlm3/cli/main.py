@@ -4,6 +4,9 @@ Answers go to stdout, as a table or, with --json, one object a line; everything 
 Every import that costs time stands inside the command that needs it.
 """
 
+import atexit
+import gc
+
 import click
 
 from vlm3 import __version__
@@ -45,6 +48,9 @@ from vlm3.threads import share_cores
 def main(context: click.Context) -> None:
     """3D answers from a vision language model: distance, objects, matches, camera pose."""
     share_cores()
+    # At its end Python looks through all objects for garbage, half a second after a model was
+    # loaded; frozen ones are left out, and the process gives its memory back anyway.
+    atexit.register(gc.freeze)
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
