@@ -14,7 +14,7 @@ import warp as wp
 from numpy.typing import NDArray
 
 from vlm3.geometry.camera import Camera
-from vlm3.worlds import casting, developing, lighting, patterns, shading
+from vlm3.worlds import casting, developing, edges, lighting, patterns, shading
 from vlm3.worlds.looks import Look, exposed
 from vlm3.worlds.scene import Scene
 from vlm3.worlds.warp_start import start_warp
@@ -192,7 +192,7 @@ class Renderer:
             wp.launch(shading.gather, half, [*views, film, received, 2, mean])
             wp.launch(shading.gather, half, [*views, film, mean, 1, received])
             wp.launch(shading.resolve, shape, [*scene, received])
-            wp.launch(shading.smooth_edges, shape, scene)
+            wp.launch(edges.smooth_edges, shape, scene)
         return film
 
     def cast(
