@@ -11,7 +11,7 @@ import warp as wp
 
 from vlm3.worlds.lighting import Light, face_uv, sky
 from vlm3.worlds.patterns import Surface, albedo
-from vlm3.worlds.shading import Film, PlacedCamera
+from vlm3.worlds.shading import Cameras, Film, PlacedCamera
 
 wp.set_module_options({"enable_backward": False, "fast_math": False})
 
@@ -104,13 +104,7 @@ def with_ray_beside(
 
 
 @wp.kernel
-def smooth_edges(
-    s: Surface,
-    light: Light,
-    views: wp.array(dtype=PlacedCamera),
-    rays: wp.array3d(dtype=wp.vec3),
-    film: Film,
-):
+def smooth_edges(s: Surface, light: Light, cameras: Cameras, film: Film):
     """Mean with three more rays where a pixel differs from one of its four neighbours."""
     v, y, x = wp.tid()
     own = film.face[v, y, x]
@@ -128,11 +122,11 @@ def smooth_edges(
             edge = 1
     total = film.radiance[v, y, x]
     if edge == 1:
-        c = views[v]
+        c = cameras.placed[v]
         for k in range(3):
             dx = 0.34 * wp.cos(2.0943951 * float(k) + 0.5)
             dy = 0.34 * wp.sin(2.0943951 * float(k) + 0.5)
-            d = ray_beside(c, rays, y, x, dx, dy)
+            d = ray_beside(c, cameras.rays, y, x, dx, dy)
             total = with_ray_beside(s, light, c, film, v, y, x, d, total)
         total = total / 4.0
     film.image[v, y, x] = total

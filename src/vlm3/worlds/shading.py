@@ -40,6 +40,14 @@ class PlacedCamera:
 
 
 @wp.struct
+class Cameras:
+    """Cameras of views (V,), and unit rays of pixel centres (lenses, H, W), camera axes."""
+
+    placed: wp.array(dtype=PlacedCamera)
+    rays: wp.array3d(dtype=wp.vec3)
+
+
+@wp.struct
 class Film:
     """What each pixel (V, H, W) has so far.
 
@@ -80,17 +88,12 @@ def roughened(shading: wp.vec3, n: wp.vec3, spot: wp.vec3) -> wp.vec3:
 
 @wp.kernel
 def trace(
-    s: Surface,
-    light: Light,
-    views: wp.array(dtype=PlacedCamera),
-    rays: wp.array3d(dtype=wp.vec3),
-    film: Film,
-    received: wp.array3d(dtype=wp.vec3),
+    s: Surface, light: Light, cameras: Cameras, film: Film, received: wp.array3d(dtype=wp.vec3)
 ):
     """The ray of each pixel's centre: truth, colour, gloss, sun, and samples of other light."""
     v, y, x = wp.tid()
-    c = views[v]
-    d = wp.normalize(c.rotation * rays[c.lens, y, x])
+    c = cameras.placed[v]
+    d = wp.normalize(c.rotation * cameras.rays[c.lens, y, x])
     query = wp.mesh_query_ray(s.mesh, c.origin, d, light.reach)
     if not query.result:
         film.distance[v, y, x] = wp.INF
@@ -145,8 +148,7 @@ def same_plane(p: wp.vec3, n: wp.vec3, other: wp.vec3, other_n: wp.vec3, t: floa
 
 @wp.kernel
 def gather(
-    views: wp.array(dtype=PlacedCamera),
-    rays: wp.array3d(dtype=wp.vec3),
+    cameras: Cameras,
     film: Film,
     source: wp.array3d(dtype=wp.vec3),
     shift: int,
@@ -159,8 +161,8 @@ def gather(
     weight = float(0.0)
     if t < 1.0e6:
         n = film.normal[v, 2 * j, 2 * i]
-        c = views[v]
-        here = (c.rotation * rays[c.lens, 2 * j, 2 * i]) * t
+        c = cameras.placed[v]
+        here = (c.rotation * cameras.rays[c.lens, 2 * j, 2 * i]) * t
         for dj in range(4):
             for di in range(4):
                 jj = j + dj - shift
@@ -168,7 +170,7 @@ def gather(
                 if jj >= 0 and jj < source.shape[1] and ii >= 0 and ii < source.shape[2]:
                     away = film.distance[v, 2 * jj, 2 * ii]
                     if away < 1.0e6:
-                        there = (c.rotation * rays[c.lens, 2 * jj, 2 * ii]) * away
+                        there = (c.rotation * cameras.rays[c.lens, 2 * jj, 2 * ii]) * away
                         if same_plane(here, n, there, film.normal[v, 2 * jj, 2 * ii], t):
                             total = total + source[v, jj, ii]
                             weight = weight + 1.0
@@ -178,12 +180,7 @@ def gather(
 
 @wp.kernel
 def resolve(
-    s: Surface,
-    light: Light,
-    views: wp.array(dtype=PlacedCamera),
-    rays: wp.array3d(dtype=wp.vec3),
-    film: Film,
-    received: wp.array3d(dtype=wp.vec3),
+    s: Surface, light: Light, cameras: Cameras, film: Film, received: wp.array3d(dtype=wp.vec3)
 ):
     """Light between the samples of the same surface, times colour."""
     v, y, x = wp.tid()
@@ -192,8 +189,8 @@ def resolve(
     weight = float(0.0)
     if t < 1.0e6:
         n = film.normal[v, y, x]
-        c = views[v]
-        here = (c.rotation * rays[c.lens, y, x]) * t
+        c = cameras.placed[v]
+        here = (c.rotation * cameras.rays[c.lens, y, x]) * t
         for dj in range(2):
             for di in range(2):
                 jj = (y + dj) / 2
@@ -201,7 +198,7 @@ def resolve(
                 if jj < received.shape[1] and ii < received.shape[2]:
                     away = film.distance[v, 2 * jj, 2 * ii]
                     if away < 1.0e6:
-                        there = (c.rotation * rays[c.lens, 2 * jj, 2 * ii]) * away
+                        there = (c.rotation * cameras.rays[c.lens, 2 * jj, 2 * ii]) * away
                         if same_plane(here, n, there, film.normal[v, 2 * jj, 2 * ii], t):
                             total = total + received[v, jj, ii]
                             weight = weight + 1.0
