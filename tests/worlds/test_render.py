@@ -2,14 +2,11 @@
 
 from collections import Counter
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 
 pytest.importorskip("warp")
-
-import warp as wp
 
 from vlm3.geometry.camera import Camera
 from vlm3.worlds import render
@@ -23,20 +20,6 @@ KERNELS = {"trace": 1, "gather": 2, "resolve": 1, "smooth_edges": 1}
 @pytest.fixture(scope="module", params=["room", "street"])
 def world(request: pytest.FixtureRequest) -> World:
     return World(5, 3, split="heldout", kind=request.param)
-
-
-@pytest.fixture
-def launches(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """How often each kernel is launched."""
-    counted: Counter[str] = Counter()
-    launch = wp.launch
-
-    def counting(kernel: Any, *arguments: Any, **more: Any) -> Any:
-        counted[kernel.key] += 1
-        return launch(kernel, *arguments, **more)
-
-    monkeypatch.setattr(wp, "launch", counting)
-    return counted
 
 
 def lenses(count: int) -> list[Camera]:

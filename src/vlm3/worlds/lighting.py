@@ -57,20 +57,16 @@ def sky(light: Light, d: wp.vec3) -> wp.vec3:
 def face_uv(s: Surface, face: int, u: float, v: float) -> wp.vec2:
     """Coordinates on the surface of a point on a face, metres."""
     w = 1.0 - u - v
-    i = s.faces[3 * face]
-    j = s.faces[3 * face + 1]
-    k = s.faces[3 * face + 2]
-    return s.uv[i] * u + s.uv[j] * v + s.uv[k] * w
+    first, second, third = s.faces[3 * face], s.faces[3 * face + 1], s.faces[3 * face + 2]
+    return s.uv[first] * u + s.uv[second] * v + s.uv[third] * w
 
 
 @wp.func
 def face_normal(s: Surface, face: int, u: float, v: float) -> wp.vec3:
     """Smooth unit normal of a point on a face."""
     w = 1.0 - u - v
-    i = s.faces[3 * face]
-    j = s.faces[3 * face + 1]
-    k = s.faces[3 * face + 2]
-    return wp.normalize(s.normals[i] * u + s.normals[j] * v + s.normals[k] * w)
+    first, second, third = s.faces[3 * face], s.faces[3 * face + 1], s.faces[3 * face + 2]
+    return wp.normalize(s.normals[first] * u + s.normals[second] * v + s.normals[third] * w)
 
 
 @wp.func
@@ -130,3 +126,22 @@ def soft_light(
     way = tangent * (radius * wp.cos(angle)) + other * (radius * wp.sin(angle))
     way = wp.normalize(way + shading * wp.sqrt(wp.max(0.0, 1.0 - first) + 1.0e-4))
     return total + arriving(s, light, point, way, light.limit, light.near)
+
+
+@wp.func
+def mirrored(
+    s: Surface, light: Light, m: int, point: wp.vec3, n: wp.vec3, shading: wp.vec3, d: wp.vec3
+) -> wp.vec4:
+    """Radiance that a glossy material mirrors along d, and its share of what leaves the surface."""
+    look = s.look[m]
+    away = 1.0 - wp.max(-wp.dot(shading, d), 0.0)
+    fresnel = look[1] + (1.0 - look[1]) * away * away * away * away * away * (1.0 - 0.8 * look[2])
+    bounced = wp.normalize(d - shading * (2.0 * wp.dot(d, shading)))
+    if wp.dot(bounced, n) <= 0.0:
+        return wp.vec4(0.0, 0.0, 0.0, 0.0)
+    soft = light.ambient * 0.5
+    sharp = soft
+    if fresnel * (1.0 - look[2]) > 0.03:
+        sharp = arriving(s, light, point, bounced, 100.0, light.reach)
+    shine = (sharp + (soft - sharp) * look[2]) * fresnel
+    return wp.vec4(shine[0], shine[1], shine[2], fresnel)

@@ -14,7 +14,7 @@ import warp as wp
 from numpy.typing import NDArray
 
 from vlm3.geometry.camera import Camera
-from vlm3.worlds import casting, developing, lighting, patterns, shading
+from vlm3.worlds import casting, developing, edges, lighting, patterns, shading
 from vlm3.worlds.looks import Look, exposed
 from vlm3.worlds.scene import Scene
 from vlm3.worlds.warp_start import start_warp
@@ -54,8 +54,8 @@ def _device_rays(lenses: tuple[Camera, ...], device: str) -> Any:
     return wp.array(rays, dtype=wp.vec3, device=device)
 
 
-def _placed(cameras: Sequence[Camera], poses: Sequence[Floats], device: str) -> tuple[Any, Any]:
-    """(views,) `shading.PlacedCamera`, and the rays of their lenses; equal ones are kept once."""
+def _placed(cameras: Sequence[Camera], poses: Sequence[Floats], device: str) -> Any:
+    """`shading.Cameras`; equal lenses are kept once."""
     lenses = tuple(dict.fromkeys(cameras))
     kind: Any = shading.PlacedCamera
     placed = np.zeros(len(cameras), kind.numpy_dtype())
@@ -63,8 +63,10 @@ def _placed(cameras: Sequence[Camera], poses: Sequence[Floats], device: str) -> 
     placed["origin"] = [pose[:3, 3] for pose in poses]
     placed["lens"] = [lenses.index(camera) for camera in cameras]
     placed["pixel_angle"] = [1.0 / np.sqrt(camera.fx_px * camera.fy_px) for camera in cameras]
-    views = wp.array(placed, dtype=kind, device=device)
-    return views, _device_rays(lenses, device)
+    out = shading.Cameras()
+    out.placed = wp.array(placed, dtype=kind, device=device)
+    out.rays = _device_rays(lenses, device)
+    return out
 
 
 def _truths(film: Any) -> Iterator[Truth]:
@@ -180,19 +182,19 @@ class Renderer:
         shape = (len(cameras), height, width)
         half = (len(cameras), (height + 1) // 2, (width + 1) // 2)
         with wp.ScopedDevice(self.device):
-            views = _placed(cameras, poses, self.device)
+            placed = _placed(cameras, poses, self.device)
             film = shading.Film()
             film.distance = wp.empty(shape, dtype=wp.float32)
             film.face = wp.empty(shape, dtype=wp.int32)
             for name in ("normal", "base", "extra", "sunlit", "smooth", "radiance", "image"):
                 setattr(film, name, wp.empty(shape, dtype=wp.vec3))
             received, mean = (wp.empty(half, dtype=wp.vec3) for _ in range(2))
-            scene = [self._surface, self._light, *views, film]
+            scene = [self._surface, self._light, placed, film]
             wp.launch(shading.trace, shape, [*scene, received])
-            wp.launch(shading.gather, half, [*views, film, received, 2, mean])
-            wp.launch(shading.gather, half, [*views, film, mean, 1, received])
+            wp.launch(shading.gather, half, [placed, film, received, 2, mean])
+            wp.launch(shading.gather, half, [placed, film, mean, 1, received])
             wp.launch(shading.resolve, shape, [*scene, received])
-            wp.launch(shading.smooth_edges, shape, scene)
+            wp.launch(edges.smooth_edges, shape, scene)
         return film
 
     def cast(

@@ -1,4 +1,4 @@
-# ruff: noqa: UP018, RUF046, SIM102
+# ruff: noqa: UP018, SIM102
 # Warp needs float(0.0) for what a loop changes, and nested ifs: its `and` does not stop early.
 # mypy: disable-error-code="valid-type,misc,no-untyped-def,untyped-decorator,attr-defined"
 # mypy: no-warn-return-any
@@ -8,15 +8,15 @@ Several views of one scene, all of one size, are drawn by one launch of each ker
 the view as its first dimension. `trace` casts one ray through every pixel centre (the truth) and
 one to the sun; at every second pixel of every second row also one to a lamp and one into the
 surroundings. `resolve` averages these over 4 x 4 neighbours of the same surface, so that sixteen
-directions are seen at a small price, and once more against blocks; `smooth_edges` casts three more
-rays where neighbouring pixels differ.
+directions are seen at a small price, and once more against blocks. Edges are smoothed after
+(`worlds.edges`).
 
 Knows no scenes, files or photographs: arrays in, linear radiance out.
 """
 
 import warp as wp
 
-from vlm3.worlds.lighting import Light, arriving, face_normal, face_uv, sky, soft_light
+from vlm3.worlds.lighting import Light, face_normal, face_uv, mirrored, sky, soft_light
 from vlm3.worlds.patterns import Surface, albedo, noise
 
 wp.set_module_options({"enable_backward": False, "fast_math": False})
@@ -37,6 +37,14 @@ class PlacedCamera:
     origin: wp.vec3
     lens: wp.int32
     pixel_angle: wp.float32
+
+
+@wp.struct
+class Cameras:
+    """Cameras of views (V,), and unit rays of pixel centres (lenses, H, W), camera axes."""
+
+    placed: wp.array(dtype=PlacedCamera)
+    rays: wp.array3d(dtype=wp.vec3)
 
 
 @wp.struct
@@ -65,18 +73,6 @@ class Film:
 
 
 @wp.func
-def ray_beside(
-    c: PlacedCamera, rays: wp.array3d(dtype=wp.vec3), y: int, x: int, dx: float, dy: float
-) -> wp.vec3:
-    """Unit ray through (x + 0.5 + dx, y + 0.5 + dy), world axes, from those of pixel centres."""
-    x0 = wp.clamp(x, 0, rays.shape[2] - 2)
-    y0 = wp.clamp(y, 0, rays.shape[1] - 2)
-    along = rays[c.lens, y, x0 + 1] - rays[c.lens, y, x0]
-    down = rays[c.lens, y0 + 1, x] - rays[c.lens, y0, x]
-    return wp.normalize(c.rotation * wp.normalize(rays[c.lens, y, x] + along * dx + down * dy))
-
-
-@wp.func
 def roughened(shading: wp.vec3, n: wp.vec3, spot: wp.vec3) -> wp.vec3:
     """The normal that foliage is lit by."""
     shake = wp.vec3(
@@ -92,17 +88,12 @@ def roughened(shading: wp.vec3, n: wp.vec3, spot: wp.vec3) -> wp.vec3:
 
 @wp.kernel
 def trace(
-    s: Surface,
-    light: Light,
-    views: wp.array(dtype=PlacedCamera),
-    rays: wp.array3d(dtype=wp.vec3),
-    film: Film,
-    received: wp.array3d(dtype=wp.vec3),
+    s: Surface, light: Light, cameras: Cameras, film: Film, received: wp.array3d(dtype=wp.vec3)
 ):
     """The ray of each pixel's centre: truth, colour, gloss, sun, and samples of other light."""
     v, y, x = wp.tid()
-    c = views[v]
-    d = wp.normalize(c.rotation * rays[c.lens, y, x])
+    c = cameras.placed[v]
+    d = wp.normalize(c.rotation * cameras.rays[c.lens, y, x])
     query = wp.mesh_query_ray(s.mesh, c.origin, d, light.reach)
     if not query.result:
         film.distance[v, y, x] = wp.INF
@@ -141,21 +132,11 @@ def trace(
             if not wp.mesh_query_ray_anyhit(s.mesh, point, light.sun_direction, light.reach):
                 direct = light.sun * facing
     film.sunlit[v, y, x] = direct
-    look = s.look[m]
     shine = s.emission[m]
-    if look[1] > 0.0:
-        away = 1.0 - wp.max(-wp.dot(shading, d), 0.0)
-        fresnel = look[1] + (1.0 - look[1]) * away * away * away * away * away * (
-            1.0 - 0.8 * look[2]
-        )
-        bounced = wp.normalize(d - shading * (2.0 * wp.dot(d, shading)))
-        if wp.dot(bounced, n) > 0.0:
-            soft = light.ambient * 0.5
-            sharp = soft
-            if fresnel * (1.0 - look[2]) > 0.03:
-                sharp = arriving(s, light, point, bounced, 100.0, light.reach)
-            shine = shine + (sharp + (soft - sharp) * look[2]) * fresnel
-            film.base[v, y, x] = colour * (1.0 - 0.9 * wp.min(fresnel, 1.0))
+    if s.look[m][1] > 0.0:
+        gloss = mirrored(s, light, m, point, n, shading, d)
+        shine = shine + wp.vec3(gloss[0], gloss[1], gloss[2])
+        film.base[v, y, x] = colour * (1.0 - 0.9 * wp.min(gloss[3], 1.0))
     film.extra[v, y, x] = shine
 
 
@@ -167,8 +148,7 @@ def same_plane(p: wp.vec3, n: wp.vec3, other: wp.vec3, other_n: wp.vec3, t: floa
 
 @wp.kernel
 def gather(
-    views: wp.array(dtype=PlacedCamera),
-    rays: wp.array3d(dtype=wp.vec3),
+    cameras: Cameras,
     film: Film,
     source: wp.array3d(dtype=wp.vec3),
     shift: int,
@@ -181,8 +161,8 @@ def gather(
     weight = float(0.0)
     if t < 1.0e6:
         n = film.normal[v, 2 * j, 2 * i]
-        c = views[v]
-        here = (c.rotation * rays[c.lens, 2 * j, 2 * i]) * t
+        c = cameras.placed[v]
+        here = (c.rotation * cameras.rays[c.lens, 2 * j, 2 * i]) * t
         for dj in range(4):
             for di in range(4):
                 jj = j + dj - shift
@@ -190,7 +170,7 @@ def gather(
                 if jj >= 0 and jj < source.shape[1] and ii >= 0 and ii < source.shape[2]:
                     away = film.distance[v, 2 * jj, 2 * ii]
                     if away < 1.0e6:
-                        there = (c.rotation * rays[c.lens, 2 * jj, 2 * ii]) * away
+                        there = (c.rotation * cameras.rays[c.lens, 2 * jj, 2 * ii]) * away
                         if same_plane(here, n, there, film.normal[v, 2 * jj, 2 * ii], t):
                             total = total + source[v, jj, ii]
                             weight = weight + 1.0
@@ -200,12 +180,7 @@ def gather(
 
 @wp.kernel
 def resolve(
-    s: Surface,
-    light: Light,
-    views: wp.array(dtype=PlacedCamera),
-    rays: wp.array3d(dtype=wp.vec3),
-    film: Film,
-    received: wp.array3d(dtype=wp.vec3),
+    s: Surface, light: Light, cameras: Cameras, film: Film, received: wp.array3d(dtype=wp.vec3)
 ):
     """Light between the samples of the same surface, times colour."""
     v, y, x = wp.tid()
@@ -214,8 +189,8 @@ def resolve(
     weight = float(0.0)
     if t < 1.0e6:
         n = film.normal[v, y, x]
-        c = views[v]
-        here = (c.rotation * rays[c.lens, y, x]) * t
+        c = cameras.placed[v]
+        here = (c.rotation * cameras.rays[c.lens, y, x]) * t
         for dj in range(2):
             for di in range(2):
                 jj = (y + dj) / 2
@@ -223,7 +198,7 @@ def resolve(
                 if jj < received.shape[1] and ii < received.shape[2]:
                     away = film.distance[v, 2 * jj, 2 * ii]
                     if away < 1.0e6:
-                        there = (c.rotation * rays[c.lens, 2 * jj, 2 * ii]) * away
+                        there = (c.rotation * cameras.rays[c.lens, 2 * jj, 2 * ii]) * away
                         if same_plane(here, n, there, film.normal[v, 2 * jj, 2 * ii], t):
                             total = total + received[v, jj, ii]
                             weight = weight + 1.0
@@ -236,113 +211,3 @@ def resolve(
         total = total + film.sunlit[v, y, x]
     film.smooth[v, y, x] = total
     film.radiance[v, y, x] = wp.cw_mul(film.base[v, y, x], total) + film.extra[v, y, x]
-
-
-@wp.func
-def differs(s: Surface, film: Film, v: int, y: int, x: int, yy: int, xx: int) -> bool:
-    """Whether there is an edge between two pixels: other things, other slants or other depths."""
-    own = film.face[v, y, x]
-    other = film.face[v, yy, xx]
-    if other == own:
-        return False
-    if own < 0 or other < 0:
-        return True
-    t = film.distance[v, y, x]
-    return (
-        s.instance[other] != s.instance[own]
-        or s.material[other] != s.material[own]
-        or wp.dot(film.normal[v, yy, xx], film.normal[v, y, x]) < 0.9
-        or wp.abs(film.distance[v, yy, xx] - t) > 0.1 * t
-        or wp.length(s.tint[other] - s.tint[own]) > 0.05
-    )
-
-
-@wp.func
-def most_alike(
-    s: Surface, film: Film, v: int, y: int, x: int, t: float, n: wp.vec3, material: int
-) -> wp.vec2i:
-    """Which of the nine pixels around one is most like a surface: row and column."""
-    best = float(1.0e9)
-    by = y
-    bx = x
-    for j in range(-1, 2):
-        for i in range(-1, 2):
-            yy = wp.clamp(y + j, 0, film.face.shape[1] - 1)
-            xx = wp.clamp(x + i, 0, film.face.shape[2] - 1)
-            near = film.face[v, yy, xx]
-            if near >= 0:
-                unlike = wp.abs(film.distance[v, yy, xx] - t) / t
-                unlike = unlike + 1.0 - wp.dot(film.normal[v, yy, xx], n)
-                if s.material[near] != material:
-                    unlike = unlike + 0.5
-                if unlike < best:
-                    best = unlike
-                    by = yy
-                    bx = xx
-    return wp.vec2i(by, bx)
-
-
-@wp.func
-def with_ray_beside(
-    s: Surface,
-    light: Light,
-    c: PlacedCamera,
-    film: Film,
-    v: int,
-    y: int,
-    x: int,
-    d: wp.vec3,
-    total: wp.vec3,
-) -> wp.vec3:
-    """`total` and the radiance along a ray beside a pixel's centre.
-
-    The colour is the surface's own; light and gloss are those of the most alike pixel around.
-    """
-    query = wp.mesh_query_ray(s.mesh, c.origin, d, light.reach)
-    if not query.result:
-        return total + sky(light, d)
-    n = query.normal
-    if wp.dot(n, d) > 0.0:
-        n = -n
-    m = s.material[query.face]
-    cosine = wp.max(-wp.dot(n, d), 0.08)
-    footprint = query.t * c.pixel_angle / wp.sqrt(cosine)
-    colour = albedo(s, m, face_uv(s, query.face, query.u, query.v), footprint)
-    colour = wp.cw_mul(colour, s.tint[query.face])
-    at = most_alike(s, film, v, y, x, query.t, n, m)
-    return total + wp.cw_mul(colour, film.smooth[v, at[0], at[1]]) + film.extra[v, at[0], at[1]]
-
-
-@wp.kernel
-def smooth_edges(
-    s: Surface,
-    light: Light,
-    views: wp.array(dtype=PlacedCamera),
-    rays: wp.array3d(dtype=wp.vec3),
-    film: Film,
-):
-    """Mean with three more rays where a pixel differs from one of its four neighbours."""
-    v, y, x = wp.tid()
-    own = film.face[v, y, x]
-    left = wp.max(x - 1, 0)
-    right = wp.min(x + 1, film.face.shape[2] - 1)
-    above = wp.max(y - 1, 0)
-    below = wp.min(y + 1, film.face.shape[1] - 1)
-    beside = film.face[v, y, left] != own or film.face[v, y, right] != own
-    edge = int(0)
-    # Few pixels have another face beside them, and only these are looked at closely.
-    if beside or film.face[v, above, x] != own or film.face[v, below, x] != own:
-        if differs(s, film, v, y, x, y, left) or differs(s, film, v, y, x, y, right):
-            edge = 1
-        if differs(s, film, v, y, x, above, x) or differs(s, film, v, y, x, below, x):
-            edge = 1
-    total = film.radiance[v, y, x]
-    if edge == 1:
-        c = views[v]
-        for k in range(3):
-            dx = 0.34 * wp.cos(2.0943951 * float(k) + 0.5)
-            dy = 0.34 * wp.sin(2.0943951 * float(k) + 0.5)
-            d = ray_beside(c, rays, y, x, dx, dy)
-            total = with_ray_beside(s, light, c, film, v, y, x, d, total)
-        total = total / 4.0
-    film.image[v, y, x] = total
