@@ -13,10 +13,13 @@ from vlm3.train.trainer import train
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    folder, out, mesh, stop = sys.argv[1:5]
+    folder, out, mesh, stop, *rest = sys.argv[1:]
     names = ("samples", "workers")
-    steps = dict(zip(names, map(int, sys.argv[5:]), strict=False))
-    run = tiny(Path(folder), out, mesh=mesh, **steps)
+    steps = dict(zip(names, (int(word) for word in rest if word.isdigit()), strict=False))
+    compiled = "on" if "compile" in rest else "off"
+    run = tiny(
+        Path(folder), out, mesh=mesh, compile=compiled, recompute="recompute" in rest, **steps
+    )
     train(run, stop_at=int(stop) or None)
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()

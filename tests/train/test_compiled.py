@@ -138,6 +138,35 @@ def test_what_fails_or_differs_is_left(traced: None, monkeypatch: pytest.MonkeyP
     assert "text layers differ from plain ones by 0.00" in started("tree", compile="on").compiled
 
 
+@pytest.mark.parametrize("recompute", [False, True])
+def test_what_fails_later_is_plain_from_then_on(
+    traced: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    recompute: bool,
+) -> None:
+    """As where sharded layers are compiled anew; also in the middle of a layer."""
+    ready: list[bool] = []
+
+    def fails(graph: torch.fx.GraphModule, inputs: Any) -> Any:
+        ready.append(True)
+        if len(ready) > 5:
+            raise RuntimeError("no memory")
+        return graph.forward
+
+    fragile = partial(compiled.compile_layers, backend=fails)
+    monkeypatch.setattr(loss_module, "compile_layers", fragile)
+    settings: Any = {"attention": "tree", "recompute": recompute}
+    made = started(**settings, compile="on")
+    assert "text layers; vision layers fail here" in made.compiled
+    torch._dynamo.reset()
+    ready[:] = ready[:3]
+    hold_equal(started(**settings), made, "chat", 1)
+    told = capsys.readouterr()
+    lines = [line for line in (told.out + told.err).splitlines() if "off from here on" in line]
+    assert len(lines) == 1 and "Qwen3VLTextDecoderLayer: " in lines[0] and "no memory" in lines[0]
+
+
 def test_where_it_is_not_wanted_nothing_is_tried(traced: None) -> None:
     model: Any = None
     told = compiled.compile_layers(model, ParallelConfig(), CPU)

@@ -50,6 +50,18 @@ def test_one_run_over_all_meshes(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_compiled_layers_give_the_same_curve_on_any_mesh(tmp_path: Path) -> None:
+    """Sharded layers are of another class, which is compiled once more."""
+    launch(tmp_path, "none", "none", 0)
+    whole = curve(tmp_path, "none")
+    for mesh in MESHES:
+        launch(tmp_path, f"on-{mesh}", mesh, 0, "compile", "recompute")
+        apart = max(abs(a - b) for a, b in zip(curve(tmp_path, f"on-{mesh}"), whole, strict=True))
+        print(f"compiled, on {mesh}: {apart:.1e}")
+        assert apart < TOLERANCE
+
+
+@pytest.mark.slow
 def test_any_mesh_goes_on_from_any(tmp_path: Path) -> None:
     launch(tmp_path, "none", "none", 0)
     whole = curve(tmp_path, "none")

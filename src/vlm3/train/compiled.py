@@ -26,6 +26,7 @@ import torch
 from vlm3.train import forest, tree
 from vlm3.train.config import ParallelConfig
 from vlm3.train.forward import attends_together
+from vlm3.train.metrics import say
 from vlm3.train.probe import TOLERANCE, difference, outcome
 
 _LENGTHS = (38, 23)
@@ -55,15 +56,15 @@ def compile_layers(
         return "compile: off, there is no Triton here, which writes the kernels"
     kind = torch.bfloat16 if parallel.bf16 and device.type == "cuda" else torch.float32
     began = time.monotonic()
-    ready: list[tuple[Sequence[Any], Callable[..., Any]]] = []
+    ready: list[tuple[Sequence[Any], FusedForward]] = []
     told = []
     for name, layers, example in _regions(model.model, device, kind):
-        forward = compiled_forward(type(layers[0]), backend)
+        forward = FusedForward(type(layers[0]), backend)
         try:
             apart = _apart(layers[0], forward, example, device, kind)
         # Compilers fail in many ways, and none of them is worth the run.
         except (RuntimeError, OSError, ImportError, ValueError, TypeError) as error:
-            told.append(f"{name} fail here ({' '.join(str(error).split())[:160]})")
+            told.append(f"{name} fail here ({_short(error)})")
             continue
         if not apart < TOLERANCE[kind]:
             told.append(f"{name} differ from plain ones by {apart:.2g} here")
@@ -84,22 +85,50 @@ def _why_off(parallel: ParallelConfig, device: torch.device) -> str:
     return f"as usual on {device.type}: it pays where launches cost"
 
 
-def compiled_forward(kind: type, backend: str) -> Callable[..., Any]:
-    """The forward function of a class of stock layers, compiled, its recomputation around it."""
-    stock = kind.forward  # type: ignore[attr-defined]
-    plain = inspect.unwrap(stock)
-    fused: Callable[..., Any] = torch.compile(plain, dynamic=True, backend=backend)
-    # Some releases of transformers wrap recomputation around `forward`, others around the call.
-    wrapped = plain is not stock
+class FusedForward:
+    """The forward function of a class of stock layers, compiled, its recomputation around it.
 
-    def forward(layer: Any, *args: Any, **kwargs: Any) -> Any:
-        if not layer.training:
-            return stock(layer, *args, **kwargs)
-        if wrapped and layer.gradient_checkpointing:
-            return layer._gradient_checkpointing_func(partial(fused, layer, **kwargs), *args)
-        return fused(layer, *args, **kwargs)
+    Args:
+        kind: the class.
+        backend: of torch.compile.
+    """
 
-    return forward
+    def __init__(self, kind: type, backend: str) -> None:
+        self._stock = kind.forward  # type: ignore[attr-defined]
+        plain = inspect.unwrap(self._stock)
+        self._fused: Callable[..., Any] = torch.compile(plain, dynamic=True, backend=backend)
+        # Some releases of transformers wrap recomputation around `forward`, others around the call.
+        self._wrapped = plain is not self._stock
+        self._failed = False
+
+    def __call__(self, layer: Any, *args: Any, **kwargs: Any) -> Any:
+        """As the stock layer's; where compiling fails after all, that layer's from then on."""
+        if self._failed or not layer.training:
+            return self._stock(layer, *args, **kwargs)
+        try:
+            return self.compiled(layer, *args, **kwargs)
+        except RuntimeError as error:
+            if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+                raise
+            self._failed = True
+            say(f"compile: off from here on for {type(layer).__name__}: {_short(error)}")
+            return self._stock(layer, *args, **kwargs)
+
+    def compiled(self, layer: Any, *args: Any, **kwargs: Any) -> Any:
+        """As the stock layer's in training.
+
+        Raises:
+            RuntimeError: whatever a compiler fails with.
+        """
+        if self._wrapped and layer.gradient_checkpointing:
+            once = partial(self._fused, layer, **kwargs)
+            return layer._gradient_checkpointing_func(once, *args)
+        return self._fused(layer, *args, **kwargs)
+
+
+def _short(error: Exception) -> str:
+    """What an error says, on one line."""
+    return " ".join(str(error).split())[:160]
 
 
 Example = tuple[torch.Tensor, dict[str, Any]]
@@ -162,7 +191,7 @@ def _noise(shape: tuple[int, ...], device: torch.device, kind: torch.dtype) -> t
 
 def _apart(
     layer: Any,
-    forward: Callable[..., Any],
+    forward: FusedForward,
     example: Example,
     device: torch.device,
     kind: torch.dtype,
@@ -172,5 +201,5 @@ def _apart(
     weights = [one for one in copy.parameters() if one.requires_grad]
     hidden, given = example
     plain = outcome(lambda one: copy(one, **given), [hidden], weights)
-    copy.forward = MethodType(forward, copy)
+    copy.forward = partial(forward.compiled, copy)
     return difference(outcome(lambda one: copy(one, **given), [hidden], weights), plain)

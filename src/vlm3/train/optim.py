@@ -34,7 +34,7 @@ def optimizers(trainee: torch.nn.Module, config: OptimConfig) -> list[torch.opti
     rest = [p for _, p in named if id(p) not in chosen]
     return [
         Muon(inner, lr=MUON_FACTOR * config.rate),
-        torch.optim.AdamW(rest, lr=config.rate, betas=(0.9, 0.98), weight_decay=0.0),
+        torch.optim.AdamW(rest, lr=config.rate, betas=(0.9, 0.98), weight_decay=0.0, fused=fused),
     ]
 
 
