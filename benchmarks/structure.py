@@ -49,8 +49,9 @@ LABELLED_PICTURES: dict[str, str] = {
 MOVED = {
     "sources/base RawFrame": "datasets/base RawFrame",
     "worlds/sample Frame": "worlds/frame Frame",
+    "eval/readers/rgbd Frame": "eval/readers/rgbd RgbdFrame",
 }
-"""Where a class stands in the newer tree, if the end of its path changed."""
+"""Where a class stands in the newer tree, if the end of its path or its name changed."""
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from vlm3.infer.engines.local import LocalEngine
 from vlm3.infer.engines.naive import NaiveEngine
 from vlm3.infer.predictor import Predictor
 from vlm3.model import Checkpoint
+from vlm3.tasks.object_reading import has_kind
 from vlm3.tasks.protocol import PROTOCOLS, get_protocol
 from vlm3.view import View
 
@@ -71,8 +72,7 @@ def grey(value: int) -> View:
 @settings(max_examples=15, deadline=None)
 @given(
     values=st.lists(st.integers(0, 255), min_size=1, max_size=7),
-    # Of a kind that models of every protocol know, see `object_reading.has_kind`.
-    question=st.text("Which door? 12(),").map("Which {}".format),
+    question=st.text("Which door? 12(),", min_size=1).filter(str.strip),
 )
 def test_all_pictures_reach_the_engine_in_their_order_and_once(
     protocol: str, values: list[int], question: str
@@ -84,8 +84,9 @@ def test_all_pictures_reach_the_engine_in_their_order_and_once(
     assert engine.questions == [answer.prompt]
     assert (answer.text, answer.raw_text) == ("The second.", "The second.")
     assert answer.intrinsics == ("given",) * len(values)
-    # However many the pictures: the question that `ask` puts about one.
-    assert answer.prompt == asked.ask(grey(values[0]), question).prompt
+    # However many the pictures: the question that `ask` puts about one, where it puts one.
+    if protocol != "joint" or has_kind(question):
+        assert answer.prompt == asked.ask(grey(values[0]), question).prompt
 
 
 def test_what_no_question_can_be() -> None:

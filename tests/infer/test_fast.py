@@ -185,6 +185,30 @@ def test_questions_asked_again_are_computed_once(qwen3: Checkpoint, pictures: li
     assert asked(LocalEngine(qwen3), pictures[:1], [], TOKENS) == []
 
 
+def test_the_tower_sees_a_picture_once_whatever_stands_beside_it(
+    checkpoint: Checkpoint, pictures: list[Any]
+) -> None:
+    """As a motion is checked: a to b, b to a, a alone; then a to c. All as if seen anew."""
+    a, b, c = pictures[:3]
+    scenes = [[a, b], [b, a], [a], [a, c], [a, a], [c, b, a]]
+    fresh = [asked(LocalEngine(checkpoint), scene, RAGGED, TOKENS) for scene in scenes]
+    seen: list[int] = []
+    hook = checkpoint.model.model.visual.register_forward_hook(
+        lambda _, arguments, named, out: seen.append(len(named["grid_thw"])), with_kwargs=True
+    )
+    try:
+        engine = LocalEngine(checkpoint)
+        assert [asked(engine, scene, RAGGED, TOKENS) for scene in scenes] == fresh
+        assert sum(seen) == 3
+        seen.clear()
+        # Without room between calls, only those of the last call are still there.
+        small = LocalEngine(checkpoint, held_bytes=1)
+        assert [asked(small, scene, RAGGED, TOKENS) for scene in scenes] == fresh
+        assert sum(seen) == 5
+    finally:
+        hook.remove()
+
+
 @pytest.mark.parametrize(("weights", "limit"), [(2**26, 2**28), (2**29, 2**29), (2**33, 2**30)])
 def test_encoded_pictures_do_not_outweigh_a_small_model(weights: int, limit: int) -> None:
     model = torch.nn.Linear(weights // 4, 1, bias=False, device="meta", dtype=torch.float32)

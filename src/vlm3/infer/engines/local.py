@@ -5,12 +5,10 @@ once, then the question's own tokens, then the answer; positions are always expl
 stock model's own offset belongs to the last picture it saw. Knows tokens and devices, no task.
 """
 
-import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from vlm3.errors import InputError
@@ -19,6 +17,7 @@ from vlm3.infer.decoding.planner import Ids, common_length, plan_batches
 from vlm3.infer.decoding.prefix_attention import Segment
 from vlm3.infer.engines.base import AnswerOptions, AnswersByReply, Reply, Scene
 from vlm3.infer.engines.checkpoint_engine import CheckpointEngine
+from vlm3.infer.engines.tower import VisionTower, picture_digest
 from vlm3.model import Checkpoint
 from vlm3.tasks.conversation import question_messages
 
@@ -86,6 +85,8 @@ class LocalEngine(CheckpointEngine, AnswersByReply):
         self._most_rows = most_rows
         self._held_bytes = held_limit(checkpoint.model) if held_bytes is None else held_bytes
         self._held: OrderedDict[bytes, _Prefix] = OrderedDict()
+        # Features are a small part of what keys and values of the same pictures take.
+        self._tower = VisionTower(checkpoint.model.model, self._held_bytes // 4)
 
     @torch.inference_mode()
     def _replies(
@@ -152,11 +153,9 @@ class LocalEngine(CheckpointEngine, AnswersByReply):
 
     def _open(self, scene: Scene, words: Ids) -> _Prefix:
         """The pictures and as many of these words as are, or now become, encoded."""
-        digest = hashlib.blake2b(digest_size=16)
-        for image in scene.images:
-            digest.update(repr(image.shape).encode() + np.ascontiguousarray(image).tobytes())
-        key = digest.digest()
-        prefix = self._held.pop(key, None) or self._encode(scene, words)
+        pictures = [picture_digest(image) for image in scene.images]
+        key = b"".join(pictures)
+        prefix = self._held.pop(key, None) or self._encode(scene, pictures, words)
         self._held[key] = prefix
         while len(self._held) > 1 and self.held_bytes > self._held_bytes:
             self._held.popitem(last=False)
@@ -173,7 +172,7 @@ class LocalEngine(CheckpointEngine, AnswersByReply):
         """Memory that encoded pictures take now."""
         return sum(prefix.segment.bytes for prefix in self._held.values())
 
-    def _encode(self, scene: Scene, words: Ids) -> _Prefix:
+    def _encode(self, scene: Scene, keys: Sequence[bytes], words: Ids) -> _Prefix:
         checkpoint = self._checkpoint
         inputs = checkpoint.encode(question_messages(len(scene.images), ""), scene.images)
         (ids,), positions = inputs["input_ids"], inputs["position_ids"]
@@ -182,7 +181,9 @@ class LocalEngine(CheckpointEngine, AnswersByReply):
         offset = int(positions[0, 0, pictures]) - pictures
         ids = torch.cat([ids[:pictures], ids.new_tensor(words)])[None]
         after = torch.arange(pictures, ids.shape[1], device=ids.device) + offset
-        seen = {name: inputs[name] for name in ("pixel_values", "image_grid_thw") if pictures}
+        seen = {}
+        if pictures:
+            seen = self._tower.inputs(keys, inputs["pixel_values"], inputs["image_grid_thw"])
         out = checkpoint.model.model(
             input_ids=ids,
             position_ids=torch.cat([positions[..., :pictures], after.expand(3, 1, -1)], dim=-1),
