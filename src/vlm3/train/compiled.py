@@ -32,8 +32,8 @@ from vlm3.train.probe import TOLERANCE, difference, outcome
 _LENGTHS = (38, 23)
 """Tokens of the two conversations that a layer is tried with: as large as nothing else, or the
 compiler would take two sizes for one."""
-_PATCHES = (36, 28)
-"""Of the two pictures."""
+_PATCHES = (36, 16)
+"""Of two pictures, likewise."""
 
 
 def compile_layers(
