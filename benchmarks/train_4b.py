@@ -59,7 +59,9 @@ def main() -> None:
     parser.add_argument("--packing", default="chat", choices=["chat", "independent"])
     parser.add_argument("--samples", type=int, default=4, help="conversations a forward pass")
     parser.add_argument("--passes", type=int, default=8)
-    parser.add_argument("--compile", default="auto", choices=["auto", "on", "off"])
+    parser.add_argument(
+        "--compile", nargs="?", const="on", default="auto", choices=["auto", "on", "off"]
+    )
     parser.add_argument("--json", type=Path, help="such as benchmarks/results/train-h100.json")
     given = parser.parse_args()
     parallel = start("auto", ())

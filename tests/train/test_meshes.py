@@ -10,7 +10,6 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 RUN = Path(__file__).parent / "mesh_run.py"
@@ -39,14 +38,18 @@ def curve(folder: Path, out: str) -> list[float]:
     return [line["loss"] for line in lines]
 
 
+def hold_equal(found: list[float], wanted: list[float], name: str) -> None:
+    apart = max(abs(a - b) for a, b in zip(found, wanted, strict=True))
+    print(f"{name}: {apart:.1e}")
+    assert apart < TOLERANCE
+
+
 def test_one_run_over_all_meshes(tmp_path: Path) -> None:
     """Each leg goes on from what another mesh saved: one curve, that of a run that never moved."""
     launch(tmp_path, "none", "none", 0)
     for mesh, stop in (("none", 1), ("2x2", 3), ("ddp", 4), ("1x2", 0)):
         launch(tmp_path, "moved", mesh, stop)
-    apart = np.abs(np.subtract(curve(tmp_path, "moved"), curve(tmp_path, "none"))).max()
-    print(f"over four meshes: {apart:.1e}")
-    assert apart < TOLERANCE
+    hold_equal(curve(tmp_path, "moved"), curve(tmp_path, "none"), "over four meshes")
 
 
 @pytest.mark.slow
@@ -56,9 +59,7 @@ def test_compiled_layers_give_the_same_curve_on_any_mesh(tmp_path: Path) -> None
     whole = curve(tmp_path, "none")
     for mesh in MESHES:
         launch(tmp_path, f"on-{mesh}", mesh, 0, "compile", "recompute")
-        apart = max(abs(a - b) for a, b in zip(curve(tmp_path, f"on-{mesh}"), whole, strict=True))
-        print(f"compiled, on {mesh}: {apart:.1e}")
-        assert apart < TOLERANCE
+        hold_equal(curve(tmp_path, f"on-{mesh}"), whole, f"compiled, on {mesh}")
 
 
 @pytest.mark.slow
@@ -71,9 +72,7 @@ def test_any_mesh_goes_on_from_any(tmp_path: Path) -> None:
             out = f"{saved}-{resumed}"
             shutil.copytree(tmp_path / f"from-{saved}", tmp_path / out)
             launch(tmp_path, out, resumed, 0)
-            apart = max(abs(a - b) for a, b in zip(curve(tmp_path, out), whole, strict=True))
-            print(f"saved on {saved}, resumed on {resumed}: {apart:.1e}")
-            assert apart < TOLERANCE
+            hold_equal(curve(tmp_path, out), whole, f"saved on {saved}, resumed on {resumed}")
 
 
 @pytest.mark.parametrize("moments", [2, pytest.param(10, marks=pytest.mark.slow)])
