@@ -1,15 +1,23 @@
 """SIGTERM ends a command as Ctrl-C does, in one line, whatever libraries it has loaded."""
 
+import multiprocessing
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 
-from vlm3.signals import keeping_sigterm, sigterm_interrupts
+from vlm3.signals import (
+    interrupt_children,
+    keeping_sigterm,
+    one_interrupt,
+    sigterm_interrupts,
+)
 
 # A command that is sent SIGTERM, twice as `timeout` does, when it has loaded what it needs.
 COMMAND = """
@@ -92,3 +100,29 @@ def test_outside_of_the_main_thread_nothing_is_done() -> None:
     thread.start()
     thread.join()
     assert seen == [signal.SIG_DFL]
+
+
+def work(pipe: Connection) -> None:
+    """A worker that is interrupted, again while it ends, and once more after it."""
+    try:
+        with one_interrupt():
+            try:
+                pipe.send("working")
+                time.sleep(60)
+            finally:
+                signal.raise_signal(signal.SIGINT)
+                pipe.send("tidy")
+    except KeyboardInterrupt:
+        signal.raise_signal(signal.SIGINT)
+        sys.exit(7)
+
+
+def test_workers_end_once_and_tidily() -> None:
+    here, there = multiprocessing.Pipe()
+    child = multiprocessing.get_context("spawn").Process(target=work, args=(there,))
+    child.start()
+    assert here.recv() == "working"
+    interrupt_children()
+    interrupt_children()
+    child.join(30)
+    assert child.exitcode == 7 and here.recv() == "tidy"

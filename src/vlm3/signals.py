@@ -1,15 +1,16 @@
-"""SIGTERM: a command is interrupted by it as by Ctrl-C, whatever libraries it loads.
+"""SIGTERM interrupts a command as Ctrl-C does, its workers too, whatever libraries it loads.
 
 By default SIGTERM ends a process at once, with its file half written, and libraries in C++ install
 handlers that print a native trace. Only the main thread can have handlers: elsewhere these do
 nothing. Imports nothing that costs time.
 """
 
+import os
 import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 # Tools such as `timeout` send the same signal to a process and to its group, so it comes twice.
@@ -54,3 +55,28 @@ def keeping_sigterm() -> Iterator[None]:
         # Python's table does not know of handlers set in C, so it is always set again.
         if handler is not None and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, handler)
+
+
+@contextmanager
+def one_interrupt() -> Iterator[None]:
+    """In a worker: SIGINT ends the block once, and is ignored while it ends and after it."""
+
+    def once(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, once)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def interrupt_children() -> None:
+    """Sends SIGINT to the processes that this one has started by `multiprocessing`."""
+    import multiprocessing
+
+    for child in multiprocessing.active_children():
+        if child.pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(child.pid, signal.SIGINT)

@@ -247,7 +247,9 @@ def test_labels_parse_back():
 def test_shards_resume_and_hold_the_truth(tmp_path):
     run = CliRunner().invoke
     arguments = ["render", "-o", str(tmp_path), "--count", "3", "--size", "64x48", "--seed", "5"]
-    assert run(command, arguments).exit_code == 0
+    result = run(command, arguments)
+    assert result.exit_code == 0
+    assert result.stdout == f"3 worlds in {tmp_path}\n", "the bar is not part of what a pipe gets"
     (shard,) = tmp_path.glob("*.tar")
     first = shard.read_bytes()
     stamp = shard.stat().st_mtime_ns

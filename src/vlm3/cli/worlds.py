@@ -1,5 +1,6 @@
 """`vlm3 worlds`: render shards, look at a contact sheet, measure speed, make a furniture pack."""
 
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Literal
@@ -84,7 +85,7 @@ def render(
         writing(out),
         # Closed before the folder is let go, so that the shard it was writing is gone by then.
         closing(reached_by),
-        click.progressbar(length=count, label="worlds") as bar,
+        click.progressbar(length=count, label="worlds", file=sys.stderr) as bar,
     ):
         done = 0
         for reached in reached_by:

@@ -29,6 +29,7 @@ from vlm3.files.reading import read_json, short
 from vlm3.files.schema import anything, table_of
 from vlm3.lock import NAME as LOCK
 from vlm3.lock import writing
+from vlm3.signals import interrupt_children, one_interrupt
 
 Launcher = Literal["local", "ray", "slurm"]
 Tell = Callable[[Unit], None]
@@ -217,6 +218,10 @@ def _local(job: Job, scenes: Sequence[str], workers: int) -> Generator[Unit]:
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     scene = running.pop(future)
                     yield future.result()
+        except (KeyboardInterrupt, GeneratorExit):
+            # Ctrl-C reaches the workers too, SIGTERM this process alone.
+            interrupt_children()
+            raise
         except BrokenProcessPool as error:
             raise InputError(
                 f"a worker was killed, perhaps for memory, about {scene!r}; the same command "
@@ -246,14 +251,12 @@ def _in_worker(job: Job, scene: str) -> Unit:
     global _stopped
     if _stopped:
         raise KeyboardInterrupt
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        return make_unit(job, scene)
+        with one_interrupt():
+            return make_unit(job, scene)
     except KeyboardInterrupt:
         _stopped = True
         raise
-    finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _ray(job: Job, scenes: Sequence[str], workers: int) -> Generator[Unit]:

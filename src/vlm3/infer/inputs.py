@@ -45,3 +45,21 @@ def number_rows(name: str, values: ArrayLike, columns: int) -> Floats:
 def _refuse(name: str, came: str, columns: int) -> NoReturn:
     meaning = {2: "x, y", 4: "x1, y1, x2, y2"}[columns]
     raise InputError(f"{name} is {came}; give finite numbers of shape (n, {columns}): {meaning}")
+
+
+def pixel_pairs(pairs_px: ArrayLike) -> Floats:
+    """(n, 4) from x, y to x, y: the pairs of pixels (n, 2, 2) that lengths are measured between.
+
+    Raises:
+        InputError: another shape, what is no number, or a pixel and itself.
+    """
+    pairs = np.asarray(pairs_px, dtype=float)
+    if pairs.size and pairs.shape[-2:] != (2, 2):
+        raise InputError(
+            f"pairs_px has the shape {pairs.shape}; give (n, 2, 2) pixels: from x, y, to x, y"
+        )
+    rows = number_rows("pairs_px", pairs.reshape(-1, 4), 4)
+    for x, y, *to in rows.tolist():
+        if [x, y] == to:
+            raise InputError(f"({x:g}, {y:g}) to itself is no length; give two different pixels")
+    return rows

@@ -15,7 +15,7 @@ from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.depth import distance_from_z, points_from_distance, z_from_distance
 from vlm3.infer.generation import Progress
-from vlm3.infer.inputs import number_rows, points_in
+from vlm3.infer.inputs import number_rows, pixel_pairs, points_in
 from vlm3.tasks.answers import DepthAnswer, Readout
 from vlm3.tasks.base import Floats
 from vlm3.tasks.object_writing import check_boxes
@@ -152,17 +152,9 @@ def measure(
     progress: Progress | None,
 ) -> Measurement:
     """Asks for all distances at once; `Predictor.measure` says what comes back."""
-    pairs = np.asarray(pairs_px, dtype=float)
-    if pairs.size and pairs.shape[-2:] != (2, 2):
-        raise InputError(
-            f"pairs_px has the shape {pairs.shape}; give (n, 2, 2) pixels: from x, y, to x, y"
-        )
-    flat = number_rows("pairs_px", pairs.reshape(-1, 4), 4)
+    flat = pixel_pairs(pairs_px)
     boxes = number_rows("boxes_xyxy_px", boxes_xyxy_px, 4)
     check_boxes(boxes, width_px=view.camera.width_px, height_px=view.camera.height_px)
-    for x, y, *to in flat.tolist():
-        if [x, y] == to:
-            raise InputError(f"({x:g}, {y:g}) to itself is no length; give two different pixels")
     if not len(flat) and not len(boxes):
         raise InputError("nothing to measure: give two points or a box")
     ends = points_in(view, flat.reshape(-1, 2))
