@@ -11,7 +11,7 @@ import warp as wp
 
 from vlm3.worlds.lighting import Light, face_uv, sky
 from vlm3.worlds.patterns import Surface, albedo
-from vlm3.worlds.shading import PlacedCameras, Film, PlacedCamera
+from vlm3.worlds.shading import Film, PlacedCamera, PlacedCameras
 
 wp.set_module_options({"enable_backward": False, "fast_math": False})
 
