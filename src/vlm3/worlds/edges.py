@@ -11,7 +11,7 @@ import warp as wp
 
 from vlm3.worlds.lighting import Light, face_uv, sky
 from vlm3.worlds.patterns import Surface, albedo
-from vlm3.worlds.shading import Cameras, Film, PlacedCamera
+from vlm3.worlds.shading import Film, PlacedCamera, PlacedCameras
 
 wp.set_module_options({"enable_backward": False, "fast_math": False})
 
@@ -104,7 +104,7 @@ def with_ray_beside(
 
 
 @wp.kernel
-def smooth_edges(s: Surface, light: Light, cameras: Cameras, film: Film):
+def smooth_edges(s: Surface, light: Light, cameras: PlacedCameras, film: Film):
     """Mean with three more rays where a pixel differs from one of its four neighbours."""
     v, y, x = wp.tid()
     own = film.face[v, y, x]

@@ -55,7 +55,7 @@ def _device_rays(lenses: tuple[Camera, ...], device: str) -> Any:
 
 
 def _placed(cameras: Sequence[Camera], poses: Sequence[Floats], device: str) -> Any:
-    """`shading.Cameras`; equal lenses are kept once."""
+    """`shading.PlacedCameras`; equal lenses are kept once."""
     lenses = tuple(dict.fromkeys(cameras))
     kind: Any = shading.PlacedCamera
     placed = np.zeros(len(cameras), kind.numpy_dtype())
@@ -63,7 +63,7 @@ def _placed(cameras: Sequence[Camera], poses: Sequence[Floats], device: str) -> 
     placed["origin"] = [pose[:3, 3] for pose in poses]
     placed["lens"] = [lenses.index(camera) for camera in cameras]
     placed["pixel_angle"] = [1.0 / np.sqrt(camera.fx_px * camera.fy_px) for camera in cameras]
-    out = shading.Cameras()
+    out = shading.PlacedCameras()
     out.placed = wp.array(placed, dtype=kind, device=device)
     out.rays = _device_rays(lenses, device)
     return out

@@ -40,8 +40,8 @@ class PlacedCamera:
 
 
 @wp.struct
-class Cameras:
-    """Cameras of views (V,), and unit rays of pixel centres (lenses, H, W), camera axes."""
+class PlacedCameras:
+    """Those of views (V,), and unit rays of pixel centres (lenses, H, W), camera axes."""
 
     placed: wp.array(dtype=PlacedCamera)
     rays: wp.array3d(dtype=wp.vec3)
@@ -88,7 +88,11 @@ def roughened(shading: wp.vec3, n: wp.vec3, spot: wp.vec3) -> wp.vec3:
 
 @wp.kernel
 def trace(
-    s: Surface, light: Light, cameras: Cameras, film: Film, received: wp.array3d(dtype=wp.vec3)
+    s: Surface,
+    light: Light,
+    cameras: PlacedCameras,
+    film: Film,
+    received: wp.array3d(dtype=wp.vec3),
 ):
     """The ray of each pixel's centre: truth, colour, gloss, sun, and samples of other light."""
     v, y, x = wp.tid()
@@ -148,7 +152,7 @@ def same_plane(p: wp.vec3, n: wp.vec3, other: wp.vec3, other_n: wp.vec3, t: floa
 
 @wp.kernel
 def gather(
-    cameras: Cameras,
+    cameras: PlacedCameras,
     film: Film,
     source: wp.array3d(dtype=wp.vec3),
     shift: int,
@@ -180,7 +184,11 @@ def gather(
 
 @wp.kernel
 def resolve(
-    s: Surface, light: Light, cameras: Cameras, film: Film, received: wp.array3d(dtype=wp.vec3)
+    s: Surface,
+    light: Light,
+    cameras: PlacedCameras,
+    film: Film,
+    received: wp.array3d(dtype=wp.vec3),
 ):
     """Light between the samples of the same surface, times colour."""
     v, y, x = wp.tid()
