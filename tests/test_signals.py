@@ -23,11 +23,11 @@ from vlm3.signals import (
 COMMAND = """
 import os, signal, sys
 import click
-from vlm3.cli.console import Group, kept_on_interrupt
+from vlm3.cli.console import CommandGroup, kept_on_interrupt
 from vlm3.datasets.colmap import load_model
 from vlm3.errors import InputError
 
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def main(): pass
 
 @main.command()

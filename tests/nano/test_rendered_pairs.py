@@ -24,7 +24,8 @@ from vlm3.nano.pairs import (
 from vlm3.nano.recipe import MINIATURE, NANO
 from vlm3.nano.rendering import PairRenderer
 from vlm3.nano.store import Store, views
-from vlm3.tasks.objects import OBJECTS, written_boxes
+from vlm3.tasks.object_writing import written_boxes
+from vlm3.tasks.objects import OBJECTS
 from vlm3.tasks.protocol import get_protocol
 from vlm3.worlds.frame import Frame, motion_between
 from vlm3.worlds.mirror import mirrored
