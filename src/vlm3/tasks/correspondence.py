@@ -20,13 +20,13 @@ from vlm3.geometry.camera import Camera
 from vlm3.geometry.pixels import px_from_norm
 from vlm3.tasks import metrics
 from vlm3.tasks.base import QA, Floats, ParseFailure
-from vlm3.tasks.framing import framed
+from vlm3.tasks.free_text.framing import framed
+from vlm3.tasks.free_text.tuples import read_tuple
 from vlm3.tasks.protocol import Protocol
 from vlm3.tasks.reading import answer_part, refuses
 from vlm3.tasks.sample import Rng, Sample
 from vlm3.tasks.scoring import Floor, Measure, MeasureMaker, Rows, numbers
 from vlm3.tasks.task import Cameras, Json, Task, Words, floats, one_text, size_of
-from vlm3.tasks.tuples import read_tuple
 from vlm3.tasks.writing import written_xy
 
 

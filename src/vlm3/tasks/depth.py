@@ -23,9 +23,9 @@ from vlm3.geometry.camera import Camera
 from vlm3.tasks import metrics
 from vlm3.tasks.base import ParseFailure
 from vlm3.tasks.depth_labels import cosines, label_from_distance
-from vlm3.tasks.framing import framed
-from vlm3.tasks.length_questions import LengthQuestion
-from vlm3.tasks.lengths import read_length
+from vlm3.tasks.free_text.framing import framed
+from vlm3.tasks.free_text.length_questions import LengthQuestion
+from vlm3.tasks.free_text.lengths import read_length
 from vlm3.tasks.protocol import Protocol
 from vlm3.tasks.reading import in_form, length_in_metres
 from vlm3.tasks.sample import Rng, Sample

@@ -27,11 +27,11 @@ from PIL import Image
 
 from vlm3.errors import InputError
 from vlm3.tasks.base import ParseFailure
-from vlm3.tasks.framing import framed
-from vlm3.tasks.numerals import METRES_OF, Quantity
-from vlm3.tasks.quantities import close, quantities
+from vlm3.tasks.free_text.framing import framed
+from vlm3.tasks.free_text.numerals import METRES_OF, Quantity
+from vlm3.tasks.free_text.quantities import close, quantities
+from vlm3.tasks.free_text.thinking import without_thinking
 from vlm3.tasks.reading import MAX_CHARS, refuses
-from vlm3.tasks.thinking import without_thinking
 
 Json = dict[str, Any]
 

@@ -14,14 +14,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from vlm3.tasks.agreement import read_agreement
 from vlm3.tasks.base import ParseFailure
-from vlm3.tasks.choices import read_choice
-from vlm3.tasks.clock import read_clock
-from vlm3.tasks.comparisons import AnswerText, QuestionText
-from vlm3.tasks.framing import framed, plain
-from vlm3.tasks.length_questions import length_question
-from vlm3.tasks.lengths import read_length
+from vlm3.tasks.free_text.agreement import read_agreement
+from vlm3.tasks.free_text.choices import read_choice
+from vlm3.tasks.free_text.clock import read_clock
+from vlm3.tasks.free_text.comparisons import AnswerText, QuestionText
+from vlm3.tasks.free_text.framing import framed, plain
+from vlm3.tasks.free_text.length_questions import length_question
+from vlm3.tasks.free_text.lengths import read_length
 from vlm3.tasks.reading import length_in_metres
 from vlm3.tasks.truth import ClockHour, Length, ObjectTruth, Region, YesNo
 

@@ -10,12 +10,12 @@ from typing import Literal, get_args
 import numpy as np
 
 from vlm3.tasks.base import Floats, ParseFailure
-from vlm3.tasks.framing import framed
-from vlm3.tasks.length_questions import LengthQuestion
-from vlm3.tasks.lengths import read_length
+from vlm3.tasks.free_text.framing import framed
+from vlm3.tasks.free_text.length_questions import LengthQuestion
+from vlm3.tasks.free_text.lengths import read_length
+from vlm3.tasks.free_text.tuples import read_angles, read_tuple
 from vlm3.tasks.protocol import Protocol
 from vlm3.tasks.reading import in_form, length_in_metres, refuses
-from vlm3.tasks.tuples import read_angles, read_tuple
 
 Component = Literal["rotation_angle", "rotation", "direction", "distance"]
 COMPONENTS: tuple[Component, ...] = get_args(Component)

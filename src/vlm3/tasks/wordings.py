@@ -3,7 +3,7 @@
 A template is filled by `str.format`, so that its number formats stand in it. An answer is matched
 after `reading.answer_part` by the pattern of the component's name; where a protocol has no pattern
 (answers about objects, everything under `paper`) the answer is free text, read as a person would:
-`object_reading`, `lengths`, `tuples`.
+`object_reading`, and `free_text`.
 
 Sources: the paper's section 3.2; for the released checkpoints facebookresearch/VLM3 (README,
 inference.ipynb, sample_data), word for word.

@@ -8,8 +8,8 @@ region 0") is compared with the question by its relation word and the order of t
 import re
 from collections.abc import Sequence
 
-from vlm3.tasks.comparisons import NEGATION, AnswerText, QuestionText, both_named
-from vlm3.tasks.statements import concluded, corrections, refused
+from vlm3.tasks.free_text.comparisons import NEGATION, AnswerText, QuestionText, both_named
+from vlm3.tasks.free_text.statements import concluded, corrections, refused
 
 _YES = (
     r"yes|yeah|yep|yup|indeed|correct|true|affirmative|absolutely|definitely|certainly"

@@ -10,10 +10,10 @@ import re
 from dataclasses import dataclass
 
 from vlm3.tasks.base import ParseFailure
-from vlm3.tasks.flat_json import flattened
+from vlm3.tasks.free_text.flat_json import flattened
+from vlm3.tasks.free_text.statements import corrections
+from vlm3.tasks.free_text.thinking import without_thinking
 from vlm3.tasks.reading import MAX_CHARS
-from vlm3.tasks.statements import corrections
-from vlm3.tasks.thinking import without_thinking
 
 # A line that is a value and little else.
 _ALONE = re.compile(r"^(?=[^\n]*[0-9])[^:\n]{1,24}$", re.MULTILINE)

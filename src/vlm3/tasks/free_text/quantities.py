@@ -10,7 +10,7 @@ import math
 import re
 from dataclasses import replace
 
-from vlm3.tasks.numerals import METRES_OF, Quantity, numbers
+from vlm3.tasks.free_text.numerals import METRES_OF, Quantity, numbers
 
 # Nobody answers with more numbers; what has more is not read.
 MAX_NUMBERS = 300

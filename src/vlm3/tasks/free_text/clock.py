@@ -6,7 +6,7 @@ another hour is the frame, no answer.
 
 import re
 
-from vlm3.tasks.statements import Statements, concluded, denied, refused, standing
+from vlm3.tasks.free_text.statements import Statements, concluded, denied, refused, standing
 
 _HOURS = (
     *("one", "two", "three", "four", "five", "six"),

@@ -9,11 +9,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from vlm3.tasks.length_questions import LengthQuestion
-from vlm3.tasks.named_quantities import NamedQuantity, fits, named_quantities
-from vlm3.tasks.numerals import METRES_OF, Quantity
-from vlm3.tasks.quantities import close, quantities
-from vlm3.tasks.statements import Statements, concluded, denied, refused, standing
+from vlm3.tasks.free_text.length_questions import LengthQuestion
+from vlm3.tasks.free_text.named_quantities import NamedQuantity, fits, named_quantities
+from vlm3.tasks.free_text.numerals import METRES_OF, Quantity
+from vlm3.tasks.free_text.quantities import close, quantities
+from vlm3.tasks.free_text.statements import Statements, concluded, denied, refused, standing
 
 _TUPLE = re.compile(r"[(\[] ?-?[0-9.]{1,9}(?: ?, ?-?[0-9.]{1,9}){1,3} ?[)\]]")
 _BARE_BEFORE = re.compile(

@@ -4,8 +4,14 @@ import re
 from dataclasses import dataclass
 from itertools import pairwise
 
-from vlm3.tasks.comparisons import NEGATION, AnswerText, QuestionText, both_named, sides_of
-from vlm3.tasks.statements import Statements, concluded, denied, refused, standing
+from vlm3.tasks.free_text.comparisons import (
+    NEGATION,
+    AnswerText,
+    QuestionText,
+    both_named,
+    sides_of,
+)
+from vlm3.tasks.free_text.statements import Statements, concluded, denied, refused, standing
 
 _NAME = re.compile(
     r"(?:\bthe |\ba |\ban )([a-z][a-z -]{1,30}?)(?: in| at| of| \(| marked(?: by| as)?"

@@ -7,7 +7,7 @@ taken back do not count; two that are left are none.
 import math
 import re
 
-from vlm3.tasks.statements import Statements, concluded, denied, refused, standing
+from vlm3.tasks.free_text.statements import Statements, concluded, denied, refused, standing
 
 _NUMBER = r"(?>[-+]?(?:[0-9]{1,9}(?:\.[0-9]{0,12})?|\.[0-9]{1,12}))"
 _COMMA = r" ?, ?"

@@ -7,9 +7,9 @@ the camera, a 50 inch TV. Which of several that fit a question is meant, `length
 import re
 from dataclasses import dataclass
 
-from vlm3.tasks.length_questions import CAMERA_WORDS, LengthQuestion
-from vlm3.tasks.numerals import Quantity
-from vlm3.tasks.statements import Statements
+from vlm3.tasks.free_text.length_questions import CAMERA_WORDS, LengthQuestion
+from vlm3.tasks.free_text.numerals import Quantity
+from vlm3.tasks.free_text.statements import Statements
 
 # Words that say what a quantity measures: right after it, or in the words before it.
 _TAGS: dict[str, str] = {
