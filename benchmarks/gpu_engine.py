@@ -125,6 +125,7 @@ def _seconds(engine: LocalEngine, image: Any, questions: Sequence[str], repeats:
     seconds = []
     for _ in range(repeats + 2):
         engine._held.clear()
+        engine._tower._held.clear()
         seconds.append(ask.timed(engine, image, questions)[0])
     return median(seconds[2:])
 

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -47,6 +48,19 @@ def test_every_part_runs_on_a_cpu(
     assert kept["machine"]["torch"] == torch.__version__ and len(kept["rows"]) == len(rows)
     lines = compare.table(kept, kept)
     assert lines and all("x 1.000" in line or ": 0 -> 0" in line for line in lines)
+
+
+def test_every_repeat_of_the_engine_sees_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the vision tower kept of the repeat before would leave its pass out of the figure."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import gpu_engine
+
+    asker = gpu_engine._nano("cpu")
+    seen: list[int] = []
+    asker._checkpoint.model.model.visual.register_forward_hook(lambda *_: seen.append(1))
+    image = np.zeros((32, 32, 3), np.uint8)
+    gpu_engine._seconds(asker, image, ["Hello"], 2)
+    assert len(seen) == 4
 
 
 def test_memory_is_given_back_between_tasks(traced: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,9 @@
 """The engine that shares equals the forward pass that does not."""
 
 import copy
+import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -207,6 +209,50 @@ def test_the_tower_sees_a_picture_once_whatever_stands_beside_it(
         assert sum(seen) == 5
     finally:
         hook.remove()
+
+
+def test_what_is_kept_keeps_nothing_beside_it(qwen3: Checkpoint, pictures: list[Any]) -> None:
+    """Of two pictures seen together one may be forgotten, of a batch of answers all but one."""
+    engine = LocalEngine(qwen3)
+    with engine.open(pictures[:2]) as scene:
+        replies = engine.reply(scene, RAGGED, max_new_tokens=TOKENS)
+    for reply in replies:
+        assert reply.logp is not None and reply.logp.base is None
+    held = list(engine._tower._held.values())
+    assert len(held) == 2
+    for features in held:
+        for part in (features.tokens, *features.layers):
+            assert part.untyped_storage().nbytes() == part.nbytes
+
+
+def test_threads_take_turns(qwen3: Checkpoint, pictures: list[Any]) -> None:
+    """What one lets go of is not what another is about to use, nor one's form another's."""
+    scenes = [[a, b] for a in pictures for b in pictures] * 3
+    fresh = [asked(LocalEngine(qwen3), scene, ["7"], 2) for scene in scenes]
+    engine = LocalEngine(qwen3, held_bytes=1)
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(6) as pool:
+            found = list(pool.map(lambda scene: asked(engine, scene, ["7"], 2), scenes))
+    finally:
+        sys.setswitchinterval(before)
+    assert found == fresh
+
+
+def test_progress_may_ask_the_same_engine(qwen3: Checkpoint, pictures: list[Any]) -> None:
+    engine = LocalEngine(qwen3)
+    inner: list[list[str]] = []
+    with engine.open(pictures[:1]) as scene:
+        expected = engine.ask(scene, RAGGED, max_new_tokens=TOKENS)
+        replies = engine.reply(
+            scene,
+            RAGGED,
+            max_new_tokens=TOKENS,
+            progress=lambda _: inner.append(asked(engine, pictures[1:2], RAGGED, TOKENS)),
+        )
+    assert [reply.text for reply in replies] == expected
+    assert inner and inner[0] == asked(LocalEngine(qwen3), pictures[1:2], RAGGED, TOKENS)
 
 
 @pytest.mark.parametrize(("weights", "limit"), [(2**26, 2**28), (2**29, 2**29), (2**33, 2**30)])

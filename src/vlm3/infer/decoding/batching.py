@@ -5,7 +5,6 @@ Knows the model's text part and token ids; not where the pictures or the questio
 
 import os
 from collections.abc import Sequence
-from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -55,11 +54,12 @@ class _Taken:
         owners = np.concatenate(self._owners)
         table = torch.cat(self._logps).cpu().numpy()[np.argsort(owners, kind="stable")]
         starts = np.searchsorted(np.sort(owners), np.arange(len(lengths)))
-        return [table[a : a + n] for a, n in zip(starts, lengths, strict=True)]
+        # Copies: one that is kept would keep those of the whole batch.
+        return [table[a : a + n].copy() for a, n in zip(starts, lengths, strict=True)]
 
 
 class Decoder:
-    """The text part of a checkpoint, run in batches."""
+    """The text part of a checkpoint, run in batches by one thread at a time."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self._model = checkpoint.model
@@ -146,14 +146,13 @@ class Decoder:
         form = None if grammar is None else self._vocabulary.automaton(grammar, size)
         progress = Progress(len(batch.rows), self._vocabulary.ends, limit=limit, form=form)
         room, fixed = min(limit, _FIRST_ANSWER), self._fixed
-        with nullcontext() if fixed is None else fixed.turn:
-            chain, last = self._prefill(segments, batch.waves, start, room=room, fixed=fixed)
-            if fixed is None:
-                text = self._model.model.language_model
-                rows: RunningRows = GrowingRows(text, self._head, chain, start, record=record)
-            else:
-                rows = fixed.rows(chain, record=record)
-            taken = self._write(rows, last, progress, grammar, record=record)
+        chain, last = self._prefill(segments, batch.waves, start, room=room, fixed=fixed)
+        if fixed is None:
+            text = self._model.model.language_model
+            rows: RunningRows = GrowingRows(text, self._head, chain, start, record=record)
+        else:
+            rows = fixed.rows(chain, record=record)
+        taken = self._write(rows, last, progress, grammar, record=record)
         logps = taken.of([len(tokens) for tokens in progress.written]) if record else None
         vocabulary = self._vocabulary
         return [

@@ -5,7 +5,6 @@ What changes from step to step (tokens, positions, lengths, what a form bars) is
 never looked at. Knows token ids, neither texts nor forms.
 """
 
-import threading
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -117,16 +116,13 @@ class FixedRows:
 
 
 class FixedSteps:
-    """Batches of one model whose steps have fixed shapes.
+    """Batches of one model whose steps have fixed shapes, one after the other: there is one memory.
 
     Args:
         text: the stock language model.
         head: over it.
         device: the model's.
         record: records steps; see `replay`.
-
-    Attributes:
-        turn: to be held from `begin` until a batch is done: there is one memory.
     """
 
     def __init__(self, text: Any, head: Head, device: torch.device, record: Recorder) -> None:
@@ -134,7 +130,6 @@ class FixedSteps:
         self._memory = StepMemory(device, head.symbols)
         self._replays = Replays(self._memory, record)
         self._width = 0
-        self.turn = threading.Lock()
 
     @property
     def bytes(self) -> int:

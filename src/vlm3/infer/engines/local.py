@@ -5,6 +5,7 @@ once, then the question's own tokens, then the answer; positions are always expl
 stock model's own offset belongs to the last picture it saw. Knows tokens and devices, no task.
 """
 
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,7 +59,8 @@ class LocalEngine(CheckpointEngine, AnswersByReply):
     """Greedy answers from a checkpoint in this process, many about the same pictures at once.
 
     `ask` and `reply` raise InputError when a picture does not fit the patch grid, or a question
-    holds picture markup.
+    holds picture markup. Threads take turns, a call each: there is one model, one memory of its
+    steps, and one of the pictures it saw.
 
     Args:
         checkpoint: from `vlm3.model.load_checkpoint`.
@@ -85,11 +87,18 @@ class LocalEngine(CheckpointEngine, AnswersByReply):
         self._most_rows = most_rows
         self._held_bytes = held_limit(checkpoint.model) if held_bytes is None else held_bytes
         self._held: OrderedDict[bytes, _Prefix] = OrderedDict()
+        # Progress is told in the middle of a turn, and may ask something itself.
+        self._turn = threading.RLock()
         # Features are a small part of what keys and values of the same pictures take.
         self._tower = VisionTower(checkpoint.model.model, self._held_bytes // 4)
 
-    @torch.inference_mode()
     def _replies(
+        self, scene: Scene, questions: Sequence[str], options: AnswerOptions
+    ) -> list[Reply]:
+        with self._turn, torch.inference_mode():
+            return self._answered(scene, questions, options)
+
+    def _answered(
         self, scene: Scene, questions: Sequence[str], options: AnswerOptions
     ) -> list[Reply]:
         unique = {question: place for place, question in enumerate(dict.fromkeys(questions))}

@@ -80,8 +80,9 @@ class VisionTower:
             )
             layers = getattr(made, "deepstack_features", None) or ()
             for k, key in enumerate(absent):
+                # Copies: a part of what pictures came to together keeps all of it in memory.
                 self._held[key] = _Features(
-                    made.pooler_output[k], tuple(layer[k] for layer in layers)
+                    made.pooler_output[k].clone(), tuple(layer[k].clone() for layer in layers)
                 )
         found = [self._held[key] for key in keys]
         self._forget(keys)
