@@ -16,7 +16,9 @@ from vlm3.curation.prepare import Size
 from vlm3.curation.units import Job
 from vlm3.data.dataset import pair_sample
 from vlm3.data.shards import Shards
+from vlm3.datasets import get_source
 from vlm3.datasets.aria import AriaCamera
+from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
 from vlm3.geometry.pixels import pixel_centres
 
@@ -40,6 +42,17 @@ def test_gta_sfm(tmp_path: Path) -> None:
     assert off.pictures == 8 and off.pairs >= 4, off
     assert off.relative < 1e-4 and off.pose < 1e-5 and off.match_px < 0.1, off
     assert off.hidden < FEW_HIDDEN and not shards.record(0).metric, off
+
+
+def test_damage_inside_an_hdf5_file_is_one_line(tmp_path: Path) -> None:
+    """It opens, and what it holds cannot be listed."""
+    two_view.gta_sfm(tmp_path, "s", scene(0))
+    file = tmp_path / "s.hdf5"
+    whole = file.read_bytes()
+    assert b"SNOD" in whole, "a node of the table of names"
+    file.write_bytes(whole.replace(b"SNOD", b"sNOD"))
+    with pytest.raises(InputError, match=r"s\.hdf5' is damaged .*signature"):
+        list(get_source("gta-sfm").read_frames(tmp_path, "s"))
 
 
 def test_tartanair(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from vlm3.infer.engines.base import Scene, UInt8
 from vlm3.infer.engines.fakes import ConstantEngine, OracleEngine
 from vlm3.infer.generation import TokenBudgetWarning
 from vlm3.infer.predictor import Predictor
-from vlm3.infer.resolve_protocol import ProtocolWarning, resolve_protocol
+from vlm3.infer.resolve_protocol import ProtocolWarning, resolve_protocol, wording_digest
 from vlm3.tasks import depth, object_writing, pose
 from vlm3.tasks.answers import ObjectAnswer
 from vlm3.tasks.protocol import PROTOCOLS, get_protocol
@@ -389,3 +389,9 @@ class TestResolve:
     def test_unknown_names_list_the_known(self) -> None:
         with pytest.raises(InputError, match="release-pose"):
             resolve_protocol("papr", name="nano")
+
+
+def test_another_name_for_pixels_is_another_wording() -> None:
+    """Or answers of before and after would be taken for one model's."""
+    joint = get_protocol("joint")
+    assert wording_digest(replace(joint, centre_px=0.0)) != wording_digest(joint)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vlm3.errors import InputError
+from vlm3.infer.answers import match_answer
 from vlm3.infer.decoding.readout import read_numbers
 from vlm3.infer.engines.base import Reply
 from vlm3.infer.engines.fakes import ConstantEngine
@@ -138,6 +139,23 @@ def test_what_was_not_read_is_nan() -> None:
     assert spread is not None
     assert np.isnan(spread.mean).all()
     assert read_numbers([Reply("2.7")], 1, [lambda v: True]) is None
+
+
+@pytest.mark.parametrize("name", ["joint", "release-corr", "release-corr-direct"])
+@pytest.mark.parametrize("xy_norm", [(338, 52), (1, 7), (999, 400)])
+def test_a_match_lies_in_its_spread(name: str, xy_norm: tuple[int, int]) -> None:
+    """Whatever a protocol calls the first pixel's centre, text and probabilities mean one place."""
+    protocol = PROTOCOLS[name]
+    text = protocol.template("correspondence.answer").format(x=xy_norm[0], y=xy_norm[1])
+    said = reply(text, [sure(letter) if letter in SYMBOLS else {} for letter in text])
+    view = View.open(np.zeros((400, 600, 3), np.uint8), f_px=500)
+    found = match_answer(protocol, (view, view), np.zeros((1, 2)), ["?"], [said], "digits")
+    assert found.parsed.all() and found.spread is not None
+    np.testing.assert_allclose(found.spread.p50, found.xy_px, atol=1e-6)
+    step = np.array([600, 400]) / protocol.norm_size
+    half_px = 0.5 - protocol.centre_px
+    np.testing.assert_allclose(found.xy_px, [np.array(xy_norm) * step + half_px])
+    assert (found.spread.p10 <= found.xy_px).all() and (found.xy_px <= found.spread.p90).all()
 
 
 class TestPredictor:

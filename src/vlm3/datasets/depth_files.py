@@ -1,5 +1,7 @@
 """Depth in the encodings of foreign sets: OpenEXR, PFM, HDF5, floats in the bytes of a picture."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +92,9 @@ def read_half_png(path: Path) -> NDArray[np.float16]:
     return np.ascontiguousarray(shades, "<u2").view("<f2")
 
 
-def open_hdf5(path: Path) -> Any:
-    """An HDF5 file, to be closed by the caller.
+@contextmanager
+def open_hdf5(path: Path) -> Iterator[Any]:
+    """An HDF5 file while it is read: damage may show at any access.
 
     Raises:
         InputError: there is none, or it is damaged.
@@ -102,11 +105,18 @@ def open_hdf5(path: Path) -> Any:
     except ImportError as error:
         raise MissingDependencyError("HDF5 needs h5py: pip install 'vlm3[data]'") from error
     try:
-        return h5py.File(path, "r")
+        file = h5py.File(path, "r")
     except OSError as error:
         raise InputError(
             f"{str(path)!r} is no HDF5 file that can be read ({why(error)})"
         ) from error
+    with file:
+        try:
+            yield file
+        except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{str(path)!r} is damaged ({why(error)})") from error
 
 
 def read_hdf5(path: Path, name: str) -> NDArray[np.floating]:
@@ -117,16 +127,10 @@ def read_hdf5(path: Path, name: str) -> NDArray[np.floating]:
         MissingDependencyError: h5py is not installed.
     """
     with open_hdf5(path) as file:
-        try:
-            found = file.get(name)
-            if getattr(found, "ndim", 0) != 2 or found.dtype.kind not in "fiu":
-                raise InputError(f"{str(path)!r} has no map of numbers named {name!r}")
-            values: NDArray[np.floating] = np.asarray(found[()])
-        # Damage may show at any access, as these.
-        except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"{str(path)!r} is damaged ({why(error)})") from error
+        found = file.get(name)
+        if getattr(found, "ndim", 0) != 2 or found.dtype.kind not in "fiu":
+            raise InputError(f"{str(path)!r} has no map of numbers named {name!r}")
+        values: NDArray[np.floating] = np.asarray(found[()])
     return values
 
 

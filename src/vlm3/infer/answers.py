@@ -91,20 +91,20 @@ def match_answer(
     """Places in the second view of pixels (n, 2) of the first."""
     texts = [reply.text for reply in replies]
     camera = views[1].camera
-    xy_px = np.full((len(texts), 2), np.nan)
+    # The text holds fractions of the picture, so any size reads it: the given one here.
     size_px = {"width_px": camera.width_px, "height_px": camera.height_px}
-    for row, text, prompt in zip(xy_px, texts, prompts, strict=True):
-        # The text holds fractions of the picture, so any size reads it: the given one here.
-        found = correspondence.parse(protocol, text, **size_px, question=prompt)
+    written = np.full((len(texts), 2), np.nan)
+    for row, text, prompt in zip(written, texts, prompts, strict=True):
+        found = correspondence.parse_norm(protocol, text, question=prompt)
         if not isinstance(found, ParseFailure):
             row[:] = found
+    xy_px = correspondence.px_from_text(protocol, written, **size_px)
     parsed = np.isfinite(xy_px).all(axis=1)
-    size = np.array([camera.width_px, camera.height_px]) / protocol.norm_size
     spread = read_numbers(
-        replies, 2, [partial(_same, row / size) for row in xy_px], bounds=(0, protocol.norm_size)
+        replies, 2, [partial(_same, row) for row in written], bounds=(0, protocol.norm_size)
     )
     if spread is not None:
-        spread = spread.scaled(size)
+        spread = spread.converted(partial(correspondence.px_from_text, protocol, **size_px))
     used = used_readout(spread, readout)
     return MatchAnswer(
         xy_a_px=xy_a_px,

@@ -59,5 +59,8 @@ def wording_digest(protocol: Protocol) -> str:
     The words and the range of coordinates, not how answers are read: that may improve.
     """
     words = sorted(protocol.templates.items())
-    text = repr((words, protocol.norm_size, protocol.half_open, protocol.prep.rounding))
+    numbers = (protocol.norm_size, protocol.half_open, protocol.prep.rounding)
+    # Named only where it is another than most have, so that their digests stay.
+    centre = () if protocol.centre_px == 0.5 else (protocol.centre_px,)
+    text = repr((words, *numbers, *centre))
     return hashlib.sha256(text.encode()).hexdigest()[:12]

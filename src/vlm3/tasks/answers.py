@@ -4,12 +4,11 @@ Knows no model and no picture.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from vlm3.tasks.base import Bools, Floats, TaskName
 
@@ -39,12 +38,10 @@ class Spread:
     covered: Floats
     off_grammar: Floats
 
-    def scaled(self, factor: ArrayLike) -> "Spread":
-        """The same in another unit."""
-        by = np.asarray(factor, dtype=np.float64)
-        return replace(
-            self, mean=self.mean * by, p10=self.p10 * by, p50=self.p50 * by, p90=self.p90 * by
-        )
+    def converted(self, convert: Callable[[Floats], Floats]) -> "Spread":
+        """The same in another unit, into which `convert` takes numbers and keeps their order."""
+        numbers = {name: convert(getattr(self, name)) for name in ("mean", "p10", "p50", "p90")}
+        return replace(self, **numbers)
 
     def column(self, index: int) -> "Spread":
         """One of the numbers of every answer."""

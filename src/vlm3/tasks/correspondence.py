@@ -85,6 +85,16 @@ def parse(
         question: as the model read it. An answer may repeat the pixel that stands in it before it
             gives its own.
     """
+    xy_norm = parse_norm(protocol, text, question=question)
+    if isinstance(xy_norm, ParseFailure):
+        return xy_norm
+    return px_from_text(protocol, xy_norm, width_px=width_px, height_px=height_px)
+
+
+def parse_norm(
+    protocol: Protocol, text: str, *, question: str | None = None
+) -> Floats | ParseFailure:
+    """The answer's numbers (2,) as they are written, 0 to `norm_size`; see `parse`."""
     queried = _asked(question)
     form = protocol.patterns.get("correspondence")
     xy = _read(text, queried) if form is None else _read_form(form, text, queried)
@@ -93,6 +103,13 @@ def parse(
     xy_norm = np.array(xy)
     if not ((xy_norm >= 0) & (xy_norm <= protocol.norm_size)).all():
         return ParseFailure(text, f"outside the picture: the range is 0 to {protocol.norm_size}")
+    return xy_norm
+
+
+def px_from_text(
+    protocol: Protocol, xy_norm: ArrayLike, *, width_px: int, height_px: int
+) -> Floats:
+    """The pixels (..., 2) of a picture that written numbers (..., 2) name."""
     xy_px = px_from_norm(xy_norm, width_px, height_px, size=protocol.norm_size)
     return np.minimum(xy_px + (0.5 - protocol.centre_px), (width_px, height_px))
 
