@@ -14,6 +14,7 @@ import torch
 
 from vlm3.errors import InputError
 from vlm3.infer.decoding import kernels, layers
+from vlm3.infer.decoding.prefix_attention import RowMemory
 from vlm3.infer.engines.local import LocalEngine, held_limit
 from vlm3.infer.engines.naive import NaiveEngine
 from vlm3.model import Checkpoint
@@ -123,6 +124,27 @@ def test_plain_attention_serves_where_no_kernel_does(
     assert difference(qwen3, pictures[:2], RAGGED) < 1e-4
     monkeypatch.setattr(kernels, "_MOST_SCORES", 64)
     assert difference(qwen3, pictures[:2], RAGGED) < 1e-4
+
+
+def test_batches_take_over_each_others_memory(
+    checkpoint: Checkpoint, pictures: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next batch has the memory of the last, and what it finds there changes nothing."""
+    real = RowMemory.take
+    taken: dict[RowMemory, list[torch.Tensor]] = {}
+
+    def take(self: RowMemory, *args: Any, **options: Any) -> torch.Tensor:
+        room = real(self, *args, **options).fill_(float("nan"))
+        taken.setdefault(self, []).append(room)
+        return room
+
+    monkeypatch.setattr(RowMemory, "take", take)
+    grid = [f"{x:04d} {y:04d}" for x in (1120, 1370, 1990) for y in (1000, 1250, 1500, 1875)]
+    assert difference(checkpoint, pictures[:1], grid, most_rows=4) < 1e-4
+    rooms = max(taken.values(), key=len)
+    parts = 2 * checkpoint.model.config.text_config.num_hidden_layers
+    assert len(rooms) == 3 * parts and len({room.data_ptr() for room in rooms}) == parts
+    assert difference(checkpoint, pictures[:1], RAGGED, most_rows=2) < 1e-4
 
 
 def asked(

@@ -15,7 +15,7 @@ from vlm3.infer.decoding import layers
 from vlm3.infer.decoding.fixed_rows import FixedSteps
 from vlm3.infer.decoding.grammar import Grammar
 from vlm3.infer.decoding.planner import Batch, Ids, Wave
-from vlm3.infer.decoding.prefix_attention import Chain, Segment
+from vlm3.infer.decoding.prefix_attention import Chain, RowMemory, Segment
 from vlm3.infer.decoding.progress import Progress
 from vlm3.infer.decoding.replay import CudaGraphs, Recorder
 from vlm3.infer.decoding.step_memory import rows_within
@@ -94,6 +94,7 @@ class Decoder:
         *,
         room: int,
         fixed: FixedSteps | None = None,
+        memory: RowMemory | None = None,
     ) -> tuple[Chain, torch.Tensor]:
         """Runs waves; the last one's chain, and the last hidden state (B, width) of its rows."""
         chain: Chain | None = None
@@ -113,6 +114,7 @@ class Decoder:
                 parent=chain,
                 rows=self._there(wave.parents) if wave.parents else None,
                 own=own,
+                memory=memory if wave is waves[-1] else None,
             )
             last = chain.lengths - chain.inherited - 1
             at = torch.arange(start + chain.inherited, start + chain.longest, device=self._device)
@@ -132,6 +134,7 @@ class Decoder:
         *,
         start: int,
         options: AnswerOptions,
+        memory: RowMemory,
     ) -> list[Reply]:
         """Answers one batch.
 
@@ -140,13 +143,16 @@ class Decoder:
             batch: their own tokens.
             start: M-RoPE position of their first own token.
             options: how they are to be answered; its progress is not called.
+            memory: of the batch before.
         """
         grammar, record, limit = options.grammar, options.record, options.max_new_tokens
         size = self._model.lm_head.weight.shape[0]
         form = None if grammar is None else self._vocabulary.automaton(grammar, size)
         progress = Progress(len(batch.rows), self._vocabulary.ends, limit=limit, form=form)
         room, fixed = min(limit, _FIRST_ANSWER), self._fixed
-        chain, last = self._prefill(segments, batch.waves, start, room=room, fixed=fixed)
+        chain, last = self._prefill(
+            segments, batch.waves, start, room=room, fixed=fixed, memory=memory
+        )
         if fixed is None:
             text = self._model.model.language_model
             rows: RunningRows = GrowingRows(text, self._head, chain, start, record=record)

@@ -15,7 +15,7 @@ import torch
 from vlm3.errors import InputError
 from vlm3.infer.decoding.batching import Decoder
 from vlm3.infer.decoding.planner import Ids, common_length, plan_batches
-from vlm3.infer.decoding.prefix_attention import Segment
+from vlm3.infer.decoding.prefix_attention import RowMemory, Segment
 from vlm3.infer.engines.base import AnswerOptions, AnswersByReply, Reply, Scene
 from vlm3.infer.engines.checkpoint_engine import CheckpointEngine
 from vlm3.infer.engines.tower import VisionTower, picture_digest
@@ -120,12 +120,14 @@ class LocalEngine(CheckpointEngine, AnswersByReply):
         for question in questions:
             repeats[unique[question]] += 1
         found: dict[int, Reply] = {}
+        memory = RowMemory()
         for batch in plan_batches(tails, most_rows=most, pass_tokens=self._decoder.pass_tokens):
             replies = self._decoder.run(
                 segments,
                 batch,
                 start=prefix.pictures + common + prefix.offset,
                 options=options,
+                memory=memory,
             )
             found.update(zip(batch.rows, replies, strict=True))
             if options.progress is not None:
