@@ -22,7 +22,7 @@ from vlm3.cli.main import main
 from vlm3.cli.pair_list import find_pairs
 from vlm3.cli.picture_sources import find_sources
 from vlm3.errors import InputError, Vlm3Error
-from vlm3.infer import loading
+from vlm3.infer import answers, loading
 from vlm3.infer import predictor as predict
 from vlm3.infer.engines.fakes import OracleEngine
 from vlm3.tasks.protocol import get_protocol
@@ -142,6 +142,18 @@ def test_motions_are_a_table_and_the_answers_of_a_single_pair(
     single = run("pose", folder / "f9.bmp", folder / "f9.png", "--fov-deg", "60", "--json")
     first = (out / "poses.jsonl").read_text().splitlines()[0]
     assert json.loads(first) == json.loads(single.stdout)
+
+
+def test_cones_of_one_table_are_alike(
+    folder: Path, tmp_path: Path, engine: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder begun when cones were of another width is asked again, and not mixed."""
+    line = ["pose", folder, "-o", tmp_path / "out", "--fov-deg", "60"]
+    assert run(*line).exit_code == 0
+    count = engine.count
+    assert run(*line).exit_code == 0 and engine.count == count
+    monkeypatch.setattr(answers, "CONE_WIDENING", 1.0)
+    assert run(*line).exit_code == 0 and engine.count == 2 * count
 
 
 def test_matches_of_pairs_are_files_and_a_table(

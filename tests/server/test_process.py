@@ -165,6 +165,8 @@ def test_an_answer_that_is_not_taken_is_given_up(serve: Serve) -> None:
 
 # The part of a body that is sent before the rest, bytes; more than the system buffers.
 PART, REST = 4096, 12_000_000
+# A body that takes so long is refused, and one that pauses as long once more is not read on.
+SLOW_S = 0.6
 REFUSALS: list[tuple[int, str, dict[str, str], dict[str, Any]]] = [
     (404, "/v1/none", {}, {}),
     (405, "/v1/models", {}, {}),
@@ -174,7 +176,7 @@ REFUSALS: list[tuple[int, str, dict[str, str], dict[str, Any]]] = [
     (429, "/v1/depth", {}, {"all_bodies_bytes": 100}),
     (413, "/v1/depth", {}, {"body_bytes": REST // 3}),
     (413, "/v1/depth", {}, {}),
-    (408, "/v1/depth", {}, {"body_timeout_s": 0.2}),
+    (408, "/v1/depth", {}, {"body_timeout_s": SLOW_S}),
     (503, "/v1/depth", {}, {}),
 ]
 
@@ -203,7 +205,7 @@ def test_who_sends_first_and_reads_then_sees_why_it_is_refused(
         port = int(client.url.rpartition(":")[2])
         connection = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
         connection.sendall("\r\n".join([*lines, "", ""]).encode() + b" " * PART)
-        time.sleep(0.4 if status == 408 else 0.1)
+        time.sleep(1.5 * SLOW_S if status == 408 else 0.1)
         connection.sendall(b"[" * REST)
         answer = http.client.HTTPResponse(connection)
         answer.begin()

@@ -293,6 +293,22 @@ def test_one_picture_is_asked_about_in_one_turn(serve: Serve) -> None:
     assert len(engine.calls) == 3
 
 
+def test_who_comes_while_the_same_is_asked_waits_for_that_answer(serve: Serve) -> None:
+    """Otherwise it is worked out again, among others, and its last digits may be others too."""
+    engine, client, first = held_up(serve, "/v1/depth", ONE)
+    bodies = [ONE, ONE | {"points_px": [*ONE["points_px"], [7, 7]]}]
+    with ThreadPoolExecutor(2) as pool:
+        answers = pool.map(lambda body: client("/v1/depth", body), bodies)
+        until(lambda: client("/health")[1]["questions_waiting"] == 4)
+        engine.gate.set()
+        answers = list(answers)
+    first.join(10)
+    assert [len(call) for call in engine.calls] == [1, 1]
+    assert [(status, len(found["points"])) for status, found, _ in answers] == [(200, 1), (200, 2)]
+    assert answers[0][1]["points"] == answers[1][1]["points"][:1]
+    assert client("/health")[1]["questions_waiting"] == 0
+
+
 def test_a_long_job_lets_others_through(serve: Serve) -> None:
     body = {"image": ONE["image"], "columns": 16, "rows": 4}
     engine, client, long = held_up(serve, "/v1/depth_map", body, limits=Limits(turn_questions=8))

@@ -16,9 +16,10 @@ from test_families import base
 from test_train_waits import CPU, lessons, started
 from torch._dynamo.utils import counters
 
+from vlm3.model import load_checkpoint
 from vlm3.train import compiled, loss_module
 from vlm3.train.collate import Collator
-from vlm3.train.config import ModelConfig, ParallelConfig
+from vlm3.train.config import ModelConfig, ParallelConfig, PromptConfig
 from vlm3.train.loss_module import TINY, Start
 from vlm3.train.validation import moved
 
@@ -219,3 +220,29 @@ def test_the_compilers_own_kernels_are_equal_and_fewer(monkeypatch: pytest.Monke
     print(f"kernels of a step: {sum(before.values())}, compiled {sum(after.values())}")
     assert fused > 50 and sum(after.values()) < 0.65 * sum(before.values())
     torch._dynamo.reset()
+
+
+def test_a_checkpoint_does_not_tell(traced: None, tmp_path: Path) -> None:
+    """Weights have the names of plain layers, with low-rank additions and while they are merged."""
+    config = ModelConfig(source="tiny", lora_rank=2)
+    made, plain = (
+        loss_module.begin(config, ParallelConfig(compile=choice), seed=0, device="cpu")
+        for choice in ("on", "off")
+    )
+    assert made.compiled.startswith("compile: on")
+    weights = made.trainee.state_dict()
+    assert list(weights) == list(plain.trainee.state_dict())
+    hold_equal(plain, made, "independent", 1)
+    with torch.no_grad():
+        for name, weight in weights.items():
+            if "lora_B" in name:
+                weight.normal_(generator=torch.Generator().manual_seed(0))
+    folder = loss_module.export(
+        plain, weights, tmp_path / "export", model=config, prompt=PromptConfig("joint")
+    )
+    trained = load_checkpoint(folder, device="cpu", dtype=torch.float32).model.state_dict()
+    merged = made.trainee.model.merge_and_unload().state_dict()
+    assert not [name for name in trained if "_orig_mod" in name or "lora" in name]
+    for name, weight in merged.items():
+        # Written in bfloat16.
+        torch.testing.assert_close(trained[name], weight.bfloat16().float())

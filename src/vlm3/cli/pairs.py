@@ -49,6 +49,12 @@ class Motions(PictureRecipe):
     of = "pairs"
     task: ClassVar["TaskName"] = "pose"
 
+    def common(self) -> dict[str, Any]:
+        """As every recipe's, and how wide cones are: those of one table are alike."""
+        from vlm3.infer import answers
+
+        return super().common() | {"cone_widening": answers.CONE_WIDENING}
+
     def make(
         self, predictor: "Predictor", job: PicturePair, opened: "Sequence[View]"
     ) -> dict[str, Any]:

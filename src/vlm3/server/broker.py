@@ -9,12 +9,12 @@ HTTP, no task and no camera.
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from vlm3.infer.decoding.grammar import Grammar
 from vlm3.infer.engines.base import Engine, RecordingEngine, Reply, Scene, UInt8
-from vlm3.server.jobs import QueuedJob, Ticket, digest_of
+from vlm3.server.jobs import Key, QueuedJob, Ticket, digest_of
 from vlm3.server.limits import Limits, RefusedError, busy, stopping
 from vlm3.server.reply_cache import ReplyCache
 
@@ -192,7 +192,9 @@ class Broker:
             if len(taken) > 1:
                 # One request's fault is not the others'.
                 for job, part in taken.items():
-                    self._turn({job: part})
+                    # What a turn before had in common with this one is answered by then.
+                    if rest := [question for question in part if question in job.questions]:
+                        self._turn({job: rest})
                 return
             with self._changed:
                 first.error = error
@@ -205,20 +207,40 @@ class Broker:
             self._rate = speed if not self._rate else 0.8 * self._rate + 0.2 * speed
             for question, reply in replies.items():
                 self._remembered.put(first.key, question, reply)
-            for job, part in taken.items():
-                del job.questions[: len(part)]
-                job.replies.update((question, replies[question]) for question in part)
-                self._jobs.remove(job)
-                if job.questions:
-                    # To the back of the line, behind who came meanwhile.
-                    self._jobs.append(job)
-        for job, part in taken.items():
+            answered = self._hand_out(first.key, replies, taken)
+        for job, count in answered.items():
             if job.ticket.progress is not None and not job.ticket.ended:
-                job.ticket.progress(len(part))
+                job.ticket.progress(count)
             if not job.questions:
                 job.done.set()
         if self._observe is not None:
             self._observe(Turn(len(questions), len(taken), seconds))
+
+    def _hand_out(
+        self, key: Key, replies: Mapping[str, Reply], taken: Collection[QueuedJob]
+    ) -> dict[QueuedJob, int]:
+        """Gives replies to all who wait for them, who came during the turn too.
+
+        So the same question is not put twice, and the same request has the same answer to its last
+        digit, which depends on what was asked together.
+
+        Returns:
+            How many replies each job was given.
+        """
+        answered: dict[QueuedJob, int] = {}
+        for job in [job for job in self._jobs if job.key == key]:
+            known = [question for question in job.questions if question in replies]
+            if not known:
+                continue
+            answered[job] = len(known)
+            job.replies.update((question, replies[question]) for question in known)
+            job.questions[:] = [question for question in job.questions if question not in replies]
+            if job in taken or not job.questions:
+                self._jobs.remove(job)
+            if job in taken and job.questions:
+                # To the back of the line, behind who came meanwhile.
+                self._jobs.append(job)
+        return answered
 
     def _ask(self, job: QueuedJob, questions: Sequence[str]) -> list[Reply]:
         _, longest, grammar = job.key
