@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
-from faulty.data import RAW_SETS, RawSet, damaged_set, put, raw_set
+from faulty.data import RAW_SETS, RawSet, damaged_set, raw_set
 
-from vlm3.datasets import get_source
 from vlm3.errors import InputError
 
 TEXTS = (".json", ".jsonl", ".txt", ".csv", ".log", ".feather", ".parquet", ".npy")
@@ -50,23 +49,3 @@ def test_a_damaged_file_is_a_value_a_named_skip_or_one_line(
 
     law()
     assert seen <= {"value", "skip", "line"} and seen & {"skip", "line"}, seen
-
-
-@pytest.mark.parametrize(
-    ("name", "pattern"), [("nyuv2", "splits.mat"), ("sunrgbd", "allsplit.mat")]
-)
-def test_a_damaged_matlab_file_is_one_line(name: str, pattern: str, tmp_path: Path) -> None:
-    """Scipy has errors of its own, which are none of Python's."""
-    pytest.importorskip("scipy")
-    pytest.importorskip("h5py")
-    whole = written(name)
-    put(tmp_path, whole.files)
-    (path,) = tmp_path.rglob(pattern)
-    data = path.read_bytes()
-    source = get_source(name)
-    scene = source.list_scenes(tmp_path)[0]
-    for cut in (0, 5, 100, len(data) // 2):
-        path.write_bytes(data[:cut])
-        with pytest.raises(InputError, match="is no MATLAB file with") as error:
-            list(source.read_frames(tmp_path, scene))
-        assert "\n" not in str(error.value)

@@ -136,23 +136,6 @@ def number_rows(path: Path, columns: int) -> Floats:
     return np.array(rows, np.float64).reshape(-1, columns)
 
 
-def read_mat(path: Path, name: str) -> NDArray[Any]:
-    """The array that a MATLAB file, older than version 7.3, has under a name.
-
-    Raises:
-        InputError: the file is missing or damaged, or has no such array.
-    """
-    from scipy.io import loadmat
-
-    try:
-        return np.asarray(loadmat(path)[name])
-    # Damage makes scipy raise nearly anything, errors of its own among them.
-    except Exception as error:
-        raise InputError(
-            f"{str(path)!r} is no MATLAB file with {name!r} that can be read ({why(error)})"
-        ) from error
-
-
 def mvsnet_camera(path: Path) -> tuple[Floats, Floats]:
     """MVSNet's NUMBER_cam.txt (YoYo000/MVSNet, README.md): cam_from_world (4, 4) and K (3, 3).
 
