@@ -122,6 +122,8 @@ def test_workers_end_once_and_tidily() -> None:
     child = multiprocessing.get_context("spawn").Process(target=work, args=(there,))
     child.start()
     assert here.recv() == "working"
+    interrupt_children(but=[child])
+    assert child.is_alive() and not here.poll(0.2), "somebody else's"
     interrupt_children()
     interrupt_children()
     child.join(30)

@@ -9,9 +9,13 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
 
 # Tools such as `timeout` send the same signal to a process and to its group, so it comes twice.
 _ONCE_S = 1.0
@@ -72,11 +76,15 @@ def one_interrupt() -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def interrupt_children() -> None:
-    """Sends SIGINT to the processes that this one has started by `multiprocessing`."""
+def interrupt_children(but: Collection["BaseProcess"] = ()) -> None:
+    """Sends SIGINT to the processes that this one has started by `multiprocessing`.
+
+    Args:
+        but: those that are somebody else's.
+    """
     import multiprocessing
 
     for child in multiprocessing.active_children():
-        if child.pid is not None:
+        if child.pid is not None and child not in but:
             with suppress(ProcessLookupError):
                 os.kill(child.pid, signal.SIGINT)

@@ -122,12 +122,17 @@ def test_what_cannot_be_used_is_named(tmp_path: Path) -> None:
         list(source.reader.frames(tmp_path, "s"))
 
 
-def test_damaged_depth_is_named(tmp_path: Path) -> None:
+def test_damaged_depth_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_scene(tmp_path, "s", scene(0))
     frame = next(iter(get_source("wai").reader.frames(tmp_path, "s")))
     assert isinstance(frame, RawFrame) and frame.depth is not None
     file = sorted((tmp_path / "s/depth").glob("*.exr"))[0]
-    file.write_bytes(file.read_bytes()[:200])
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match=r"no EXR file that can be read \(.*scanline"):
+        frame.depth()
+    assert capsys.readouterr().out == "", "the library prints what is wrong with pixels"
+    file.write_bytes(whole[:200])
     with pytest.raises(InputError, match="no EXR file that can be read"):
         frame.depth()
     file.unlink()

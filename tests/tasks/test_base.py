@@ -50,7 +50,7 @@ def test_spread_as_json_and_in_other_units() -> None:
         parsed={},
         raw_text={},
         prompt={},
-        spread={"rotation": spread.scaled([2, 3])},
+        spread={"rotation": spread.converted(lambda numbers: numbers * [2, 3])},
         **KEPT,
     )
     found = json.loads(json.dumps(answer.to_json(), allow_nan=False))["spread"]["rotation"]

@@ -205,6 +205,8 @@ def _local(job: Job, scenes: Sequence[str], workers: int) -> Generator[Unit]:
         for scene in scenes:
             yield make_unit(job, scene)
         return
+    # A program that curates may have workers of its own.
+    others = multiprocessing.active_children()
     with _one_thread(), _pool(min(workers, len(scenes))) as pool:
         waiting = iter(scenes)
         running: dict[Future[Unit], str] = {}
@@ -220,7 +222,7 @@ def _local(job: Job, scenes: Sequence[str], workers: int) -> Generator[Unit]:
                     yield future.result()
         except (KeyboardInterrupt, GeneratorExit):
             # Ctrl-C reaches the workers too, SIGTERM this process alone.
-            interrupt_children()
+            interrupt_children(but=others)
             raise
         except BrokenProcessPool as error:
             raise InputError(

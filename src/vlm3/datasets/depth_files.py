@@ -1,7 +1,8 @@
 """Depth in the encodings of foreign sets: OpenEXR, PFM, HDF5, floats in the bytes of a picture."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,10 @@ def read_exr(path: Path) -> NDArray[np.floating]:
         raise MissingDependencyError("EXR files need OpenEXR: pip install 'vlm3[data]'") from error
     if not path.is_file():
         raise InputError(f"no depth file {str(path)!r}")
+    printed = StringIO()
     try:
-        with OpenEXR.File(str(path), separate_channels=True) as file:
+        # What is wrong with the pixels it prints, and goes on without them.
+        with redirect_stdout(printed), OpenEXR.File(str(path), separate_channels=True) as file:
             channels = file.channels()
             if len(channels) != 1:
                 raise InputError(f"{str(path)!r} has channels {', '.join(channels)}; expected one")
@@ -38,7 +41,8 @@ def read_exr(path: Path) -> NDArray[np.floating]:
     except (RuntimeError, ValueError, TypeError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{str(path)!r} is no EXR file that can be read ({why(error)})") from error
+        reason = printed.getvalue().strip().rpartition(" - ")[2][:160] or why(error)
+        raise InputError(f"{str(path)!r} is no EXR file that can be read ({reason})") from error
     return values
 
 

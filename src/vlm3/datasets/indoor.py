@@ -21,6 +21,7 @@ from PIL import Image
 from vlm3.datasets.base import DepthMap, Floats, Frames, RawFrame, Reader, each, need_scenes
 from vlm3.datasets.depth_files import masked, open_hdf5, positive
 from vlm3.datasets.files import depth_png_m, matrix, picture_size, read_text
+from vlm3.datasets.matlab import mat_numbers, mat_texts
 from vlm3.datasets.published import facts
 from vlm3.errors import InputError
 from vlm3.geometry.camera import Camera
@@ -111,12 +112,10 @@ def _nyu_names(file: Any) -> list[str]:
 @lru_cache(1)
 def _nyu_test(root: Path) -> frozenset[int]:
     """Numbers, from 1, of the official test pictures; none where splits.mat is not there."""
-    from scipy.io import loadmat
-
     path = root / "splits.mat"
     if not path.is_file():
         return frozenset()
-    return frozenset(int(k) for k in loadmat(path)["testNdxs"].ravel())
+    return frozenset(int(k) for k in mat_numbers(path, "testNdxs"))
 
 
 def sun_scenes(root: Path) -> list[str]:
@@ -168,10 +167,8 @@ def _sun(root: Path) -> Path:
 @lru_cache(1)
 def _sun_test(root: Path) -> frozenset[str]:
     """The official test pictures, named from the sensor on; none where the file is not there."""
-    from scipy.io import loadmat
-
     for path in sorted(root.glob("**/allsplit.mat")):
-        names = [str(cell.ravel()[0]) for cell in loadmat(path)["alltest"].ravel()]
+        names = mat_texts(path, "alltest")
         return frozenset(name.partition("SUNRGBD/")[2].strip("/") for name in names)
     return frozenset()
 

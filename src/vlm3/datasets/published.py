@@ -13,8 +13,7 @@ from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 from vlm3.errors import InputError
-from vlm3.files.reading import short
-from vlm3.files.schema import Check, fields, list_of, table_of, text
+from vlm3.files.schema import Check, fields, list_of, one_of, table_of, text
 from vlm3.tasks.base import TaskName
 from vlm3.tasks.registry import TASKS
 
@@ -109,27 +108,19 @@ def _facts(name: str, entry: dict[str, Any]) -> SetFacts:
     return SetFacts(name=name, **entry | lists)
 
 
-def _one_of(choices: tuple[str, ...]) -> Check:
-    def check(value: Any, place: str) -> None:
-        if value not in choices:
-            raise InputError(f"{place} is {short(value)}; give one of {', '.join(choices)}")
-
-    return check
-
-
 _NEEDED: Mapping[str, Check] = {
     "title": text(200),
     "licence": text(200),
     "url": text(200),
     "layout": text(200),
-    "tasks": list_of(_one_of(tuple(TASKS)), least=1),
-    "verified": _one_of(get_args(Verified)),
+    "tasks": list_of(one_of(*TASKS), least=1),
+    "verified": one_of(*get_args(Verified)),
 }
 _OPTIONAL: Mapping[str, Check] = {
     "against": text(200),
     "licence_from": text(200),
-    "origin": _one_of(get_args(DepthOrigin)),
+    "origin": one_of(*get_args(DepthOrigin)),
     "needs": list_of(text(50), least=1),
-    "depthlm": _one_of(get_args(DepthLMLabel)),
+    "depthlm": one_of(*get_args(DepthLMLabel)),
 }
 _ENTRY = fields(_NEEDED, _OPTIONAL)

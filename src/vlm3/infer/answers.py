@@ -99,7 +99,7 @@ def match_answer(
         if not isinstance(found, ParseFailure):
             row[:] = found
     xy_px = correspondence.px_from_text(protocol, written, **size_px)
-    parsed = np.isfinite(xy_px).all(axis=1)
+    parsed = np.isfinite(written).all(axis=1)
     spread = read_numbers(
         replies, 2, [partial(_same, row) for row in written], bounds=(0, protocol.norm_size)
     )
