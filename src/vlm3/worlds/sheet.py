@@ -40,13 +40,6 @@ def object_overlay(frame: Frame) -> Picture:
     return np.asarray(image)
 
 
-def normal_colours(frame: Frame) -> Picture:
-    """Normals in camera axes as colours; sky white."""
-    colours = (frame.normal * [0.5, -0.5, -0.5] + 0.5) * 255
-    colours[~np.isfinite(frame.distance_m)] = 255
-    return colours.astype(np.uint8)
-
-
 def contact_sheet(
     count: int,
     *,
