@@ -52,8 +52,8 @@ class Segment:
 class RowMemory:
     """Memory for the rows' own keys and values, taken over from one batch to the next.
 
-    Given back and asked for again, it is not taken up again by every C library: 48 batches of a
-    map held 1.5 GB that nothing used, and each waited for new pages.
+    A C library does not always use again what was freed: 48 batches of a map held 1.5 GB that
+    nothing used, and each waited for new pages.
     """
 
     def __init__(self) -> None:
